@@ -1,0 +1,1 @@
+//! The block: one immutable object of Parquet sections. Write, read, merge.

@@ -1,0 +1,1 @@
+//! The process: config, telemetry, servers, readiness, task ownership, ordered shutdown.

@@ -1,0 +1,1 @@
+//! The query engine: scan, merge, roll up, symbolize, trim.

@@ -1,0 +1,29 @@
+//! The words Cairn thinks in: tenants, labels, profile types, time ranges, profiles.
+//!
+//! No I/O, no clock, no async. A type with an invariant has private fields and one constructor,
+//! so whoever holds a value need not check it again.
+
+mod block_id;
+mod build_id;
+mod code;
+mod labels;
+mod limits;
+mod profile;
+mod profile_type;
+mod selector;
+mod tenant;
+mod time;
+
+pub use block_id::BlockId;
+pub use build_id::{BuildId, InvalidBuildId};
+pub use code::Code;
+pub use labels::{InvalidLabels, Labels};
+pub use limits::Limits;
+pub use profile::{
+    Addressing, Attr, AttrValue, Function, Line, Link, Location, Mapping, NONE, Profile, Samples,
+    StrId, Strings, ValueType,
+};
+pub use profile_type::{InvalidProfileType, ProfileType};
+pub use selector::{InvalidSelector, MatchOp, Matcher, Selector};
+pub use tenant::{InvalidTenant, TenantId};
+pub use time::TimeRange;

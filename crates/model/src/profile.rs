@@ -1,0 +1,242 @@
+//! One profile in memory: what every decoder produces and every encoder takes.
+//!
+//! Flat arrays, since one allocation per sample is what makes profile decoding slow. All indices
+//! are positions in the tables of the same profile; decoders check them, so users need not.
+
+/// Position of a string in [`Strings`]. `0` is always the empty string.
+pub type StrId = u32;
+
+/// "No such thing" wherever a table position is optional.
+pub const NONE: u32 = u32::MAX;
+
+/// The strings of a profile, back to back in one arena.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strings {
+    arena: String,
+    ends: Vec<u32>,
+}
+
+impl Default for Strings {
+    fn default() -> Self {
+        Self {
+            arena: String::new(),
+            ends: vec![0],
+        }
+    }
+}
+
+impl Strings {
+    pub fn with_capacity(strings: usize, bytes: usize) -> Self {
+        let mut ends = Vec::with_capacity(strings + 1);
+        ends.push(0);
+        Self {
+            arena: String::with_capacity(bytes),
+            ends,
+        }
+    }
+
+    /// Appends without looking for an equal one. The caller bounds the total to 4 GiB.
+    pub fn push(&mut self, text: &str) -> StrId {
+        self.arena.push_str(text);
+        self.ends
+            .push(u32::try_from(self.arena.len()).expect("callers bound the arena to 4 GiB"));
+        self.ends.len() as u32 - 1
+    }
+
+    pub fn get(&self, id: StrId) -> &str {
+        let start = match id {
+            0 => 0,
+            id => self.ends[id as usize - 1],
+        };
+        &self.arena[start as usize..self.ends[id as usize] as usize]
+    }
+
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.arena.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.ends.len() as u32).map(|id| self.get(id))
+    }
+}
+
+/// What a value column, or the period, counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ValueType {
+    pub kind: StrId,
+    pub unit: StrId,
+}
+
+/// How the addresses of a mapping's locations are to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Addressing {
+    /// Offsets into the file; the file's program headers turn them into virtual addresses.
+    #[default]
+    FileOffset,
+    /// Virtual addresses of the ELF file.
+    Virtual,
+}
+
+/// A binary. Where it was mapped is gone: addresses are normalised on decoding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mapping {
+    pub file: StrId,
+    /// As sent; `BuildId::parse` gives the one spelling.
+    pub build_id: StrId,
+    pub addressing: Addressing,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Function {
+    pub name: StrId,
+    pub system_name: StrId,
+    pub file: StrId,
+    pub start_line: i64,
+}
+
+/// One call at a location; a location with several has inlined calls, innermost first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    pub function: u32,
+    pub line: i64,
+    pub column: i64,
+}
+
+/// An instruction. Without lines it is unnamed and (mapping, address) says what to symbolize.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// Position in `mappings`, or [`NONE`].
+    pub mapping: u32,
+    pub address: u64,
+    /// Range in `lines`.
+    pub lines: (u32, u32),
+}
+
+/// A label of a single sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Attr {
+    pub key: StrId,
+    pub value: AttrValue,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AttrValue {
+    Str(StrId),
+    Num { value: i64, unit: StrId },
+}
+
+/// The request that a sample belongs to. An all-zero id is an absent one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Link {
+    pub trace_id: [u8; 16],
+    pub span_id: [u8; 8],
+}
+
+/// The samples of a profile, column by column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Samples {
+    /// Sample `i` has the locations `stacks[stack_ends[i-1]..stack_ends[i]]`, leaf first.
+    pub stack_ends: Vec<u32>,
+    pub stacks: Vec<u32>,
+    /// Row-major: `types.len()` values per sample.
+    pub values: Vec<i64>,
+    /// Like `stack_ends`, for `attrs`. Empty if no sample has any.
+    pub attr_ends: Vec<u32>,
+    pub attrs: Vec<Attr>,
+    /// Position in the profile's `links` per sample, or [`NONE`]. Empty if no sample has one.
+    pub links: Vec<u32>,
+}
+
+fn span(ends: &[u32], at: usize) -> std::ops::Range<usize> {
+    let start = if at == 0 { 0 } else { ends[at - 1] };
+    start as usize..ends[at] as usize
+}
+
+impl Samples {
+    pub fn len(&self) -> usize {
+        self.stack_ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.stack_ends.is_empty()
+    }
+
+    /// Locations of a sample, leaf first.
+    pub fn stack(&self, sample: usize) -> &[u32] {
+        &self.stacks[span(&self.stack_ends, sample)]
+    }
+
+    pub fn attrs(&self, sample: usize) -> &[Attr] {
+        if self.attr_ends.is_empty() {
+            &[]
+        } else {
+            &self.attrs[span(&self.attr_ends, sample)]
+        }
+    }
+
+    /// Position in the profile's `links`.
+    pub fn link(&self, sample: usize) -> Option<u32> {
+        self.links.get(sample).copied().filter(|link| *link != NONE)
+    }
+}
+
+/// One decoded profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// Start, nanoseconds since the epoch; `0` if the sender did not say.
+    pub time: i64,
+    /// Nanoseconds covered; `0` for snapshots.
+    pub duration: i64,
+    pub period_type: ValueType,
+    pub period: i64,
+    /// One per value column.
+    pub types: Vec<ValueType>,
+    pub strings: Strings,
+    pub functions: Vec<Function>,
+    pub mappings: Vec<Mapping>,
+    pub locations: Vec<Location>,
+    pub lines: Vec<Line>,
+    pub links: Vec<Link>,
+    pub samples: Samples,
+}
+
+impl Profile {
+    pub fn str(&self, id: StrId) -> &str {
+        self.strings.get(id)
+    }
+
+    /// The calls at a location, innermost first.
+    pub fn lines(&self, location: u32) -> &[Line] {
+        let (start, end) = self.locations[location as usize].lines;
+        &self.lines[start as usize..end as usize]
+    }
+
+    /// Values of one sample, one per type.
+    pub fn values(&self, sample: usize) -> &[i64] {
+        let n = self.types.len();
+        &self.samples.values[sample * n..(sample + 1) * n]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_come_back_and_zero_is_empty() {
+        let mut strings = Strings::default();
+        let ids: Vec<StrId> = ["main", "", "größe"]
+            .iter()
+            .map(|s| strings.push(s))
+            .collect();
+        assert_eq!(ids, [1, 2, 3]);
+        assert_eq!(
+            strings.iter().collect::<Vec<_>>(),
+            ["", "main", "", "größe"]
+        );
+    }
+}

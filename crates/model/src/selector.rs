@@ -1,0 +1,396 @@
+//! Which profiles a query is about: a profile type and label matchers, in PromQL's selector syntax.
+//!
+//! Owns the syntax and what a single matcher means; which rows match is the engine's business.
+
+use std::fmt;
+
+use crate::profile_type::{InvalidProfileType, ProfileType};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MatchOp {
+    Equal,
+    NotEqual,
+    Regex,
+    NotRegex,
+}
+
+impl MatchOp {
+    fn symbol(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Regex => "=~",
+            Self::NotRegex => "!~",
+        }
+    }
+}
+
+/// One condition on one label. An absent label reads as the empty string.
+#[derive(Clone, Debug)]
+pub struct Matcher {
+    name: String,
+    op: MatchOp,
+    value: String,
+    regex: Option<regex::Regex>,
+}
+
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, self.op, &self.value) == (&other.name, other.op, &other.value)
+    }
+}
+
+/// Compiled size of one regular expression; bounds memory and compile time of hostile ones.
+const REGEX_BYTES_MAX: usize = 1 << 20;
+
+impl Matcher {
+    /// Regular expressions are not anchored, as in Parca: `web` matches `web-7`.
+    pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, InvalidSelector> {
+        let regex = match op {
+            MatchOp::Equal | MatchOp::NotEqual => None,
+            MatchOp::Regex | MatchOp::NotRegex => {
+                let built = regex::RegexBuilder::new(value)
+                    .size_limit(REGEX_BYTES_MAX)
+                    .build();
+                Some(built.map_err(|error| InvalidSelector::Regex {
+                    value: value.to_owned(),
+                    reason: error.to_string(),
+                })?)
+            }
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            op,
+            value: value.to_owned(),
+            regex,
+        })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn op(&self) -> MatchOp {
+        self.op
+    }
+
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    pub fn matches(&self, value: Option<&str>) -> bool {
+        let value = value.unwrap_or("");
+        match (&self.regex, self.op) {
+            (Some(regex), MatchOp::NotRegex) => !regex.is_match(value),
+            (Some(regex), _) => regex.is_match(value),
+            (None, MatchOp::NotEqual) => value != self.value,
+            (None, _) => value == self.value,
+        }
+    }
+}
+
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = self
+            .name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':'));
+        if plain {
+            f.write_str(&self.name)?
+        } else {
+            write!(f, "{:?}", self.name)?
+        }
+        write!(f, "{}{:?}", self.op.symbol(), self.value)
+    }
+}
+
+/// A profile type, if one was named, and matchers that must all hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Selector {
+    pub profile_type: Option<ProfileType>,
+    pub matchers: Vec<Matcher>,
+}
+
+/// Why a selector was refused. Clients compare the texts of the first three.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum InvalidSelector {
+    #[error("failed to parse query: {reason} at byte {at}")]
+    Syntax { at: usize, reason: &'static str },
+    #[error("query must contain a profile-type selection")]
+    NoProfileType,
+    #[error(transparent)]
+    ProfileType(#[from] InvalidProfileType),
+    #[error("failed to parse query: invalid regular expression {value:?}: {reason}")]
+    Regex { value: String, reason: String },
+}
+
+impl Selector {
+    /// `name:type:unit:period_type:period_unit[:delta]{label="value", ...}`; either half may be left out,
+    /// and the type may also stand as `__name__="..."`.
+    pub fn parse(text: &str) -> Result<Self, InvalidSelector> {
+        Parser { text, at: 0 }.selector()
+    }
+
+    /// Like [`Selector::parse`], for queries that make no sense without a profile type.
+    pub fn parse_typed(text: &str) -> Result<(ProfileType, Vec<Matcher>), InvalidSelector> {
+        let Self {
+            profile_type,
+            matchers,
+        } = Self::parse(text)?;
+        Ok((
+            profile_type.ok_or(InvalidSelector::NoProfileType)?,
+            matchers,
+        ))
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(profile_type) = &self.profile_type {
+            write!(f, "{profile_type}")?;
+        }
+        f.write_str("{")?;
+        for (at, matcher) in self.matchers.iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{matcher}")?;
+        }
+        f.write_str("}")
+    }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn selector(mut self) -> Result<Selector, InvalidSelector> {
+        self.skip_space();
+        let metric = self.take_while(|b| b != b'{' && !b.is_ascii_whitespace());
+        let mut profile_type = match metric {
+            "" => None,
+            metric => Some(metric.parse()?),
+        };
+        let mut matchers = Vec::new();
+        self.skip_space();
+        if self.eat("{") {
+            self.matchers(&mut profile_type, &mut matchers)?;
+        }
+        self.skip_space();
+        if self.at < self.text.len() {
+            return Err(self.error("unexpected text after the selector"));
+        }
+        Ok(Selector {
+            profile_type,
+            matchers,
+        })
+    }
+
+    fn matchers(
+        &mut self,
+        profile_type: &mut Option<ProfileType>,
+        out: &mut Vec<Matcher>,
+    ) -> Result<(), InvalidSelector> {
+        loop {
+            self.skip_space();
+            if self.eat("}") {
+                return Ok(());
+            }
+            let name = self.name()?;
+            self.skip_space();
+            let op = self.op()?;
+            self.skip_space();
+            let value = self.string()?;
+            if name == "__name__"
+                && op == MatchOp::Equal
+                && profile_type.is_none()
+                && value.contains(':')
+            {
+                *profile_type = Some(value.parse()?);
+            } else {
+                out.push(Matcher::new(&name, op, &value)?);
+            }
+            self.skip_space();
+            if !self.eat(",") && !self.text[self.at..].starts_with('}') {
+                return Err(self.error("expected ',' or '}'"));
+            }
+        }
+    }
+
+    /// A bare name, or any UTF-8 text in quotes.
+    fn name(&mut self) -> Result<String, InvalidSelector> {
+        if self.text[self.at..].starts_with(['"', '\'', '`']) {
+            return self.string();
+        }
+        match self.take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':')) {
+            "" => Err(self.error("expected a label name or '}'")),
+            name => Ok(name.to_owned()),
+        }
+    }
+
+    fn op(&mut self) -> Result<MatchOp, InvalidSelector> {
+        let ops = [
+            ("=~", MatchOp::Regex),
+            ("!~", MatchOp::NotRegex),
+            ("!=", MatchOp::NotEqual),
+            ("=", MatchOp::Equal),
+        ];
+        let found = ops.into_iter().find(|(symbol, _)| self.eat(symbol));
+        found
+            .map(|(_, op)| op)
+            .ok_or_else(|| self.error("expected one of = != =~ !~"))
+    }
+
+    fn string(&mut self) -> Result<String, InvalidSelector> {
+        let rest = &self.text[self.at..];
+        let Some(quote) = rest
+            .chars()
+            .next()
+            .filter(|c| matches!(c, '"' | '\'' | '`'))
+        else {
+            return Err(self.error("expected a quoted value"));
+        };
+        let mut out = String::new();
+        let mut chars = rest.char_indices().skip(1);
+        while let Some((offset, c)) = chars.next() {
+            match c {
+                c if c == quote => {
+                    self.at += offset + 1;
+                    return Ok(out);
+                }
+                '\\' if quote != '`' => out.push(match chars.next().map(|(_, escaped)| escaped) {
+                    Some('n') => '\n',
+                    Some('t') => '\t',
+                    Some('r') => '\r',
+                    Some(c @ ('\\' | '"' | '\'')) => c,
+                    _ => return Err(self.error("unknown escape in a quoted value")),
+                }),
+                c => out.push(c),
+            }
+        }
+        Err(self.error("a quoted value does not end"))
+    }
+
+    fn take_while(&mut self, keep: impl Fn(u8) -> bool) -> &'a str {
+        let rest = &self.text[self.at..];
+        // Only ASCII bytes can end a run, so the cut is on a character boundary.
+        let len = rest
+            .bytes()
+            .position(|b| b.is_ascii() && !keep(b))
+            .unwrap_or(rest.len());
+        let len = rest
+            .bytes()
+            .take(len)
+            .position(|b| !b.is_ascii() && !keep(b))
+            .unwrap_or(len);
+        self.at += len;
+        &rest[..len]
+    }
+
+    fn skip_space(&mut self) {
+        self.take_while(|b| b.is_ascii_whitespace());
+    }
+
+    fn eat(&mut self, token: &str) -> bool {
+        let found = self.text[self.at..].starts_with(token);
+        if found {
+            self.at += token.len();
+        }
+        found
+    }
+
+    fn error(&self, reason: &'static str) -> InvalidSelector {
+        InvalidSelector::Syntax {
+            at: self.at,
+            reason,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        match Selector::parse(text) {
+            Ok(selector) => selector.to_string(),
+            Err(error) => format!("error: {error}"),
+        }
+    }
+
+    #[test]
+    fn selectors_parse() {
+        let cpu = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
+        assert_eq!(shown(cpu), format!("{cpu}{{}}"));
+        assert_eq!(shown(&format!("{cpu}{{}}")), format!("{cpu}{{}}"));
+        assert_eq!(
+            shown(&format!(
+                " {cpu}:delta {{ a = 'x' , b!=\"y\\\"\",c=~`z\\d`,d!~\"\", }} "
+            )),
+            format!(r#"{cpu}:delta{{a="x", b!="y\"", c=~"z\\d", d!~""}}"#)
+        );
+        assert_eq!(
+            shown(&format!("{{__name__=\"{cpu}\"}}")),
+            format!("{cpu}{{}}")
+        );
+        assert_eq!(
+            shown(r#"{"process.runtime/x"="é"}"#),
+            r#"{"process.runtime/x"="é"}"#
+        );
+        assert_eq!(shown(""), "{}");
+    }
+
+    #[test]
+    fn bad_selectors_say_what_is_wrong_and_where() {
+        assert_eq!(
+            shown("{a}"),
+            "error: failed to parse query: expected one of = != =~ !~ at byte 2"
+        );
+        assert_eq!(
+            shown("{a=b}"),
+            "error: failed to parse query: expected a quoted value at byte 3"
+        );
+        assert_eq!(
+            shown("{a=\"b}"),
+            "error: failed to parse query: a quoted value does not end at byte 3"
+        );
+        assert_eq!(
+            shown("{a=\"b\" c=\"d\"}"),
+            "error: failed to parse query: expected ',' or '}' at byte 7"
+        );
+        assert!(
+            shown("{a=~\"(\"}")
+                .starts_with("error: failed to parse query: invalid regular expression \"(\"")
+        );
+        assert!(shown("{a=~\"(x{1000}){1000}\"}").contains("size limit"));
+        assert_eq!(
+            shown("{} x"),
+            "error: failed to parse query: unexpected text after the selector at byte 3"
+        );
+        assert!(shown("cpu{}").contains("got(1): \"cpu\""));
+        assert!(shown("{é=\"1\"}").contains("expected a label name"));
+        let untyped = Selector::parse_typed("{a=\"b\"}");
+        assert_eq!(
+            untyped.expect_err("untyped").to_string(),
+            "query must contain a profile-type selection"
+        );
+    }
+
+    #[test]
+    fn absent_labels_match_as_empty_and_regexes_are_not_anchored() {
+        let matcher = |op, value| Matcher::new("a", op, value).expect("valid");
+        assert!(matcher(MatchOp::Equal, "").matches(None));
+        assert!(!matcher(MatchOp::NotEqual, "").matches(None));
+        assert!(matcher(MatchOp::NotEqual, "x").matches(None));
+        assert!(matcher(MatchOp::Regex, "web").matches(Some("web-7")));
+        assert!(!matcher(MatchOp::Regex, "^web$").matches(Some("web-7")));
+        assert!(matcher(MatchOp::NotRegex, "web").matches(None));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn parsing_never_panics(text in ".{0,80}") {
+            let _ = Selector::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! pprof bytes to profiles and back. Pure functions over hostile input.

@@ -1,0 +1,1 @@
+//! Object storage: typed keys, create-only puts, ranged reads.

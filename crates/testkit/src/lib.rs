@@ -1,0 +1,1 @@
+//! What tests share: seeded profile generator, corpus reader, processes under test.

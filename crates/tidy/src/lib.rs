@@ -1,0 +1,1 @@
+//! One test that keeps the house in order: layering, file length, links.

@@ -1,0 +1,151 @@
+//! The trie itself, finished or growing.
+
+use cairn_model::NONE;
+use hashbrown::HashTable;
+
+use crate::symbols::mix;
+
+/// Stacks as paths. Node 0 is the root; a node's parent has a smaller number than the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trie {
+    parents: Vec<u32>,
+    frames: Vec<u32>,
+}
+
+impl Default for Trie {
+    fn default() -> Self {
+        Self {
+            parents: vec![NONE],
+            frames: vec![NONE],
+        }
+    }
+}
+
+impl Trie {
+    pub const ROOT: u32 = 0;
+
+    /// From a parent and a location position per node; `None` unless they make a trie.
+    pub fn from_parts(parents: Vec<u32>, frames: Vec<u32>) -> Option<Self> {
+        let valid = parents.len() == frames.len()
+            && parents.first() == Some(&NONE)
+            && frames.first() == Some(&NONE)
+            && parents
+                .iter()
+                .enumerate()
+                .skip(1)
+                .all(|(node, parent)| (*parent as usize) < node);
+        valid.then_some(Self { parents, frames })
+    }
+
+    /// Nodes, the root included.
+    pub fn len(&self) -> usize {
+        self.parents.len()
+    }
+
+    /// Whether there is nothing but the root.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 1
+    }
+
+    pub fn parent(&self, node: u32) -> u32 {
+        self.parents[node as usize]
+    }
+
+    /// Position of the node's location; [`NONE`] for the root.
+    pub fn frame(&self, node: u32) -> u32 {
+        self.frames[node as usize]
+    }
+
+    pub fn parents(&self) -> &[u32] {
+        &self.parents
+    }
+
+    pub fn frames(&self) -> &[u32] {
+        &self.frames
+    }
+
+    /// Appends a node; its parent must exist.
+    pub fn push(&mut self, parent: u32, frame: u32) -> u32 {
+        let node = self.len() as u32;
+        assert!(parent < node, "a parent comes before its child");
+        self.parents.push(parent);
+        self.frames.push(frame);
+        node
+    }
+
+    /// Locations from the node up to, not including, the root: leaf first.
+    pub fn stack(&self, mut node: u32) -> impl Iterator<Item = u32> + '_ {
+        std::iter::from_fn(move || {
+            if node == Self::ROOT {
+                return None;
+            }
+            let frame = self.frame(node);
+            node = self.parent(node);
+            Some(frame)
+        })
+    }
+
+    /// Adds each node's value to its parent's, leaves first: self values become totals, in place.
+    pub fn roll_up(&self, values: &mut [i64]) {
+        assert_eq!(values.len(), self.len(), "one value per node");
+        for node in (1..self.len()).rev() {
+            let parent = self.parents[node] as usize;
+            values[parent] = values[parent].wrapping_add(values[node]);
+        }
+    }
+
+    /// A hash of the path to each node, from a hash of the content of each location.
+    pub fn path_hashes(&self, location_hashes: &[u64]) -> Vec<u64> {
+        let mut hashes = vec![0u64; self.len()];
+        for node in 1..self.len() {
+            hashes[node] = mix(
+                hashes[self.parents[node] as usize],
+                location_hashes[self.frames[node] as usize],
+            );
+        }
+        hashes
+    }
+}
+
+/// A trie that finds or makes the node of a stack.
+#[derive(Clone, Debug, Default)]
+pub struct TrieBuilder {
+    trie: Trie,
+    children: HashTable<u32>,
+}
+
+impl TrieBuilder {
+    pub fn trie(&self) -> &Trie {
+        &self.trie
+    }
+
+    pub fn into_trie(self) -> Trie {
+        self.trie
+    }
+
+    /// The child of `parent` for `frame`.
+    pub fn child(&mut self, parent: u32, frame: u32) -> u32 {
+        let trie = &mut self.trie;
+        let hash = mix(u64::from(parent), u64::from(frame));
+        let equal = |node: &u32| trie.parent(*node) == parent && trie.frame(*node) == frame;
+        if let Some(node) = self.children.find(hash, equal) {
+            return *node;
+        }
+        let node = trie.push(parent, frame);
+        let rehash = |node: &u32| mix(u64::from(trie.parent(*node)), u64::from(trie.frame(*node)));
+        self.children.insert_unique(hash, node, rehash);
+        node
+    }
+
+    /// The node of a whole stack, given leaf first as profiles have it.
+    pub fn stack(&mut self, leaf_first: impl DoubleEndedIterator<Item = u32>) -> u32 {
+        leaf_first
+            .rev()
+            .fold(Trie::ROOT, |node, frame| self.child(node, frame))
+    }
+
+    /// About how much memory the trie takes.
+    pub fn bytes(&self) -> usize {
+        self.trie.len() * 14
+    }
+}

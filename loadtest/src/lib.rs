@@ -1,0 +1,1 @@
+//! A load generator: named, seeded workloads against a running Cairn.

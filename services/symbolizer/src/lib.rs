@@ -1,0 +1,1 @@
+//! The symbolizer: debuginfo uploads, symbol files, addresses to frames.
