@@ -1,0 +1,254 @@
+//! Rows on their way to a block, readable from the moment they are in.
+
+use std::sync::Arc;
+
+use cairn_model::{AttrValue, Labels, Link, Profile, ProfileType, ValueType};
+use cairn_trie::{Group, GroupValue, Interner, Symbols, Trie, TrieBuilder};
+use hashbrown::HashMap;
+
+use crate::tables::{AttrSet, Index, Lsn, ProfileRow, RowRange, SampleColumns};
+
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// Profiles of one tenant, interned: what the tail is made of and a block is written from.
+#[derive(Debug)]
+pub struct Head {
+    index: Index,
+    samples: SampleColumns,
+    interner: Interner,
+    trie: TrieBuilder,
+    types: Map<ProfileType, u32>,
+    label_sets: Map<Labels, u32>,
+    attr_sets: Map<AttrSet, u32>,
+    links: Map<Link, u32>,
+    label_bytes: usize,
+}
+
+/// Why a profile can't be taken in.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Refused {
+    #[error("the head is full: {0}")]
+    Full(&'static str),
+}
+
+/// What a profile is stored under.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// First part of the profile type, such as `process_cpu`.
+    pub name: Arc<str>,
+    pub labels: Labels,
+    /// Start, nanoseconds since the epoch, as the door decided it.
+    pub time: i64,
+    pub lsn: Lsn,
+    pub batch: u128,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        let index = Index {
+            attr_sets: vec![Group::default()],
+            links: vec![Link::default()],
+            ..Index::default()
+        };
+        Self {
+            index,
+            samples: SampleColumns::default(),
+            interner: Interner::default(),
+            trie: TrieBuilder::default(),
+            types: Map::default(),
+            label_sets: Map::default(),
+            attr_sets: Map::from_iter([(Group::default(), 0)]),
+            links: Map::from_iter([(Link::default(), 0)]),
+            label_bytes: 0,
+        }
+    }
+}
+
+impl Head {
+    /// Takes in all rows of a profile: one run of rows per sample type, zero values left out.
+    pub fn append(&mut self, profile: &Profile, origin: &Origin) -> Result<(), Refused> {
+        let rows = profile.samples.len() * profile.types.len();
+        if self.samples.len() + rows >= u32::MAX as usize
+            || self.trie.trie().len() >= u32::MAX as usize / 2
+        {
+            return Err(Refused::Full("4 billion rows"));
+        }
+        let label_set = self.label_set(&origin.labels);
+        let nodes = self.nodes(profile);
+        let attrs = self.attrs(profile);
+        let links: Vec<u32> = profile.links.iter().map(|link| self.link(*link)).collect();
+        for (column, value_type) in profile.types.iter().enumerate() {
+            let profile_type = self.profile_type(profile, origin, value_type);
+            let scale = scale(profile, column);
+            let start = self.samples.len() as u64;
+            let mut total = 0i64;
+            for sample in 0..profile.samples.len() {
+                let value = profile.values(sample)[column];
+                if value == 0 {
+                    continue;
+                }
+                total = total.wrapping_add(value);
+                let attr = attrs.get(sample).copied().unwrap_or(0);
+                let link = profile
+                    .samples
+                    .link(sample)
+                    .map_or(0, |link| links[link as usize]);
+                self.samples.push(nodes[sample], value / scale, attr, link);
+            }
+            let rows = RowRange {
+                start,
+                len: (self.samples.len() as u64 - start) as u32,
+            };
+            self.index.profiles.push(ProfileRow {
+                label_set,
+                profile_type,
+                time: origin.time,
+                duration: profile.duration,
+                period: profile.period,
+                scale,
+                total,
+                rows,
+                lsn: origin.lsn,
+                batch: origin.batch,
+            });
+        }
+        Ok(())
+    }
+
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    pub fn symbols(&self) -> &Symbols {
+        self.interner.symbols()
+    }
+
+    /// A head's stacks are nodes of its trie: stack number and node number are the same.
+    pub fn trie(&self) -> &Trie {
+        self.trie.trie()
+    }
+
+    /// All rows, in order of arrival.
+    pub fn samples(&self) -> &SampleColumns {
+        &self.samples
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.index.profiles.is_empty()
+    }
+
+    /// About how much memory the head takes.
+    pub fn bytes(&self) -> usize {
+        let rows =
+            self.samples.len() * 12 + (self.samples.attrs.len() + self.samples.links.len()) * 4;
+        let profiles = self.index.profiles.len() * size_of::<ProfileRow>();
+        rows + profiles
+            + self.interner.bytes()
+            + self.trie.bytes()
+            + self.label_bytes
+            + self.index.links.len() * 32
+    }
+
+    fn nodes(&mut self, profile: &Profile) -> Vec<u32> {
+        let locations = self.interner.profile_locations(profile);
+        let samples = &profile.samples;
+        let node = |sample| {
+            self.trie.stack(
+                samples
+                    .stack(sample)
+                    .iter()
+                    .map(|at| locations[*at as usize]),
+            )
+        };
+        (0..samples.len()).map(node).collect()
+    }
+
+    /// Attribute set per sample; empty if no sample has any.
+    fn attrs(&mut self, profile: &Profile) -> Vec<u32> {
+        if profile.samples.attrs.is_empty() {
+            return Vec::new();
+        }
+        let text = |id| -> Arc<str> { profile.str(id).into() };
+        let mut sets = Vec::with_capacity(profile.samples.len());
+        for sample in 0..profile.samples.len() {
+            let pair = |attr: &cairn_model::Attr| {
+                let value = match attr.value {
+                    AttrValue::Str(id) => GroupValue::Str(text(id)),
+                    AttrValue::Num { value, unit } => GroupValue::Num {
+                        value,
+                        unit: text(unit),
+                    },
+                };
+                (text(attr.key), value)
+            };
+            let mut pairs: Vec<_> = profile.samples.attrs(sample).iter().map(pair).collect();
+            pairs.sort();
+            sets.push(self.attr_set(Group(pairs)));
+        }
+        sets
+    }
+
+    fn attr_set(&mut self, set: AttrSet) -> u32 {
+        if let Some(id) = self.attr_sets.get(&set) {
+            return *id;
+        }
+        let id = self.index.attr_sets.len() as u32;
+        self.label_bytes += set.0.iter().map(|(key, _)| key.len() + 64).sum::<usize>();
+        self.attr_sets.insert(set.clone(), id);
+        self.index.attr_sets.push(set);
+        id
+    }
+
+    fn link(&mut self, link: Link) -> u32 {
+        let next = self.index.links.len() as u32;
+        let id = *self.links.entry(link).or_insert(next);
+        if id == next {
+            self.index.links.push(link);
+        }
+        id
+    }
+
+    fn label_set(&mut self, labels: &Labels) -> u32 {
+        if let Some(id) = self.label_sets.get(labels) {
+            return *id;
+        }
+        let id = self.index.label_sets.len() as u32;
+        self.label_bytes += labels
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 64)
+            .sum::<usize>();
+        self.label_sets.insert(labels.clone(), id);
+        self.index.label_sets.push(labels.clone());
+        id
+    }
+
+    fn profile_type(&mut self, profile: &Profile, origin: &Origin, value: &ValueType) -> u32 {
+        let text = |id| profile.str(id).to_owned();
+        let profile_type = ProfileType {
+            name: origin.name.as_ref().to_owned(),
+            sample_type: text(value.kind),
+            sample_unit: text(value.unit),
+            period_type: text(profile.period_type.kind),
+            period_unit: text(profile.period_type.unit),
+            delta: profile.duration != 0,
+        };
+        let next = self.index.types.len() as u32;
+        let id = *self.types.entry(profile_type.clone()).or_insert(next);
+        if id == next {
+            self.index.types.push(profile_type);
+        }
+        id
+    }
+}
+
+/// The period, if the column counts in whole periods: then counts are stored, which pack better.
+fn scale(profile: &Profile, column: usize) -> i64 {
+    let same_unit = profile.types[column].unit == profile.period_type.unit
+        || profile.str(profile.types[column].unit) == profile.str(profile.period_type.unit);
+    let whole = |sample| profile.values(sample)[column] % profile.period == 0;
+    if profile.period > 1 && same_unit && (0..profile.samples.len()).all(whole) {
+        profile.period
+    } else {
+        1
+    }
+}

@@ -1,0 +1,124 @@
+//! The tables of a block in memory. All positions are local to the block or head.
+
+use cairn_model::{Labels, Link, ProfileType, TimeRange};
+use cairn_trie::{Group, Symbols, Trie};
+
+/// Place in one writer's log: entries count from 1.
+pub type Lsn = u64;
+
+/// Labels of single samples; a sample refers to a set by position. Set 0 is empty.
+pub type AttrSet = Group;
+
+/// One profile and one of its sample types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProfileRow {
+    /// Position in [`Index::label_sets`].
+    pub label_set: u32,
+    /// Position in [`Index::types`].
+    pub profile_type: u32,
+    /// Start, nanoseconds since the epoch.
+    pub time: i64,
+    /// Nanoseconds covered.
+    pub duration: i64,
+    pub period: i64,
+    /// Stored sample values are this many times smaller than the real ones.
+    pub scale: i64,
+    /// Sum of the real values.
+    pub total: i64,
+    /// Where the samples are.
+    pub rows: RowRange,
+    /// Log entry that the profile came with; tells the rows of a tail apart.
+    pub lsn: Lsn,
+    /// Hash of the batch that the profile came in; `0` where repeats can't be told.
+    pub batch: u128,
+}
+
+/// `len` sample rows from `start` on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowRange {
+    pub start: u64,
+    pub len: u32,
+}
+
+/// All that says which rows a query needs; range queries and label queries read nothing else.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Index {
+    pub types: Vec<ProfileType>,
+    pub label_sets: Vec<Labels>,
+    pub profiles: Vec<ProfileRow>,
+    /// Set 0 is empty.
+    pub attr_sets: Vec<AttrSet>,
+    /// Link 0 stands for none.
+    pub links: Vec<Link>,
+}
+
+impl Index {
+    /// Times of the first and last profile.
+    pub fn time_range(&self) -> Option<TimeRange> {
+        let range = |row: &ProfileRow| TimeRange {
+            start: row.time,
+            end: row.time,
+        };
+        self.profiles.iter().map(range).reduce(|a, b| a.union(&b))
+    }
+}
+
+/// Stacks and what their frames resolve to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stacks {
+    pub symbols: Symbols,
+    pub trie: Trie,
+    /// Stack -> node of the trie. Stacks are numbered from the most frequent one.
+    pub nodes: Vec<u32>,
+}
+
+/// A run of sample rows, column by column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SampleColumns {
+    pub stacks: Vec<u32>,
+    /// Times the profile's scale.
+    pub values: Vec<i64>,
+    /// Position in [`Index::attr_sets`]; empty if all are 0.
+    pub attrs: Vec<u32>,
+    /// Position in [`Index::links`]; empty if all are 0.
+    pub links: Vec<u32>,
+}
+
+impl SampleColumns {
+    pub fn len(&self) -> usize {
+        self.stacks.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.stacks.is_empty()
+    }
+
+    pub fn attr(&self, row: usize) -> u32 {
+        self.attrs.get(row).copied().unwrap_or(0)
+    }
+
+    pub fn link(&self, row: usize) -> u32 {
+        self.links.get(row).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn push(&mut self, stack: u32, value: i64, attr: u32, link: u32) {
+        if attr != 0 && self.attrs.is_empty() {
+            self.attrs.resize(self.stacks.len(), 0);
+        }
+        if link != 0 && self.links.is_empty() {
+            self.links.resize(self.stacks.len(), 0);
+        }
+        let (with_attrs, with_links) = (
+            attr != 0 || !self.attrs.is_empty(),
+            link != 0 || !self.links.is_empty(),
+        );
+        self.stacks.push(stack);
+        self.values.push(value);
+        if with_attrs {
+            self.attrs.push(attr);
+        }
+        if with_links {
+            self.links.push(link);
+        }
+    }
+}

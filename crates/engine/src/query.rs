@@ -1,0 +1,93 @@
+//! What can be asked, and what comes back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cairn_model::{Labels, Matcher, ProfileType, TimeRange};
+use cairn_trie::Partial;
+
+/// One question about the rows that match.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    /// Rows of all types match if absent.
+    pub profile_type: Option<ProfileType>,
+    /// All must hold. A label of a single sample counts like one of its profile, which wins if both
+    /// exist; `trace_id` and `span_id` are labels too, in lower-case hex.
+    pub matchers: Vec<Matcher>,
+    /// Profiles whose start lies within.
+    pub range: TimeRange,
+    pub question: Question,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Question {
+    /// Sums per stack.
+    Stacks(GroupBy),
+    /// Sums per time step and group of labels.
+    Series {
+        /// Nanoseconds; `0` keeps every timestamp apart.
+        step: i64,
+        /// Labels that stay apart; `None` keeps every label set apart.
+        sum_by: Option<Vec<String>>,
+    },
+    LabelNames,
+    LabelValues(String),
+    ProfileTypes,
+}
+
+/// What keeps two samples of one stack apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupBy {
+    Nothing,
+    /// Labels of profiles or samples by name; absent ones are left out of the group.
+    Labels(Vec<String>),
+    /// All labels of single samples, links as `trace_id` and `span_id`: what a pprof file keeps.
+    SampleLabels,
+}
+
+/// The answer to a [`Question`], of one source or of many.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    Stacks(Partial),
+    Series(Series),
+    Names(BTreeSet<String>),
+    ProfileTypes(BTreeSet<ProfileType>),
+}
+
+/// Values over time: group of labels -> start of step (nanoseconds) -> point.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Series(pub BTreeMap<Labels, BTreeMap<i64, Point>>);
+
+/// One step of a series.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Point {
+    pub value: i64,
+    /// Profiles summed.
+    pub profiles: u64,
+    /// Nanoseconds covered by the shortest of them.
+    pub duration: i64,
+    /// The value of the earliest profile of each label set in the step, for types that are not delta.
+    pub first: i64,
+    /// Period of the profiles, of the first seen if they differ.
+    pub period: i64,
+}
+
+/// An answer and what it took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scanned {
+    pub answer: Answer,
+    pub stats: Stats,
+}
+
+/// Figures that add up over sources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    pub profiles: u64,
+    pub rows: u64,
+    pub blocks: u64,
+    /// Nanoseconds covered by the matching profiles, summed.
+    pub duration: i64,
+    /// Period of the matching profiles; `0` if they differ.
+    pub period: i64,
+    /// Times of the matching profiles; `None` if there are none.
+    pub range: Option<TimeRange>,
+}
