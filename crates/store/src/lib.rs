@@ -1,1 +1,12 @@
 //! Object storage: typed keys, create-only puts, ranged reads.
+//!
+//! The only crate that names `object_store`. It knows where an object lives and whether it is
+//! durable; it does not know what is inside one.
+
+mod error;
+mod key;
+mod store;
+
+pub use error::Error;
+pub use key::Key;
+pub use store::{BlockObject, Config, Store};

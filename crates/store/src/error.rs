@@ -1,0 +1,53 @@
+//! Why the store did not do what was asked.
+
+use cairn_model::Code;
+
+/// A failed operation on one object, with the key it was about.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no object {key}")]
+    NotFound { key: String },
+    #[error("object {key} exists already")]
+    AlreadyExists { key: String },
+    /// The object is shorter than whoever wrote it says, or the range is no range.
+    #[error("object {key} does not hold bytes {start}..{end}")]
+    OutOfRange { key: String, start: u64, end: u64 },
+    #[error("access to {key} was refused")]
+    Denied {
+        key: String,
+        source: object_store::Error,
+    },
+    #[error("open the folder {path}")]
+    Open {
+        path: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("reach the object store for {key}")]
+    Unavailable {
+        key: String,
+        source: object_store::Error,
+    },
+}
+
+impl Error {
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NotFound { .. } => Code::NotFound,
+            Self::AlreadyExists { .. } => Code::Conflict,
+            Self::OutOfRange { .. } => Code::Corrupt,
+            Self::Denied { .. } | Self::Open { .. } => Code::Internal,
+            Self::Unavailable { .. } => Code::Unavailable,
+        }
+    }
+
+    pub(crate) fn new(key: impl ToString, source: object_store::Error) -> Self {
+        let key = key.to_string();
+        match source {
+            object_store::Error::NotFound { .. } => Self::NotFound { key },
+            object_store::Error::AlreadyExists { .. } => Self::AlreadyExists { key },
+            object_store::Error::PermissionDenied { .. }
+            | object_store::Error::Unauthenticated { .. } => Self::Denied { key, source },
+            source => Self::Unavailable { key, source },
+        }
+    }
+}

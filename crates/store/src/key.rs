@@ -1,0 +1,158 @@
+//! Where every object lives.
+
+use std::fmt;
+
+use cairn_model::{BlockId, BuildId, TenantId};
+use object_store::path::Path;
+
+/// The name of one object. Every key begins with its tenant, so a path without one can't be written
+/// down, and every part is a checked type, so no part can leave its folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Key<'a> {
+    /// `blocks/{tenant}/{id}.cairn`: an immutable block of profiles.
+    Block { tenant: &'a TenantId, id: BlockId },
+    /// `debuginfo/{tenant}/{build id}/file`: an uploaded ELF file as it came.
+    Debuginfo {
+        tenant: &'a TenantId,
+        build_id: &'a BuildId,
+    },
+    /// `debuginfo/{tenant}/{build id}/refused`: why the last upload for this build id was refused.
+    Refusal {
+        tenant: &'a TenantId,
+        build_id: &'a BuildId,
+    },
+    /// `debuginfo/{tenant}/{build id}/symbols.{version}`: what conversion made of the upload. The
+    /// version is that of the symbol file format, so a new format never reads an old file.
+    SymbolFile {
+        tenant: &'a TenantId,
+        build_id: &'a BuildId,
+        version: u32,
+    },
+}
+
+const BLOCKS: &str = "blocks";
+const DEBUGINFO: &str = "debuginfo";
+const BLOCK_SUFFIX: &str = ".cairn";
+
+impl<'a> Key<'a> {
+    pub fn tenant(&self) -> &'a TenantId {
+        match self {
+            Self::Block { tenant, .. }
+            | Self::Debuginfo { tenant, .. }
+            | Self::Refusal { tenant, .. }
+            | Self::SymbolFile { tenant, .. } => tenant,
+        }
+    }
+
+    pub(crate) fn path(&self) -> Path {
+        // Every part is letters, digits and `-_.`, none of which a path encodes.
+        Path::from(self.to_string())
+    }
+}
+
+impl fmt::Display for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Block { tenant, id } => write!(f, "{BLOCKS}/{tenant}/{id}{BLOCK_SUFFIX}"),
+            Self::Debuginfo { tenant, build_id } => {
+                write!(f, "{DEBUGINFO}/{tenant}/{}/file", build_id.key_segment())
+            }
+            Self::Refusal { tenant, build_id } => {
+                write!(f, "{DEBUGINFO}/{tenant}/{}/refused", build_id.key_segment())
+            }
+            Self::SymbolFile {
+                tenant,
+                build_id,
+                version,
+            } => {
+                let build_id = build_id.key_segment();
+                write!(f, "{DEBUGINFO}/{tenant}/{build_id}/symbols.{version}")
+            }
+        }
+    }
+}
+
+/// The folder that holds one folder of blocks per tenant.
+pub(crate) fn blocks_folder() -> Path {
+    Path::from(BLOCKS)
+}
+
+/// The folder of one tenant's blocks.
+pub(crate) fn tenant_blocks_folder(tenant: &TenantId) -> Path {
+    Path::from(format!("{BLOCKS}/{tenant}"))
+}
+
+/// The tenant whose folder of blocks this is, unless something foreign lies there.
+pub(crate) fn tenant_of_folder(folder: &Path) -> Option<TenantId> {
+    TenantId::parse(folder.filename()?).ok()
+}
+
+/// The block that a listed path names, unless something foreign lies there.
+pub(crate) fn block_of_path(tenant: &TenantId, path: &Path) -> Option<BlockId> {
+    let id = path.filename()?.strip_suffix(BLOCK_SUFFIX)?.parse().ok()?;
+    // Listing must name only objects that reading by key finds again.
+    (Key::Block { tenant, id }.path() == *path).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_spelled_as_documented() {
+        let tenant = TenantId::parse("team-a.b_c").expect("valid");
+        let build_id = BuildId::parse("go/a-B_1").expect("valid");
+        let id: BlockId = "01J00000000000000000000000".parse().expect("valid");
+        let keys = [
+            Key::Block {
+                tenant: &tenant,
+                id,
+            },
+            Key::Debuginfo {
+                tenant: &tenant,
+                build_id: &build_id,
+            },
+            Key::Refusal {
+                tenant: &tenant,
+                build_id: &build_id,
+            },
+            Key::SymbolFile {
+                tenant: &tenant,
+                build_id: &build_id,
+                version: 3,
+            },
+        ];
+        let spelled = [
+            "blocks/team-a.b_c/01J00000000000000000000000.cairn",
+            "debuginfo/team-a.b_c/go_2fa_2dB_5f1/file",
+            "debuginfo/team-a.b_c/go_2fa_2dB_5f1/refused",
+            "debuginfo/team-a.b_c/go_2fa_2dB_5f1/symbols.3",
+        ];
+        for (key, spelled) in keys.iter().zip(spelled) {
+            assert_eq!(key.to_string(), spelled);
+            assert_eq!(key.path().as_ref(), spelled);
+            assert_eq!(key.tenant(), &tenant);
+        }
+    }
+
+    #[test]
+    fn block_paths_read_back_and_foreign_ones_do_not() {
+        let tenant = TenantId::anonymous();
+        let id: BlockId = "01J00000000000000000000000".parse().expect("valid");
+        let path = Key::Block {
+            tenant: &tenant,
+            id,
+        }
+        .path();
+        assert_eq!(block_of_path(&tenant, &path), Some(id));
+        for foreign in [
+            "blocks/anonymous/notes.txt",
+            "blocks/anonymous/x.cairn",
+            "blocks/anonymous/01j00000000000000000000000.cairn",
+            "blocks/anonymous/deep/01J00000000000000000000000.cairn",
+            "blocks/other/01J00000000000000000000000.cairn",
+        ] {
+            assert_eq!(block_of_path(&tenant, &Path::from(foreign)), None);
+        }
+    }
+}
