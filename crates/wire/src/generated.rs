@@ -1,0 +1,73 @@
+//! The generated modules, nested as their packages are since they refer to each other that way.
+#![expect(
+    clippy::all,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
+    unused_qualifications,
+    reason = "generated code"
+)]
+
+pub mod cairn {
+    pub mod catalog {
+        pub mod v1 {
+            tonic::include_proto!("cairn.catalog.v1");
+        }
+    }
+    pub mod ingest {
+        pub mod v1 {
+            tonic::include_proto!("cairn.ingest.v1");
+        }
+    }
+    pub mod query {
+        pub mod v1 {
+            tonic::include_proto!("cairn.query.v1");
+        }
+    }
+    pub mod symbols {
+        pub mod v1 {
+            tonic::include_proto!("cairn.symbols.v1");
+        }
+    }
+}
+
+pub mod parca {
+    pub mod debuginfo {
+        pub mod v1alpha1 {
+            tonic::include_proto!("parca.debuginfo.v1alpha1");
+        }
+    }
+    pub mod metastore {
+        pub mod v1alpha1 {
+            tonic::include_proto!("parca.metastore.v1alpha1");
+        }
+    }
+    pub mod profilestore {
+        pub mod v1alpha1 {
+            tonic::include_proto!("parca.profilestore.v1alpha1");
+        }
+    }
+    pub mod query {
+        pub mod v1alpha1 {
+            tonic::include_proto!("parca.query.v1alpha1");
+        }
+    }
+}
+
+pub mod perftools {
+    pub mod profiles {
+        tonic::include_proto!("perftools.profiles");
+    }
+}
+
+pub mod push {
+    pub mod v1 {
+        tonic::include_proto!("push.v1");
+    }
+}
+
+pub mod types {
+    pub mod v1 {
+        tonic::include_proto!("types.v1");
+    }
+}
