@@ -4,6 +4,21 @@
 //! merge in any order; what a person sees is made from the merged answer, last.
 //! Owns no transport and no planning: which sources there are is the querier's business.
 
+pub mod codec;
+mod flame;
+mod folded;
+mod merge;
+mod pprof;
 mod query;
+mod scan;
+mod symbolize;
+mod top;
 
-pub use query::{Answer, GroupBy, Point, Query, Question, Scanned, Series, Stats};
+pub use flame::{Flame, KeyBy, Kind, Node, Trim};
+pub use folded::folded;
+pub use merge::{Merge, WrongAnswer};
+pub use pprof::{Meta, profile};
+pub use query::{Answer, GroupBy, Point, Query, Question, Scanned, Series, Stats, VALUES_MAX};
+pub use scan::scan_head;
+pub use symbolize::{Frame, Names, Wanted, name, unnamed};
+pub use top::{TopRow, top};

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use cairn_model::{Labels, Matcher, ProfileType, TimeRange};
 use cairn_trie::Partial;
 
+/// Values of `trace_id` or `span_id` in one answer, at most: nobody picks one from a longer list.
+pub const VALUES_MAX: usize = 1_000;
+
 /// One question about the rows that match.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
@@ -30,6 +33,7 @@ pub enum Question {
         sum_by: Option<Vec<String>>,
     },
     LabelNames,
+    /// Of `trace_id` and `span_id` at most [`VALUES_MAX`], the lowest.
     LabelValues(String),
     ProfileTypes,
 }
@@ -65,8 +69,12 @@ pub struct Point {
     pub profiles: u64,
     /// Nanoseconds covered by the shortest of them.
     pub duration: i64,
-    /// The value of the earliest profile of each label set in the step, for types that are not delta.
+    /// The value of the earliest profile in the step (the sum, if several share its time), for types
+    /// that are not delta. Ask with `sum_by: None` and use [`Series::sum_by`] after the merge to have
+    /// the earliest of each label set.
     pub first: i64,
+    /// Time of the earliest profile in the step.
+    pub first_time: i64,
     /// Period of the profiles, of the first seen if they differ.
     pub period: i64,
 }

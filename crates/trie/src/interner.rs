@@ -178,6 +178,25 @@ struct Tables<'a> {
     lines: &'a [Line],
 }
 
+impl<'a> Tables<'a> {
+    fn of(symbols: &'a Symbols) -> Self {
+        let Symbols {
+            strings,
+            functions,
+            mappings,
+            locations,
+            lines,
+        } = symbols;
+        Self {
+            strings,
+            functions,
+            mappings,
+            locations,
+            lines,
+        }
+    }
+}
+
 /// Carries locations of one set of tables into an interner, each part once.
 #[derive(Clone, Debug, Default)]
 pub struct LocationMap {
@@ -191,24 +210,17 @@ pub struct LocationMap {
 impl LocationMap {
     /// The position in `into` of location `id` of `from`. One map serves one `from` only.
     pub fn location(&mut self, into: &mut Interner, from: &Symbols, id: u32) -> u32 {
-        let Symbols {
-            strings,
-            functions,
-            mappings,
-            locations,
-            lines,
-        } = from;
-        self.map(
-            into,
-            &Tables {
-                strings,
-                functions,
-                mappings,
-                locations,
-                lines,
-            },
-            id,
-        )
+        self.map(into, &Tables::of(from), id)
+    }
+
+    /// Like [`LocationMap::location`], of a function alone.
+    pub fn function_of(&mut self, into: &mut Interner, from: &Symbols, id: u32) -> u32 {
+        self.function(into, &Tables::of(from), id)
+    }
+
+    /// Like [`LocationMap::location`], of a mapping alone.
+    pub fn mapping_of(&mut self, into: &mut Interner, from: &Symbols, id: u32) -> u32 {
+        self.mapping(into, &Tables::of(from), id)
     }
 
     fn map(&mut self, into: &mut Interner, from: &Tables<'_>, id: u32) -> u32 {
