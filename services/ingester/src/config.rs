@@ -1,0 +1,137 @@
+//! The ingester's settings. Owns no defaults of other crates: sub-structs live where they are used.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use cairn_model::Limits;
+use serde::{Deserialize, Serialize};
+
+/// Settings of one ingester.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The local folder of the log (`log/`) and of the catalog's journal (`catalog/`).
+    pub data: PathBuf,
+    /// Where blocks go.
+    pub store: cairn_store::Config,
+    /// The name under which the catalog knows this writer; it must be unique and stay the same.
+    pub writer: String,
+    /// What one request may hold.
+    pub limits: Limits,
+    pub log: LogConfig,
+    pub admission: AdmissionConfig,
+    pub tail: TailConfig,
+    /// A profile sent twice within this time is stored once.
+    #[serde(with = "humantime_serde")]
+    pub dedup_window: Duration,
+    /// Profiles older than this are refused; any age is taken if absent.
+    #[serde(with = "humantime_serde")]
+    pub age_max: Option<Duration>,
+    /// Profiles that claim to be from further in the future than this are refused.
+    #[serde(with = "humantime_serde")]
+    pub skew_max: Duration,
+}
+
+/// Settings of the write-ahead log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// A segment file is closed when it is at least this large.
+    pub segment_bytes: ByteSize,
+    /// Bytes that share one sync, at most.
+    pub batch_bytes_max: ByteSize,
+    /// How long the first push of a batch waits for company. Pushes that arrive during a sync
+    /// share the next one anyway, so this helps only slow disks.
+    #[serde(with = "humantime_serde")]
+    pub commit_delay: Duration,
+}
+
+/// Settings of what may be in work at once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdmissionConfig {
+    /// Memory that pushes in work may take together, decoded profiles included.
+    pub inflight_bytes_max: ByteSize,
+    /// How long a push waits for memory before it is refused.
+    #[serde(with = "humantime_serde")]
+    pub wait_max: Duration,
+}
+
+/// Settings of what is in memory before and after it is in a block.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TailConfig {
+    /// Blocks are written this often.
+    #[serde(with = "humantime_serde")]
+    pub flush_interval: Duration,
+    /// Blocks are written early when this much waits for them.
+    pub head_bytes_max: ByteSize,
+    /// Memory of all rows, written or not. When it is used up, written rows go early, then pushes
+    /// are refused.
+    pub memory_bytes_max: ByteSize,
+    /// How long written rows stay readable here for queries that planned before.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("./data/ingester"),
+            store: cairn_store::Config::default(),
+            writer: "ingester".to_owned(),
+            limits: Limits::default(),
+            log: LogConfig::default(),
+            admission: AdmissionConfig::default(),
+            tail: TailConfig::default(),
+            dedup_window: Duration::from_secs(15 * 60),
+            age_max: None,
+            skew_max: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            segment_bytes: ByteSize::mib(64),
+            batch_bytes_max: ByteSize::mib(4),
+            commit_delay: Duration::ZERO,
+        }
+    }
+}
+
+impl Default for AdmissionConfig {
+    fn default() -> Self {
+        Self {
+            inflight_bytes_max: ByteSize::mib(256),
+            wait_max: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Default for TailConfig {
+    fn default() -> Self {
+        Self {
+            flush_interval: Duration::from_secs(30),
+            head_bytes_max: ByteSize::mib(96),
+            memory_bytes_max: ByteSize::mib(384),
+            retention: Duration::from_secs(150),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_defaults_read_back_and_typos_are_refused() {
+        let json = serde_json::to_value(Config::default()).expect("plain data");
+        let read: Config = serde_json::from_value(json).expect("as written");
+        assert_eq!(read, Config::default());
+        let typo = serde_json::json!({"tail": {"flush_intervall": "1s"}});
+        assert!(serde_json::from_value::<Config>(typo).is_err());
+    }
+}
