@@ -1,1 +1,30 @@
 //! The process: config, telemetry, servers, readiness, task ownership, ordered shutdown.
+//!
+//! The only crate with global effects: it reads the clock, the environment and the command line,
+//! spawns tasks, handles signals. Services get all of that through [`Context`]. It knows no
+//! service: those pass their routes and settings in.
+
+mod admin;
+mod cli;
+mod clock;
+mod compute;
+pub mod config;
+mod context;
+mod healthcheck;
+mod launch;
+mod process;
+mod random;
+mod readiness;
+mod routes;
+mod self_profile;
+mod server;
+mod telemetry;
+
+pub use cli::{Flags, main};
+pub use clock::{Clock, FakeClock};
+pub use context::{Context, TaskOutput};
+pub use launch::{Common, Launch, run};
+pub use process::{Options, Process};
+pub use random::Random;
+pub use readiness::Readiness;
+pub use routes::Routes;

@@ -1,0 +1,124 @@
+//! The time of day and of the stopwatch, real or a test's. Owns no timer wheel: real sleeping is
+//! tokio's.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+
+/// Where a service gets the time from. Cheap to clone; clones of a fake one move together.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    Real,
+    Fake(FakeClock),
+}
+
+/// A clock that stands still until told to advance.
+#[derive(Clone, Debug)]
+pub struct FakeClock {
+    now: watch::Sender<i64>,
+    /// The stopwatch reading that belongs to `origin_nanos`.
+    origin: Instant,
+    origin_nanos: i64,
+}
+
+impl Clock {
+    pub fn real() -> Self {
+        Self(Source::Real)
+    }
+
+    /// Nanoseconds since the Unix epoch.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the time of day"
+    )]
+    pub fn now(&self) -> i64 {
+        match &self.0 {
+            Source::Real => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH);
+                i64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(i64::MAX)
+            }
+            Source::Fake(fake) => *fake.now.borrow(),
+        }
+    }
+
+    /// The stopwatch: only differences mean anything.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the stopwatch"
+    )]
+    pub fn instant(&self) -> Instant {
+        match &self.0 {
+            Source::Real => Instant::now(),
+            Source::Fake(fake) => {
+                let passed = self.now().saturating_sub(fake.origin_nanos);
+                fake.origin + Duration::from_nanos(passed.unsigned_abs())
+            }
+        }
+    }
+
+    /// Returns when this much time has passed on this clock.
+    pub async fn sleep(&self, duration: Duration) {
+        match &self.0 {
+            Source::Real => tokio::time::sleep(duration).await,
+            Source::Fake(fake) => {
+                let until = self.now().saturating_add(nanos(duration));
+                let mut now = fake.now.subscribe();
+                // The sender lives in `fake`, which this future borrows.
+                let _ = now.wait_for(|now| *now >= until).await;
+            }
+        }
+    }
+}
+
+impl FakeClock {
+    /// Stands at `now`, in nanoseconds since the Unix epoch.
+    #[expect(clippy::disallowed_methods, reason = "an Instant has no other origin")]
+    pub fn at(now: i64) -> Self {
+        Self {
+            now: watch::Sender::new(now),
+            origin: Instant::now(),
+            origin_nanos: now,
+        }
+    }
+
+    pub fn clock(&self) -> Clock {
+        Clock(Source::Fake(self.clone()))
+    }
+
+    /// Moves every clone forward and wakes the sleepers whose time has come.
+    pub fn advance(&self, by: Duration) {
+        self.now
+            .send_modify(|now| *now = now.saturating_add(nanos(by)));
+    }
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_fake_clock_moves_only_when_told_and_wakes_sleepers() {
+        let fake = FakeClock::at(1_000);
+        let clock = fake.clock();
+        let start = clock.instant();
+        let sleeper = {
+            let clock = clock.clone();
+            async move { clock.sleep(Duration::from_secs(60)).await }
+        };
+        let waker = async {
+            fake.advance(Duration::from_secs(59));
+            tokio::task::yield_now().await;
+            fake.advance(Duration::from_secs(1));
+        };
+        tokio::join!(sleeper, waker);
+        assert_eq!(clock.now(), 60_000_001_000);
+        assert_eq!(clock.instant() - start, Duration::from_secs(60));
+    }
+}

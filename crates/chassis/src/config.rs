@@ -1,0 +1,98 @@
+//! Settings: what every process has, and how a document of them is read. What services configure
+//! is their own.
+
+mod document;
+mod secret;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use document::{ConfigError, Document};
+pub use secret::Secret;
+
+/// The ports and the end of a process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Where clients and peers connect: gRPC, gRPC-web and HTTP on one port.
+    pub listen: SocketAddr,
+    /// Where operators connect: liveness, readiness, metrics, effective config, log filter.
+    pub admin_listen: SocketAddr,
+    /// From the first stop signal until the process gives up on what is still running.
+    #[serde(with = "humantime_serde")]
+    pub shutdown_deadline: Duration,
+    /// How long requests are still accepted after readiness is off, for load balancers to notice.
+    #[serde(with = "humantime_serde")]
+    pub drain_delay: Duration,
+    /// Web origins, besides those on this machine, whose pages may read answers. `*` is any.
+    pub cors_origins: Vec<String>,
+    /// Connections open at once; more wait to be accepted.
+    pub connections_max: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 7070).into(),
+            admin_listen: (Ipv4Addr::LOCALHOST, 7071).into(),
+            shutdown_deadline: Duration::from_secs(25),
+            drain_delay: Duration::ZERO,
+            cors_origins: Vec::new(),
+            connections_max: 4096,
+        }
+    }
+}
+
+/// Logs and traces.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// Directives as `tracing` understands them: `info,cairn_ingester=debug`.
+    pub log_filter: String,
+    pub log_format: LogFormat,
+    /// Where spans are sent, OTLP over gRPC. Nothing is sent if absent.
+    pub otlp_endpoint: Option<String>,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            log_filter: "info".to_owned(),
+            log_format: LogFormat::Text,
+            otlp_endpoint: None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object per line.
+    Json,
+}
+
+/// Profiling this very process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SelfProfile {
+    pub enabled: bool,
+    /// Who takes the profiles, as `http://host:port`. This process itself if absent.
+    pub address: Option<String>,
+    /// The span of one profile.
+    #[serde(with = "humantime_serde")]
+    pub window: Duration,
+}
+
+impl Default for SelfProfile {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            address: None,
+            window: Duration::from_secs(10),
+        }
+    }
+}

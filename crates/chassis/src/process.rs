@@ -1,0 +1,140 @@
+//! One process: its ports, its services, and the order in which it stops. Signals and exit codes
+//! belong to the caller, so that a test can run several processes in one.
+
+mod shared;
+mod shutdown;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use shared::{Shared, panic_text};
+
+use crate::telemetry::LogFilter;
+use crate::{Clock, Context, Random, admin, config, self_profile, server};
+
+/// What a process is made of, apart from its services.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub server: config::Server,
+    pub self_profile: config::SelfProfile,
+    pub clock: Clock,
+    pub random: Random,
+    /// The effective config, secrets hidden, for the admin port.
+    pub config_yaml: String,
+    pub(crate) log_filter: Option<LogFilter>,
+}
+
+impl Options {
+    /// Free ports on loopback, real time, no delay on stopping.
+    pub fn for_tests() -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            server: config::Server {
+                listen: any,
+                admin_listen: any,
+                ..config::Server::default()
+            },
+            self_profile: config::SelfProfile::default(),
+            clock: Clock::real(),
+            random: Random::fresh(),
+            config_yaml: String::new(),
+            log_filter: None,
+        }
+    }
+}
+
+/// A process with its ports bound. Services are added with [`Process::run`].
+#[derive(Debug)]
+pub struct Process {
+    shared: Arc<Shared>,
+    admin_address: SocketAddr,
+    admin_stop: CancellationToken,
+}
+
+impl Process {
+    /// Binds the ports and begins to answer: "unavailable" until all `services` serve.
+    pub async fn bind(options: Options, services: &[&'static str]) -> anyhow::Result<Self> {
+        let listener = bind(options.server.listen).await?;
+        let admin_listener = bind(options.server.admin_listen).await?;
+        let address = listener.local_addr().context("read the bound address")?;
+        let admin_address = admin_listener
+            .local_addr()
+            .context("read the bound admin address")?;
+        let shared = Shared::new(&options, address, services);
+        let admin_stop = CancellationToken::new();
+        server::start(&shared, listener, &options.server)?;
+        admin::start(&shared, admin_listener, &options, admin_stop.clone());
+        if options.self_profile.enabled {
+            self_profile::start(&shared, &options.self_profile);
+        }
+        Ok(Self {
+            shared,
+            admin_address,
+            admin_stop,
+        })
+    }
+
+    /// Starts a service, one of those named in [`Process::bind`]. If it ends before stopping was
+    /// asked for, or fails, the process stops.
+    pub fn run<Run, Fut>(&self, service: &'static str, run: Run)
+    where
+        Run: FnOnce(Context) -> Fut,
+        Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let run = run(self.context(service));
+        self.shared.own_service(service, run);
+    }
+
+    /// The handle that a service of this process gets.
+    pub fn context(&self, service: &'static str) -> Context {
+        Context::new(service, Arc::clone(&self.shared))
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// Begins to stop. Cancelling it is what a signal handler does.
+    pub fn stop_token(&self) -> CancellationToken {
+        self.shared.stop.clone()
+    }
+
+    /// Returns when every service is ready, or the process is stopping.
+    pub async fn ready(&self) {
+        let mut board = self.shared.board.subscribe();
+        tokio::select! {
+            _ = board.wait_for(|board| board.iter().all(crate::readiness::Standing::is_ready)) => {}
+            () = self.shared.stop.cancelled() => {}
+        }
+    }
+
+    /// Waits until stopping is asked for or something fails, stops in order, and says what failed
+    /// first or what did not end in time.
+    pub async fn finished(self) -> anyhow::Result<()> {
+        self.shared.stop.cancelled().await;
+        let result = shutdown::run(&self.shared).await;
+        self.admin_stop.cancel();
+        result
+    }
+
+    /// Stops and waits.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.shared.stop.cancel();
+        self.finished().await
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listen on {address}"))
+}

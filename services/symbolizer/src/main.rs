@@ -1,0 +1,5 @@
+//! The symbolizer as a process of its own. Everything it does is in the library.
+
+fn main() -> std::process::ExitCode {
+    cairn_chassis::main("symbolizer", cairn_symbolizer::run)
+}
