@@ -1,16 +1,29 @@
 //! The flame graph: what a person sees of a merged, named partial.
+//!
+//! Calls of one name under one parent become one node, whatever their addresses and lines, unless
+//! asked otherwise. Owns no drawing and no wire format.
+
+mod build;
+mod trim;
+
+use std::borrow::Cow;
 
 use cairn_model::NONE;
 use cairn_trie::{Group, Partial, Symbols};
 
-/// What keeps two calls of one name under one parent apart.
+pub use trim::Trim;
+
+use self::build::{Builder, Side};
+
+/// What keeps two calls of one name under one parent apart. Calls without a name are always told
+/// apart by binary and address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyBy {
     /// The function's file.
     pub file: bool,
     /// The address within the binary.
     pub address: bool,
-    /// The binary.
+    /// The binary's file.
     pub mapping: bool,
 }
 
@@ -27,15 +40,18 @@ pub struct Flame {
 /// One call under one parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node {
+    /// [`NONE`] for the root.
     pub parent: u32,
     pub kind: Kind,
+    /// Equal for the nodes of one flame graph that stand for the same call under different parents.
+    pub key: u32,
     /// Position in the symbols' mappings; [`NONE`] if there is none or the merged calls differ.
     pub mapping: u32,
     /// `0` if the merged calls differ.
     pub address: u64,
     /// `0` if the merged calls differ.
     pub line: i64,
-    /// Whether the call was inlined, if the merged calls agree.
+    /// Whether all merged calls were inlined.
     pub inlined: bool,
     /// Value of the stacks that end here.
     pub flat: i64,
@@ -59,32 +75,32 @@ pub enum Kind {
     Trimmed,
 }
 
-/// How much of a flame graph to keep.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Trim {
-    /// A call survives if it is larger than this part of its parent.
-    pub fraction: f64,
-    /// The largest so many nodes survive; a parent gets one node more for what it lost.
-    pub nodes_max: usize,
-}
-
 impl Flame {
-    /// Re-keys the calls of `partial`. With groups, calls hang below one node per group.
+    /// Re-keys the calls of `partial`. With groups, calls hang below one node per group; those of
+    /// the empty group hang below the root.
     pub fn build(partial: &Partial, key_by: KeyBy) -> Self {
-        let _ = (partial, key_by, NONE);
-        unimplemented!("flame")
+        let mut builder = Builder::new(key_by, partial.groups.clone());
+        let steps = builder.steps(&partial.symbols);
+        builder.add_grouped(partial, &steps);
+        builder.finish()
+    }
+
+    /// Like [`Flame::build`], innermost call first: callees have their callers as children.
+    pub fn inverted(partial: &Partial, key_by: KeyBy) -> Self {
+        let mut builder = Builder::new(key_by, partial.groups.clone());
+        let steps = builder.steps(&partial.symbols);
+        builder.add_inverted(partial, &steps);
+        builder.finish()
     }
 
     /// `compare` as the values, `base` as the base values. Groups are summed.
     pub fn compare(base: &Partial, compare: &Partial, key_by: KeyBy) -> Self {
-        let _ = (base, compare, key_by);
-        unimplemented!("flame")
-    }
-
-    /// Must come last: many small calls may be one large function.
-    pub fn trim(self, trim: &Trim) -> Self {
-        let _ = trim;
-        unimplemented!("trim")
+        let mut builder = Builder::new(key_by, vec![Group::default()]);
+        for (partial, side) in [(compare, Side::Value), (base, Side::Base)] {
+            let steps = builder.steps(&partial.symbols);
+            builder.add_summed(partial, &steps, side);
+        }
+        builder.finish()
     }
 
     /// Positions of the nodes' children, per node.
@@ -95,4 +111,39 @@ impl Flame {
         }
         children
     }
+
+    /// Steps from the root, per node.
+    pub fn depths(&self) -> Vec<u32> {
+        let mut depths = vec![0u32; self.nodes.len()];
+        for (at, node) in self.nodes.iter().enumerate().skip(1) {
+            depths[at] = depths[node.parent as usize] + 1;
+        }
+        depths
+    }
+
+    /// What to call a node: the function, or file and address, or the labels.
+    pub fn name(&self, node: &Node) -> Cow<'_, str> {
+        match node.kind {
+            Kind::Root => "total".into(),
+            Kind::Trimmed => "(trimmed)".into(),
+            Kind::Function(function) => build::function_name(&self.symbols, function).into(),
+            Kind::Group(group) => group_name(&self.groups[group as usize]).into(),
+            Kind::Unnamed if node.mapping == NONE => format!("{:#x}", node.address).into(),
+            Kind::Unnamed => {
+                let file = self
+                    .symbols
+                    .str(self.symbols.mappings[node.mapping as usize].file);
+                let file = file.rsplit('/').next().unwrap_or(file);
+                format!("{file}+{:#x}", node.address).into()
+            }
+        }
+    }
+}
+
+fn group_name(group: &Group) -> String {
+    let pair = |(name, value): &(_, cairn_trie::GroupValue)| {
+        format!("{name}={}", crate::scan::text(value))
+    };
+    let pairs: Vec<String> = group.0.iter().map(pair).collect();
+    pairs.join(", ")
 }

@@ -19,6 +19,6 @@ pub use folded::folded;
 pub use merge::{Merge, WrongAnswer};
 pub use pprof::{Meta, profile};
 pub use query::{Answer, GroupBy, Point, Query, Question, Scanned, Series, Stats, VALUES_MAX};
-pub use scan::scan_head;
+pub use scan::{scan_block, scan_head};
 pub use symbolize::{Frame, Names, Wanted, name, unnamed};
 pub use top::{TopRow, top};

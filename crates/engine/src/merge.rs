@@ -128,6 +128,7 @@ impl Point {
         self.value = self.value.wrapping_add(other.value);
         self.profiles += other.profiles;
         self.duration = self.duration.min(other.duration);
+        self.last_time = self.last_time.max(other.last_time);
         match self.first_time.cmp(&other.first_time) {
             std::cmp::Ordering::Less => {}
             std::cmp::Ordering::Equal => self.first = self.first.wrapping_add(other.first),

@@ -1,7 +1,8 @@
 //! A partial as a profile, for downloads.
 
-use cairn_model::{Profile, ProfileType};
-use cairn_trie::Partial;
+use cairn_model::{Attr, AttrValue, Link, NONE, Profile, ProfileType, Samples, StrId, ValueType};
+use cairn_trie::{Group, GroupValue, Partial};
+use hashbrown::HashMap;
 
 /// What a profile says besides its stacks.
 #[derive(Clone, Debug)]
@@ -15,8 +16,128 @@ pub struct Meta {
 }
 
 /// The same stacks, labels, links and values. Groups become labels of samples, those named
-/// `trace_id` and `span_id` links.
+/// `trace_id` and `span_id` that hold ids become links.
 pub fn profile(partial: &Partial, meta: &Meta) -> Profile {
-    let _ = (partial, meta);
-    unimplemented!("pprof")
+    let symbols = partial.symbols.clone();
+    let mut profile = Profile {
+        time: meta.time,
+        duration: meta.duration,
+        period: meta.period,
+        strings: symbols.strings,
+        functions: symbols.functions,
+        mappings: symbols.mappings,
+        locations: symbols.locations,
+        lines: symbols.lines,
+        ..Profile::default()
+    };
+    let mut strings: HashMap<String, StrId> = HashMap::new();
+    let mut intern = |profile: &mut Profile, text: &str| match strings.get(text) {
+        _ if text.is_empty() => 0,
+        Some(id) => *id,
+        None => {
+            let id = profile.strings.push(text);
+            strings.insert(text.to_owned(), id);
+            id
+        }
+    };
+    let of = &meta.profile_type;
+    profile.types = vec![ValueType {
+        kind: intern(&mut profile, &of.sample_type),
+        unit: intern(&mut profile, &of.sample_unit),
+    }];
+    profile.period_type = ValueType {
+        kind: intern(&mut profile, &of.period_type),
+        unit: intern(&mut profile, &of.period_unit),
+    };
+    let labels: Vec<(Vec<Attr>, Option<Link>)> = partial
+        .groups
+        .iter()
+        .map(|group| labels(group, |text| intern(&mut profile, text)))
+        .collect();
+    let mut links: HashMap<Link, u32> = HashMap::new();
+    let links: Vec<u32> = labels
+        .iter()
+        .map(|(_, link)| {
+            let Some(link) = link else { return NONE };
+            let next = profile.links.len() as u32;
+            let id = *links.entry(*link).or_insert(next);
+            if id == next {
+                profile.links.push(*link);
+            }
+            id
+        })
+        .collect();
+    profile.samples = samples(partial, &labels, &links);
+    profile
+}
+
+fn samples(partial: &Partial, labels: &[(Vec<Attr>, Option<Link>)], links: &[u32]) -> Samples {
+    let mut samples = Samples::default();
+    for value in &partial.values {
+        samples.stacks.extend(partial.trie.stack(value.node));
+        samples.stack_ends.push(samples.stacks.len() as u32);
+        samples.values.push(value.value);
+        let (attrs, _) = &labels[value.group as usize];
+        samples.attrs.extend_from_slice(attrs);
+        samples.attr_ends.push(samples.attrs.len() as u32);
+        samples.links.push(links[value.group as usize]);
+    }
+    if samples.attrs.is_empty() {
+        samples.attr_ends.clear();
+    }
+    if samples.links.iter().all(|link| *link == NONE) {
+        samples.links.clear();
+    }
+    samples
+}
+
+fn labels(group: &Group, mut intern: impl FnMut(&str) -> StrId) -> (Vec<Attr>, Option<Link>) {
+    let (mut trace_id, mut span_id) = (None, None);
+    let mut attrs = Vec::new();
+    for (key, value) in &group.0 {
+        if let GroupValue::Str(text) = value {
+            let found = match &**key {
+                "trace_id" if trace_id.is_none() => {
+                    trace_id = id::<16>(text);
+                    trace_id.is_some()
+                }
+                "span_id" if span_id.is_none() => {
+                    span_id = id::<8>(text);
+                    span_id.is_some()
+                }
+                _ => false,
+            };
+            if found {
+                continue;
+            }
+        }
+        let value = match value {
+            GroupValue::Str(text) => AttrValue::Str(intern(text)),
+            GroupValue::Num { value, unit } => AttrValue::Num {
+                value: *value,
+                unit: intern(unit),
+            },
+        };
+        let key = intern(key);
+        attrs.push(Attr { key, value });
+    }
+    let link = (trace_id.is_some() || span_id.is_some()).then(|| Link {
+        trace_id: trace_id.unwrap_or_default(),
+        span_id: span_id.unwrap_or_default(),
+    });
+    (attrs, link)
+}
+
+/// An id from lower-case hex; all zero is none.
+fn id<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    let lower = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    if digits.len() != N * 2 || !digits.iter().all(lower) {
+        return None;
+    }
+    let mut id = [0u8; N];
+    for (at, byte) in id.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).ok()?;
+    }
+    (id != [0u8; N]).then_some(id)
 }

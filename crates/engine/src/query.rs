@@ -49,6 +49,10 @@ pub enum GroupBy {
 }
 
 /// The answer to a [`Question`], of one source or of many.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "answers are few and moved rarely; most are stacks"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     Stacks(Partial),
@@ -75,6 +79,8 @@ pub struct Point {
     pub first: i64,
     /// Time of the earliest profile in the step.
     pub first_time: i64,
+    /// Time of the latest profile in the step: the same as `first_time` if all share one.
+    pub last_time: i64,
     /// Period of the profiles, of the first seen if they differ.
     pub period: i64,
 }

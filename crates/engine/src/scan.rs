@@ -1,13 +1,301 @@
 //! Answers a query from one source.
 //!
-//! Owns which rows match and what they add up to; reading them is the block's business.
+//! Owns which rows match and what they add up to; reading them is the block's business. Sums wrap
+//! around on overflow, everywhere: adding is then exact in any order, and a wrong total can't come
+//! from a wrong order of merging.
 
-use cairn_block::{Head, Lsn};
+mod groups;
+mod matching;
+mod names;
+mod series;
+mod stacks;
 
-use crate::query::{Query, Scanned};
+pub(crate) use self::matching::text;
+
+use cairn_block::{Block, Error, Head, Index, Lsn, ProfileRow, RowRange, SampleColumns};
+use cairn_model::TimeRange;
+use futures::{StreamExt, TryStreamExt};
+
+use self::groups::By;
+use self::matching::{Plan, RowFilter, RowLabels, Selected};
+use self::names::Names;
+use self::series::SeriesSum;
+use self::stacks::Sums;
+use crate::query::{Answer, GroupBy, Query, Question, Scanned, Stats};
+
+/// Parts of a block that are fetched at a time: enough that waiting for the store overlaps.
+const FETCHES: usize = 4;
 
 /// Answers from the rows of a tail that came after `after`.
 pub fn scan_head(head: &Head, after: Lsn, query: &Query) -> Scanned {
-    let _ = (head, after, query);
-    unimplemented!("scan")
+    let mut scan = Scan::new(head.index(), after, query, head.trie().len());
+    if !scan.ranges().is_empty() {
+        scan.rows(0, head.samples());
+    }
+    scan.finish(|sums| sums.partial(head.symbols(), head.trie(), None))
+}
+
+/// Answers from a block. Reads no more of it than the query needs.
+pub async fn scan_block(block: &Block, query: &Query) -> Result<Scanned, Error> {
+    let index = block.index().await?;
+    let stacks = match query.question {
+        Question::Stacks(_) => Some(block.stacks().await?),
+        _ => None,
+    };
+    let count = stacks.as_ref().map_or(0, |stacks| stacks.nodes.len());
+    let mut scan = Scan::new(&index, 0, query, count);
+    let parts = block.parts(&scan.ranges()).await?;
+    let mut fetched = futures::stream::iter(&parts)
+        .map(|part| block.fetch(part))
+        .buffered(FETCHES);
+    while let Some(rows) = fetched.try_next().await? {
+        let mut refused = Ok(());
+        rows.visit(&mut |first, columns| {
+            if refused.is_ok() {
+                refused = scan.checked_rows(first, columns, stacks.is_some().then_some(count));
+            }
+        })?;
+        refused?;
+    }
+    let mut scanned = scan.finish(|sums| match &stacks {
+        Some(stacks) => sums.partial(&stacks.symbols, &stacks.trie, Some(&stacks.nodes)),
+        None => Default::default(),
+    });
+    scanned.stats.blocks = 1;
+    Ok(scanned)
+}
+
+/// Columns of the rows of one profile, or of a part of them.
+#[derive(Clone, Copy, Debug)]
+struct Run<'a> {
+    stacks: &'a [u32],
+    values: &'a [i64],
+    /// Empty if all are 0.
+    attrs: &'a [u32],
+    /// Empty if all are 0.
+    links: &'a [u32],
+}
+
+impl<'a> Run<'a> {
+    fn of(columns: &'a SampleColumns, range: std::ops::Range<usize>) -> Self {
+        let part = |column: &'a [u32]| {
+            if column.is_empty() {
+                column
+            } else {
+                &column[range.clone()]
+            }
+        };
+        Self {
+            stacks: &columns.stacks[range.clone()],
+            values: &columns.values[range.clone()],
+            attrs: part(&columns.attrs),
+            links: part(&columns.links),
+        }
+    }
+
+    /// Calls `row` with stack, value, attribute set and link of every row that passes; says whether any did.
+    #[inline]
+    fn each(&self, filter: Option<&RowFilter>, mut row: impl FnMut(u32, i64, u32, u32)) -> bool {
+        let mut any = false;
+        for (at, (stack, value)) in self.stacks.iter().zip(self.values).enumerate() {
+            let attr = self.attrs.get(at).copied().unwrap_or(0);
+            let link = self.links.get(at).copied().unwrap_or(0);
+            if filter.is_none_or(|filter| filter.matches(attr, link)) {
+                any = true;
+                row(*stack, *value, attr, link);
+            }
+        }
+        any
+    }
+}
+
+/// One source, half answered.
+struct Scan<'a> {
+    index: &'a Index,
+    labels: RowLabels<'a>,
+    plan: Plan,
+    /// Per selected profile: whether one of its rows matched.
+    hits: Vec<bool>,
+    sum: Sum<'a>,
+    rows: u64,
+}
+
+enum Sum<'a> {
+    Stacks(Sums<'a>),
+    Series(Box<SeriesSum<'a>>),
+    Names(Names<'a>),
+    Types,
+}
+
+impl<'a> Scan<'a> {
+    /// `stacks` is how many stacks the source knows; only sums per stack need it.
+    fn new(index: &'a Index, after: Lsn, query: &'a Query, stacks: usize) -> Self {
+        let labels = RowLabels::of(index);
+        let plan = Plan::new(index, after, query, &labels);
+        let sum = match &query.question {
+            Question::Stacks(GroupBy::Nothing) => Sum::Stacks(Sums::Plain(vec![0; stacks])),
+            Question::Stacks(GroupBy::Labels(names)) => {
+                Sum::Stacks(Sums::grouped(By::Labels(names), index))
+            }
+            Question::Stacks(GroupBy::SampleLabels) => {
+                Sum::Stacks(Sums::grouped(By::RowLabels, index))
+            }
+            Question::Series { step, sum_by } => {
+                Sum::Series(Box::new(SeriesSum::new(*step, sum_by.as_deref(), index)))
+            }
+            Question::LabelNames => Sum::Names(Names::new(None, index, plan.everything)),
+            Question::LabelValues(name) => {
+                Sum::Names(Names::new(Some(name), index, plan.everything))
+            }
+            Question::ProfileTypes => Sum::Types,
+        };
+        let hits = plan
+            .selected
+            .iter()
+            .map(|s| plan.filter(*s).is_none())
+            .collect();
+        Self {
+            index,
+            labels,
+            plan,
+            hits,
+            sum,
+            rows: 0,
+        }
+    }
+
+    /// The rows that must be read.
+    fn ranges(&mut self) -> Vec<RowRange> {
+        let mut ranges = Vec::new();
+        for selected in &self.plan.selected {
+            let row = &self.index.profiles[selected.profile as usize];
+            let filtered = self.plan.filter(*selected).is_some();
+            let needed = match &mut self.sum {
+                Sum::Stacks(_) => true,
+                Sum::Series(series) => filtered || series.needs_rows(row, &self.labels),
+                Sum::Names(names) => filtered || names.needs_rows(row, &self.labels),
+                Sum::Types => filtered,
+            };
+            if needed && row.rows.len > 0 {
+                ranges.push(row.rows);
+            }
+        }
+        ranges
+    }
+
+    /// Like [`Scan::rows`], of columns that came from outside.
+    fn checked_rows(
+        &mut self,
+        first: u64,
+        columns: &SampleColumns,
+        stacks: Option<usize>,
+    ) -> Result<(), Error> {
+        let len = columns.len();
+        let lengths = columns.values.len() == len
+            && [&columns.attrs, &columns.links]
+                .iter()
+                .all(|column| column.is_empty() || column.len() == len);
+        let below = |column: &[u32], count: usize| {
+            column
+                .iter()
+                .copied()
+                .max()
+                .is_none_or(|max| (max as usize) < count)
+        };
+        let valid = lengths
+            && stacks.is_none_or(|count| below(&columns.stacks, count))
+            && below(&columns.attrs, self.index.attr_sets.len())
+            && below(&columns.links, self.index.links.len());
+        if !valid {
+            return Err(Error::Corrupt {
+                section: "samples",
+                reason: "a row refers to what is not there".to_owned(),
+            });
+        }
+        self.rows(first, columns);
+        Ok(())
+    }
+
+    /// Adds the selected ones of the rows from number `first` on.
+    fn rows(&mut self, first: u64, columns: &SampleColumns) {
+        let end = first + columns.len() as u64;
+        let profiles = &self.index.profiles;
+        let range = |s: &Selected| profiles[s.profile as usize].rows;
+        let from = self.plan.selected.partition_point(|s| {
+            let rows = range(s);
+            rows.start.saturating_add(u64::from(rows.len)) <= first
+        });
+        for at in from..self.plan.selected.len() {
+            let selected = self.plan.selected[at];
+            let rows = range(&selected);
+            let (start, stop) = (
+                rows.start.max(first),
+                (rows.start.saturating_add(u64::from(rows.len))).min(end),
+            );
+            if rows.start >= end {
+                break;
+            }
+            if start >= stop {
+                continue;
+            }
+            let run = Run::of(columns, (start - first) as usize..(stop - first) as usize);
+            self.rows += stop - start;
+            let filter = self.plan.filter(selected);
+            let row = &profiles[selected.profile as usize];
+            self.hits[at] |= match &mut self.sum {
+                Sum::Stacks(sums) => sums.add(row, run, filter, &self.labels),
+                Sum::Series(series) => series.add(row, run, filter, &self.labels),
+                Sum::Names(names) => names.add(row, run, filter, &self.labels),
+                Sum::Types => run.each(filter, |_, _, _, _| {}),
+            };
+        }
+    }
+
+    fn finish(self, partial: impl FnOnce(Sums<'a>) -> cairn_trie::Partial) -> Scanned {
+        let mut stats = Stats {
+            rows: self.rows,
+            ..Stats::default()
+        };
+        let mut hits: Vec<&'a ProfileRow> = Vec::new();
+        let mut sum = self.sum;
+        for (selected, hit) in self.plan.selected.iter().zip(self.hits) {
+            let row = &self.index.profiles[selected.profile as usize];
+            let filter = self.plan.filter(*selected);
+            let empty = row.rows.len == 0 && filter.is_some_and(|filter| filter.matches(0, 0));
+            if !hit && !empty {
+                continue;
+            }
+            stats.add(&stats_of(row));
+            hits.push(row);
+            if let Sum::Series(series) = &mut sum
+                && (filter.is_none() || empty)
+            {
+                series.add_total(row, &self.labels);
+            }
+        }
+        let answer = match sum {
+            Sum::Stacks(sums) => Answer::Stacks(partial(sums)),
+            Sum::Series(series) => Answer::Series(series.finish()),
+            Sum::Names(names) => Answer::Names(names.finish(&hits)),
+            Sum::Types => {
+                let types = hits.iter().map(|row| row.profile_type as usize);
+                Answer::ProfileTypes(types.map(|at| self.index.types[at].clone()).collect())
+            }
+        };
+        Scanned { answer, stats }
+    }
+}
+
+fn stats_of(row: &ProfileRow) -> Stats {
+    Stats {
+        profiles: 1,
+        rows: 0,
+        blocks: 0,
+        duration: row.duration,
+        period: row.period,
+        range: Some(TimeRange {
+            start: row.time,
+            end: row.time,
+        }),
+    }
 }

@@ -7,6 +7,7 @@
 mod interner;
 mod merge;
 mod partial;
+mod prune;
 mod symbols;
 mod trie;
 

@@ -34,7 +34,7 @@ impl Symbols {
     ///
     /// Computed when a table is opened and never stored, so it may change between versions.
     pub fn location_hashes(&self) -> Vec<u64> {
-        let strings: Vec<u64> = self.strings.iter().map(|text| hash_str(text)).collect();
+        let strings: Vec<u64> = self.strings.iter().map(hash_str).collect();
         let functions: Vec<u64> = self
             .functions
             .iter()

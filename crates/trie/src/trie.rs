@@ -37,6 +37,17 @@ impl Trie {
         valid.then_some(Self { parents, frames })
     }
 
+    /// Only the root, with room for `nodes`.
+    pub fn with_capacity(nodes: usize) -> Self {
+        let mut trie = Self {
+            parents: Vec::with_capacity(nodes.max(1)),
+            frames: Vec::with_capacity(nodes.max(1)),
+        };
+        trie.parents.push(NONE);
+        trie.frames.push(NONE);
+        trie
+    }
+
     /// Nodes, the root included.
     pub fn len(&self) -> usize {
         self.parents.len()

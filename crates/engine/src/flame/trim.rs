@@ -1,0 +1,120 @@
+//! Cutting a flame graph down to what can be seen.
+//!
+//! Comes last, once, on the whole: many small calls of many sources may be one large function.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use cairn_model::NONE;
+
+use super::build::weight;
+use super::{Flame, Kind, Node};
+
+/// How much of a flame graph to keep.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Trim {
+    /// A call survives if it is larger than this part of its parent; `0` keeps all.
+    pub fraction: f64,
+    /// The largest so many nodes survive, the root always; a parent gets one node more for what it lost.
+    pub nodes_max: usize,
+}
+
+impl Flame {
+    /// Cuts small calls off. Every surviving node keeps its cumulative value.
+    pub fn trim(mut self, trim: &Trim) -> Self {
+        let mut fates = vec![Fate::Cut; self.nodes.len()];
+        let children = self.children();
+        let mut kept = 0;
+        let mut heap = BinaryHeap::from([(u64::MAX, Reverse(0u32))]);
+        while let Some((_, Reverse(at))) = heap.pop() {
+            if kept >= trim.nodes_max.max(1) {
+                fates[at as usize] = Fate::Summed;
+                continue;
+            }
+            fates[at as usize] = Fate::Kept;
+            kept += 1;
+            for child in &children[at as usize] {
+                let node = &self.nodes[*child as usize];
+                if survives(node, &self.nodes[at as usize], trim.fraction) {
+                    heap.push((weight(node), Reverse(*child)));
+                } else {
+                    self.trimmed = self.trimmed.wrapping_add(node.cumulative);
+                }
+            }
+        }
+        self.cut(&fates);
+        self
+    }
+
+    fn cut(&mut self, fates: &[Fate]) {
+        let mut lost: Vec<Option<Node>> = vec![None; self.nodes.len()];
+        for (node, _) in self
+            .nodes
+            .iter()
+            .zip(fates)
+            .filter(|(_, fate)| **fate == Fate::Summed)
+        {
+            self.trimmed = self.trimmed.wrapping_add(node.cumulative);
+            let sum = lost[node.parent as usize].get_or_insert(TRIMMED);
+            sum.cumulative = sum.cumulative.wrapping_add(node.cumulative);
+            sum.base_cumulative = sum.base_cumulative.wrapping_add(node.base_cumulative);
+        }
+        let mut out: Vec<Node> = Vec::new();
+        // Kept nodes from the root down to the last one written: there and here.
+        let mut open: Vec<(u32, u32)> = Vec::new();
+        let mut close = |open: &mut Vec<(u32, u32)>, out: &mut Vec<Node>, parent: u32| {
+            while let Some((there, here)) = open.pop_if(|(there, _)| *there != parent) {
+                out.extend(lost[there as usize].take().map(|sum| Node {
+                    parent: here,
+                    flat: sum.cumulative,
+                    base_flat: sum.base_cumulative,
+                    ..sum
+                }));
+            }
+        };
+        for (at, node) in self.nodes.iter().enumerate() {
+            if fates[at] != Fate::Kept {
+                continue;
+            }
+            close(&mut open, &mut out, node.parent);
+            let parent = open.last().map_or(NONE, |(_, here)| *here);
+            open.push((at as u32, out.len() as u32));
+            out.push(Node { parent, ..*node });
+        }
+        close(&mut open, &mut out, NONE);
+        self.nodes = out;
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    /// Too small beside its parent, or below a node that is not kept.
+    Cut,
+    /// One too many: it becomes part of its parent's trimmed node.
+    Summed,
+}
+
+const TRIMMED: Node = Node {
+    parent: NONE,
+    kind: Kind::Trimmed,
+    key: NONE,
+    mapping: NONE,
+    address: 0,
+    line: 0,
+    inlined: false,
+    flat: 0,
+    cumulative: 0,
+    base_flat: 0,
+    base_cumulative: 0,
+};
+
+/// Truncates towards zero, as clients' other back end does.
+fn survives(node: &Node, parent: &Node, fraction: f64) -> bool {
+    let larger = |value: i64, of: i64| value > (of as f64 * fraction) as i64;
+    // Also true for what is not a number.
+    fraction.is_nan()
+        || fraction <= 0.0
+        || larger(node.cumulative, parent.cumulative)
+        || larger(node.base_cumulative, parent.base_cumulative)
+}

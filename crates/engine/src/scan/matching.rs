@@ -1,0 +1,316 @@
+//! Which profiles a query needs, and which of their rows.
+//!
+//! A matcher is decided by a profile's labels wherever they have its name, or no row has; only what
+//! is left is asked of rows, through one table look-up per attribute set and link.
+
+use cairn_block::{AttrSet, Index, Lsn, ProfileRow};
+use cairn_model::{Labels, Link, MatchOp, Matcher, NONE, ProfileType};
+use cairn_trie::GroupValue;
+use hashbrown::{HashMap, HashSet};
+
+use crate::query::Query;
+
+/// Labels that single rows may have.
+#[derive(Debug)]
+pub(crate) struct RowLabels<'a> {
+    keys: HashSet<&'a str>,
+    links: bool,
+}
+
+impl<'a> RowLabels<'a> {
+    pub(crate) fn of(index: &'a Index) -> Self {
+        let sets = index.attr_sets.iter();
+        Self {
+            keys: sets
+                .flat_map(|set| set.0.iter().map(|(key, _)| &**key))
+                .collect(),
+            links: index.links.iter().any(|link| *link != Link::default()),
+        }
+    }
+
+    /// Whether some row may have a label of this name.
+    pub(crate) fn may_have(&self, name: &str) -> bool {
+        self.keys.contains(name) || self.links && id_bit(name) != 0
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && !self.links
+    }
+}
+
+/// A profile that matches, or some of whose rows may.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Selected {
+    /// Position in the index.
+    pub(crate) profile: u32,
+    /// Position in [`Plan::filters`]; [`NONE`] if all rows match.
+    pub(crate) filter: u32,
+}
+
+/// What a query needs of one source.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// In the order of their rows.
+    pub(crate) selected: Vec<Selected>,
+    pub(crate) filters: Vec<RowFilter>,
+    /// Whether every row of the source matches.
+    pub(crate) everything: bool,
+}
+
+impl Plan {
+    pub(crate) fn new(index: &Index, after: Lsn, query: &Query, rows: &RowLabels<'_>) -> Self {
+        let of_type = |matcher: &&Matcher| is_of_type(matcher.name());
+        let (of_types, of_labels): (Vec<&Matcher>, Vec<&Matcher>) =
+            query.matchers.iter().partition(of_type);
+        let types: Vec<bool> = index
+            .types
+            .iter()
+            .map(|profile_type| type_matches(profile_type, query, &of_types))
+            .collect();
+        let mut filters = Filters {
+            index,
+            list: Vec::new(),
+            known: HashMap::new(),
+        };
+        let sets: Vec<Decision> = index
+            .label_sets
+            .iter()
+            .map(|labels| decide(labels, &of_labels, rows, &mut filters))
+            .collect();
+        let select = |(at, row): (usize, &ProfileRow)| {
+            let wanted = row.lsn > after
+                && types[row.profile_type as usize]
+                && query.range.contains(row.time);
+            let filter = match sets[row.label_set as usize] {
+                Decision::Never => return None,
+                Decision::Always => NONE,
+                Decision::Rows(filter) => filter,
+            };
+            let profile = at as u32;
+            wanted.then_some(Selected { profile, filter })
+        };
+        let profiles = index.profiles.iter().enumerate();
+        let mut selected: Vec<Selected> = profiles.filter_map(select).collect();
+        selected.sort_by_key(|s| index.profiles[s.profile as usize].rows.start);
+        Self {
+            everything: selected.len() == index.profiles.len()
+                && selected.iter().all(|s| s.filter == NONE),
+            selected,
+            filters: filters.list,
+        }
+    }
+
+    pub(crate) fn filter(&self, selected: Selected) -> Option<&RowFilter> {
+        self.filters.get(selected.filter as usize)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Decision {
+    Never,
+    Always,
+    Rows(u32),
+}
+
+fn decide(
+    labels: &Labels,
+    matchers: &[&Matcher],
+    rows: &RowLabels<'_>,
+    filters: &mut Filters<'_>,
+) -> Decision {
+    let mut open = Vec::new();
+    for (at, matcher) in matchers.iter().enumerate() {
+        let value = labels.get(matcher.name());
+        if value.is_none() && rows.may_have(matcher.name()) {
+            open.push(at);
+        } else if !matcher.matches(value) {
+            return Decision::Never;
+        }
+    }
+    if open.is_empty() {
+        Decision::Always
+    } else {
+        filters.of(open, matchers)
+    }
+}
+
+/// Row filters, one per set of matchers that labels of profiles leave open.
+struct Filters<'a> {
+    index: &'a Index,
+    list: Vec<RowFilter>,
+    known: HashMap<Vec<usize>, Decision>,
+}
+
+impl Filters<'_> {
+    fn of(&mut self, open: Vec<usize>, matchers: &[&Matcher]) -> Decision {
+        if let Some(known) = self.known.get(&open) {
+            return *known;
+        }
+        let wanted: Vec<&Matcher> = open.iter().map(|at| matchers[*at]).collect();
+        let filter = RowFilter::new(self.index, &wanted);
+        let decision = match filter.uniform() {
+            Some(true) => Decision::Always,
+            Some(false) => Decision::Never,
+            None => {
+                self.list.push(filter);
+                Decision::Rows(self.list.len() as u32 - 1)
+            }
+        };
+        self.known.insert(open, decision);
+        decision
+    }
+}
+
+const TRACE: u8 = 1;
+const SPAN: u8 = 2;
+/// Never granted by a link.
+const NEVER: u8 = 4;
+
+/// Which rows match, by their attribute set and link.
+#[derive(Debug)]
+pub(crate) struct RowFilter {
+    /// What an attribute set asks of the link beside it, as bits.
+    needs: Vec<u8>,
+    /// What a link grants.
+    grants: Vec<u8>,
+}
+
+impl RowFilter {
+    fn new(index: &Index, matchers: &[&Matcher]) -> Self {
+        let need = |set: &AttrSet| {
+            let needs = matchers.iter().map(|matcher| attr_needs(matcher, set));
+            needs.fold(0, |all, need| all | need)
+        };
+        let grant = |link: &Link| {
+            let mut text = LinkText::default();
+            let grants = |bit: u8, value: Option<&str>| {
+                let mut of_bit = matchers.iter().filter(|m| id_bit(m.name()) == bit);
+                if of_bit.all(|m| m.matches(value)) {
+                    bit
+                } else {
+                    0
+                }
+            };
+            grants(TRACE, text.hex(&link.trace_id)) | grants(SPAN, text.hex(&link.span_id))
+        };
+        Self {
+            needs: index.attr_sets.iter().map(need).collect(),
+            grants: index.links.iter().map(grant).collect(),
+        }
+    }
+
+    pub(crate) fn matches(&self, attr: u32, link: u32) -> bool {
+        self.needs[attr as usize] & !self.grants[link as usize] == 0
+    }
+
+    /// Whether all rows fare alike.
+    fn uniform(&self) -> Option<bool> {
+        if self.needs.iter().all(|need| *need == 0) {
+            return Some(true);
+        }
+        let never =
+            |need: &u8| need & NEVER != 0 || self.grants.iter().all(|grant| need & !grant != 0);
+        self.needs.iter().all(never).then_some(false)
+    }
+}
+
+/// Of several values of one label, one must be equal, or all different.
+fn attr_needs(matcher: &Matcher, set: &AttrSet) -> u8 {
+    let mut values = set
+        .0
+        .iter()
+        .filter(|(key, _)| **key == *matcher.name())
+        .map(|(_, value)| matcher.matches(Some(&text(value))))
+        .peekable();
+    if values.peek().is_none() {
+        let bit = id_bit(matcher.name());
+        return if bit != 0 {
+            bit
+        } else if matcher.matches(None) {
+            0
+        } else {
+            NEVER
+        };
+    }
+    let matches = match matcher.op() {
+        MatchOp::Equal | MatchOp::Regex => values.any(|matches| matches),
+        MatchOp::NotEqual | MatchOp::NotRegex => values.all(|matches| matches),
+    };
+    if matches { 0 } else { NEVER }
+}
+
+fn id_bit(name: &str) -> u8 {
+    match name {
+        "trace_id" => TRACE,
+        "span_id" => SPAN,
+        _ => 0,
+    }
+}
+
+/// How a value of a sample label reads as text.
+pub(crate) fn text(value: &GroupValue) -> std::borrow::Cow<'_, str> {
+    match value {
+        GroupValue::Str(text) => (&**text).into(),
+        GroupValue::Num { value, .. } => value.to_string().into(),
+    }
+}
+
+/// Room for the text of an id, so that a million links make no million strings.
+#[derive(Debug, Default)]
+pub(crate) struct LinkText([u8; 32]);
+
+impl LinkText {
+    /// Lower-case hex; none if the id is all zero.
+    pub(crate) fn hex(&mut self, id: &[u8]) -> Option<&str> {
+        if id.iter().all(|byte| *byte == 0) {
+            return None;
+        }
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        for (pair, byte) in self.0.chunks_exact_mut(2).zip(id) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        let text = std::str::from_utf8(&self.0[..id.len() * 2]);
+        Some(text.expect("hex digits are ASCII"))
+    }
+}
+
+/// Names that read a part of the profile type.
+fn is_of_type(name: &str) -> bool {
+    matches!(
+        name,
+        "__name__"
+            | "__profile_type__"
+            | "__type__"
+            | "__unit__"
+            | "__period_type__"
+            | "__period_unit__"
+    )
+}
+
+/// A part of the profile type, by the name that queries know it under.
+pub(crate) fn of_type(profile_type: &ProfileType, name: &str) -> Option<String> {
+    let part = match name {
+        "__name__" => &profile_type.name,
+        "__type__" => &profile_type.sample_type,
+        "__unit__" => &profile_type.sample_unit,
+        "__period_type__" => &profile_type.period_type,
+        "__period_unit__" => &profile_type.period_unit,
+        "__profile_type__" => {
+            let whole = ProfileType {
+                delta: false,
+                ..profile_type.clone()
+            };
+            return Some(whole.to_string());
+        }
+        _ => return None,
+    };
+    Some(part.clone())
+}
+
+fn type_matches(profile_type: &ProfileType, query: &Query, matchers: &[&Matcher]) -> bool {
+    let wanted = query.profile_type.as_ref();
+    let value = |matcher: &Matcher| of_type(profile_type, matcher.name());
+    wanted.is_none_or(|wanted| wanted == profile_type)
+        && matchers.iter().all(|m| m.matches(value(m).as_deref()))
+}
