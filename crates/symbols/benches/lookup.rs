@@ -1,0 +1,83 @@
+//! Addresses looked up per second in an open symbol file: random, sorted, and opening it.
+
+use std::path::PathBuf;
+
+use cairn_model::Addressing;
+use cairn_symbols::{Limits, SymbolFile, convert};
+use divan::counter::{BytesCount, ItemsCount};
+use divan::{Bencher, black_box};
+
+const ADDRESSES: u64 = 100_000;
+
+fn main() {
+    divan::main();
+}
+
+/// The binary to look up in: `CAIRN_BENCH_ELF`, or this benchmark itself.
+fn elf() -> Vec<u8> {
+    let path = std::env::var_os("CAIRN_BENCH_ELF").map(PathBuf::from);
+    let path = path.unwrap_or_else(|| std::env::current_exe().expect("a running program"));
+    std::fs::read(path).expect("a readable ELF file")
+}
+
+/// Addresses in code, spread evenly but in no order.
+fn addresses(elf: &[u8]) -> Vec<u64> {
+    use object::{Object, ObjectSection};
+    let file = object::File::parse(elf).expect("an ELF file");
+    let text = file.section_by_name(".text").expect("code");
+    let mut state = 1u64;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        text.address() + (state >> 20) % text.size()
+    };
+    (0..ADDRESSES).map(|_| next()).collect()
+}
+
+fn walk(file: &SymbolFile, addresses: &[u64]) -> usize {
+    let mut seen = 0;
+    file.lookup_all(Addressing::Virtual, addresses, |_, frames| {
+        for frame in frames.into_iter().flatten() {
+            seen += frame.function.len() + frame.file.len() + frame.line as usize;
+        }
+    });
+    seen
+}
+
+#[divan::bench]
+fn random(bencher: Bencher<'_, '_>) {
+    let elf = elf();
+    let file = SymbolFile::open(&convert(&elf, &Limits::default()).expect("converts"));
+    let (file, addresses) = (file.expect("opens"), addresses(&elf));
+    bencher
+        .counter(ItemsCount::new(ADDRESSES))
+        .bench(|| walk(&file, black_box(&addresses)));
+}
+
+#[divan::bench]
+fn sorted(bencher: Bencher<'_, '_>) {
+    let elf = elf();
+    let file = SymbolFile::open(&convert(&elf, &Limits::default()).expect("converts"));
+    let (file, mut addresses) = (file.expect("opens"), addresses(&elf));
+    addresses.sort_unstable();
+    bencher
+        .counter(ItemsCount::new(ADDRESSES))
+        .bench(|| walk(&file, black_box(&addresses)));
+}
+
+#[divan::bench]
+fn open(bencher: Bencher<'_, '_>) {
+    let bytes = convert(&elf(), &Limits::default()).expect("converts");
+    bencher
+        .counter(BytesCount::new(bytes.len()))
+        .bench(|| SymbolFile::open(black_box(&bytes)));
+}
+
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn conversion(bencher: Bencher<'_, '_>) {
+    let elf = elf();
+    bencher
+        .counter(BytesCount::new(elf.len()))
+        .bench(|| convert(black_box(&elf), &Limits::default()));
+}

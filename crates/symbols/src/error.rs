@@ -1,0 +1,37 @@
+//! Why a file became no symbol file, or a symbol file did not open.
+
+use cairn_model::Code;
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    #[error("the file is not an ELF file: {0}")]
+    NotElf(String),
+    #[error("the file is a relocatable object, whose code has no addresses yet")]
+    Relocatable,
+    #[error("the file has {bytes} bytes, more than the {max} that are allowed")]
+    TooLarge { bytes: u64, max: u64 },
+    #[error("the file has more than {max} {what}")]
+    TooMany { what: &'static str, max: u64 },
+    #[error("the debug information can't be read: {0}")]
+    Unreadable(String),
+    #[error("the code spans more than 4 GiB of addresses")]
+    TooWide,
+    #[error("the symbol file is of version {found}, not {want}")]
+    Version { found: u32, want: u32 },
+    #[error("the symbol file is damaged: {0}")]
+    Damaged(&'static str),
+}
+
+impl Error {
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NotElf(_)
+            | Self::Relocatable
+            | Self::TooLarge { .. }
+            | Self::TooMany { .. }
+            | Self::Unreadable(_)
+            | Self::TooWide => Code::Invalid,
+            Self::Version { .. } | Self::Damaged(_) => Code::Corrupt,
+        }
+    }
+}
