@@ -19,9 +19,11 @@ mod encode;
 mod error;
 mod ids;
 mod inflate;
+mod name;
 mod wire;
 
 pub use canonical::{Canonical, canonical};
 pub use decode::{Decoded, Decoder, ExecutableInfo, LoadSegment, Options, TRUNCATED_FRAME, decode};
 pub use encode::{encode, encode_gzip};
 pub use error::Error;
+pub use name::usual_name;

@@ -1,1 +1,8 @@
-//! What tests share: seeded profile generator, corpus reader, processes under test.
+//! What tests share: the corpus, a seeded generator of profiles, our programs as child processes.
+//!
+//! Owns nothing that ships. Everything here panics with a sentence on what to do: the callers are
+//! tests and the load generator.
+
+pub mod corpus;
+pub mod generator;
+pub mod process;

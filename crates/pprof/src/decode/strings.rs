@@ -50,8 +50,9 @@ pub(super) fn scan(plain: &[u8], limits: &Limits) -> Result<Scanned, Error> {
         if let Some(count) = rows.0.get_mut(field as usize) {
             *count += 1;
         }
-        if field == STRING_TABLE {
-            bytes += value.bytes()?.len();
+        if matches!(field, SAMPLE_TYPE..=STRING_TABLE | PERIOD_TYPE) {
+            let len = value.bytes()?.len();
+            bytes += if field == STRING_TABLE { len } else { 0 };
         }
     }
     check(&rows, limits)?;
