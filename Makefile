@@ -1,0 +1,69 @@
+# `make` lists the targets. Tools that a target needs are installed by it, or it says how to get them.
+
+CARGO ?= cargo
+LISTEN ?= 127.0.0.1:7070
+DATA ?= data
+NPM := $(shell command -v npm 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help run run-services test check fix bench web e2e doc deny fuzz power-cut load dist
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: web ## Build the page and Cairn, and start it as one process on $(LISTEN).
+	$(CARGO) run --bin cairn -- serve --listen $(LISTEN) --data $(DATA)
+
+run-services: ## Start the four services as four processes over one local folder.
+	$(CARGO) build --bins
+	./scripts/run-services $(DATA)
+
+test: ## Run every test, the page's and the real clients' included.
+	./scripts/install-test-tools
+	$(CARGO) test --workspace
+	$(MAKE) e2e
+
+check: ## Exactly what CI runs: format, lints, docs, licences, tests. Changes nothing.
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	$(MAKE) deny
+	$(MAKE) test
+
+fix: ## Format and apply what clippy can fix by itself.
+	$(CARGO) fmt --all
+	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	cd web && npm run --silent fix
+
+bench: ## Measure the engine, the block, ingest; the figures are in docs/performance.md.
+	$(CARGO) bench --workspace --benches
+
+web: ## Build the web page into web/dist, if anything changed since the last time.
+ifdef NPM
+	@./scripts/build-web
+else
+	@echo "npm is not installed: going on without the web page. Install Node.js 20 or later for it."
+endif
+
+e2e: web ## Test the page in a real browser against a real Cairn.
+	$(CARGO) build --bin cairn
+	cd web && npm run --silent check && CAIRN="$$(../scripts/target-dir)/debug/cairn" npm test
+
+doc: ## Build the documentation of all crates.
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+deny: ## Check who uses which crate, and licences.
+	@command -v cargo-deny >/dev/null || $(CARGO) install --quiet --locked cargo-deny --version 0.20.2
+	$(CARGO) deny --offline check bans licenses sources
+
+fuzz: ## Fuzz every decoder for a minute each; see fuzz/README.md.
+	./scripts/fuzz 60
+
+power-cut: ## Cut the power under the local log 300 times (root, XFS, loop devices).
+	CAIRN_POWER_CUTS=300 $(CARGO) test --package cairn-ingester --test integration -- power_cut --nocapture
+
+load: ## Send a generated fleet to a running Cairn.
+	$(CARGO) run --release --bin cairn-loadtest -- --workload loadtest/workloads/small.yaml
+
+dist: web ## Build the optimised binaries that ship.
+	$(CARGO) build --profile dist --bins
