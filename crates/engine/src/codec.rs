@@ -1,16 +1,31 @@
 //! Answers as Arrow record batches, for Flight.
+//!
+//! Every batch is one row of lists; the lists of all batches of an answer, joined column by column,
+//! are its tables. So a large answer is many messages of bounded size, whatever it is made of.
+//! What is decoded came over the network and is checked as such.
+
+mod raw;
+mod stacks;
+mod tables;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use cairn_model::Code;
 
+use self::raw::Raw;
 use crate::query::Scanned;
 
 /// What a decoded answer may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeLimits {
-    /// Bytes of all batches of one answer.
+    /// Bytes of all columns of one answer.
     pub bytes_max: usize,
+}
+
+impl Default for DecodeLimits {
+    fn default() -> Self {
+        Self { bytes_max: 1 << 30 }
+    }
 }
 
 /// Why batches are not an answer.
@@ -33,33 +48,44 @@ impl DecodeError {
 
 /// The one schema of all answers.
 pub fn schema() -> SchemaRef {
-    unimplemented!("codec")
+    raw::schema()
 }
 
-/// Batches of about a megabyte each.
+/// At least one batch, each of a megabyte or two at most.
 pub fn encode(scanned: &Scanned) -> Vec<RecordBatch> {
-    let _ = scanned;
-    unimplemented!("codec")
+    tables::from_scanned(scanned).batches()
 }
 
-/// Puts an answer together, batch by batch; checks everything.
-#[derive(Debug)]
+/// Puts an answer together, batch by batch.
+#[derive(Debug, Default)]
 pub struct Decoder {
     limits: DecodeLimits,
+    raw: Raw,
+    bytes: usize,
 }
 
 impl Decoder {
     pub fn new(limits: DecodeLimits) -> Self {
-        Self { limits }
+        Self {
+            limits,
+            ..Self::default()
+        }
     }
 
+    /// After an error the decoder is of no more use.
     pub fn add(&mut self, batch: &RecordBatch) -> Result<(), DecodeError> {
-        let _ = (batch, self.limits);
-        unimplemented!("codec")
+        // String tables count their bytes in 32 bits.
+        let bytes_max = self.limits.bytes_max.min(u32::MAX as usize / 2);
+        let bytes = raw::bytes(batch)?;
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > bytes_max {
+            return Err(DecodeError::TooLarge(bytes_max));
+        }
+        self.raw.add(batch)
     }
 
     pub fn finish(self) -> Result<Scanned, DecodeError> {
-        unimplemented!("codec")
+        tables::to_scanned(self.raw)
     }
 }
 
