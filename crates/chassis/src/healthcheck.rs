@@ -12,7 +12,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// The status line and the names of the services.
 const ANSWER_BYTES_MAX: u64 = 16 << 10;
 
-pub(crate) fn run(admin: SocketAddr) -> ExitCode {
+/// Exit code 0 if the process with this admin address is ready.
+pub fn run(admin: SocketAddr) -> ExitCode {
     match ask(reachable(admin)) {
         Ok(answer) if answer.starts_with("HTTP/1.1 200") => ExitCode::SUCCESS,
         Ok(answer) => {

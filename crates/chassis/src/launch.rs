@@ -42,7 +42,7 @@ impl Common {
 }
 
 type Run = Box<dyn FnOnce(Context) -> BoxFuture<'static, anyhow::Result<()>> + Send>;
-type Announce = Box<dyn FnOnce(SocketAddr) + Send>;
+type Announce = Box<dyn FnOnce(SocketAddr, SocketAddr) + Send>;
 
 /// A process about to start.
 pub struct Launch {
@@ -80,9 +80,12 @@ impl Launch {
         self
     }
 
-    /// Called with the process' address once every service is ready.
+    /// Called with the address for clients and the one for operators once every service is ready.
     #[must_use]
-    pub fn announce(mut self, announce: impl FnOnce(SocketAddr) + Send + 'static) -> Self {
+    pub fn announce(
+        mut self,
+        announce: impl FnOnce(SocketAddr, SocketAddr) + Send + 'static,
+    ) -> Self {
         self.announce = Some(Box::new(announce));
         self
     }
@@ -165,7 +168,7 @@ async fn supervise(launch: Launch, telemetry: &Telemetry) -> anyhow::Result<()> 
         if !process.stop_token().is_cancelled() {
             tracing::info!("ready");
             if let Some(announce) = launch.announce {
-                announce(process.address());
+                announce(process.address(), process.admin_address());
             }
         }
         std::future::pending().await

@@ -23,6 +23,7 @@ mod telemetry;
 pub use cli::{Flags, main};
 pub use clock::{Clock, FakeClock};
 pub use context::{Context, TaskOutput};
+pub use healthcheck::run as healthcheck;
 pub use launch::{Common, Launch, run};
 pub use process::{Options, Process};
 pub use random::Random;

@@ -70,7 +70,7 @@ impl Process {
         server::start(&shared, listener, &options.server)?;
         admin::start(&shared, admin_listener, &options, admin_stop.clone());
         if options.self_profile.enabled {
-            self_profile::start(&shared, &options.self_profile);
+            self_profile::start(&shared, &options.self_profile)?;
         }
         Ok(Self {
             shared,
