@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use cairn_model::Code;
 
+use crate::wire::Malformed;
+
 /// The sender's fault in every case: the same bytes are refused again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -43,5 +45,12 @@ impl Error {
             name,
             max,
         }
+    }
+}
+
+impl From<Malformed> for Error {
+    #[cold]
+    fn from(Malformed(reason): Malformed) -> Self {
+        Self::Undecodable(reason.into())
     }
 }

@@ -55,9 +55,15 @@ impl Ids {
     /// Like [`Ids::get`]; an unknown id is the fault of what `asker` describes.
     #[inline]
     pub(crate) fn find(&self, id: u64, asker: impl FnOnce() -> String) -> Result<u32, Error> {
-        self.get(id).ok_or_else(|| {
-            Error::contradiction(format!("{} names unknown {} {id}", asker(), self.table))
-        })
+        match self.get(id) {
+            Some(at) => Ok(at),
+            None => Err(self.unknown(id, &asker())),
+        }
+    }
+
+    #[cold]
+    fn unknown(&self, id: u64, asker: &str) -> Error {
+        Error::contradiction(format!("{asker} names unknown {} {id}", self.table))
     }
 }
 

@@ -2,6 +2,10 @@
 
 use crate::Error;
 
+/// Why bytes are no protobuf. Small, since every read of a number may return one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed(pub(crate) &'static str);
+
 /// One field of a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Value<'a> {
@@ -12,18 +16,18 @@ pub(crate) enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    pub(crate) fn varint(self) -> Result<u64, Error> {
+    pub(crate) fn varint(self) -> Result<u64, Malformed> {
         match self {
             Self::Varint(value) => Ok(value),
             Self::Bytes(_) | Self::Fixed => Err(wrong_type()),
         }
     }
 
-    pub(crate) fn int(self) -> Result<i64, Error> {
+    pub(crate) fn int(self) -> Result<i64, Malformed> {
         Ok(self.varint()?.cast_signed())
     }
 
-    pub(crate) fn bytes(self) -> Result<&'a [u8], Error> {
+    pub(crate) fn bytes(self) -> Result<&'a [u8], Malformed> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
             Self::Varint(_) | Self::Fixed => Err(wrong_type()),
@@ -32,13 +36,22 @@ impl<'a> Value<'a> {
 }
 
 #[cold]
-fn wrong_type() -> Error {
-    Error::undecodable("a field has the wrong wire type")
+fn wrong_type() -> Malformed {
+    Malformed("a field has the wrong wire type")
 }
 
 #[cold]
-fn ends_early() -> Error {
-    Error::undecodable("unexpected end of a message")
+fn unknown_type(wire_type: u32) -> Malformed {
+    Malformed(match wire_type {
+        3 => "wire type 3: pprof has no groups",
+        4 => "wire type 4: pprof has no groups",
+        _ => "a wire type that does not exist",
+    })
+}
+
+#[cold]
+fn ends_early() -> Malformed {
+    Malformed("unexpected end of a message")
 }
 
 /// Reads the fields of one message from front to back.
@@ -58,15 +71,15 @@ impl<'a> Reader<'a> {
 
     /// The next field's number and value; `None` at the end.
     #[inline]
-    pub(crate) fn field(&mut self) -> Result<Option<(u32, Value<'a>)>, Error> {
+    pub(crate) fn field(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let key = u32::try_from(self.varint()?)
-            .map_err(|_| Error::undecodable("a field number is too large"))?;
+        let key =
+            u32::try_from(self.varint()?).map_err(|_| Malformed("a field number is too large"))?;
         let number = key >> 3;
         if number == 0 {
-            return Err(Error::undecodable("field number 0"));
+            return Err(Malformed("field number 0"));
         }
         let value = match key & 7 {
             0 => Value::Varint(self.varint()?),
@@ -78,13 +91,13 @@ impl<'a> Reader<'a> {
                 Value::Bytes(bytes)
             }
             5 => self.skip(4)?,
-            other => return Err(Error::undecodable(format!("wire type {other}"))),
+            other => return Err(unknown_type(other)),
         };
         Ok(Some((number, value)))
     }
 
     #[inline]
-    pub(crate) fn varint(&mut self) -> Result<u64, Error> {
+    pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
         match self.rest {
             [a, rest @ ..] if *a < 0x80 => {
                 self.rest = rest;
@@ -94,11 +107,37 @@ impl<'a> Reader<'a> {
                 self.rest = rest;
                 Ok(u64::from(*a & 0x7f) | u64::from(*b) << 7)
             }
+            [a, b, c, rest @ ..] if *c < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*a & 0x7f) | u64::from(*b & 0x7f) << 7 | u64::from(*c) << 14)
+            }
             _ => self.long_varint(),
         }
     }
 
-    fn long_varint(&mut self) -> Result<u64, Error> {
+    /// Without a branch on the length of short ones: packed numbers are of mixed lengths, which no
+    /// processor can predict.
+    #[inline]
+    fn packed_varint(&mut self) -> Result<u64, Malformed> {
+        if let Some(bytes) = self.rest.first_chunk() {
+            let word = u32::from_le_bytes(*bytes);
+            let ends = !word & 0x8080_8080;
+            if ends != 0 {
+                let last_bit = ends.trailing_zeros();
+                let word = word & (u32::MAX >> (31 - last_bit));
+                self.rest = &self.rest[(last_bit as usize + 1) / 8..];
+                return Ok(u64::from(
+                    word & 0x7f
+                        | word >> 1 & 0x3f80
+                        | word >> 2 & 0x1f_c000
+                        | word >> 3 & 0xfe0_0000,
+                ));
+            }
+        }
+        self.varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for at in 0..10 {
             let byte = *self.rest.get(at).ok_or_else(ends_early)?;
@@ -111,10 +150,10 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(Error::undecodable("a varint is longer than 64 bits"))
+        Err(Malformed("a varint is longer than 64 bits"))
     }
 
-    fn skip(&mut self, len: usize) -> Result<Value<'a>, Error> {
+    fn skip(&mut self, len: usize) -> Result<Value<'a>, Malformed> {
         self.rest = self.rest.get(len..).ok_or_else(ends_early)?;
         Ok(Value::Fixed)
     }
@@ -127,16 +166,16 @@ pub(crate) fn each_number(
     mut each: impl FnMut(u64) -> Result<(), Error>,
 ) -> Result<(), Error> {
     match value {
-        Value::Varint(number) => each(number),
+        Value::Varint(number) => each(number)?,
         Value::Bytes(packed) => {
             let mut reader = Reader::new(packed);
             while !reader.is_empty() {
-                each(reader.varint()?)?;
+                each(reader.packed_varint()?)?;
             }
-            Ok(())
         }
-        Value::Fixed => Err(wrong_type()),
+        Value::Fixed => return Err(wrong_type().into()),
     }
+    Ok(())
 }
 
 /// Appends a varint.
@@ -176,12 +215,19 @@ mod tests {
             128,
             16_383,
             16_384,
+            (1 << 21) - 1,
+            1 << 21,
+            (1 << 28) - 1,
+            1 << 28,
             u64::from(u32::MAX),
             u64::MAX,
         ] {
             let mut bytes = Vec::new();
             put_varint(&mut bytes, value);
             assert_eq!(Reader::new(&bytes).varint(), Ok(value));
+            assert_eq!(Reader::new(&bytes).packed_varint(), Ok(value));
+            let longer = [&bytes[..], &[0xff, 1, 0x80, 1]].concat();
+            assert_eq!(Reader::new(&longer).packed_varint(), Ok(value));
             for cut in 0..bytes.len() {
                 assert!(Reader::new(&bytes[..cut]).varint().is_err());
             }
@@ -206,7 +252,7 @@ mod tests {
             (&[0x09, 0x05, 0x01], "unexpected end"),
             (&[0xff, 0xff, 0xff, 0xff, 0x7f, 0x01], "too large"),
         ] {
-            let error = Reader::new(bytes).field().expect_err(why).to_string();
+            let Malformed(error) = Reader::new(bytes).field().expect_err(why);
             assert!(error.contains(why), "{error}");
         }
     }

@@ -1,5 +1,7 @@
 //! First walk: the string table and how many rows the other tables have. Reads no other table.
 
+use std::borrow::Cow;
+
 use cairn_model::{Limits, StrId, Strings};
 
 use crate::Error;
@@ -73,8 +75,14 @@ pub(super) fn scan(plain: &[u8], limits: &Limits) -> Result<Scanned, Error> {
                 limits.string_bytes_max,
             ));
         }
-        let text = String::from_utf8_lossy(raw);
-        replaced += u64::from(matches!(text, std::borrow::Cow::Owned(_)));
+        // Checking first is several times faster than replacing at once.
+        let text = match std::str::from_utf8(raw) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => {
+                replaced += 1;
+                String::from_utf8_lossy(raw)
+            }
+        };
         arena += text.len();
         if arena > u32::MAX as usize {
             return Err(Error::over(
