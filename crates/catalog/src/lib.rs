@@ -1,1 +1,23 @@
 //! The record of blocks and writers: a pure state machine, and the journal that keeps it.
+//!
+//! It holds names and sizes, never profiles, and does not touch object storage: whoever commits a
+//! block has put it there first, whoever forgets one has deleted it first.
+
+mod block;
+mod catalog;
+mod client;
+mod convert;
+mod error;
+mod journal;
+mod server;
+mod state;
+mod writer;
+
+pub use block::{BlockMeta, Tombstone};
+pub use catalog::{Catalog, Registered};
+pub use client::Client;
+pub use convert::InvalidMessage;
+pub use error::Error;
+pub use server::{Server, UnixMillis};
+pub use state::{Command, Refused, Reply, Snapshot, State, apply};
+pub use writer::{InvalidWriter, Writer, WriterId};
