@@ -16,6 +16,24 @@ pub struct InvalidBuildId(String);
 
 const LEN_MAX: usize = 256;
 
+/// What an uploaded file of a binary is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FileKind {
+    /// The file as it runs.
+    Executable,
+    /// A file that carries the debug information of another.
+    Debuginfo,
+}
+
+impl FileKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Executable => "executable",
+            Self::Debuginfo => "debuginfo",
+        }
+    }
+}
+
 impl BuildId {
     pub fn parse(text: &str) -> Result<Self, InvalidBuildId> {
         let bare = text.strip_prefix("gnu-").unwrap_or(text);

@@ -15,7 +15,7 @@ mod tenant;
 mod time;
 
 pub use block_id::BlockId;
-pub use build_id::{BuildId, InvalidBuildId};
+pub use build_id::{BuildId, FileKind, InvalidBuildId};
 pub use code::Code;
 pub use labels::{InvalidLabels, Labels};
 pub use limits::Limits;

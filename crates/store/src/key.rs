@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cairn_model::{BlockId, BuildId, TenantId};
+use cairn_model::{BlockId, BuildId, FileKind, TenantId};
 use object_store::path::Path;
 
 /// The name of one object. Every key begins with its tenant, so a path without one can't be written
@@ -11,21 +11,24 @@ use object_store::path::Path;
 pub enum Key<'a> {
     /// `blocks/{tenant}/{id}.cairn`: an immutable block of profiles.
     Block { tenant: &'a TenantId, id: BlockId },
-    /// `debuginfo/{tenant}/{build id}/file`: an uploaded ELF file as it came.
+    /// `debuginfo/{tenant}/{build id}/{kind}/file`: an uploaded ELF file as it came.
     Debuginfo {
         tenant: &'a TenantId,
         build_id: &'a BuildId,
+        kind: FileKind,
     },
-    /// `debuginfo/{tenant}/{build id}/refused`: why the last upload for this build id was refused.
+    /// `debuginfo/{tenant}/{build id}/{kind}/refused`: why the last upload was refused.
     Refusal {
         tenant: &'a TenantId,
         build_id: &'a BuildId,
+        kind: FileKind,
     },
-    /// `debuginfo/{tenant}/{build id}/symbols.{version}`: what conversion made of the upload. The
-    /// version is that of the symbol file format, so a new format never reads an old file.
+    /// `debuginfo/{tenant}/{build id}/{kind}/symbols.{version}`: what conversion made of the
+    /// upload. The version is that of the symbol file format: a new one never reads an old file.
     SymbolFile {
         tenant: &'a TenantId,
         build_id: &'a BuildId,
+        kind: FileKind,
         version: u32,
     },
 }
@@ -54,21 +57,34 @@ impl fmt::Display for Key<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Block { tenant, id } => write!(f, "{BLOCKS}/{tenant}/{id}{BLOCK_SUFFIX}"),
-            Self::Debuginfo { tenant, build_id } => {
-                write!(f, "{DEBUGINFO}/{tenant}/{}/file", build_id.key_segment())
-            }
-            Self::Refusal { tenant, build_id } => {
-                write!(f, "{DEBUGINFO}/{tenant}/{}/refused", build_id.key_segment())
-            }
+            Self::Debuginfo {
+                tenant,
+                build_id,
+                kind,
+            } => write!(f, "{}/file", Folder(tenant, build_id, *kind)),
+            Self::Refusal {
+                tenant,
+                build_id,
+                kind,
+            } => write!(f, "{}/refused", Folder(tenant, build_id, *kind)),
             Self::SymbolFile {
                 tenant,
                 build_id,
+                kind,
                 version,
-            } => {
-                let build_id = build_id.key_segment();
-                write!(f, "{DEBUGINFO}/{tenant}/{build_id}/symbols.{version}")
-            }
+            } => write!(f, "{}/symbols.{version}", Folder(tenant, build_id, *kind)),
         }
+    }
+}
+
+/// Where all objects of one file of a binary lie.
+struct Folder<'a>(&'a TenantId, &'a BuildId, FileKind);
+
+impl fmt::Display for Folder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(tenant, build_id, kind) = self;
+        let (build_id, kind) = (build_id.key_segment(), kind.as_str());
+        write!(f, "{DEBUGINFO}/{tenant}/{build_id}/{kind}")
     }
 }
 
@@ -94,6 +110,44 @@ pub(crate) fn block_of_path(tenant: &TenantId, path: &Path) -> Option<BlockId> {
     (Key::Block { tenant, id }.path() == *path).then_some(id)
 }
 
+/// The folder of one tenant's uploaded files.
+pub(crate) fn tenant_debuginfo_folder(tenant: &TenantId) -> Path {
+    Path::from(format!("{DEBUGINFO}/{tenant}"))
+}
+
+/// The uploaded file that a listed path names, unless it is something made of one.
+pub(crate) fn debuginfo_of_path(tenant: &TenantId, path: &Path) -> Option<(BuildId, FileKind)> {
+    let mut parts = path.parts().skip(2);
+    let (segment, folder) = (parts.next()?, parts.next()?);
+    let build_id = build_id_of_segment(segment.as_ref())?;
+    let kinds = [FileKind::Executable, FileKind::Debuginfo];
+    let kind = kinds
+        .into_iter()
+        .find(|kind| kind.as_str() == folder.as_ref())?;
+    let key = Key::Debuginfo {
+        tenant,
+        build_id: &build_id,
+        kind,
+    };
+    (key.path() == *path).then_some((build_id, kind))
+}
+
+/// Undoes [`BuildId::key_segment`].
+fn build_id_of_segment(segment: &str) -> Option<BuildId> {
+    let mut bytes = segment.bytes();
+    let mut text = Vec::with_capacity(segment.len());
+    while let Some(byte) = bytes.next() {
+        text.push(match byte {
+            b'_' => {
+                let hex = [bytes.next()?, bytes.next()?];
+                u8::from_str_radix(std::str::from_utf8(&hex).ok()?, 16).ok()?
+            }
+            plain => plain,
+        });
+    }
+    BuildId::parse(std::str::from_utf8(&text).ok()?).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,22 +165,25 @@ mod tests {
             Key::Debuginfo {
                 tenant: &tenant,
                 build_id: &build_id,
+                kind: FileKind::Executable,
             },
             Key::Refusal {
                 tenant: &tenant,
                 build_id: &build_id,
+                kind: FileKind::Executable,
             },
             Key::SymbolFile {
                 tenant: &tenant,
                 build_id: &build_id,
+                kind: FileKind::Debuginfo,
                 version: 3,
             },
         ];
         let spelled = [
             "blocks/team-a.b_c/01J00000000000000000000000.cairn",
-            "debuginfo/team-a.b_c/go_2fa_2dB_5f1/file",
-            "debuginfo/team-a.b_c/go_2fa_2dB_5f1/refused",
-            "debuginfo/team-a.b_c/go_2fa_2dB_5f1/symbols.3",
+            "debuginfo/team-a.b_c/go_2fa_2dB_5f1/executable/file",
+            "debuginfo/team-a.b_c/go_2fa_2dB_5f1/executable/refused",
+            "debuginfo/team-a.b_c/go_2fa_2dB_5f1/debuginfo/symbols.3",
         ];
         for (key, spelled) in keys.iter().zip(spelled) {
             assert_eq!(key.to_string(), spelled);
@@ -153,6 +210,31 @@ mod tests {
             "blocks/other/01J00000000000000000000000.cairn",
         ] {
             assert_eq!(block_of_path(&tenant, &Path::from(foreign)), None);
+        }
+    }
+
+    #[test]
+    fn debuginfo_paths_read_back_and_foreign_ones_do_not() {
+        let tenant = TenantId::anonymous();
+        let build_id = BuildId::parse("go/a-B_1").expect("valid");
+        let key = Key::Debuginfo {
+            tenant: &tenant,
+            build_id: &build_id,
+            kind: FileKind::Debuginfo,
+        };
+        let found = debuginfo_of_path(&tenant, &key.path());
+        assert_eq!(found, Some((build_id, FileKind::Debuginfo)));
+        for foreign in [
+            "debuginfo/anonymous/ab/debuginfo/symbols.1",
+            "debuginfo/anonymous/ab/other/file",
+            "debuginfo/anonymous/AB/debuginfo/file",
+            "debuginfo/anonymous/a_zz/debuginfo/file",
+            "debuginfo/anonymous/a_/debuginfo/file",
+            "debuginfo/anonymous/file",
+            "debuginfo/other/ab/debuginfo/file",
+        ] {
+            let found = debuginfo_of_path(&tenant, &Path::from(foreign));
+            assert_eq!(found, None, "{foreign}");
         }
     }
 }

@@ -9,4 +9,4 @@ mod store;
 
 pub use error::Error;
 pub use key::Key;
-pub use store::{BlockObject, Config, Store};
+pub use store::{BlockObject, Config, DebuginfoObject, Store};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_model::{BlockId, TenantId};
+use cairn_model::{BlockId, BuildId, FileKind, TenantId};
 use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -42,6 +42,16 @@ pub struct Store {
 pub struct BlockObject {
     pub id: BlockId,
     pub bytes: u64,
+}
+
+/// An uploaded file that a listing found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DebuginfoObject {
+    pub build_id: BuildId,
+    pub kind: FileKind,
+    pub bytes: u64,
+    /// When it was stored, by the store's clock.
+    pub stored_unix_ms: i64,
 }
 
 impl Store {
@@ -164,6 +174,28 @@ impl Store {
         Ok(blocks)
     }
 
+    /// The tenant's uploaded files, by build id.
+    pub async fn list_debuginfo(&self, tenant: &TenantId) -> Result<Vec<DebuginfoObject>, Error> {
+        let folder = key::tenant_debuginfo_folder(tenant);
+        let found = self.objects.list(Some(&folder));
+        let mut files: Vec<_> = found
+            .try_filter_map(async |object| {
+                let named = key::debuginfo_of_path(tenant, &object.location);
+                Ok(named.map(|(build_id, kind)| DebuginfoObject {
+                    build_id,
+                    kind,
+                    bytes: object.size,
+                    stored_unix_ms: object.last_modified.timestamp_millis(),
+                }))
+            })
+            .boxed()
+            .try_collect()
+            .await
+            .map_err(|error| Error::new(&folder, error))?;
+        files.sort();
+        Ok(files)
+    }
+
     /// Every tenant that has blocks, in the order of their names.
     pub async fn list_tenants(&self) -> Result<Vec<TenantId>, Error> {
         let folder = key::blocks_folder();
@@ -248,6 +280,33 @@ mod tests {
         let gone = store.get(block(&a, 1)).await.expect_err("deleted");
         assert!(matches!(gone, Error::NotFound { .. }), "{gone:?}");
         assert_eq!(store.list_blocks(&a).await.expect("listed").len(), 1);
+        debuginfo_contract(&store).await;
+    }
+
+    async fn debuginfo_contract(store: &Store) {
+        let tenant = TenantId::parse("t").expect("valid");
+        let ids = ["ab", "a/b"].map(|id| BuildId::parse(id).expect("valid"));
+        for build_id in &ids {
+            let kind = FileKind::Debuginfo;
+            let (tenant, bytes) = (&tenant, Bytes::from_static(b"elf"));
+            let file = Key::Debuginfo {
+                tenant,
+                build_id,
+                kind,
+            };
+            let refusal = Key::Refusal {
+                tenant,
+                build_id,
+                kind,
+            };
+            store.create(file, bytes.clone()).await.expect("created");
+            store.create(refusal, bytes).await.expect("created");
+        }
+        let listed = store.list_debuginfo(&tenant).await.expect("listed");
+        let listed: Vec<_> = listed.iter().map(|f| (&f.build_id, f.bytes)).collect();
+        assert_eq!(listed, [(&ids[1], 3), (&ids[0], 3)]);
+        let other = TenantId::parse("u").expect("valid");
+        assert_eq!(store.list_debuginfo(&other).await.expect("listed"), []);
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use object::read::{Object, ObjectSection, ObjectSegment, ObjectSymbol};
 use object::{SectionFlags, SectionIndex, SegmentFlags, SymbolKind};
 use sha2::{Digest, Sha256};
 
-use cairn_model::BuildId;
+use cairn_model::{BuildId, FileKind};
 
 use crate::Error;
 use crate::format::Segment;
@@ -141,32 +141,43 @@ fn span_of_symbol<'a>(
     })
 }
 
-/// Every build id that a file says of itself, best first: the GNU one, then Go's. With
-/// `whole_file`, also the hash that OpenTelemetry's profiler names executables by; that is one of
-/// the file's bytes, so it means nothing for a file that was stripped or holds debug information
-/// only.
-pub fn build_ids(elf: &[u8], content: Content) -> Result<Vec<BuildId>, Error> {
-    let parsed = Elf::parse(elf)?;
-    let mut ids = Vec::new();
-    if let Ok(Some(gnu)) = parsed.file.build_id() {
-        let hex: String = gnu.iter().map(|byte| format!("{byte:02x}")).collect();
-        ids.extend(BuildId::parse(&hex));
-    }
-    ids.extend(go_build_id(&parsed.file).and_then(|id| BuildId::parse(id).ok()));
-    if content == Content::Executable {
-        ids.extend(BuildId::parse(&head_tail_hash(elf)));
-    }
-    ids.dedup();
-    Ok(ids)
+/// The names by which agents may call one file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildIds {
+    /// Of the linker's note.
+    pub gnu: Option<BuildId>,
+    /// Of Go's own note.
+    pub go: Option<BuildId>,
+    /// The hash of the file that OpenTelemetry's profiler sends, which only the executable itself
+    /// has: stripping changes it.
+    pub hash: Option<BuildId>,
 }
 
-/// What a file was made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// The file as it runs.
-    Executable,
-    /// A file that carries debug information of another.
-    Debuginfo,
+impl BuildIds {
+    pub fn read(elf: &[u8], kind: FileKind) -> Result<Self, Error> {
+        let parsed = Elf::parse(elf)?;
+        let gnu = parsed.file.build_id().ok().flatten();
+        let hash = (kind == FileKind::Executable).then(|| head_tail_hash(elf));
+        Ok(Self {
+            gnu: gnu.and_then(|bytes| BuildId::parse(&hex(bytes)).ok()),
+            go: go_build_id(&parsed.file).and_then(|id| BuildId::parse(id).ok()),
+            hash: hash.and_then(|hash| BuildId::parse(&hash).ok()),
+        })
+    }
+
+    /// All of them, best first.
+    pub fn iter(&self) -> impl Iterator<Item = &BuildId> {
+        [&self.gnu, &self.go, &self.hash].into_iter().flatten()
+    }
+
+    /// Whether the file itself says what it is called.
+    pub fn is_stated(&self) -> bool {
+        self.gnu.is_some() || self.go.is_some()
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The text of Go's own note: owner `Go`, type 4.
@@ -194,9 +205,5 @@ fn head_tail_hash(file: &[u8]) -> String {
     hash.update(&file[..file.len().min(PART)]);
     hash.update(&file[file.len().saturating_sub(PART)..]);
     hash.update((file.len() as u64).to_be_bytes());
-    let digest = hash.finalize();
-    digest[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&hash.finalize()[..16])
 }

@@ -1,0 +1,154 @@
+//! Damaged and crafted input: refused or half understood, never a panic.
+
+use std::path::PathBuf;
+
+use cairn_model::Addressing;
+use cairn_symbols::{Error, Limits, SymbolFile, VERSION, convert};
+
+/// Room for mutated files to claim, without testing the machine's memory.
+const LIMITS: Limits = Limits {
+    file_bytes_max: 1 << 20,
+    section_bytes_max: 1 << 20,
+    locations_max: 1 << 20,
+    string_bytes_max: 1 << 20,
+};
+
+fn read(binary: &str) -> Vec<u8> {
+    let corpus = std::env::var_os("CAIRN_CORPUS").map_or_else(
+        || {
+            PathBuf::from(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../../../shared/corpus"
+            ))
+        },
+        PathBuf::from,
+    );
+    let path = corpus.join("generated/native/bin").join(binary);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The same sequence in every run, so that a failure is found again.
+struct Seeded(u64);
+
+impl Seeded {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.0 >> 33) as usize % bound
+    }
+
+    /// One of the values that off-by-one errors and overflows live at, or any.
+    fn byte(&mut self) -> u8 {
+        [0, 1, 0x7f, 0x80, 0xff, self.below(256) as u8][self.below(6)]
+    }
+}
+
+/// Converts, and walks whatever came out.
+fn exercise(elf: &[u8]) {
+    let Ok(bytes) = convert(elf, &LIMITS) else {
+        return;
+    };
+    let file = SymbolFile::open(&bytes).expect("what conversion writes opens");
+    let addresses: Vec<u64> = (0..0x6000).step_by(7).chain([u64::MAX]).collect();
+    for addressing in [Addressing::FileOffset, Addressing::Virtual] {
+        file.lookup_all(addressing, &addresses, |_, frames| {
+            assert!(frames.into_iter().flatten().count() <= 513);
+        });
+    }
+}
+
+#[test]
+fn truncated_files_do_not_panic() {
+    for binary in ["work_pie", "cpp_nopie"] {
+        let elf = read(binary);
+        for at in 0..120 {
+            exercise(&elf[..elf.len() * at / 120]);
+        }
+        for len in 0..64 {
+            exercise(&elf[..len]);
+        }
+    }
+}
+
+#[test]
+fn mutated_files_do_not_panic() {
+    for (binary, rounds) in [("work_pie", 4_000), ("cpp_pie", 250)] {
+        let elf = read(binary);
+        for seed in 0..rounds {
+            let mut random = Seeded(seed);
+            let mut mutated = elf.clone();
+            for _ in 0..=random.below(8) {
+                // Half of the damage goes into the headers, where little goes a long way.
+                let at = match random.below(2) {
+                    0 => random.below(0x400),
+                    _ => random.below(mutated.len()),
+                };
+                mutated[at] = random.byte();
+            }
+            let caught = std::panic::catch_unwind(|| exercise(&mutated));
+            assert!(caught.is_ok(), "{binary} with seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_executable_is_refused_by_name() {
+    let refused = |bytes: &[u8]| {
+        convert(bytes, &LIMITS)
+            .expect_err("no executable")
+            .to_string()
+    };
+    assert!(refused(b"").starts_with("the file is not an ELF file"));
+    assert!(refused(b"MZ\0\0 not this one").starts_with("the file is not an ELF file"));
+    let mut relocatable = read("work_pie");
+    relocatable[16] = 1;
+    assert!(refused(&relocatable).starts_with("the file is a relocatable object"));
+    let large = vec![0; (LIMITS.file_bytes_max + 1) as usize];
+    assert!(refused(&large).contains("more than the 1048576 that are allowed"));
+}
+
+#[test]
+fn damaged_symbol_files_do_not_open() {
+    let good = convert(&read("cpp_pie"), &LIMITS).expect("converts");
+    for at in (0..good.len()).step_by(11) {
+        let mut damaged = good.clone();
+        damaged[at] ^= 0x10;
+        assert!(SymbolFile::open(&damaged).is_err(), "byte {at}");
+        assert!(SymbolFile::open(&good[..at]).is_err(), "cut at {at}");
+    }
+    let mut newer = good;
+    newer[8] += 1;
+    let error = SymbolFile::open(&newer).expect_err("another version");
+    assert_eq!(
+        error,
+        Error::Version {
+            found: VERSION + 1,
+            want: VERSION
+        }
+    );
+}
+
+#[test]
+fn crafted_symbol_files_with_good_checksums_do_not_panic() {
+    let good = convert(&read("work_pie"), &LIMITS).expect("converts");
+    let addresses: Vec<u64> = (0..0x3000).collect();
+    for seed in 0..20_000 {
+        let mut random = Seeded(seed);
+        let mut crafted = good.clone();
+        for _ in 0..=random.below(4) {
+            let at = 16 + random.below(crafted.len() - 16);
+            crafted[at] = random.byte();
+        }
+        let crc = crc32fast::hash(&crafted[16..]);
+        crafted[12..16].copy_from_slice(&crc.to_le_bytes());
+        if let Ok(file) = SymbolFile::open(&crafted) {
+            for addressing in [Addressing::FileOffset, Addressing::Virtual] {
+                file.lookup_all(addressing, &addresses, |_, frames| {
+                    assert!(frames.into_iter().flatten().count() <= 513, "seed {seed}");
+                });
+            }
+        }
+    }
+}
