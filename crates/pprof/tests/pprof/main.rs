@@ -6,6 +6,7 @@ mod faults;
 mod mutations;
 mod oracle;
 mod round_trip;
+mod seeds;
 
 use cairn_model::Limits;
 use cairn_pprof::{Decoded, Error, Options};
