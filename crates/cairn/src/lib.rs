@@ -1,1 +1,3 @@
 //! All services in one process, and the command line.
+
+pub mod commands;

@@ -1,0 +1,10 @@
+//! The commands of a client: each asks a running Cairn for something and shows the answer.
+
+pub mod block;
+pub mod debuginfo;
+pub mod push;
+pub mod query;
+mod server;
+mod time;
+
+pub use server::Server;

@@ -1,0 +1,187 @@
+//! `cairn query`: where the time went, as a table, a tree, a picture or a file.
+
+mod text;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use cairn_block::{Head, Origin};
+use cairn_engine::{
+    Answer, Flame, GroupBy, KeyBy, Query as EngineQuery, Question, folded, scan_head,
+};
+use cairn_model::{Labels, Limits, Profile, Selector, TimeRange};
+use cairn_trie::Partial;
+use cairn_wire::parca::query::v1alpha1::query_request::{Mode, Options, ReportType};
+use cairn_wire::parca::query::v1alpha1::query_response::Report;
+use cairn_wire::parca::query::v1alpha1::query_service_client::QueryServiceClient;
+use cairn_wire::parca::query::v1alpha1::{MergeProfile, QueryRequest};
+use indicatif::ProgressBar;
+
+use super::server::{MESSAGE_BYTES_MAX, Server, refused};
+use super::time;
+
+/// Ask where CPU, memory or waiting went.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cairn query 'process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name=\"cairn\"}' --from now-15m
+  cairn query 'memory:inuse_space:bytes:space:bytes{pod=~\"cart-.*\"}' --output svg --to heap.svg")]
+pub struct Query {
+    /// Profile type and label matchers, as `name:sample_type:unit:period_type:period_unit[:delta]{label="value"}`.
+    selector: String,
+    /// Start of the range: now-15m, 2026-11-22T10:00:00Z or Unix seconds.
+    #[arg(long, default_value = "now-15m", allow_hyphen_values = true)]
+    from: String,
+    /// End of the range, itself included.
+    #[arg(long, default_value = "now", allow_hyphen_values = true)]
+    until: String,
+    /// What to print.
+    #[arg(long, short, value_enum, default_value_t = Output::Top)]
+    output: Output,
+    /// Write to a file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Rows of the table.
+    #[arg(long, default_value_t = 25)]
+    limit: usize,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// The functions that cost most.
+    Top,
+    /// The call tree, with bars.
+    Flamegraph,
+    /// A gzipped pprof file.
+    Pprof,
+    /// One line per stack: outermost;...;innermost value.
+    Folded,
+    /// A flame graph to open in a browser.
+    Svg,
+}
+
+impl Query {
+    pub async fn run(self, now: i64, out: &mut dyn Write) -> anyhow::Result<()> {
+        let to_terminal = self.to.is_none() && std::io::stdout().is_terminal();
+        anyhow::ensure!(
+            !(to_terminal && self.output == Output::Pprof),
+            "a pprof file is not for a terminal: add --to FILE, or pipe it on"
+        );
+        let range = TimeRange {
+            start: time::parse(&self.from, now)?,
+            end: time::parse(&self.until, now)?,
+        };
+        anyhow::ensure!(
+            range.start <= range.end,
+            "the range ends before it starts: --from {} --until {}",
+            self.from,
+            self.until
+        );
+        let (profile_type, _) = Selector::parse_typed(&self.selector)?;
+        let pprof = self.fetch(range).await?;
+        let bytes = match self.output {
+            Output::Pprof => pprof,
+            output => render(output, &pprof, &profile_type.sample_unit, self.limit)?,
+        };
+        match &self.to {
+            Some(file) => {
+                std::fs::write(file, bytes).with_context(|| format!("write {}", file.display()))
+            }
+            None => out.write_all(&bytes).context("write to standard output"),
+        }
+    }
+
+    /// The merged profile, as a gzipped pprof file.
+    async fn fetch(&self, range: TimeRange) -> anyhow::Result<Vec<u8>> {
+        let channel = self.server.connect().await?;
+        let mut client =
+            QueryServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let merge = MergeProfile {
+            query: self.selector.clone(),
+            start: Some(cairn_wire::timestamp(range.start)),
+            end: Some(cairn_wire::timestamp(range.end)),
+        };
+        let request = QueryRequest {
+            mode: Mode::Merge.into(),
+            options: Some(Options::Merge(merge)),
+            report_type: ReportType::Pprof.into(),
+            ..Default::default()
+        };
+        let spinner = match std::io::stderr().is_terminal() {
+            true => ProgressBar::new_spinner().with_message("asking"),
+            false => ProgressBar::hidden(),
+        };
+        spinner.enable_steady_tick(std::time::Duration::from_millis(100));
+        let answer = client.query(request).await;
+        spinner.finish_and_clear();
+        let answer = answer.map_err(|status| refused(&status))?;
+        for warning in answer.metadata().get_all("cairn-warning") {
+            tracing::warn!(
+                "partial answer: {}",
+                warning.to_str().unwrap_or("unreadable warning")
+            );
+        }
+        match answer.into_inner().report {
+            Some(Report::Pprof(bytes)) => Ok(bytes.into()),
+            _ => anyhow::bail!("the server answered with another report than a pprof file"),
+        }
+    }
+}
+
+fn render(output: Output, pprof: &[u8], unit: &str, limit: usize) -> anyhow::Result<Vec<u8>> {
+    // The answer of a merge may be larger than what one may send in.
+    let limits = Limits {
+        samples_max: usize::MAX,
+        profile_bytes_max: 4 << 30,
+        ..Limits::default()
+    };
+    let profile = cairn_pprof::decode(pprof, &limits, &Default::default())
+        .context("read the answer")?
+        .profile;
+    let flame = Flame::build(&partial(&profile)?, KeyBy::default());
+    Ok(match output {
+        Output::Top => text::top(&flame, unit, limit).into_bytes(),
+        Output::Flamegraph => text::tree(&flame, unit).into_bytes(),
+        Output::Folded => folded(&flame).into_bytes(),
+        Output::Svg => svg(&flame, unit)?,
+        Output::Pprof => pprof.to_vec(),
+    })
+}
+
+/// The profile's stacks with their values.
+fn partial(profile: &Profile) -> anyhow::Result<Partial> {
+    let mut head = Head::default();
+    let origin = Origin {
+        name: "answer".into(),
+        labels: Labels::default(),
+        time: profile.time,
+        lsn: 1,
+        batch: 0,
+    };
+    head.append(profile, &origin)?;
+    let question = Question::Stacks(GroupBy::Nothing);
+    let query = EngineQuery {
+        profile_type: None,
+        matchers: Vec::new(),
+        range: TimeRange::ALL,
+        question,
+    };
+    match scan_head(&head, 0, &query).answer {
+        Answer::Stacks(partial) => Ok(partial),
+        _ => anyhow::bail!("stacks were asked for"),
+    }
+}
+
+fn svg(flame: &Flame, unit: &str) -> anyhow::Result<Vec<u8>> {
+    let lines = folded(flame);
+    anyhow::ensure!(!lines.is_empty(), "there is nothing to draw in this range");
+    let mut options = inferno::flamegraph::Options::default();
+    options.count_name = unit.to_owned();
+    options.title = "Cairn".to_owned();
+    let mut out = Vec::new();
+    inferno::flamegraph::from_lines(&mut options, lines.lines(), &mut out)
+        .context("draw the flame graph")?;
+    Ok(out)
+}

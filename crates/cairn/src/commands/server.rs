@@ -1,0 +1,44 @@
+//! The Cairn that a command talks to.
+
+use anyhow::Context;
+use tonic::transport::{Channel, Endpoint};
+
+/// Largest message taken from a server: profiles of whole fleets are large.
+pub(super) const MESSAGE_BYTES_MAX: usize = 512 << 20;
+
+/// Which server to ask.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Server {
+    /// Address of a running Cairn.
+    #[arg(
+        long,
+        env = "CAIRN_SERVER",
+        default_value = "http://127.0.0.1:7070",
+        global = true
+    )]
+    pub server: String,
+}
+
+impl Server {
+    pub(super) async fn connect(&self) -> anyhow::Result<Channel> {
+        let address = match self.server.contains("://") {
+            true => self.server.clone(),
+            false => format!("http://{}", self.server),
+        };
+        let endpoint = Endpoint::from_shared(address.clone());
+        let endpoint = endpoint
+            .with_context(|| format!("{address:?} is not an address; use http://HOST:PORT"))?;
+        let connected = endpoint.connect().await;
+        connected.with_context(|| {
+            format!("no Cairn answers at {address}; start one with `cairn serve`, or name another with --server")
+        })
+    }
+}
+
+/// What a server answered instead of an answer, for a person.
+pub(super) fn refused(status: &tonic::Status) -> anyhow::Error {
+    match status.message() {
+        "" => anyhow::anyhow!("the server answered {:?}", status.code()),
+        text => anyhow::anyhow!("{text}"),
+    }
+}

@@ -1,0 +1,159 @@
+//! `cairn serve`: the four services in one process, on one port, over one local folder. Wires
+//! them, and does nothing that they do not do alone.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use cairn_chassis::config::{Document, SelfProfile, Server};
+use cairn_chassis::{Common, Flags, Launch};
+
+/// The flags of `cairn serve`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    flags: Flags,
+    /// Keep everything in this folder; it is made if it is missing.
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+    /// Serve on an address that other machines reach, although anybody there may then read and
+    /// write every profile.
+    #[arg(long)]
+    insecure_listen_anywhere: bool,
+}
+
+/// The settings of the services. Peers default to this very process.
+struct Services {
+    ingester: cairn_ingester::Config,
+    querier: cairn_querier::Config,
+    symbolizer: cairn_symbolizer::Config,
+    compactor: cairn_compactor::Config,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> ExitCode {
+        let data = self.data.clone();
+        match self.prepare() {
+            Ok((common, services, document)) => {
+                let launch = Launch::new("cairn", common, &document)
+                    .announce(move |listen, admin| announce(listen, admin, &data));
+                cairn_chassis::run(services.join(launch))
+            }
+            Err(error) => refuse(&error),
+        }
+    }
+
+    pub(crate) fn print_config(self) -> ExitCode {
+        match self.prepare() {
+            Ok((_, _, document)) => match say(&document.to_yaml()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            },
+            Err(error) => refuse(&error),
+        }
+    }
+
+    pub(crate) fn healthcheck(self) -> ExitCode {
+        match self.prepare() {
+            Ok((common, ..)) => cairn_chassis::healthcheck(common.server.admin_listen),
+            Err(error) => refuse(&error),
+        }
+    }
+
+    fn prepare(self) -> anyhow::Result<(Common, Services, Document)> {
+        let mut document = self.flags.load()?;
+        let self_profile = SelfProfile {
+            enabled: true,
+            ..SelfProfile::default()
+        };
+        let common = Common::read(&mut document, Server::default(), self_profile)?;
+        let services = Services::read(&mut document, &self.data)?;
+        document.finish()?;
+        for address in [common.server.listen, common.server.admin_listen] {
+            anyhow::ensure!(
+                address.ip().is_loopback() || self.insecure_listen_anywhere,
+                "{address} is reachable from other machines, and anybody there could read and \
+                 write every profile. Listen on 127.0.0.1, or say --insecure-listen-anywhere"
+            );
+        }
+        Ok((common, services, document))
+    }
+}
+
+impl Services {
+    fn read(document: &mut Document, data: &Path) -> anyhow::Result<Self> {
+        let store = cairn_store::Config {
+            path: data.join("store"),
+        };
+        Ok(Self {
+            ingester: document.section(
+                "ingester",
+                cairn_ingester::Config {
+                    data: data.join("ingester"),
+                    store: store.clone(),
+                    ..cairn_ingester::Config::default()
+                },
+            )?,
+            querier: document.section(
+                "querier",
+                cairn_querier::Config {
+                    store,
+                    ..cairn_querier::Config::default()
+                },
+            )?,
+            symbolizer: document.section("symbolizer", cairn_symbolizer::Config::default())?,
+            compactor: document.section("compactor", cairn_compactor::Config::default())?,
+        })
+    }
+
+    /// The ingester first: the others ask it what there is.
+    fn join(self, launch: Launch) -> Launch {
+        launch
+            .service("ingester", |cx| cairn_ingester::run(self.ingester, cx))
+            .service("symbolizer", |cx| {
+                cairn_symbolizer::run(self.symbolizer, cx)
+            })
+            .service("querier", |cx| cairn_querier::run(self.querier, cx))
+            .service("compactor", |cx| cairn_compactor::run(self.compactor, cx))
+    }
+}
+
+/// What to do next, for whoever just started Cairn for the first time.
+fn announce(listen: SocketAddr, admin: SocketAddr, data: &Path) {
+    let server = match listen {
+        listen if listen == Server::default().listen => String::new(),
+        listen => format!(" --server http://{listen}"),
+    };
+    let data = data.display();
+    let text = format!(
+        r#"
+Cairn is ready at http://{listen}/
+
+  Look    open http://{listen}/ in a browser: within ten seconds Cairn shows its own profile
+  Push    cairn push cpu.pb.gz --label service_name=cart{server}
+  Query   cairn query 'process_cpu:cpu:nanoseconds:cpu:nanoseconds{{service_name="cairn"}}' --from now-15m{server}
+  Data    is in {data}
+  Admin   http://{admin}/metrics, /ready, /config
+  Stop    ctrl-c
+
+"#
+    );
+    if let Err(error) = say(&text) {
+        tracing::debug!(%error, "nobody reads standard output");
+    }
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("write to standard output")
+}
+
+fn refuse(error: &anyhow::Error) -> ExitCode {
+    // If standard error is gone, nobody is there to be told.
+    let _ = writeln!(std::io::stderr(), "cairn: {error:#}");
+    ExitCode::from(2)
+}

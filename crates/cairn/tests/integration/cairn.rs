@@ -1,0 +1,157 @@
+//! One Cairn under test: started on free ports over a folder, pushed to and asked over gRPC.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use cairn_model::{Labels, Limits, Profile, TimeRange};
+use cairn_testkit::process::{Process, binary, spawn};
+use cairn_wire::parca::profilestore::v1alpha1::profile_store_service_client::ProfileStoreServiceClient;
+use cairn_wire::parca::profilestore::v1alpha1::{
+    LabelSet, RawProfileSeries, RawSample, WriteRawRequest,
+};
+use cairn_wire::parca::query::v1alpha1::query_request::{Mode, Options, ReportType};
+use cairn_wire::parca::query::v1alpha1::query_response::Report;
+use cairn_wire::parca::query::v1alpha1::query_service_client::QueryServiceClient;
+use cairn_wire::parca::query::v1alpha1::{MergeProfile, QueryRequest};
+use tonic::transport::{Channel, Endpoint};
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const MESSAGE_BYTES_MAX: usize = 1 << 30;
+
+pub(crate) struct Cairn {
+    process: Process,
+    pub(crate) address: SocketAddr,
+}
+
+impl Cairn {
+    /// Starts over `data` with additional settings, each as `CAIRN__SECTION__KEY`.
+    pub(crate) fn start(data: &Path, settings: &[(&str, &str)]) -> Self {
+        let data = data.to_str().unwrap();
+        let args = [
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--data",
+            data,
+        ];
+        let process = spawn(binary("cairn"), args, settings);
+        let line = process.wait_for_line("http://127.0.0.1:", PATIENCE);
+        let address = address_in(&line);
+        Self { process, address }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn kill(self) {
+        self.process.kill();
+    }
+
+    pub(crate) fn stop(self) {
+        let status = self.process.terminate(PATIENCE);
+        assert!(status.success(), "cairn ended with {status}");
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        Client::connect(&self.url()).await
+    }
+}
+
+/// The first address in a line of output.
+pub(crate) fn address_in(line: &str) -> SocketAddr {
+    let (_, rest) = line
+        .split_once("http://")
+        .expect("the line names an address");
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | ':'))
+        .unwrap_or(rest.len());
+    rest[..end].parse().expect("the address is HOST:PORT")
+}
+
+/// Speaks Parca's write and query APIs.
+#[derive(Clone)]
+pub(crate) struct Client {
+    write: ProfileStoreServiceClient<Channel>,
+    query: QueryServiceClient<Channel>,
+}
+
+impl Client {
+    pub(crate) async fn connect(url: &str) -> Self {
+        Self::connect_to(url, url).await
+    }
+
+    /// For services apart: an ingester and a querier.
+    pub(crate) async fn connect_to(ingester: &str, querier: &str) -> Self {
+        let channel = |url: &str| {
+            Endpoint::from_shared(url.to_owned())
+                .unwrap()
+                .connect_lazy()
+        };
+        Self {
+            write: ProfileStoreServiceClient::new(channel(ingester))
+                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+            query: QueryServiceClient::new(channel(querier))
+                .max_decoding_message_size(MESSAGE_BYTES_MAX),
+        }
+    }
+
+    pub(crate) async fn push(
+        &self,
+        raw: Vec<u8>,
+        labels: &[(&str, &str)],
+    ) -> Result<(), tonic::Status> {
+        let labels = Labels::from_pairs(labels.iter().copied()).unwrap();
+        let sample = RawSample {
+            raw_profile: raw.into(),
+            ..Default::default()
+        };
+        let series = RawProfileSeries {
+            labels: Some(LabelSet::from(&labels)),
+            samples: vec![sample],
+        };
+        let request = WriteRawRequest {
+            series: vec![series],
+            ..Default::default()
+        };
+        self.write.clone().write_raw(request).await.map(drop)
+    }
+
+    /// The merged profile, and whether the answer is flagged as partial.
+    pub(crate) async fn merged(
+        &self,
+        selector: &str,
+        range: TimeRange,
+    ) -> Result<(Profile, Vec<String>), tonic::Status> {
+        let merge = MergeProfile {
+            query: selector.to_owned(),
+            start: Some(cairn_wire::timestamp(range.start)),
+            end: Some(cairn_wire::timestamp(range.end)),
+        };
+        let request = QueryRequest {
+            mode: Mode::Merge.into(),
+            options: Some(Options::Merge(merge)),
+            report_type: ReportType::Pprof.into(),
+            ..Default::default()
+        };
+        let answer = self.query.clone().query(request).await?;
+        let warnings = answer.metadata().get_all("cairn-warning");
+        let warnings = warnings
+            .iter()
+            .map(|warning| warning.to_str().unwrap().to_owned())
+            .collect();
+        let Some(Report::Pprof(bytes)) = answer.into_inner().report else {
+            panic!("a pprof report was asked for")
+        };
+        let limits = Limits {
+            samples_max: usize::MAX,
+            ..Limits::default()
+        };
+        let decoded = cairn_pprof::decode(&bytes, &limits, &Default::default())
+            .expect("the answer is a valid profile");
+        Ok((decoded.profile, warnings))
+    }
+}

@@ -1,0 +1,13 @@
+//! Cairn as its users meet it: programs on loopback, real files, real clients.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests run on the real clock and fail by panicking"
+)]
+
+mod cairn;
+mod clients;
+mod crash;
+mod damage;
+mod roundtrip;
+mod services;

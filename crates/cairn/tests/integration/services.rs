@@ -1,0 +1,118 @@
+//! The four services as four processes over one folder: the same code, the same answers.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use cairn_model::{Limits, TimeRange};
+use cairn_pprof::canonical;
+use cairn_testkit::generator::{Generator, Spec};
+use cairn_testkit::process::{Process, binary, spawn};
+
+use crate::cairn::{Client, PATIENCE, address_in};
+
+struct Service {
+    process: Process,
+    address: SocketAddr,
+}
+
+fn start(name: &str, settings: &[(&str, &str)]) -> Service {
+    let args = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let process = spawn(binary(&format!("cairn-{name}")), args, settings);
+    let line = process.wait_for_line("http://127.0.0.1:", PATIENCE);
+    Service {
+        address: address_in(&line),
+        process,
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[tokio::test]
+async fn four_processes_answer_like_one() {
+    let data = tempfile::tempdir().unwrap();
+    let (own, store) = (data.path().join("ingester"), data.path().join("store"));
+    let (own, store) = (text(&own), text(&store));
+    let ingester = start(
+        "ingester",
+        &[
+            ("CAIRN__INGESTER__DATA", own),
+            ("CAIRN__INGESTER__STORE__PATH", store),
+            ("CAIRN__INGESTER__TAIL__FLUSH_INTERVAL", "300ms"),
+        ],
+    );
+    let catalog = format!("http://{}", ingester.address);
+    let symbolizer = start("symbolizer", &[("CAIRN__SYMBOLIZER__STORE__PATH", store)]);
+    let symbols = format!("http://{}", symbolizer.address);
+    let compactor = start(
+        "compactor",
+        &[
+            ("CAIRN__COMPACTOR__STORE__PATH", store),
+            ("CAIRN__COMPACTOR__CATALOG", &catalog),
+            ("CAIRN__COMPACTOR__POLL_INTERVAL", "300ms"),
+        ],
+    );
+    let querier = start(
+        "querier",
+        &[
+            ("CAIRN__QUERIER__STORE__PATH", store),
+            ("CAIRN__QUERIER__CATALOG", &catalog),
+            ("CAIRN__QUERIER__SYMBOLIZER", &symbols),
+        ],
+    );
+
+    let client = Client::connect_to(&catalog, &format!("http://{}", querier.address)).await;
+    let generator = Generator::new(Spec {
+        pods: 8,
+        stacks: 500,
+        endpoints: 3,
+        ..Spec::default()
+    });
+    let range = TimeRange {
+        start: 0,
+        end: i64::MAX / 2,
+    };
+    let selector = "process_cpu:cpu:nanoseconds:cpu:nanoseconds:delta{}";
+    let mut expected = std::collections::BTreeMap::new();
+    for step in 0..5 {
+        for pod in 0..8 {
+            let raw = generator.pprof(0, pod, step);
+            let sent = cairn_pprof::decode(&raw, &Limits::default(), &Default::default())
+                .unwrap()
+                .profile;
+            let cpu = sent
+                .types
+                .iter()
+                .position(|value| sent.str(value.kind) == "cpu")
+                .unwrap();
+            for (key, values) in canonical(&sent) {
+                *expected.entry(key).or_insert(0) += values[cpu];
+            }
+            let pod = pod.to_string();
+            client
+                .push(
+                    raw,
+                    &[
+                        ("__name__", "process_cpu"),
+                        ("service_name", "shop"),
+                        ("pod", &pod),
+                    ],
+                )
+                .await
+                .unwrap();
+        }
+        // Asked while rows move from the tail to blocks, and from blocks to larger ones.
+        let (answer, warnings) = client.merged(selector, range).await.unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let found = canonical(&answer)
+            .into_iter()
+            .map(|(key, values)| (key, values[0]))
+            .collect();
+        assert_eq!(expected, found, "after step {step}");
+    }
+    for service in [querier, compactor, symbolizer, ingester] {
+        let status = service.process.terminate(PATIENCE);
+        assert!(status.success(), "a service ended with {status}");
+    }
+}
