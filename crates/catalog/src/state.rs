@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{BlockMeta, Tombstone, Writer, WriterId};
 
 /// Blocks that one command may name.
-pub(crate) const BLOCKS_MAX: usize = 10_000;
+const BLOCKS_MAX: usize = 10_000;
 /// Bytes of a writer's address.
 const ADDRESS_BYTES_MAX: usize = 1_024;
 
@@ -192,7 +192,8 @@ impl State {
         self.writers.get(id).map(|writer| writer.shown(id))
     }
 
-    /// Tombstones that are at least as old as `before_unix_ms`, oldest first.
+    /// The oldest tombstones that are at least as old as `before_unix_ms`, oldest first; no more than
+    /// one command can forget, so ask again afterwards.
     pub fn expired(&self, before_unix_ms: i64) -> Vec<Tombstone> {
         let all = self.tenants.values().flat_map(|t| t.tombstones.values());
         let mut found: Vec<Tombstone> = all
@@ -200,6 +201,7 @@ impl State {
             .cloned()
             .collect();
         found.sort_by_key(|tombstone| (tombstone.replaced_unix_ms, tombstone.block.id));
+        found.truncate(BLOCKS_MAX);
         found
     }
 

@@ -1,3 +1,5 @@
+//! Restarts and concurrency of the whole catalog. What a command means is tested in `state`.
+
 use cairn_model::Code;
 use tokio::task::JoinSet;
 

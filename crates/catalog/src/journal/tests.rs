@@ -1,3 +1,5 @@
+//! Crashes and damage at every byte. What a command means is tested in `state`.
+
 use std::fs;
 
 use proptest::prelude::*;

@@ -1,3 +1,6 @@
+//! Each command by example, then random ones against invariants; and the commands that tests of
+//! other modules share. Nothing here touches a disk.
+
 use cairn_model::TimeRange;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! JSON and query strings by example and at random. What clients really send is in `tests/integration`.
+
 use proptest::prelude::*;
 
 use super::*;
