@@ -98,10 +98,27 @@ impl fmt::Display for Matcher {
         if plain {
             f.write_str(&self.name)?
         } else {
-            write!(f, "{:?}", self.name)?
+            quote(f, &self.name)?
         }
-        write!(f, "{}{:?}", self.op.symbol(), self.value)
+        f.write_str(self.op.symbol())?;
+        quote(f, &self.value)
     }
+}
+
+/// Escapes what the parser knows to unescape and nothing else, so that any text reads back.
+fn quote(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    use fmt::Write;
+    f.write_char('"')?;
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => write!(f, "\\{c}")?,
+            '\n' => f.write_str("\\n")?,
+            '\t' => f.write_str("\\t")?,
+            '\r' => f.write_str("\\r")?,
+            c => f.write_char(c)?,
+        }
+    }
+    f.write_char('"')
 }
 
 /// A profile type, if one was named, and matchers that must all hold.
