@@ -58,7 +58,7 @@ pub(super) enum U32 {
 }
 
 /// Columns of figures, by [`I64`].
-const I64_NAMES: [&str; 13] = [
+const I64_NAMES: [&str; 14] = [
     "stats",
     "value",
     "line_line",
@@ -71,6 +71,7 @@ const I64_NAMES: [&str; 13] = [
     "point_duration",
     "point_first",
     "point_first_time",
+    "point_last_time",
     "point_period",
 ];
 
@@ -88,6 +89,7 @@ pub(super) enum I64 {
     PointDuration,
     PointFirst,
     PointFirstTime,
+    PointLastTime,
     PointPeriod,
 }
 

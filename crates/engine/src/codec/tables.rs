@@ -118,6 +118,7 @@ fn put_series(raw: &mut Raw, series: &Series) {
                 duration,
                 first,
                 first_time,
+                last_time,
                 period,
             } = *point;
             raw.u32(U32::PointGroup).push(group as u32);
@@ -127,6 +128,7 @@ fn put_series(raw: &mut Raw, series: &Series) {
             raw.i64(I64::PointDuration).push(duration);
             raw.i64(I64::PointFirst).push(first);
             raw.i64(I64::PointFirstTime).push(first_time);
+            raw.i64(I64::PointLastTime).push(last_time);
             raw.i64(I64::PointPeriod).push(period);
         }
     }
@@ -152,6 +154,7 @@ fn series(raw: &mut Raw) -> Result<Series, DecodeError> {
     let duration = column(I64::PointDuration);
     let first = column(I64::PointFirst);
     let first_time = column(I64::PointFirstTime);
+    let last_time = column(I64::PointLastTime);
     let period = column(I64::PointPeriod);
     let columns = [
         &time,
@@ -160,6 +163,7 @@ fn series(raw: &mut Raw) -> Result<Series, DecodeError> {
         &duration,
         &first,
         &first_time,
+        &last_time,
         &period,
     ];
     same_length(groups.len(), &columns.map(Vec::len))?;
@@ -173,6 +177,7 @@ fn series(raw: &mut Raw) -> Result<Series, DecodeError> {
             duration: duration[at],
             first: first[at],
             first_time: first_time[at],
+            last_time: last_time[at],
             period: period[at],
         };
         check(points.insert(time[at], point).is_none(), "a point twice")?;
