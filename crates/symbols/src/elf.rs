@@ -28,6 +28,24 @@ impl<'a> Elf<'a> {
         }
     }
 
+    /// A file without the content of its code can only serve beside the executable.
+    fn kind(&self) -> FileKind {
+        let mut code = self
+            .file
+            .sections()
+            .filter(|section| is_code(section.flags()))
+            .peekable();
+        let runs = match code.peek() {
+            Some(_) => code.any(|section| section.file_range().is_some()),
+            // Without section headers nothing but running is left.
+            None => self.file.sections().next().is_none(),
+        };
+        match runs {
+            true => FileKind::Executable,
+            false => FileKind::Debuginfo,
+        }
+    }
+
     pub(crate) fn is_go(&self) -> bool {
         [".gopclntab", ".data.rel.ro.gopclntab", ".note.go.buildid"]
             .iter()
@@ -106,6 +124,10 @@ impl<'a> Elf<'a> {
     }
 }
 
+fn is_code(flags: SectionFlags) -> bool {
+    matches!(flags, SectionFlags::Elf { sh_flags } if sh_flags & u64::from(SHF_EXECINSTR) != 0)
+}
+
 fn underscores(name: &str) -> usize {
     name.bytes().take_while(|&b| b == b'_').count()
 }
@@ -141,9 +163,10 @@ fn span_of_symbol<'a>(
     })
 }
 
-/// The names by which agents may call one file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BuildIds {
+/// What a file says it is, and the names by which agents may call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub kind: FileKind,
     /// Of the linker's note.
     pub gnu: Option<BuildId>,
     /// Of Go's own note.
@@ -153,24 +176,26 @@ pub struct BuildIds {
     pub hash: Option<BuildId>,
 }
 
-impl BuildIds {
-    pub fn read(elf: &[u8], kind: FileKind) -> Result<Self, Error> {
+impl Identity {
+    pub fn read(elf: &[u8]) -> Result<Self, Error> {
         let parsed = Elf::parse(elf)?;
         let gnu = parsed.file.build_id().ok().flatten();
+        let kind = parsed.kind();
         let hash = (kind == FileKind::Executable).then(|| head_tail_hash(elf));
         Ok(Self {
+            kind,
             gnu: gnu.and_then(|bytes| BuildId::parse(&hex(bytes)).ok()),
             go: go_build_id(&parsed.file).and_then(|id| BuildId::parse(id).ok()),
             hash: hash.and_then(|hash| BuildId::parse(&hash).ok()),
         })
     }
 
-    /// All of them, best first.
-    pub fn iter(&self) -> impl Iterator<Item = &BuildId> {
+    /// All build ids, best first.
+    pub fn build_ids(&self) -> impl Iterator<Item = &BuildId> {
         [&self.gnu, &self.go, &self.hash].into_iter().flatten()
     }
 
-    /// Whether the file itself says what it is called.
+    /// Whether the file carries a build id, rather than only having a hash.
     pub fn is_stated(&self) -> bool {
         self.gnu.is_some() || self.go.is_some()
     }

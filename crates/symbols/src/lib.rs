@@ -15,7 +15,7 @@ mod names;
 mod paint;
 
 pub use convert::{Limits, convert};
-pub use elf::BuildIds;
+pub use elf::Identity;
 pub use error::Error;
 pub use file::{Frame, Frames, Miss, SymbolFile};
 pub use format::VERSION;

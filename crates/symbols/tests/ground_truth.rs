@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use cairn_model::{Addressing, FileKind};
-use cairn_symbols::{BuildIds, Limits, Miss, SymbolFile, convert};
+use cairn_symbols::{Identity, Limits, Miss, SymbolFile, convert};
 use object::{Object, ObjectSegment, ObjectSymbol};
 
 const WITH_DWARF: [&str; 5] = ["work_pie", "work_nopie", "work_fp", "cpp_pie", "cpp_nopie"];
@@ -267,13 +267,38 @@ fn frames_say_what_was_inlined_and_where_functions_begin() {
 
 #[test]
 fn build_ids_are_those_that_readelf_prints() {
-    let ids = |kind| {
-        let ids = BuildIds::read(&read("work_pie"), kind).expect("an ELF file");
-        ids.iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
+    let identity = Identity::read(&read("work_pie")).expect("an ELF file");
+    assert_eq!(identity.kind, FileKind::Executable);
+    let ids: Vec<String> = identity.build_ids().map(ToString::to_string).collect();
     let gnu = "1c8446f0ed602f28d3201a0505086fd690db3531";
-    assert_eq!(ids(FileKind::Debuginfo), [gnu]);
-    // The second is what sha256sum gives for the head, the tail and the length.
+    // What sha256sum gives for the head, the tail and the length.
     let hash = "0ea5ac675e9628556a1c0cca44e33d0f";
-    assert_eq!(ids(FileKind::Executable), [gnu, hash]);
+    assert_eq!(ids, [gnu, hash]);
+}
+
+#[test]
+fn a_separate_debug_file_names_what_its_executable_does() {
+    let folder = std::env::temp_dir().join(format!("cairn-debug-file-{}", std::process::id()));
+    let made = Command::new("objcopy")
+        .args(["--only-keep-debug".as_ref(), path("cpp_pie").as_os_str()])
+        .arg(&folder)
+        .status()
+        .expect("objcopy runs: apt-get install binutils");
+    assert!(made.success());
+    let elf = std::fs::read(&folder).expect("objcopy wrote it");
+    std::fs::remove_file(&folder).expect("it is ours");
+
+    let whole = read("cpp_pie");
+    let (debug, executable) = (open(&elf), open(&whole));
+    let identity = Identity::read(&elf).expect("an ELF file");
+    assert_eq!(identity.kind, FileKind::Debuginfo);
+    assert_eq!(
+        identity.gnu,
+        Identity::read(&whole).expect("an ELF file").gnu
+    );
+    for address in addresses(&whole) {
+        assert_eq!(ours(&debug, address), ours(&executable, address));
+    }
+    // Where the code was in the executable, only the executable tells.
+    assert!(!debug.has_segments());
 }
