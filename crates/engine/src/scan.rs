@@ -44,8 +44,11 @@ pub async fn scan_block(block: &Block, query: &Query) -> Result<Scanned, Error> 
     };
     let count = stacks.as_ref().map_or(0, |stacks| stacks.nodes.len());
     let mut scan = Scan::new(&index, 0, query, count);
-    let parts = block.parts(&scan.ranges()).await?;
-    let mut fetched = futures::stream::iter(&parts)
+    let parts = match scan.ranges() {
+        ranges if ranges.is_empty() => Vec::new(),
+        ranges => block.parts(&ranges).await?,
+    };
+    let mut fetched = futures::stream::iter(parts)
         .map(|part| block.fetch(part))
         .buffered(FETCHES);
     while let Some(rows) = fetched.try_next().await? {

@@ -104,32 +104,31 @@ impl Merger {
         let Partial { symbols, trie, .. } = partial;
         let frames = self.map_frames(partial);
         let hashes = trie.path_hashes(&symbols.location_hashes());
-        self.table.reserve(trie.len());
         let mut map = vec![NONE; trie.len()];
         map[0] = Trie::ROOT;
         let mut start = 1;
         while start < trie.len() {
             let end = (start + BATCH).min(trie.len());
-            let mut found = [NONE; BATCH];
-            for (slot, hash) in found.iter_mut().zip(&hashes[start..end]) {
+            self.table.reserve(BATCH);
+            let mut firsts = [Slot::default(); BATCH];
+            for (slot, hash) in firsts.iter_mut().zip(&hashes[start..end]) {
                 *slot = self.table.first(*hash);
             }
-            for node in start..end {
-                let parent = map[trie.parents()[node] as usize];
-                let frame = frames[trie.frames()[node] as usize];
-                let first = found[node - start];
-                let same = |at: u32| self.trie.parent(at) == parent && self.trie.frame(at) == frame;
-                map[node] = if first != NONE && same(first) {
-                    first
+            let (parents, of_node) = (&trie.parents()[start..end], &trie.frames()[start..end]);
+            for (at, first) in firsts[..end - start].iter().enumerate() {
+                let parent = map[parents[at] as usize];
+                let frame = frames[of_node[at] as usize];
+                map[start + at] = if first.is(parent, frame) {
+                    first.node
                 } else {
-                    match self.table.find(hashes[node], same) {
-                        Some(at) => at,
-                        None => {
-                            let new = self.trie.push(parent, frame);
-                            self.table.insert(hashes[node], new);
-                            new
-                        }
+                    let next = self.trie.len() as u32;
+                    let node = self
+                        .table
+                        .find_or_insert(hashes[start + at], parent, frame, next);
+                    if node == next {
+                        self.trie.push(parent, frame);
                     }
+                    node
                 };
             }
             start = end;
@@ -152,18 +151,34 @@ impl Merger {
     }
 }
 
-/// Open addressing over (tag, node) pairs, kept at most half full. The tag, half of a path's hash,
-/// also says where the search starts, so growing needs no hash.
+/// Open addressing, kept at most half full. A slot holds all that a look-up compares, so that a hit
+/// costs one cache miss. The tag, half of a path's hash, says where a search starts, so growing
+/// needs no hash.
 #[derive(Debug)]
 struct Table {
-    slots: Vec<(u32, u32)>,
+    slots: Vec<Slot>,
     len: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    tag: u32,
+    parent: u32,
+    frame: u32,
+    /// Never the root, so its number marks free slots.
+    node: u32,
+}
+
+impl Slot {
+    fn is(&self, parent: u32, frame: u32) -> bool {
+        self.parent == parent && self.frame == frame && self.node != Trie::ROOT
+    }
 }
 
 impl Table {
     fn with_capacity(nodes: usize) -> Self {
         Self {
-            slots: vec![(0, NONE); (nodes * 2).next_power_of_two()],
+            slots: vec![Slot::default(); (nodes * 2).next_power_of_two()],
             len: 0,
         }
     }
@@ -172,42 +187,30 @@ impl Table {
         (hash ^ (hash >> 32)) as u32
     }
 
-    /// The node in the slot where the search for `hash` starts, if its tag agrees.
-    fn first(&self, hash: u64) -> u32 {
-        let wanted = Self::tag(hash);
-        let (tag, node) = self.slots[wanted as usize & (self.slots.len() - 1)];
-        if tag == wanted { node } else { NONE }
+    /// The slot where the search for `hash` starts.
+    fn first(&self, hash: u64) -> Slot {
+        self.slots[Self::tag(hash) as usize & (self.slots.len() - 1)]
     }
 
-    fn find(&self, hash: u64, same: impl Fn(u32) -> bool) -> Option<u32> {
-        let wanted = Self::tag(hash);
-        let mask = self.slots.len() - 1;
-        let mut at = wanted as usize & mask;
-        loop {
-            let (tag, node) = self.slots[at];
-            if node == NONE {
-                return None;
-            }
-            if tag == wanted && same(node) {
-                return Some(node);
-            }
-            at = (at + 1) & mask;
-        }
-    }
-
-    /// The caller has made room.
-    fn insert(&mut self, hash: u64, node: u32) {
-        self.insert_tag(Self::tag(hash), node);
-    }
-
-    fn insert_tag(&mut self, tag: u32, node: u32) {
+    /// The node of `frame` below `parent`, `new` if there was none. The caller has made room.
+    fn find_or_insert(&mut self, hash: u64, parent: u32, frame: u32, new: u32) -> u32 {
+        let tag = Self::tag(hash);
         let mask = self.slots.len() - 1;
         let mut at = tag as usize & mask;
-        while self.slots[at].1 != NONE {
+        while self.slots[at].node != Trie::ROOT {
+            if self.slots[at].is(parent, frame) {
+                return self.slots[at].node;
+            }
             at = (at + 1) & mask;
         }
-        self.slots[at] = (tag, node);
+        self.slots[at] = Slot {
+            tag,
+            parent,
+            frame,
+            node: new,
+        };
         self.len += 1;
+        new
     }
 
     /// Makes room for `more` nodes.
@@ -215,9 +218,15 @@ impl Table {
         if (self.len + more) * 2 <= self.slots.len() {
             return;
         }
-        let old = std::mem::replace(self, Self::with_capacity(self.len + more));
-        for (tag, node) in old.slots.into_iter().filter(|(_, node)| *node != NONE) {
-            self.insert_tag(tag, node);
+        let grown = Self::with_capacity((self.len + more).max(self.slots.len()));
+        let old = std::mem::replace(&mut self.slots, grown.slots);
+        let mask = self.slots.len() - 1;
+        for slot in old.into_iter().filter(|slot| slot.node != Trie::ROOT) {
+            let mut at = slot.tag as usize & mask;
+            while self.slots[at].node != Trie::ROOT {
+                at = (at + 1) & mask;
+            }
+            self.slots[at] = slot;
         }
     }
 }

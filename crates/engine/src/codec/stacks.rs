@@ -87,7 +87,7 @@ pub(super) fn put_groups<'a>(raw: &mut Raw, groups: impl Iterator<Item = &'a Gro
             };
             for (column, text) in [(U32::PairKey, key), (U32::PairText, text)] {
                 let texts = raw.text(Text::Label);
-                let id = *known.entry_ref(&**text).or_insert_with(|| {
+                let id = *known.entry(text.clone()).or_insert_with(|| {
                     texts.push(text.as_ref().to_owned());
                     texts.len() as u32 - 1
                 });
@@ -115,8 +115,8 @@ pub(super) fn get(raw: &mut Raw) -> Result<Partial, DecodeError> {
         groups.first().is_some_and(|group| group.0.is_empty()),
         "the first group is not the empty one",
     )?;
-    let distinct: HashSet<&Group> = groups.iter().collect();
-    check(distinct.len() == groups.len(), "a group twice")?;
+    let distinct = groups.iter().collect::<HashSet<&Group>>().len();
+    check(distinct == groups.len(), "a group twice")?;
     let values = values(raw, trie.len(), groups.len())?;
     Ok(Partial {
         symbols,

@@ -1,0 +1,212 @@
+//! Merging, rolling up and growing tries of the shape of real profiles: two to five nodes per
+//! stack, a few thousand functions, most paths shared by most sources.
+
+use cairn_model::{Function, Line, Mapping, Profile, ValueType};
+use cairn_trie::{Group, Interner, Merger, Partial, Symbols, Trie, TrieBuilder, Value};
+use divan::Bencher;
+use divan::counter::ItemsCount;
+
+fn main() {
+    divan::main();
+}
+
+/// Deterministic and good enough to draw shapes with.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        ((u128::from(self.0) * bound as u128) >> 64) as usize
+    }
+}
+
+fn symbols(locations: usize) -> Symbols {
+    let mut interner = Interner::default();
+    let file = interner.str("/usr/bin/service");
+    let build_id = interner.str("2d6912fd3dd64542f6f6294f4bf9cb6c265b3085");
+    let mapping = interner.mapping(Mapping {
+        file,
+        build_id,
+        ..Mapping::default()
+    });
+    for at in 0..locations {
+        let name = interner.str(&format!("service::module_{}::function_{}", at % 97, at / 4));
+        let function = interner.function(Function {
+            name,
+            system_name: name,
+            file,
+            start_line: 0,
+        });
+        let line = Line {
+            function,
+            line: at as i64,
+            column: 0,
+        };
+        // Half of the code is native and unnamed.
+        let lines = if at % 2 == 0 { &[line][..] } else { &[] };
+        interner.location(mapping, 0x1000 + 16 * at as u64, lines);
+    }
+    interner.into_symbols()
+}
+
+/// A trie in pre-order with about `nodes` nodes, 12 to 25 deep, and the ends of its stacks.
+fn universe(nodes: usize) -> (Symbols, Trie, Vec<u32>) {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let locations = (nodes / 8).clamp(100, 40_000);
+    let mut trie = Trie::default();
+    let mut path = vec![Trie::ROOT];
+    let mut ends = Vec::new();
+    while trie.len() < nodes {
+        let depth = 12 + random.below(14);
+        let keep = path.len().saturating_sub(1 + random.below(5)).max(1);
+        path.truncate(keep);
+        let grow = (1 + random.below(4)).max(depth.saturating_sub(path.len() + 20));
+        for _ in 0..grow {
+            let skewed = random.below(locations).min(random.below(locations));
+            let parent = path[path.len() - 1];
+            path.push(trie.push(parent, skewed as u32));
+        }
+        if path.len() > 26 {
+            path.truncate(8 + random.below(12));
+        }
+        ends.push(path[path.len() - 1]);
+    }
+    (symbols(locations), trie, ends)
+}
+
+/// `count` sources that each know about 60 % of the stacks.
+fn partials(nodes: usize, count: usize) -> Vec<Partial> {
+    let (symbols, trie, ends) = universe(nodes);
+    let mut random = Random(7);
+    let mut ends = ends;
+    ends.sort_unstable();
+    ends.dedup();
+    let part = |_| {
+        let known = ends.iter().filter(|_| random.below(10) < 6);
+        let values = known.map(|node| Value {
+            node: *node,
+            group: 0,
+            value: 1,
+        });
+        Partial::pruned(&symbols, &trie, vec![Group::default()], values.collect())
+    };
+    (0..count).map(part).collect()
+}
+
+#[divan::bench(args = [100_000, 300_000, 1_000_000], sample_count = 15)]
+fn merge_8(bencher: Bencher, nodes: usize) {
+    let partials = partials(nodes, 8);
+    let items: usize = partials.iter().map(|partial| partial.trie.len()).sum();
+    bencher.counter(ItemsCount::new(items)).bench(|| {
+        let mut merger = Merger::default();
+        for partial in &partials {
+            merger.add(partial);
+        }
+        merger.nodes()
+    });
+}
+
+#[divan::bench(args = [300_000], sample_count = 15)]
+fn merge_finish(bencher: Bencher, nodes: usize) {
+    let partials = partials(nodes, 2);
+    let merger = || {
+        let mut merger = Merger::default();
+        partials.iter().for_each(|partial| merger.add(partial));
+        merger
+    };
+    bencher
+        .counter(ItemsCount::new(merger().nodes()))
+        .with_inputs(merger)
+        .bench_values(Merger::finish);
+}
+
+#[divan::bench(args = [200_000, 1_000_000], sample_count = 50)]
+fn roll_up(bencher: Bencher, nodes: usize) {
+    let (_, trie, ends) = universe(nodes);
+    let mut values = vec![0i64; trie.len()];
+    for end in ends {
+        values[end as usize] += 1;
+    }
+    bencher
+        .counter(ItemsCount::new(trie.len()))
+        .with_inputs(|| values.clone())
+        .bench_refs(|values| trie.roll_up(values));
+}
+
+#[divan::bench(args = [1_000, 40_000])]
+fn location_hashes(bencher: Bencher, locations: usize) {
+    let symbols = symbols(locations);
+    bencher
+        .counter(ItemsCount::new(locations))
+        .bench(|| symbols.location_hashes());
+}
+
+#[divan::bench(args = [200_000])]
+fn path_hashes(bencher: Bencher, nodes: usize) {
+    let (symbols, trie, _) = universe(nodes);
+    let hashes = symbols.location_hashes();
+    bencher
+        .counter(ItemsCount::new(trie.len()))
+        .bench(|| trie.path_hashes(&hashes));
+}
+
+#[divan::bench(args = [200_000], sample_count = 20)]
+fn prune(bencher: Bencher, nodes: usize) {
+    let (symbols, trie, ends) = universe(nodes);
+    let values: Vec<Value> = ends
+        .iter()
+        .map(|node| Value {
+            node: *node,
+            group: 0,
+            value: 1,
+        })
+        .collect();
+    bencher
+        .counter(ItemsCount::new(trie.len()))
+        .with_inputs(|| values.clone())
+        .bench_values(|values| Partial::pruned(&symbols, &trie, vec![Group::default()], values));
+}
+
+/// A profile of `samples` samples, as a decoder leaves it.
+fn profile(samples: usize) -> Profile {
+    let (symbols, trie, ends) = universe(60_000);
+    let mut random = Random(3);
+    let mut profile = Profile {
+        strings: symbols.strings,
+        functions: symbols.functions,
+        mappings: symbols.mappings,
+        locations: symbols.locations,
+        lines: symbols.lines,
+        types: vec![ValueType::default()],
+        ..Profile::default()
+    };
+    for _ in 0..samples {
+        let end = ends[random.below(ends.len()).min(random.below(ends.len()))];
+        profile.samples.stacks.extend(trie.stack(end));
+        let stacks = profile.samples.stacks.len() as u32;
+        profile.samples.stack_ends.push(stacks);
+        profile.samples.values.push(1);
+    }
+    profile
+}
+
+/// What a head does with every profile: locations once, then stacks.
+#[divan::bench(args = [1_000, 20_000], sample_count = 30)]
+fn intern_profile(bencher: Bencher, samples: usize) {
+    let profile = profile(samples);
+    let mut interner = Interner::default();
+    let mut builder = TrieBuilder::default();
+    let mut add = || {
+        let locations = interner.profile_locations(&profile);
+        let mut last = 0;
+        for sample in 0..profile.samples.len() {
+            let stack = profile.samples.stack(sample).iter();
+            last = builder.stack(stack.map(|at| locations[*at as usize]));
+        }
+        last
+    };
+    add();
+    bencher.counter(ItemsCount::new(samples)).bench_local(add);
+}
