@@ -17,6 +17,9 @@ pub struct Config {
     pub store: cairn_store::Config,
     /// The name under which the catalog knows this writer; it must be unique and stay the same.
     pub writer: String,
+    /// Where queriers reach this ingester, such as `http://ingester-0:7070`; where it listens if
+    /// empty.
+    pub address: String,
     /// What one request may hold.
     pub limits: Limits,
     pub log: LogConfig,
@@ -81,6 +84,7 @@ impl Default for Config {
             data: PathBuf::from("./data/ingester"),
             store: cairn_store::Config::default(),
             writer: "ingester".to_owned(),
+            address: String::new(),
             limits: Limits::default(),
             log: LogConfig::default(),
             admission: AdmissionConfig::default(),

@@ -1,10 +1,23 @@
 #![doc = include_str!("../docs/architecture.md")]
 
+mod admission;
 mod config;
+mod dedup;
+mod doors;
+mod entry;
+mod error;
+mod flight;
+mod flush;
+mod ingester;
+mod log;
+mod metrics;
+mod naming;
+mod prepare;
+mod push;
+mod replay;
+mod start;
+mod tail;
+mod writer;
 
 pub use config::{AdmissionConfig, Config, LogConfig, TailConfig};
-
-/// Runs the ingester until the process stops.
-pub async fn run(_config: Config, cx: cairn_chassis::Context) -> anyhow::Result<()> {
-    cx.serve(cairn_chassis::Routes::new()).await
-}
+pub use start::run;

@@ -1,0 +1,48 @@
+//! The front doors: each decodes its protocol, calls the ingester, encodes the answer, and does
+//! nothing else.
+
+mod agents;
+mod attime;
+mod body;
+mod ingest;
+mod parca;
+mod push;
+
+use axum::routing::post;
+use cairn_chassis::Routes;
+use cairn_model::TenantId;
+use http::HeaderMap;
+use tonic::codec::CompressionEncoding;
+
+use crate::ingester::Ingester;
+
+/// What every request of senders is answered by.
+pub(crate) fn routes(ingester: &Ingester) -> Routes {
+    let bytes_max = ingester.config().limits.request_bytes_max;
+    let parca = parca::Parca::new(ingester.clone());
+    let store = parca::store_server(parca.clone())
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .send_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(bytes_max);
+    let pusher = push::server(ingester.clone())
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .max_decoding_message_size(bytes_max);
+    let ingest = post(ingest::ingest).with_state(ingester.clone());
+    let paths = axum::Router::new()
+        .route("/ingest", ingest.clone())
+        .route("/pyroscope/ingest", ingest);
+    Routes::new()
+        .grpc(store)
+        .grpc(parca::agents_server(parca))
+        .grpc(pusher)
+        .http(paths)
+        .connect(push::PATH, post(push::connect).with_state(ingester.clone()))
+}
+
+/// Whose request this is. Closed by default: while there are no tokens, what a request says about
+/// its tenant is not believed, and everything belongs to `anonymous`.
+fn tenant_of(_headers: &HeaderMap) -> TenantId {
+    TenantId::anonymous()
+}

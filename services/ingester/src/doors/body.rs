@@ -1,0 +1,91 @@
+//! Bodies of HTTP requests, bounded as sent and as inflated.
+
+use std::io::Read;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt, Limited};
+
+use crate::admission::Permit;
+use crate::error::Error;
+use crate::ingester::Ingester;
+
+/// A body that was read, and the memory it may take.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) bytes: Bytes,
+    _permit: Permit,
+}
+
+/// A sender that is slower than this has given up or never meant it.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// What a body without a length is taken for.
+const USUAL_BYTES: usize = 1 << 20;
+
+/// Reads a whole body.
+pub(super) async fn read(
+    ingester: &Ingester,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Received, Error> {
+    let max = ingester.config().limits.request_bytes_max;
+    let too_large = Error::TooLarge {
+        what: "the body",
+        name: "request_bytes_max",
+        max,
+    };
+    let length = headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: usize| length > max) {
+        return Err(too_large);
+    }
+    let expected = length.unwrap_or(USUAL_BYTES.min(max));
+    let permit = ingester.admission().body(expected).await?;
+    let collected = Limited::new(body, max).collect();
+    let clock = ingester.cx().clock();
+    let collected = tokio::select! {
+        collected = collected => collected,
+        () = clock.sleep(PATIENCE) => return Err(Error::SlowBody(PATIENCE)),
+    };
+    match collected {
+        Ok(collected) => Ok(Received {
+            bytes: collected.to_bytes(),
+            _permit: permit,
+        }),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large),
+        Err(error) => Err(Error::Interrupted(error.to_string())),
+    }
+}
+
+/// Is this body compressed with gzip? Other codings are refused.
+pub(super) fn is_gzip(headers: &HeaderMap) -> Result<bool, Error> {
+    let coding = headers.get(header::CONTENT_ENCODING);
+    match coding.map(|coding| coding.as_bytes().to_ascii_lowercase()) {
+        None => Ok(false),
+        Some(coding) if coding.is_empty() || coding == b"identity" => Ok(false),
+        Some(coding) if coding == b"gzip" || coding == b"x-gzip" => Ok(true),
+        Some(coding) => Err(Error::Malformed(format!(
+            "content-encoding {:?} is not supported: use gzip or none",
+            String::from_utf8_lossy(&coding[..coding.len().min(40)])
+        ))),
+    }
+}
+
+/// Undoes gzip, within `max` bytes.
+pub(super) fn inflate(bytes: &[u8], max: usize) -> Result<Bytes, Error> {
+    let mut out = Vec::new();
+    let bound = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    let inflated = MultiGzDecoder::new(bytes).take(bound).read_to_end(&mut out);
+    inflated.map_err(|error| Error::Malformed(format!("the body is not valid gzip: {error}")))?;
+    if out.len() > max {
+        return Err(Error::TooLarge {
+            what: "the inflated body",
+            name: "profile_bytes_max",
+            max,
+        });
+    }
+    Ok(out.into())
+}

@@ -1,0 +1,155 @@
+//! Pyroscope's `push.v1.PusherService/Push` over Connect (protobuf and JSON), gRPC and gRPC-web.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use cairn_wire::push::v1 as wire;
+use http::{HeaderMap, StatusCode, header};
+use prost::Message;
+use tonic::{Request, Status};
+use wire::pusher_service_server::{PusherService, PusherServiceServer};
+
+use super::body::{self, Received};
+use super::tenant_of;
+use crate::error::Error;
+use crate::ingester::Ingester;
+use crate::push::{Door, Naming, Push, Raw, Series};
+
+pub(super) const PATH: &str = "/push.v1.PusherService/Push";
+
+/// The service over gRPC.
+#[derive(Clone, Debug)]
+pub(super) struct Pusher(Ingester);
+
+pub(super) fn server(ingester: Ingester) -> PusherServiceServer<Pusher> {
+    PusherServiceServer::new(Pusher(ingester))
+}
+
+#[tonic::async_trait]
+impl PusherService for Pusher {
+    async fn push(
+        &self,
+        request: Request<wire::PushRequest>,
+    ) -> Result<tonic::Response<wire::PushResponse>, Status> {
+        let headers = request.metadata().clone().into_headers();
+        match store(&self.0, &headers, request.into_inner()).await {
+            Ok(()) => Ok(tonic::Response::new(wire::PushResponse {})),
+            Err(error) => {
+                self.0.failed(Door::Push, &error);
+                Err(cairn_wire::status(error.code(), &error.to_string()))
+            }
+        }
+    }
+}
+
+/// The two encodings of Connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Codec {
+    Proto,
+    Json,
+}
+
+impl Codec {
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        match essence.to_ascii_lowercase().as_str() {
+            "application/proto" => Some(Self::Proto),
+            "application/json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+/// The service over Connect.
+pub(super) async fn connect(
+    State(ingester): State<Ingester>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let Some(codec) = Codec::of(&headers) else {
+        let accepted = [("accept-post", "application/proto, application/json")];
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, accepted).into_response();
+    };
+    let answered = async {
+        let received = body::read(&ingester, &headers, body).await?;
+        let request = decode(&ingester, &headers, &received, codec).await?;
+        store(&ingester, &headers, request).await
+    };
+    match (answered.await, codec) {
+        (Ok(()), Codec::Proto) => {
+            ([(header::CONTENT_TYPE, "application/proto")], Bytes::new()).into_response()
+        }
+        (Ok(()), Codec::Json) => {
+            ([(header::CONTENT_TYPE, "application/json")], "{}").into_response()
+        }
+        (Err(error), _) => {
+            ingester.failed(Door::Push, &error);
+            refusal(&error)
+        }
+    }
+}
+
+async fn decode(
+    ingester: &Ingester,
+    headers: &HeaderMap,
+    received: &Received,
+    codec: Codec,
+) -> Result<wire::PushRequest, Error> {
+    let bytes = received.bytes.clone();
+    let gzip = body::is_gzip(headers)?;
+    let max = ingester.config().limits.profile_bytes_max;
+    let decode = move || {
+        let plain = match gzip {
+            true => body::inflate(&bytes, max)?,
+            false => bytes,
+        };
+        match codec {
+            Codec::Proto => wire::PushRequest::decode(plain)
+                .map_err(|error| Error::Malformed(format!("not a PushRequest: {error}"))),
+            Codec::Json => cairn_wire::json::from_json(&plain)
+                .map_err(|error| Error::Malformed(error.to_string())),
+        }
+    };
+    ingester.cx().compute(decode).await
+}
+
+async fn store(
+    ingester: &Ingester,
+    headers: &HeaderMap,
+    request: wire::PushRequest,
+) -> Result<(), Error> {
+    let push = Push {
+        tenant: tenant_of(headers),
+        door: Door::Push,
+        received: ingester.cx().clock().now(),
+        from: None,
+        until: None,
+        normalized: false,
+        series: request.series.into_iter().map(read_series).collect(),
+    };
+    if push.profiles() == 0 {
+        return Err(Error::Malformed("no profiles received".to_owned()));
+    }
+    ingester.push(push).await
+}
+
+fn read_series(series: wire::RawProfileSeries) -> Series {
+    let labels = series.labels.into_iter();
+    let raw = |sample: wire::RawSample| Raw {
+        bytes: sample.raw_profile,
+        executables: Vec::new(),
+    };
+    Series {
+        labels: labels.map(|pair| (pair.name, pair.value)).collect(),
+        naming: Naming::Required,
+        profiles: series.samples.into_iter().map(raw).collect(),
+        ..Series::default()
+    }
+}
+
+/// An error as Connect spells it.
+fn refusal(error: &Error) -> Response {
+    super::ingest::error_response(cairn_wire::http_status(error.code()), error)
+}

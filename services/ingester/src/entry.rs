@@ -1,0 +1,224 @@
+//! What the log keeps of a push, and the rows it makes when it is read again.
+//!
+//! Owns the meaning of a log entry; its bytes are `cairn.ingest.v1.LogEntry`.
+
+use cairn_model::{Labels, Limits, Profile, TenantId};
+use cairn_pprof::{Decoder, ExecutableInfo, LoadSegment, Options};
+use cairn_wire::cairn::ingest::v1::{Format, LogEntry, LogExecutable, LogLabel, LogSeries};
+use prost::Message;
+
+use crate::prepare::{Ready, Row};
+
+/// The label that is the first part of the profile type, and no label of the stored profile.
+pub(crate) const NAME_LABEL: &str = "__name__";
+
+/// When a push came, and what it says it covers: nanoseconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) received: i64,
+    pub(crate) from: Option<i64>,
+    pub(crate) until: Option<i64>,
+}
+
+/// Some senders' profiles count from the start of the machine: no profile is from before 2000.
+const EARLIEST: i64 = 946_684_800_000_000_000;
+
+impl Span {
+    /// When the profile begins: by itself, else by its request, else when it came.
+    pub(crate) fn time_of(&self, profile: &Profile) -> i64 {
+        match self.from {
+            Some(from) if profile.time < EARLIEST => from,
+            None if profile.time <= 0 => self.received,
+            _ => profile.time,
+        }
+    }
+
+    /// Without this, two equal profiles may be two measurements.
+    pub(crate) fn says_when(&self, profile: &Profile) -> bool {
+        self.from.is_some() || profile.time > 0
+    }
+}
+
+/// The payload for the profiles of `ready`.
+pub(crate) fn encode(ready: &Ready) -> Vec<u8> {
+    let Span {
+        received,
+        from,
+        until,
+    } = ready.span;
+    let entry = LogEntry {
+        tenant: ready.tenant.to_string(),
+        format: Format::Pprof.into(),
+        series: ready.items.iter().map(|item| item.logged.clone()).collect(),
+        received_unix_ns: received,
+        from_unix_ns: from,
+        until_unix_ns: until,
+        normalized: ready.normalized,
+    };
+    entry.encode_to_vec()
+}
+
+/// A log entry that was read back.
+#[derive(Debug)]
+pub(crate) struct Replayed {
+    pub(crate) tenant: TenantId,
+    pub(crate) span: Span,
+    normalized: bool,
+    series: Vec<LogSeries>,
+}
+
+/// Why a payload is no entry, though its checksum holds: a newer version wrote it.
+#[derive(Debug, thiserror::Error)]
+#[error("not a log entry of this version: {0}")]
+pub(crate) struct Unreadable(String);
+
+pub(crate) fn decode(payload: &[u8]) -> Result<Replayed, Unreadable> {
+    let entry = LogEntry::decode(payload).map_err(|error| Unreadable(error.to_string()))?;
+    if entry.format() != Format::Pprof {
+        return Err(Unreadable(format!("format {}", entry.format)));
+    }
+    let tenant = TenantId::parse(&entry.tenant).map_err(|error| Unreadable(error.to_string()))?;
+    Ok(Replayed {
+        tenant,
+        span: Span {
+            received: entry.received_unix_ns,
+            from: entry.from_unix_ns,
+            until: entry.until_unix_ns,
+        },
+        normalized: entry.normalized,
+        series: entry.series,
+    })
+}
+
+impl Replayed {
+    /// Hashes of all profiles, those that don't say when they are from included: nobody asks for
+    /// the latter.
+    pub(crate) fn hashes(&self) -> impl Iterator<Item = u128> {
+        let hash = |series| batch_hash(&self.tenant, &self.span, series);
+        self.series.iter().map(hash)
+    }
+
+    /// The rows, as they were when they were acknowledged. They passed the limits then: limits
+    /// that were lowered since must not lose them.
+    pub(crate) fn rows(&self, depth_max: usize) -> Vec<Result<Row, Unreadable>> {
+        let limits = Limits {
+            request_bytes_max: usize::MAX,
+            profile_bytes_max: usize::MAX,
+            samples_max: usize::MAX,
+            depth_max,
+            labels_max: usize::MAX,
+            sample_labels_max: usize::MAX,
+            label_name_bytes_max: usize::MAX,
+            label_value_bytes_max: usize::MAX,
+            string_bytes_max: usize::MAX,
+            sample_types_max: usize::MAX,
+        };
+        let mut decoder = Decoder::default();
+        let mut row = |series| self.row(series, &limits, &mut decoder);
+        self.series.iter().map(&mut row).collect()
+    }
+
+    fn row(
+        &self,
+        series: &LogSeries,
+        limits: &Limits,
+        decoder: &mut Decoder,
+    ) -> Result<Row, Unreadable> {
+        let unreadable = |error: &dyn std::fmt::Display| Unreadable(error.to_string());
+        let pairs = series.labels.iter();
+        let pairs = pairs.map(|LogLabel { name, value }| (name, value));
+        let all = Labels::from_pairs(pairs).map_err(|error| unreadable(&error))?;
+        let (name, labels) = split_name(&all);
+        let name = name.ok_or_else(|| unreadable(&"a profile without a name"))?;
+        let executables: Vec<_> = series.executables.iter().map(executable).collect();
+        let options = Options {
+            normalized: self.normalized,
+            executable_info: &executables,
+        };
+        let decoded = decoder.decode(&series.profile, limits, &options);
+        let profile = decoded.map_err(|error| unreadable(&error))?.profile;
+        let batch = match self.span.says_when(&profile) {
+            true => batch_hash(&self.tenant, &self.span, series),
+            false => 0,
+        };
+        Ok(Row {
+            name: name.into(),
+            labels,
+            time: self.span.time_of(&profile),
+            batch,
+            profile,
+        })
+    }
+}
+
+/// Takes the name out of a set of labels.
+pub(crate) fn split_name(all: &Labels) -> (Option<String>, Labels) {
+    let Some(name) = all.get(NAME_LABEL) else {
+        return (None, all.clone());
+    };
+    let others = all.iter().filter(|(name, _)| *name != NAME_LABEL);
+    let others = Labels::from_pairs(others).expect("a part of valid labels is valid");
+    (Some(name.to_owned()), others)
+}
+
+pub(crate) fn log_executable(info: &ExecutableInfo) -> LogExecutable {
+    let segment = info.load_segment.unwrap_or_default();
+    LogExecutable {
+        elf_type: info.elf_type,
+        has_segment: info.load_segment.is_some(),
+        offset: segment.offset,
+        vaddr: segment.vaddr,
+    }
+}
+
+fn executable(logged: &LogExecutable) -> ExecutableInfo {
+    let LogExecutable {
+        elf_type,
+        has_segment,
+        offset,
+        vaddr,
+    } = *logged;
+    ExecutableInfo {
+        elf_type,
+        load_segment: has_segment.then_some(LoadSegment { offset, vaddr }),
+    }
+}
+
+/// Equal for equal profiles of one tenant that were sent twice; never `0`, which means unknown.
+///
+/// FNV-1a, since the hash is stored in blocks and must be the same in every version. Only chance
+/// could make two profiles agree: a tenant who forges an agreement drops a profile of their own.
+pub(crate) fn batch_hash(tenant: &TenantId, span: &Span, series: &LogSeries) -> u128 {
+    let mut hash = Fnv::default();
+    hash.part(tenant.as_str().as_bytes());
+    for LogLabel { name, value } in &series.labels {
+        hash.part(name.as_bytes());
+        hash.part(value.as_bytes());
+    }
+    for time in [span.from, span.until] {
+        hash.part(&time.map_or([0; 8], i64::to_le_bytes));
+    }
+    hash.part(&series.profile);
+    hash.0.max(1)
+}
+
+struct Fnv(u128);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
+    }
+}
+
+impl Fnv {
+    /// Takes in the length too, so that parts can't run into each other.
+    fn part(&mut self, bytes: &[u8]) {
+        let len = (bytes.len() as u64).to_le_bytes();
+        for byte in len.iter().chain(bytes) {
+            self.0 ^= u128::from(*byte);
+            self.0 = self
+                .0
+                .wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Why a push or a read was not done. Owns the texts that senders see, not how they travel.
+
+use std::time::Duration;
+
+use cairn_model::Code;
+
+use crate::log;
+
+/// What went wrong, once for all doors.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The request is not what its protocol says.
+    #[error("{0}")]
+    Malformed(String),
+    #[error("{what} is larger than {name}={max} bytes")]
+    TooLarge {
+        what: &'static str,
+        name: &'static str,
+        max: usize,
+    },
+    /// Profiles that can't be stored; the others of the push are stored.
+    #[error("{0}")]
+    Refused(Refusals),
+    #[error(
+        "{0} is not supported: send pprof, plain or gzip, as the body or as multipart field \"profile\""
+    )]
+    Unsupported(String),
+    #[error("the body did not arrive within {} seconds", .0.as_secs())]
+    SlowBody(Duration),
+    #[error("the body ended early: {0}")]
+    Interrupted(String),
+    #[error(
+        "too much is being ingested at this moment (inflight_bytes_max={max}): send it again in a few seconds"
+    )]
+    Busy { max: u64 },
+    #[error(
+        "the memory for rows is used up (memory_bytes_max={max}): send it again in some seconds"
+    )]
+    MemoryFull { max: u64 },
+    #[error("the write-ahead log is unavailable: {0}")]
+    Log(&'static str),
+    #[error("the ingester is stopping: send it again")]
+    Stopping,
+    /// Rows in question were dropped here since they are in blocks.
+    #[error(
+        "log position {after} of this tail is gone, {kept} is the oldest kept: take a new snapshot of the catalog"
+    )]
+    TooOld { after: u64, kept: u64 },
+    #[error("the tail of {0} is not here: take a new snapshot of the catalog")]
+    OtherWriter(String),
+}
+
+/// The profiles of one push that were refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Refusals {
+    pub(crate) refused: Vec<Refusal>,
+    /// Profiles of the same push that were stored.
+    pub(crate) stored: usize,
+}
+
+/// One refused profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Where in the request.
+    pub(crate) place: String,
+    pub(crate) reason: String,
+    /// For metrics.
+    pub(crate) kind: &'static str,
+}
+
+/// Refusals that an answer spells out; the rest is counted.
+const SHOWN_MAX: usize = 10;
+
+impl std::fmt::Display for Refusals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { refused, stored } = self;
+        if let ([only], 0) = (refused.as_slice(), stored) {
+            return f.write_str(&only.reason);
+        }
+        for (at, Refusal { place, reason, .. }) in refused.iter().take(SHOWN_MAX).enumerate() {
+            let semicolon = if at == 0 { "" } else { "; " };
+            write!(f, "{semicolon}{place}: {reason}")?;
+        }
+        if refused.len() > SHOWN_MAX {
+            write!(f, "; and {} more", refused.len() - SHOWN_MAX)?;
+        }
+        write!(f, " (refused {}, stored {stored})", refused.len())
+    }
+}
+
+impl Error {
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Self::Malformed(_)
+            | Self::TooLarge { .. }
+            | Self::Refused(_)
+            | Self::Unsupported(_) => Code::Invalid,
+            Self::SlowBody(_) | Self::Interrupted(_) => Code::Timeout,
+            Self::Busy { .. } => Code::Exhausted,
+            Self::MemoryFull { .. } | Self::Log(_) | Self::Stopping => Code::Unavailable,
+            Self::TooOld { .. } | Self::OtherWriter(_) => Code::Conflict,
+        }
+    }
+
+    /// One word for metrics.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::TooLarge { .. } => "too_large",
+            Self::Refused(_) => "refused",
+            Self::Unsupported(_) => "unsupported",
+            Self::SlowBody(_) => "slow_body",
+            Self::Interrupted(_) => "interrupted",
+            Self::Busy { .. } => "busy",
+            Self::MemoryFull { .. } => "memory_full",
+            Self::Log(_) => "log",
+            Self::Stopping => "stopping",
+            Self::TooOld { .. } => "too_old",
+            Self::OtherWriter(_) => "other_writer",
+        }
+    }
+}
+
+/// Senders learn the kind of trouble; paths and the system's words are in our log.
+impl From<&log::Error> for Error {
+    fn from(error: &log::Error) -> Self {
+        Self::Log(match error {
+            log::Error::Io { .. } => "its folder can't be used",
+            log::Error::NoSpace(_) => "its disk is full or failing",
+            log::Error::Poisoned(_) => "it failed and waits for a restart",
+            log::Error::Damaged { .. } => "it is damaged",
+        })
+    }
+}

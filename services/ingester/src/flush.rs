@@ -1,0 +1,217 @@
+//! Rows to blocks: freezes a part of the tail, writes a block per tenant, commits them together.
+//!
+//! A crash between storing a block and its commit leaves an object that nobody refers to; the rows
+//! come back from the log. Owns when and in which order; the format of blocks is the block's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use cairn_block::Lsn;
+use cairn_catalog::{BlockMeta, Catalog, Registered, WriterId};
+use cairn_chassis::Context;
+use cairn_model::{BlockId, TenantId};
+use cairn_store::{Key, Store};
+use futures::{StreamExt, TryStreamExt};
+use tokio::sync::{Mutex, Notify};
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::tail::{Frozen, SharedHead, Tail, Usage};
+use crate::writer::Writer;
+
+/// Moves rows from the tail to the store.
+#[derive(Debug)]
+pub(crate) struct Flusher {
+    pub(crate) cx: Context,
+    pub(crate) config: Config,
+    pub(crate) tail: Arc<Tail>,
+    pub(crate) writer: Writer,
+    pub(crate) catalog: Catalog,
+    pub(crate) store: Store,
+    pub(crate) id: WriterId,
+    pub(crate) registered: Registered,
+    pub(crate) metrics: Metrics,
+    pub(crate) wake: Notify,
+    /// Held while flushing: parts are committed in order.
+    pub(crate) turn: Mutex<()>,
+}
+
+/// How long a failed flush waits, at first and at most.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// Blocks that are written at the same time.
+const WRITES: usize = 2;
+/// How often one object is sent to the store in a row.
+const ATTEMPTS: usize = 3;
+
+impl Flusher {
+    /// Asks for an early flush.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Flushes at every interval, and early when asked to. Ends when stopping, or when another
+    /// incarnation of this writer has taken over.
+    pub(crate) async fn run(self: Arc<Self>) -> anyhow::Result<()> {
+        let stopping = self.cx.stopping();
+        let clock = self.cx.clock();
+        let limits = self.config.tail.clone();
+        let mut wait = limits.flush_interval;
+        let mut backoff = BACKOFF.0;
+        loop {
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => return Ok(()),
+                () = clock.sleep(wait) => {}
+                () = self.wake.notified() => {
+                    // A flush that just ended may have made room already.
+                    let Usage { unflushed, .. } = self.tail.usage();
+                    if (unflushed as u64) < limits.head_bytes_max.as_u64() {
+                        continue;
+                    }
+                }
+            }
+            match self.flush().await {
+                Ok(_) => (wait, backoff) = (limits.flush_interval, BACKOFF.0),
+                Err(error) if fenced(&error) => return Err(error),
+                Err(error) => {
+                    self.metrics.flush_failures.inc();
+                    tracing::warn!(error = format!("{error:#}"), "the flush is tried again");
+                    (wait, backoff) = (backoff, (backoff * 2).min(BACKOFF.1));
+                }
+            }
+        }
+    }
+
+    /// Puts everything that is acknowledged by now into blocks; returns the last position of the
+    /// log that is in blocks, if anything was done.
+    pub(crate) async fn flush(&self) -> anyhow::Result<Option<Lsn>> {
+        let _turn = self.turn.lock().await;
+        let mut flushed = None;
+        if let Err(error) = self.writer.rotate().await {
+            anyhow::bail!("freeze rows: {error}");
+        }
+        while let Some(part) = self.tail.unflushed() {
+            let start = self.cx.clock().instant();
+            self.write_part(&part).await?;
+            self.tail.committed(&part, self.cx.clock().now());
+            let took = self.cx.clock().instant().duration_since(start);
+            self.metrics.flush_seconds.observe(took.as_secs_f64());
+            flushed = Some(part.to);
+        }
+        let limits = &self.config.tail;
+        let retention = i64::try_from(limits.retention.as_nanos()).unwrap_or(i64::MAX);
+        let older_than = self.cx.clock().now().saturating_sub(retention);
+        let max = usize::try_from(limits.memory_bytes_max.as_u64()).unwrap_or(usize::MAX);
+        self.tail.drop_flushed(older_than, max);
+        if let Some(writer) = self.catalog.writer(&self.id) {
+            self.writer.truncate(writer.flushed_lsn).await;
+        }
+        Ok(flushed)
+    }
+
+    /// Ends the writer: flushes, and tells queries that there is no tail to ask any more.
+    pub(crate) async fn close(&self) -> anyhow::Result<()> {
+        self.flush().await.context("flush before stopping")?;
+        let writer = self.catalog.writer(&self.id);
+        let last = writer.map_or(0, |writer| writer.flushed_lsn);
+        let sealed = self
+            .catalog
+            .seal(&self.id, self.registered.incarnation, last);
+        sealed.await.context("seal the writer")
+    }
+
+    async fn write_part(&self, part: &Frozen) -> anyhow::Result<()> {
+        let heads = part
+            .heads
+            .iter()
+            .filter(|(_, head)| !head.read().is_empty());
+        let heads: Vec<_> = heads.cloned().collect();
+        let blocks: Vec<BlockMeta> = futures::stream::iter(heads)
+            .map(|(tenant, head)| self.write_block(tenant, head))
+            .buffered(WRITES)
+            .try_collect()
+            .await?;
+        let bytes: u64 = blocks.iter().map(|block| block.bytes).sum();
+        let count = blocks.len() as u64;
+        self.commit(part, blocks).await?;
+        self.metrics.blocks.inc_by(count);
+        self.metrics.block_bytes.inc_by(bytes);
+        tracing::debug!(
+            from = part.from,
+            to = part.to,
+            blocks = count,
+            bytes,
+            "flushed"
+        );
+        Ok(())
+    }
+
+    async fn write_block(&self, tenant: TenantId, head: SharedHead) -> anyhow::Result<BlockMeta> {
+        let write = move || cairn_block::write(&head.read(), cairn_block::Options { level: 0 });
+        let built = self.cx.compute(write).await;
+        let built = built.with_context(|| format!("write a block of {tenant}"))?;
+        let created_unix_ms = self.cx.clock().now() / 1_000_000;
+        let id = BlockId::new(created_unix_ms.unsigned_abs(), self.cx.random().u128());
+        let key = Key::Block {
+            tenant: &tenant,
+            id,
+        };
+        let mut attempt = 1;
+        loop {
+            match self.store.create(key, built.bytes.clone()).await {
+                Ok(()) => break,
+                // The name is random: only our own earlier attempt can have taken it.
+                Err(cairn_store::Error::AlreadyExists { .. }) if attempt > 1 => break,
+                Err(error) if attempt == ATTEMPTS => {
+                    return Err(error).context("store a block");
+                }
+                Err(error) => tracing::warn!(%error, "storing a block is tried again"),
+            }
+            attempt += 1;
+        }
+        let cairn_block::Info {
+            range,
+            rows,
+            profiles,
+            bytes,
+        } = built.info;
+        Ok(BlockMeta {
+            id,
+            tenant,
+            level: 0,
+            range,
+            bytes,
+            rows,
+            profiles,
+            created_unix_ms,
+        })
+    }
+
+    async fn commit(&self, part: &Frozen, blocks: Vec<BlockMeta>) -> anyhow::Result<()> {
+        let incarnation = self.registered.incarnation;
+        let lsns = (part.from, part.to);
+        let result = self
+            .catalog
+            .commit(&self.id, incarnation, lsns, blocks)
+            .await;
+        // The answer to an earlier attempt may have been lost: the position tells.
+        let known = self.catalog.writer(&self.id);
+        let done = known
+            .is_some_and(|known| known.incarnation == incarnation && known.flushed_lsn == part.to);
+        match result {
+            Err(error) if !done => Err(error).context("commit blocks"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Another process writes under this writer's name: this one must stop.
+fn fenced(error: &anyhow::Error) -> bool {
+    use cairn_catalog::{Error, Refused};
+    let error = error.downcast_ref::<Error>();
+    matches!(
+        error,
+        Some(Error::Refused(Refused::Fenced { .. } | Refused::Sealed(_)))
+    )
+}

@@ -1,0 +1,120 @@
+//! What every door calls: admit, decode, store.
+//!
+//! Owns the order of these steps; each is somebody else's work.
+
+use std::sync::Arc;
+
+use cairn_chassis::Context;
+
+use crate::admission::Admission;
+use crate::config::Config;
+use crate::error::{Error, Refusals};
+use crate::flush::Flusher;
+use crate::metrics::{DoorLabel, Metrics, Refusal};
+use crate::prepare::{Rules, prepare};
+use crate::push::{Door, Push};
+use crate::tail::{Tail, Usage};
+use crate::writer::{Stored, Writer};
+
+/// The service behind all doors. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Ingester(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    cx: Context,
+    config: Config,
+    rules: Rules,
+    admission: Admission,
+    tail: Arc<Tail>,
+    writer: Writer,
+    flusher: Arc<Flusher>,
+    metrics: Metrics,
+}
+
+impl Ingester {
+    pub(crate) fn new(cx: Context, config: Config, flusher: Arc<Flusher>) -> Self {
+        Self(Arc::new(Inner {
+            rules: Rules::new(&config),
+            admission: Admission::new(&config.admission, cx.clock()),
+            tail: Arc::clone(&flusher.tail),
+            writer: flusher.writer.clone(),
+            metrics: flusher.metrics.clone(),
+            flusher,
+            cx,
+            config,
+        }))
+    }
+
+    pub(crate) fn cx(&self) -> &Context {
+        &self.0.cx
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.0.admission
+    }
+
+    /// Counts a request that is answered with this error.
+    pub(crate) fn failed(&self, door: Door, error: &Error) {
+        let reason = error.kind();
+        let failed = &self.0.metrics.failed_requests;
+        failed.get_or_create(&Refusal { door, reason }).inc();
+    }
+
+    /// Returns when every profile that can be stored is durable and readable. If one can't, that is
+    /// the error, after the others are stored.
+    pub(crate) async fn push(&self, push: Push) -> Result<(), Error> {
+        let door = push.door;
+        let label = DoorLabel { door };
+        let metrics = &self.0.metrics;
+        let received = metrics.received_bytes.get_or_create(&label).clone();
+        received.inc_by(push.bytes() as u64);
+        self.make_room()?;
+        let permit = self.0.admission.decoding(push.memory()).await?;
+        let rules = self.0.rules.clone();
+        let prepared = self.0.cx.compute(move || prepare(&push, &rules)).await;
+        let (ready, refused) = prepared;
+        let stored = match ready.items.is_empty() {
+            true => Stored::default(),
+            false => self.0.writer.store(ready, permit).await?,
+        };
+        let profiles = metrics.stored_profiles.get_or_create(&label).clone();
+        profiles.inc_by(stored.profiles as u64);
+        let samples = metrics.stored_samples.get_or_create(&label).clone();
+        samples.inc_by(stored.samples as u64);
+        if refused.is_empty() {
+            return Ok(());
+        }
+        for refusal in &refused {
+            let reason = refusal.kind;
+            let refused = &metrics.refused_profiles;
+            refused.get_or_create(&Refusal { door, reason }).inc();
+        }
+        Err(Error::Refused(Refusals {
+            refused,
+            stored: stored.profiles + stored.repeats,
+        }))
+    }
+
+    /// Flushes early, then drops rows that are in blocks, then refuses.
+    fn make_room(&self) -> Result<(), Error> {
+        let limits = &self.0.config.tail;
+        let max = limits.memory_bytes_max.as_u64();
+        let Usage { unflushed, flushed } = self.0.tail.usage();
+        if unflushed as u64 >= limits.head_bytes_max.as_u64() {
+            self.0.flusher.wake();
+        }
+        if (unflushed + flushed) as u64 >= max {
+            let max = usize::try_from(max).unwrap_or(usize::MAX);
+            self.0.tail.drop_flushed(i64::MIN, max);
+        }
+        if unflushed as u64 >= max {
+            return Err(Error::MemoryFull { max });
+        }
+        Ok(())
+    }
+}

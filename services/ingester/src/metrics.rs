@@ -1,0 +1,124 @@
+//! Every metric of the ingester. Names get the prefix `cairn_ingester_`.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::push::Door;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    /// Bytes of profiles as sent, whether they were stored or not.
+    pub(crate) received_bytes: Family<DoorLabel, Counter>,
+    /// Profiles that are durable and readable.
+    pub(crate) stored_profiles: Family<DoorLabel, Counter>,
+    /// Samples of stored profiles.
+    pub(crate) stored_samples: Family<DoorLabel, Counter>,
+    /// Profiles that came twice and were stored once.
+    pub(crate) repeated_profiles: Counter,
+    /// Profiles that can never be stored, by what is wrong with them.
+    pub(crate) refused_profiles: Family<Refusal, Counter>,
+    /// Requests that were answered with an error, by its kind.
+    pub(crate) failed_requests: Family<Refusal, Counter>,
+    /// Payload bytes that were appended to the log.
+    pub(crate) log_bytes: Counter,
+    /// Seconds of one group commit, its sync included.
+    pub(crate) log_commit_seconds: Histogram,
+    /// Pushes that shared one sync.
+    pub(crate) log_commit_pushes: Histogram,
+    /// Group commits that failed.
+    pub(crate) log_failures: Counter,
+    /// Memory of rows that are not in blocks yet.
+    pub(crate) unflushed_bytes: Gauge,
+    /// Memory of rows that are kept for queries that planned before they were in blocks.
+    pub(crate) flushed_bytes: Gauge,
+    /// Seconds from freezing rows to their commit in the catalog.
+    pub(crate) flush_seconds: Histogram,
+    /// Flushes that failed and are tried again.
+    pub(crate) flush_failures: Counter,
+    /// Blocks that were committed.
+    pub(crate) blocks: Counter,
+    /// Bytes of committed blocks.
+    pub(crate) block_bytes: Counter,
+    /// Questions about the tail that were answered.
+    pub(crate) tail_scans: Counter,
+    /// Log entries that could not be decoded again at the start; their profiles are not readable.
+    pub(crate) unreadable_profiles: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct DoorLabel {
+    pub(crate) door: Door,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Refusal {
+    pub(crate) door: Door,
+    pub(crate) reason: &'static str,
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let r = registry;
+        let time = || Histogram::new(exponential_buckets(0.000_5, 2.0, 16));
+        Self {
+            received_bytes: add(r, "received_bytes", "Bytes of profiles as sent"),
+            stored_profiles: add(r, "stored_profiles", "Profiles durable and readable"),
+            stored_samples: add(r, "stored_samples", "Samples of stored profiles"),
+            repeated_profiles: add(r, "repeated_profiles", "Profiles sent twice, stored once"),
+            refused_profiles: add(r, "refused_profiles", "Profiles that can never be stored"),
+            failed_requests: add(r, "failed_requests", "Requests answered with an error"),
+            log_bytes: add(r, "log_bytes", "Payload bytes appended to the log"),
+            log_commit_seconds: add_as(r, "log_commit_seconds", "Time of a group commit", time()),
+            log_commit_pushes: add_as(
+                r,
+                "log_commit_pushes",
+                "Pushes that shared one sync",
+                Histogram::new(exponential_buckets(1.0, 2.0, 10)),
+            ),
+            log_failures: add(r, "log_failures", "Group commits that failed"),
+            unflushed_bytes: add(r, "unflushed_bytes", "Memory of rows not in blocks yet"),
+            flushed_bytes: add(
+                r,
+                "flushed_bytes",
+                "Memory of rows kept for earlier queries",
+            ),
+            flush_seconds: add_as(r, "flush_seconds", "Time from freezing to commit", time()),
+            flush_failures: add(
+                r,
+                "flush_failures",
+                "Flushes that failed and are tried again",
+            ),
+            blocks: add(r, "blocks", "Blocks committed"),
+            block_bytes: add(r, "block_bytes", "Bytes of committed blocks"),
+            tail_scans: add(
+                r,
+                "tail_scans",
+                "Questions about the tail that were answered",
+            ),
+            unreadable_profiles: add(
+                r,
+                "unreadable_profiles",
+                "Logged profiles that could not be decoded again",
+            ),
+        }
+    }
+}
+
+fn add<M>(registry: &mut Registry, name: &str, help: &str) -> M
+where
+    M: prometheus_client::registry::Metric + Clone + Default,
+{
+    add_as(registry, name, help, M::default())
+}
+
+fn add_as<M>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M
+where
+    M: prometheus_client::registry::Metric + Clone,
+{
+    registry.register(name, help, metric.clone());
+    metric
+}

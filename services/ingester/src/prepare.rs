@@ -1,0 +1,283 @@
+//! A push to rows and a log entry: decoding, checking, naming, dating. Pure, and safe to run
+//! anywhere; storing what comes out is the writer's business.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_model::{Labels, Limits, Profile, TenantId};
+use cairn_pprof::{Decoder, Options};
+use cairn_wire::cairn::ingest::v1::{LogLabel, LogSeries};
+
+use crate::config::Config;
+use crate::entry::{self, NAME_LABEL, Span};
+use crate::error::Refusal;
+use crate::naming;
+use crate::push::{Naming, Push, Raw, Series};
+
+/// What a push is held against.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) limits: Limits,
+    /// Bytes of all profiles of one push after inflating.
+    pub(crate) plain_bytes_max: usize,
+    pub(crate) age_max: Option<Duration>,
+    pub(crate) skew_max: Duration,
+}
+
+/// The profiles of one push that can be stored.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) tenant: TenantId,
+    pub(crate) span: Span,
+    pub(crate) normalized: bool,
+    pub(crate) items: Vec<Item>,
+}
+
+/// One profile: as the log keeps it, and as the tail does.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) logged: LogSeries,
+    pub(crate) row: Row,
+}
+
+/// One profile as the tail keeps it, but for its place in the log.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) name: Arc<str>,
+    pub(crate) labels: Labels,
+    pub(crate) time: i64,
+    pub(crate) batch: u128,
+    pub(crate) profile: Profile,
+}
+
+impl Rules {
+    pub(crate) fn new(config: &Config) -> Self {
+        let inflight = config.admission.inflight_bytes_max.as_u64();
+        Self {
+            limits: config.limits,
+            plain_bytes_max: usize::try_from(inflight).unwrap_or(usize::MAX),
+            age_max: config.age_max,
+            skew_max: config.skew_max,
+        }
+    }
+}
+
+/// Decodes and checks every profile. One that can't be stored does not stop the others.
+pub(crate) fn prepare(push: &Push, rules: &Rules) -> (Ready, Vec<Refusal>) {
+    let span = Span {
+        received: push.received,
+        from: push.from,
+        until: push.until,
+    };
+    let mut work = Work {
+        push,
+        rules,
+        span,
+        decoder: Decoder::default(),
+        plain_left: rules.plain_bytes_max,
+    };
+    let mut items = Vec::with_capacity(push.profiles());
+    let mut refused = Vec::new();
+    for (at, series) in push.series.iter().enumerate() {
+        if series.profiles.is_empty() {
+            // Labels are held against the rules even where nothing is stored under them.
+            if let Err(bad) = named_labels(series, &rules.limits) {
+                refused.push(bad.at(format!("series {at}")));
+            }
+        }
+        for (sample, raw) in series.profiles.iter().enumerate() {
+            match work.item(series, raw) {
+                Ok(item) => items.push(item),
+                Err(bad) => refused.push(bad.at(place(at, sample, series))),
+            }
+        }
+    }
+    let ready = Ready {
+        tenant: push.tenant.clone(),
+        span,
+        normalized: push.normalized,
+        items,
+    };
+    (ready, refused)
+}
+
+/// Characters of a name that an answer repeats.
+const SHOWN_MAX: usize = 100;
+
+fn place(series: usize, sample: usize, labels: &Series) -> String {
+    let name = labels.labels.iter().find(|(name, _)| name == NAME_LABEL);
+    match name {
+        Some((_, name)) => {
+            let name: String = name.chars().take(SHOWN_MAX).collect();
+            format!("series {series} ({name}), sample {sample}")
+        }
+        None => format!("series {series}, sample {sample}"),
+    }
+}
+
+/// Why one profile is refused.
+#[derive(Debug)]
+struct Bad {
+    kind: &'static str,
+    reason: String,
+}
+
+impl Bad {
+    fn new(kind: &'static str, reason: impl ToString) -> Self {
+        let reason = reason.to_string();
+        Self { kind, reason }
+    }
+
+    fn at(self, place: String) -> Refusal {
+        let Self { kind, reason } = self;
+        Refusal {
+            place,
+            reason,
+            kind,
+        }
+    }
+}
+
+struct Work<'a> {
+    push: &'a Push,
+    rules: &'a Rules,
+    span: Span,
+    decoder: Decoder,
+    plain_left: usize,
+}
+
+impl Work<'_> {
+    fn item(&mut self, series: &Series, raw: &Raw) -> Result<Item, Bad> {
+        let (name, labels) = named_labels(series, &self.rules.limits)?;
+        let profile = self.decode(raw)?;
+        let name = match (name, &series.naming) {
+            (Some(name), _) => name,
+            (None, Naming::Required) => return Err(Bad::new("labels", "missing __name__ label")),
+            (None, Naming::ByTypes(display)) => naming::by_types(&profile, display),
+        };
+        check_type_names(&name, &profile)?;
+        let time = self.span.time_of(&profile);
+        self.check_time(time)?;
+        let logged = LogSeries {
+            labels: log_labels(&name, &labels),
+            profile: raw.bytes.clone(),
+            executables: raw.executables.iter().map(entry::log_executable).collect(),
+            sample_type_config: series.sample_type_config.clone(),
+            sample_rate: series.sample_rate,
+        };
+        let batch = match self.span.says_when(&profile) {
+            true => entry::batch_hash(&self.push.tenant, &self.span, &logged),
+            false => 0,
+        };
+        let row = Row {
+            name: name.into(),
+            labels,
+            time,
+            batch,
+            profile,
+        };
+        Ok(Item { logged, row })
+    }
+
+    fn decode(&mut self, raw: &Raw) -> Result<Profile, Bad> {
+        let limits = Limits {
+            profile_bytes_max: self.rules.limits.profile_bytes_max.min(self.plain_left),
+            ..self.rules.limits
+        };
+        let options = Options {
+            normalized: self.push.normalized,
+            executable_info: &raw.executables,
+        };
+        let decoded = self.decoder.decode(&raw.bytes, &limits, &options);
+        let decoded = decoded.map_err(|error| Bad::new("profile", error))?;
+        self.plain_left -= decoded.plain_bytes.min(self.plain_left);
+        Ok(decoded.profile)
+    }
+
+    fn check_time(&self, time: i64) -> Result<(), Bad> {
+        let age = i128::from(self.span.received) - i128::from(time);
+        let nanos = |limit: Duration| limit.as_nanos().cast_signed();
+        let Rules {
+            age_max, skew_max, ..
+        } = *self.rules;
+        if let Some(max) = age_max.filter(|max| age > nanos(*max)) {
+            let (age, max) = (age / NANOS_PER_SECOND, max.as_secs());
+            let reason = format!("profile is {age} s old, more than age_max={max}s");
+            return Err(Bad::new("time", reason));
+        }
+        if -age > nanos(skew_max) {
+            let (ahead, max) = (-age / NANOS_PER_SECOND, skew_max.as_secs());
+            let reason = format!("profile is {ahead} s in the future, more than skew_max={max}s");
+            return Err(Bad::new("time", reason));
+        }
+        Ok(())
+    }
+}
+
+const NANOS_PER_SECOND: i128 = 1_000_000_000;
+
+/// The profile's name, if it has one, and its other labels.
+fn named_labels(series: &Series, limits: &Limits) -> Result<(Option<String>, Labels), Bad> {
+    let over = |what: &str, len: usize, name: &str, max: usize| {
+        Err(Bad::new(
+            "labels",
+            format!("{what} ({len}): more than {name}={max}"),
+        ))
+    };
+    let count = series.labels.len();
+    if count > limits.labels_max {
+        return over("too many labels", count, "labels_max", limits.labels_max);
+    }
+    for (name, value) in &series.labels {
+        let (name_max, value_max) = (limits.label_name_bytes_max, limits.label_value_bytes_max);
+        if name.len() > name_max {
+            return over(
+                "a label name is too long",
+                name.len(),
+                "label_name_bytes_max",
+                name_max,
+            );
+        }
+        if value.len() > value_max {
+            let what = format!("the value of label {name:?} is too long");
+            return over(&what, value.len(), "label_value_bytes_max", value_max);
+        }
+    }
+    let pairs = series.labels.iter().map(|(name, value)| (name, value));
+    let all = Labels::from_pairs(pairs).map_err(|error| Bad::new("labels", error))?;
+    Ok(entry::split_name(&all))
+}
+
+/// The parts of a profile type are joined by colons, so none may hold one.
+fn check_type_names(name: &str, profile: &Profile) -> Result<(), Bad> {
+    let in_name = |c: char| c == ':' || c.is_whitespace() || "{}\"".contains(c);
+    if name.is_empty() || name.contains(in_name) {
+        let reason = format!("invalid profile name {name:?}: no spaces, ':', '{{', '}}' or '\"'");
+        return Err(Bad::new("labels", reason));
+    }
+    if profile.types.is_empty() {
+        return Err(Bad::new(
+            "profile",
+            "invalid profile: it has no sample types",
+        ));
+    }
+    for value_type in profile.types.iter().chain([&profile.period_type]) {
+        for text in [profile.str(value_type.kind), profile.str(value_type.unit)] {
+            if text.contains([':', '{']) {
+                let reason = format!("invalid profile: type or unit {text:?} holds ':' or '{{'");
+                return Err(Bad::new("profile", reason));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn log_labels(name: &str, labels: &Labels) -> Vec<LogLabel> {
+    let pairs = std::iter::once((NAME_LABEL, name)).chain(labels.iter());
+    pairs
+        .map(|(name, value)| LogLabel {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        })
+        .collect()
+}

@@ -1,0 +1,98 @@
+//! A push on its way in: what every door makes of its protocol.
+//!
+//! Owns what a push says, not whether it is acceptable.
+
+use bytes::Bytes;
+use cairn_model::TenantId;
+use cairn_pprof::ExecutableInfo;
+
+/// The protocols profiles come in by.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelValue,
+)]
+pub(crate) enum Door {
+    /// Parca's `WriteRaw`.
+    WriteRaw,
+    /// Pyroscope's `POST /ingest`.
+    Ingest,
+    /// Pyroscope's `PusherService/Push`.
+    Push,
+}
+
+/// Profiles that one request brought.
+#[derive(Clone, Debug)]
+pub(crate) struct Push {
+    pub(crate) tenant: TenantId,
+    pub(crate) door: Door,
+    /// Nanoseconds since the epoch, by our clock.
+    pub(crate) received: i64,
+    /// What the request says the profiles cover.
+    pub(crate) from: Option<i64>,
+    pub(crate) until: Option<i64>,
+    /// Addresses are virtual addresses of their files already.
+    pub(crate) normalized: bool,
+    pub(crate) series: Vec<Series>,
+}
+
+/// Profiles with the same labels.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Series {
+    /// As sent, `__name__` included.
+    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) naming: Naming,
+    pub(crate) profiles: Vec<Raw>,
+    /// Samples per second, if the protocol says it outside the profile.
+    pub(crate) sample_rate: u32,
+    /// Pyroscope's JSON about sample types, or empty.
+    pub(crate) sample_type_config: String,
+}
+
+/// What a profile without a `__name__` label is called.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Naming {
+    /// Nothing: it is refused.
+    #[default]
+    Required,
+    /// By its sample types; display names replace the types' own.
+    ByTypes(Vec<(String, String)>),
+}
+
+/// One encoded profile.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Raw {
+    /// pprof, gzip or plain.
+    pub(crate) bytes: Bytes,
+    pub(crate) executables: Vec<ExecutableInfo>,
+}
+
+impl Push {
+    pub(crate) fn profiles(&self) -> usize {
+        self.series.iter().map(|series| series.profiles.len()).sum()
+    }
+
+    /// Bytes of all profiles as sent.
+    pub(crate) fn bytes(&self) -> usize {
+        let raws = self.series.iter().flat_map(|series| &series.profiles);
+        raws.map(|raw| raw.bytes.len()).sum()
+    }
+
+    /// About how much memory the push takes until it is stored: the profiles as sent and decoded.
+    pub(crate) fn memory(&self) -> usize {
+        let raws = self.series.iter().flat_map(|series| &series.profiles);
+        raws.map(|raw| raw.bytes.len() + plain_bytes(&raw.bytes).saturating_mul(DECODED_FACTOR))
+            .sum()
+    }
+}
+
+/// Decoded profiles of real senders take two to four times their plain bytes.
+const DECODED_FACTOR: usize = 4;
+
+/// Bytes after inflating, as a gzip trailer claims; a false claim only means a wrong estimate.
+fn plain_bytes(raw: &[u8]) -> usize {
+    match raw {
+        [0x1f, 0x8b, .., a, b, c, d] => {
+            (u32::from_le_bytes([*a, *b, *c, *d]) as usize).max(raw.len())
+        }
+        _ => raw.len(),
+    }
+}

@@ -1,0 +1,138 @@
+//! Puts the ingester together, and takes it apart in order.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use arrow_flight::flight_service_server::FlightServiceServer;
+use cairn_catalog::{Catalog, Server, WriterId};
+use cairn_chassis::Context;
+use cairn_store::Store;
+use tokio::sync::{Mutex, Notify, oneshot};
+
+use crate::config::Config;
+use crate::doors;
+use crate::flight::TailFlight;
+use crate::flush::Flusher;
+use crate::ingester::Ingester;
+use crate::metrics::Metrics;
+use crate::replay::replay;
+use crate::tail::Tail;
+use crate::writer::{Parts, Writer};
+
+/// Runs the ingester until the process stops: replays the log, serves, flushes what is left.
+pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
+    let flusher = Arc::new(open(&config, &cx).await?);
+    cx.own("flush", Arc::clone(&flusher).run());
+    let clock = cx.clock();
+    let catalog = Server::new(
+        flusher.catalog.clone(),
+        Arc::new(move || clock.now() / 1_000_000),
+    );
+    let flight = TailFlight {
+        cx: cx.clone(),
+        tail: Arc::clone(&flusher.tail),
+        writer: flusher.id.clone(),
+        incarnation: flusher.registered.incarnation,
+        metrics: flusher.metrics.clone(),
+    };
+    let ingester = Ingester::new(cx.clone(), config, Arc::clone(&flusher));
+    let routes = doors::routes(&ingester)
+        .grpc(catalog.into_service())
+        .grpc(FlightServiceServer::new(flight));
+    cx.serve(routes).await?;
+    let closed = flusher.close().await;
+    flusher.writer.stop().await;
+    // What could not be flushed is in the log and comes back at the next start.
+    closed.unwrap_or_else(|error| {
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "rows stay in the log for the next start"
+        );
+    });
+    Ok(())
+}
+
+/// Opens catalog, log and store, in the order in which they need each other.
+async fn open(config: &Config, cx: &Context) -> anyhow::Result<Flusher> {
+    let id = WriterId::parse(&config.writer).context("read the setting \"writer\"")?;
+    let store = Store::open(&config.store).context("open the object store")?;
+    let folder = config.data.join("catalog");
+    let catalog = cx.compute(move || Catalog::open(&folder)).await;
+    let catalog = catalog.context("open the catalog")?;
+    let registered = catalog.register(&id, &address(config, cx)).await;
+    let registered = registered.context("register the writer")?;
+    let metrics = cx.metrics(Metrics::register);
+    let tail = Arc::new(Tail::new(registered.flushed_lsn, metrics.clone()));
+    let opened = {
+        let (config, tail, metrics) = (config.clone(), Arc::clone(&tail), metrics.clone());
+        cx.compute(move || replay(&config, registered.flushed_lsn, &tail, &metrics))
+            .await?
+    };
+    tracing::info!(
+        writer = %id,
+        incarnation = registered.incarnation,
+        flushed_lsn = registered.flushed_lsn,
+        next_lsn = opened.log.next(),
+        replayed = opened.replayed,
+        "the log is open"
+    );
+    let parts = Parts {
+        log: Box::new(opened.log),
+        window: opened.window,
+        tail: Arc::clone(&tail),
+        config: config.log.clone(),
+        clock: cx.clock(),
+        ready: cx.ready(),
+        metrics: metrics.clone(),
+    };
+    Ok(Flusher {
+        writer: start_writer(parts, cx)?,
+        cx: cx.clone(),
+        config: config.clone(),
+        tail,
+        catalog,
+        store,
+        id,
+        registered,
+        metrics,
+        wake: Notify::new(),
+        turn: Mutex::new(()),
+    })
+}
+
+/// The thread as a task of the process: if it ends early, the process stops.
+fn start_writer(parts: Parts, cx: &Context) -> anyhow::Result<Writer> {
+    let (writer, thread) = Writer::start(parts).context("start the log thread")?;
+    let (ended, end) = oneshot::channel();
+    let watch = std::thread::Builder::new()
+        .name("ingester-log-end".to_owned())
+        .spawn(move || {
+            let ended_well = thread.join().is_ok();
+            // Nobody listens any more once the process stops.
+            let _ = ended.send(ended_well);
+        });
+    watch.context("watch the log thread")?;
+    cx.own("log", async move {
+        match end.await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(anyhow::anyhow!("the log thread panicked")),
+        }
+    });
+    Ok(writer)
+}
+
+/// Where queriers find the tail.
+fn address(config: &Config, cx: &Context) -> String {
+    if !config.address.is_empty() {
+        return config.address.clone();
+    }
+    let listening = cx.address();
+    let host = match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    format!("http://{host}:{}", listening.port())
+}

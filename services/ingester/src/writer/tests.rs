@@ -1,0 +1,184 @@
+use std::collections::VecDeque;
+
+use cairn_chassis::{FakeClock, Options, Process};
+use cairn_model::{Labels, Profile, TenantId, ValueType};
+use cairn_wire::cairn::ingest::v1::LogSeries;
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+
+use super::*;
+use crate::admission::Admission;
+use crate::config::AdmissionConfig;
+use crate::entry::Span;
+use crate::prepare::{Item, Row};
+
+/// A log that answers as it was told to, then well.
+#[derive(Clone, Default)]
+struct Told {
+    answers: Arc<Mutex<VecDeque<log::Error>>>,
+    kept: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl DurableLog for Told {
+    fn append(&mut self, payloads: &[Vec<u8>], _: i64) -> Result<Lsn, log::Error> {
+        if let Some(error) = self.answers.lock().pop_front() {
+            return Err(error);
+        }
+        let mut kept = self.kept.lock();
+        let first = kept.len() as Lsn + 1;
+        kept.extend_from_slice(payloads);
+        Ok(first)
+    }
+
+    fn truncate(&mut self, _: Lsn, _: i64) -> Result<(), log::Error> {
+        Ok(())
+    }
+}
+
+struct Harness {
+    log: Told,
+    tail: Arc<Tail>,
+    writer: Writer,
+    thread: JoinHandle<()>,
+    admission: Admission,
+    process: Process,
+}
+
+impl Harness {
+    async fn start() -> Self {
+        let process = Process::bind(Options::for_tests(), &["ingester"]).await;
+        let process = process.expect("loopback has free ports");
+        let metrics = Metrics::register(&mut Registry::default());
+        let tail = Arc::new(Tail::new(0, metrics.clone()));
+        let log = Told::default();
+        let clock = FakeClock::at(1_000).clock();
+        let (writer, thread) = Writer::start(Parts {
+            log: Box::new(log.clone()),
+            window: Window::new(Duration::from_secs(60)),
+            tail: Arc::clone(&tail),
+            config: LogConfig::default(),
+            clock: clock.clone(),
+            ready: process.context("ingester").ready(),
+            metrics,
+        })
+        .expect("a thread");
+        let admission = Admission::new(&AdmissionConfig::default(), clock);
+        Self {
+            log,
+            tail,
+            writer,
+            thread,
+            admission,
+            process,
+        }
+    }
+
+    async fn store(&self, batch: u128) -> Result<Stored, Error> {
+        let permit = self.admission.decoding(1).await.expect("there is room");
+        self.writer.store(ready(batch), permit).await
+    }
+
+    fn readable(&self) -> usize {
+        let heads = self.tail.after(&TenantId::anonymous(), 0).expect("kept");
+        heads
+            .iter()
+            .map(|head| head.read().index().profiles.len())
+            .sum()
+    }
+
+    async fn stop(self) {
+        self.writer.stop().await;
+        self.thread.join().expect("the thread ends well");
+        self.process.stop().await.expect("stopped");
+    }
+}
+
+fn ready(batch: u128) -> Ready {
+    let mut profile = Profile::default();
+    let kind = profile.strings.push("cpu");
+    profile.types.push(ValueType { kind, unit: 0 });
+    Ready {
+        tenant: TenantId::anonymous(),
+        span: Span {
+            received: 1,
+            from: None,
+            until: None,
+        },
+        normalized: false,
+        items: vec![Item {
+            logged: LogSeries::default(),
+            row: Row {
+                name: "process_cpu".into(),
+                labels: Labels::default(),
+                time: 1,
+                batch,
+                profile,
+            },
+        }],
+    }
+}
+
+#[tokio::test]
+async fn an_acknowledged_push_is_logged_and_readable_and_counts_once() {
+    let harness = Harness::start().await;
+    for (batch, stored, repeats) in [(7, 1, 0), (7, 0, 1), (8, 1, 0), (0, 1, 0), (0, 1, 0)] {
+        let answer = harness.store(batch).await.expect("stored");
+        assert_eq!(
+            (answer.profiles, answer.repeats),
+            (stored, repeats),
+            "{batch}"
+        );
+    }
+    assert_eq!(harness.log.kept.lock().len(), 4);
+    assert_eq!(harness.readable(), 4);
+    assert!(harness.writer.rotate().await.expect("running"));
+    let part = harness.tail.unflushed().expect("frozen");
+    assert_eq!((part.from, part.to), (1, 4));
+    assert!(
+        !harness.writer.rotate().await.expect("running"),
+        "nothing is new"
+    );
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_append_is_nowhere_and_may_be_sent_again() {
+    let harness = Harness::start().await;
+    let full = || log::Error::NoSpace(std::io::Error::other("full"));
+    harness.log.answers.lock().push_back(full());
+    let error = harness.store(7).await.expect_err("the disk is full");
+    assert_eq!(error.code(), cairn_model::Code::Unavailable);
+    assert_eq!(harness.readable(), 0);
+    assert_eq!(harness.store(7).await.expect("room again").profiles, 1);
+    assert_eq!(harness.readable(), 1);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_part_is_dropped_only_after_its_commit_and_then_named_too_old() {
+    let harness = Harness::start().await;
+    let tenant = TenantId::anonymous();
+    harness.store(1).await.expect("stored");
+    harness.writer.rotate().await.expect("running");
+    harness.tail.drop_flushed(i64::MAX, 0);
+    assert_eq!(harness.readable(), 1, "it is nowhere else");
+    let part = harness.tail.unflushed().expect("frozen");
+    harness.tail.committed(&part, 50);
+    harness.tail.drop_flushed(50, usize::MAX);
+    assert_eq!(harness.readable(), 1, "it is kept for a while");
+    assert_eq!(harness.tail.after(&tenant, 1).expect("kept").len(), 0);
+    harness.tail.drop_flushed(51, usize::MAX);
+    assert!(matches!(
+        harness.tail.after(&tenant, 0),
+        Err(Error::TooOld { after: 0, kept: 1 })
+    ));
+    assert_eq!(
+        harness
+            .tail
+            .after(&tenant, 1)
+            .expect("it is all in blocks")
+            .len(),
+        0
+    );
+    harness.stop().await;
+}

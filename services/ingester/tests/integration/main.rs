@@ -1,0 +1,7 @@
+//! The ingester in process, on port 0: real bytes in through the front doors, rows out through
+//! Flight.
+
+mod corpus;
+mod durability;
+mod harness;
+mod malformed;
