@@ -1,1 +1,56 @@
 //! The querier: query APIs and the web page, planning, scanning blocks, merging partials.
+
+mod api;
+mod blocks;
+mod config;
+mod deadline;
+mod error;
+mod fanout;
+mod metrics;
+mod peers;
+mod plan;
+mod querier;
+mod scan;
+mod symbolize;
+mod ticket;
+mod web;
+mod worker;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use cairn_chassis::{Context, Routes};
+use cairn_store::Store;
+
+pub use config::{Config, Limits, Ui};
+
+/// Serves until the process stops.
+pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
+    let store = Store::open(&config.store).context("open the object store")?;
+    let metrics = cx.metrics(metrics::Metrics::register);
+    let limits = &config.limits;
+    let message_bytes_max = limits.message_bytes_max;
+    let worker = worker::Worker {
+        blocks: Arc::new(blocks::Blocks::new(
+            store,
+            limits.open_blocks_max,
+            limits.open_block_bytes_max,
+        )),
+        block_scans_max: limits.block_scans_max,
+        cx: cx.clone(),
+        metrics: metrics.clone(),
+    };
+    let page = config.ui.enabled;
+    let querier = querier::Querier::new(config, cx.clone(), metrics);
+    let mut routes = Routes::new()
+        .grpc(worker.serve(message_bytes_max))
+        .grpc(api::parca::Api::serve(querier.clone()))
+        .http(api::parca::routes(querier.clone()))
+        .http(api::page::routes(querier.clone()))
+        .http(api::export::routes(querier.clone()))
+        .http(api::render::routes(querier));
+    if page {
+        routes = routes.http(web::routes());
+    }
+    cx.serve(routes).await
+}

@@ -1,0 +1,98 @@
+//! What clients see: Parca's API, Pyroscope's render, the JSON of the page, downloads.
+//!
+//! Each handler decodes, calls one function on domain types, encodes. An answer from which
+//! something is missing says so in its headers, whatever the protocol.
+
+pub(crate) mod export;
+pub(crate) mod handle;
+pub(crate) mod http_error;
+pub(crate) mod page;
+pub(crate) mod params;
+pub(crate) mod parca;
+pub(crate) mod render;
+pub(crate) mod time;
+
+use cairn_model::TenantId;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tonic::Status;
+
+use crate::error::{Error, Warning, chain};
+
+const PARTIAL: HeaderName = HeaderName::from_static("cairn-partial");
+const WARNING: HeaderName = HeaderName::from_static("cairn-warning");
+/// Warnings in the headers of an answer; more than a few help nobody and may break a proxy.
+const HEADER_WARNINGS_MAX: usize = 10;
+const HEADER_WARNING_BYTES_MAX: usize = 300;
+
+/// Who asks: whoever checks tokens leaves the tenant in the request.
+pub(crate) fn tenant(extensions: &http::Extensions) -> TenantId {
+    extensions
+        .get::<TenantId>()
+        .cloned()
+        .unwrap_or_else(TenantId::anonymous)
+}
+
+/// Says in an answer's headers what is missing from it.
+pub(crate) fn flag(headers: &mut HeaderMap, warnings: &[Warning]) {
+    if warnings.is_empty() {
+        return;
+    }
+    headers.insert(PARTIAL, HeaderValue::from_static("true"));
+    for warning in warnings.iter().take(HEADER_WARNINGS_MAX) {
+        let text: String = warning
+            .to_string()
+            .chars()
+            .map(|c| if (' '..='~').contains(&c) { c } else { '?' })
+            .take(HEADER_WARNING_BYTES_MAX)
+            .collect();
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.append(WARNING, value);
+        }
+    }
+}
+
+/// A failure as gRPC spells it, logged if it is a fault of ours.
+pub(crate) fn status(error: &Error) -> Status {
+    let text = chain(error);
+    if let Error::Unsupported(_) = error {
+        return cairn_wire::unimplemented(&text);
+    }
+    let code = error.code();
+    if cairn_wire::http_status(code) >= 500 {
+        tracing::warn!(error = text, "a query failed");
+    }
+    cairn_wire::status(code, &text)
+}
+
+/// Warnings as texts, each once.
+pub(crate) fn texts(warnings: &[Warning]) -> Vec<String> {
+    let texts: std::collections::BTreeSet<String> =
+        warnings.iter().map(Warning::to_string).collect();
+    texts.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn_model::Code;
+
+    #[test]
+    fn partial_answers_are_flagged_in_plain_ascii() {
+        let mut headers = HeaderMap::new();
+        flag(&mut headers, &[]);
+        assert!(headers.is_empty());
+        let warning = Warning::new("01A", Code::Corrupt, "größe\nbad");
+        flag(&mut headers, &vec![warning; 40]);
+        assert_eq!(headers["cairn-partial"], "true");
+        let all: Vec<_> = headers.get_all("cairn-warning").iter().collect();
+        assert_eq!(all.len(), HEADER_WARNINGS_MAX);
+        assert_eq!(all[0], "block 01A: corrupt: gr??e?bad");
+    }
+
+    #[test]
+    fn what_is_not_supported_is_unimplemented_and_named() {
+        let status = status(&Error::Unsupported("the report CALLGRAPH".to_owned()));
+        assert_eq!(status.code(), tonic::Code::Unimplemented);
+        assert!(status.message().contains("CALLGRAPH"));
+    }
+}

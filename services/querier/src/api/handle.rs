@@ -1,0 +1,39 @@
+//! One plain HTTP request: who asks, until when, and what becomes of a failure.
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use axum::routing::{MethodRouter, get};
+use http::Extensions;
+
+use super::http_error::failure;
+use super::params::Params;
+use super::tenant;
+use crate::error::Error;
+use crate::querier::{Querier, Session};
+
+/// A GET handler from a function of the session and the URL's parameters.
+pub(crate) fn answer<F>(call: fn(Session, Params) -> F) -> MethodRouter<Querier>
+where
+    F: Future<Output = Result<Response, Error>> + Send + 'static,
+{
+    get(
+        move |State(querier): State<Querier>, RawQuery(query): RawQuery, extensions: Extensions| async move {
+            let params = Params::parse(&query.unwrap_or_default());
+            respond(&querier, &extensions, |session| call(session, params)).await
+        },
+    )
+}
+
+pub(crate) async fn respond<F>(
+    querier: &Querier,
+    extensions: &Extensions,
+    call: impl FnOnce(Session) -> F,
+) -> Response
+where
+    F: Future<Output = Result<Response, Error>>,
+{
+    let session = querier.session(tenant(extensions), None);
+    let deadline = session.deadline.clone();
+    let response = deadline.bound(call(session)).await;
+    response.unwrap_or_else(|error| failure(&error))
+}

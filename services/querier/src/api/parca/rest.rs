@@ -1,0 +1,94 @@
+//! The same API as plain HTTP and JSON, under the paths that grpc-gateway gives it.
+
+use axum::Router;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use axum::routing::{MethodRouter, get, post};
+use cairn_wire::json::{self, Defaults};
+use http::Extensions;
+use prost::{Message, Name};
+
+use super::{NO_SERIES, NO_SHARING, labels, query, range, types};
+use crate::api::http_error::{body_of, failure};
+use crate::api::{tenant, texts};
+use crate::error::Error;
+use crate::querier::{Querier, Reply, Session};
+
+pub(crate) fn routes(querier: Querier) -> Router {
+    Router::new()
+        .route("/api/profiles/query_range", answer(range::query_range))
+        .route("/api/profiles/query", answer(query::query))
+        .route("/api/profiles/types", answer(types::profile_types))
+        .route("/api/profiles/labels", answer(labels::labels))
+        .route(
+            "/api/profiles/labels/{label_name}/values",
+            answer(labels::values),
+        )
+        .route(
+            "/api/profiles/has_profile_data",
+            answer(types::has_profile_data),
+        )
+        .route(
+            "/api/profiles/series",
+            get(async || failure(&unsupported(NO_SERIES))),
+        )
+        .route(
+            "/api/profiles/share",
+            post(async || failure(&unsupported(NO_SHARING))),
+        )
+        .with_state(querier)
+}
+
+fn unsupported(text: &str) -> Error {
+    let what = text.split(" is not").next().unwrap_or(text);
+    Error::Unsupported(what.to_owned())
+}
+
+/// Parts of the path and parameters of the query are fields of the message.
+fn answer<Q, A, F>(call: fn(Session, Q) -> F) -> MethodRouter<Querier>
+where
+    Q: Message + Name + Default + Send + 'static,
+    A: Message + Name + Send + 'static,
+    F: Future<Output = Result<Reply<A>, Error>> + Send + 'static,
+{
+    get(
+        move |State(querier): State<Querier>,
+              Path(path): Path<Vec<(String, String)>>,
+              RawQuery(raw): RawQuery,
+              extensions: Extensions| async move {
+            let raw = raw.unwrap_or_default();
+            let pairs = form_urlencoded::parse(raw.as_bytes())
+                .into_owned()
+                .chain(path);
+            let request = match json::from_query::<Q, _, _>(pairs) {
+                Ok(request) => request,
+                Err(error) => return failure(&Error::Invalid(error.to_string())),
+            };
+            let session = querier.session(tenant(&extensions), None);
+            let deadline = session.deadline.clone();
+            match deadline.bound(call(session, request)).await {
+                Ok(reply) => encode(&reply),
+                Err(error) => failure(&error),
+            }
+        },
+    )
+}
+
+fn encode<A: Message + Name>(reply: &Reply<A>) -> Response {
+    let mut body = json::to_json(&reply.value, Defaults::Shown);
+    if !reply.warnings.is_empty() {
+        body = with_warnings(body, &texts(&reply.warnings));
+    }
+    body_of("application/json", body, &reply.warnings)
+}
+
+/// Adds a field `warnings`, unless the message has one of its own.
+fn with_warnings(body: String, texts: &[String]) -> String {
+    match serde_json::from_str(&body) {
+        Ok(serde_json::Value::Object(mut object)) => {
+            object.insert("warnings".to_owned(), texts.into());
+            serde_json::Value::Object(object).to_string()
+        }
+        _ => body,
+    }
+}

@@ -1,0 +1,83 @@
+//! The settings of a querier. Each has a default that suits all services in one process.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The settings of a querier.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where blocks are read from.
+    pub store: cairn_store::Config,
+    /// The queriers that share the scanning of blocks, as URIs, this one included: the same list
+    /// everywhere. Empty: this process alone.
+    pub workers: Vec<String>,
+    /// An ingester that serves the catalog, as a URI. Empty: this process.
+    pub catalog: String,
+    /// A symbolizer, as a URI. Empty: this process.
+    pub symbolizer: String,
+    pub limits: Limits,
+    pub ui: Ui,
+}
+
+/// What one query may take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// A query that takes longer is given up; clients may ask for less.
+    #[serde(with = "humantime_serde")]
+    pub query_timeout: Duration,
+    /// Names that take longer are left out of the answer.
+    #[serde(with = "humantime_serde")]
+    pub symbolize_timeout: Duration,
+    /// How long to wait for a connection to another service.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// Bytes of one message, in and out.
+    pub message_bytes_max: usize,
+    /// Bytes of one worker's whole answer.
+    pub answer_bytes_max: usize,
+    /// Blocks that one request to a worker scans at a time.
+    pub block_scans_max: usize,
+    /// Blocks kept open between queries.
+    pub open_blocks_max: usize,
+    /// Bytes of those blocks, as stored.
+    pub open_block_bytes_max: u64,
+    /// Nodes of a flame graph for the web page, unless the request says otherwise.
+    pub flamegraph_nodes: usize,
+}
+
+/// The web page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ui {
+    /// Serve the page at `/`.
+    pub enabled: bool,
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            query_timeout: Duration::from_secs(30),
+            symbolize_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(2),
+            message_bytes_max: 64 << 20,
+            answer_bytes_max: 512 << 20,
+            block_scans_max: 4,
+            open_blocks_max: 256,
+            open_block_bytes_max: 1 << 30,
+            flamegraph_nodes: 16_384,
+        }
+    }
+}
+
+// === impl Ui ===
+
+impl Default for Ui {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}

@@ -1,0 +1,71 @@
+//! Every metric of the querier. Names get the prefix `cairn_querier_`.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    /// Questions answered, partial answers included.
+    pub(crate) queries: Counter,
+    /// Questions that had no answer.
+    pub(crate) failures: Counter,
+    /// Answers from which something was missing.
+    pub(crate) partial: Counter,
+    /// Times that a plan was made again because a tail had moved on.
+    pub(crate) replans: Counter,
+    /// Seconds from the question to the merged answer.
+    pub(crate) seconds: Histogram,
+    /// Blocks that this process scanned as a worker.
+    pub(crate) blocks_scanned: Counter,
+    /// Sample rows that this process scanned as a worker.
+    pub(crate) rows_scanned: Counter,
+    /// Blocks that this process could not scan.
+    pub(crate) blocks_failed: Counter,
+    /// Addresses that a symbolizer was asked for.
+    pub(crate) addresses_asked: Counter,
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let mut counter = |name: &str, help: &str| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        let queries = counter("queries", "Questions answered, partial answers included");
+        let failures = counter("query_failures", "Questions that had no answer");
+        let partial = counter(
+            "partial_answers",
+            "Answers from which something was missing",
+        );
+        let replans = counter(
+            "replans",
+            "Times that a plan was made again because a tail had moved on",
+        );
+        let blocks_scanned = counter("blocks_scanned", "Blocks scanned as a worker");
+        let rows_scanned = counter("rows_scanned", "Sample rows scanned as a worker");
+        let blocks_failed = counter("blocks_failed", "Blocks that could not be scanned");
+        let addresses_asked = counter(
+            "addresses_asked",
+            "Addresses that a symbolizer was asked for",
+        );
+        let seconds = Histogram::new(exponential_buckets(0.001, 2.0, 16));
+        registry.register(
+            "query_seconds",
+            "Seconds from the question to the merged answer",
+            seconds.clone(),
+        );
+        Self {
+            queries,
+            failures,
+            partial,
+            replans,
+            seconds,
+            blocks_scanned,
+            rows_scanned,
+            blocks_failed,
+            addresses_asked,
+        }
+    }
+}

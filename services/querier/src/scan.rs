@@ -1,0 +1,127 @@
+//! The asking side of a scan: one ticket to one peer, its answer put together and checked.
+
+use std::sync::Arc;
+
+use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
+use arrow_flight::error::FlightError;
+use arrow_flight::{FlightData, Ticket};
+use bytes::Bytes;
+use cairn_engine::Scanned;
+use cairn_engine::codec::{DecodeLimits, Decoder};
+use cairn_model::Code;
+use cairn_wire::cairn::query::v1::{ScanTicket, ScanTrailer, ScanWarning};
+use futures::TryStreamExt;
+use http::uri::PathAndQuery;
+use parking_lot::Mutex;
+use prost::Message;
+use tonic::transport::Channel;
+
+use crate::deadline::Deadline;
+use crate::error::Warning;
+use crate::peers::Failure;
+
+/// Where tails are asked for.
+pub(crate) const TAIL_SCAN: &str = "/arrow.flight.protocol.FlightService/DoGet";
+/// Where blocks are asked for: the same call under a name of its own, since one process may hold
+/// both a querier and an ingester behind one port.
+pub(crate) const BLOCK_SCAN: &str = "/cairn.query.v1.BlockFlight/DoGet";
+
+/// One peer and how to talk to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: String,
+    pub(crate) channel: Channel,
+    pub(crate) path: &'static str,
+    pub(crate) message_bytes_max: usize,
+    pub(crate) answer_bytes_max: usize,
+}
+
+impl Peer {
+    /// The answer to one ticket, and what is missing from it.
+    pub(crate) async fn scan(
+        &self,
+        ticket: &ScanTicket,
+        deadline: &Deadline,
+    ) -> Result<(Scanned, Vec<Warning>), Failure> {
+        let messages = self
+            .do_get(ticket, deadline)
+            .await
+            .map_err(|status| Failure::of(&self.address, &status))?;
+        let trailer = Arc::new(Mutex::new(None::<Bytes>));
+        let seen = Arc::clone(&trailer);
+        let messages = messages
+            .map_err(|status| FlightError::Tonic(Box::new(status)))
+            .try_filter_map(move |data: FlightData| {
+                if !data.app_metadata.is_empty() {
+                    *seen.lock() = Some(data.app_metadata.clone());
+                }
+                // The trailer may stand alone, in a message that holds no data.
+                futures::future::ready(Ok((!data.data_header.is_empty()).then_some(data)))
+            });
+        let mut flight = FlightDataDecoder::new(messages);
+        let mut decoder = Decoder::new(DecodeLimits {
+            bytes_max: self.answer_bytes_max,
+        });
+        while let Some(data) = flight
+            .try_next()
+            .await
+            .map_err(|error| self.failed(error))?
+        {
+            if let DecodedPayload::RecordBatch(batch) = data.payload {
+                decoder
+                    .add(&batch)
+                    .map_err(|error| self.failure(error.code(), error))?;
+            }
+        }
+        let trailer = trailer.lock().take();
+        let trailer =
+            trailer.ok_or_else(|| self.failure(Code::Unavailable, "the answer was cut off"))?;
+        let trailer = ScanTrailer::decode(trailer)
+            .map_err(|error| self.failure(Code::Internal, format!("the trailer: {error}")))?;
+        let scanned = decoder
+            .finish()
+            .map_err(|error| self.failure(error.code(), error))?;
+        Ok((scanned, warnings(trailer)))
+    }
+
+    async fn do_get(
+        &self,
+        ticket: &ScanTicket,
+        deadline: &Deadline,
+    ) -> Result<tonic::Streaming<FlightData>, tonic::Status> {
+        let mut grpc = tonic::client::Grpc::new(self.channel.clone())
+            .max_decoding_message_size(self.message_bytes_max)
+            .max_encoding_message_size(self.message_bytes_max);
+        grpc.ready()
+            .await
+            .map_err(|error| cairn_wire::status(Code::Unavailable, &crate::error::chain(&error)))?;
+        let mut request = tonic::Request::new(Ticket {
+            ticket: ticket.encode_to_vec().into(),
+        });
+        request.set_timeout(deadline.left());
+        let codec = tonic_prost::ProstCodec::<Ticket, FlightData>::default();
+        let path = PathAndQuery::from_static(self.path);
+        let response = grpc.server_streaming(request, path, codec).await?;
+        Ok(response.into_inner())
+    }
+
+    fn failed(&self, error: FlightError) -> Failure {
+        match error {
+            FlightError::Tonic(status) => Failure::of(&self.address, &status),
+            error => self.failure(Code::Internal, error),
+        }
+    }
+
+    fn failure(&self, code: Code, text: impl ToString) -> Failure {
+        Failure {
+            code,
+            address: self.address.clone(),
+            text: text.to_string(),
+        }
+    }
+}
+
+fn warnings(trailer: ScanTrailer) -> Vec<Warning> {
+    let warning = |ScanWarning { block, code, text }| Warning { block, code, text };
+    trailer.warnings.into_iter().map(warning).collect()
+}

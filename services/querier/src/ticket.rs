@@ -1,0 +1,169 @@
+//! A query as a Flight ticket and back. Ingesters read the same tickets for their tails.
+
+use cairn_engine::{GroupBy, Query, Question};
+use cairn_model::{MatchOp, Matcher, Selector, TenantId, TimeRange};
+use cairn_wire::cairn::query::v1::scan_ticket::{Question as WireQuestion, Source};
+use cairn_wire::cairn::query::v1::{
+    Keep, LabelNames, LabelValues, ProfileTypes, ScanTicket, Series, Stacks,
+};
+
+use crate::error::Error;
+
+pub(crate) fn encode(tenant: &TenantId, query: &Query, source: Source) -> ScanTicket {
+    ScanTicket {
+        tenant: tenant.to_string(),
+        selector: selector(query),
+        time_start: query.range.start,
+        time_end: query.range.end,
+        source: Some(source),
+        question: Some(question(&query.question)),
+    }
+}
+
+pub(crate) fn decode(ticket: ScanTicket) -> Result<(TenantId, Query, Source), Error> {
+    let ScanTicket {
+        tenant,
+        selector,
+        time_start,
+        time_end,
+        source,
+        question,
+    } = ticket;
+    let invalid = |text: &str| Error::Invalid(format!("invalid scan ticket: {text}"));
+    let tenant = TenantId::parse(&tenant).map_err(|error| invalid(&error.to_string()))?;
+    let Selector {
+        profile_type,
+        matchers,
+    } = Selector::parse(&selector)?;
+    let query = Query {
+        profile_type,
+        matchers,
+        range: TimeRange {
+            start: time_start,
+            end: time_end,
+        },
+        question: read_question(question.ok_or_else(|| invalid("no question"))?),
+    };
+    let source = source.ok_or_else(|| invalid("no source"))?;
+    Ok((tenant, query, source))
+}
+
+/// The profile type goes in as a quoted label, since its parts may hold spaces and braces.
+fn selector(query: &Query) -> String {
+    let named = query.profile_type.as_ref().map(|profile_type| {
+        Matcher::new("__name__", MatchOp::Equal, &profile_type.to_string())
+            .expect("an equality holds no regular expression")
+    });
+    let matchers = named.into_iter().chain(query.matchers.iter().cloned());
+    Selector {
+        profile_type: None,
+        matchers: matchers.collect(),
+    }
+    .to_string()
+}
+
+fn question(question: &Question) -> WireQuestion {
+    let stacks = |keep: Keep, labels: &[String]| {
+        WireQuestion::Stacks(Stacks {
+            keep: keep.into(),
+            labels: labels.to_vec(),
+        })
+    };
+    match question {
+        Question::Stacks(GroupBy::Nothing) => stacks(Keep::Nothing, &[]),
+        Question::Stacks(GroupBy::SampleLabels) => stacks(Keep::SampleLabels, &[]),
+        Question::Stacks(GroupBy::Labels(labels)) => stacks(Keep::Labels, labels),
+        Question::Series { step, sum_by } => WireQuestion::Series(Series {
+            step_ns: *step,
+            sum_by: sum_by.clone().unwrap_or_default(),
+            by_all_labels: sum_by.is_none(),
+        }),
+        Question::LabelNames => WireQuestion::LabelNames(LabelNames {}),
+        Question::LabelValues(name) => {
+            WireQuestion::LabelValues(LabelValues { name: name.clone() })
+        }
+        Question::ProfileTypes => WireQuestion::ProfileTypes(ProfileTypes {}),
+    }
+}
+
+fn read_question(question: WireQuestion) -> Question {
+    match question {
+        WireQuestion::Stacks(stacks) => Question::Stacks(match stacks.keep() {
+            Keep::Nothing => GroupBy::Nothing,
+            Keep::SampleLabels => GroupBy::SampleLabels,
+            Keep::Labels => GroupBy::Labels(stacks.labels),
+        }),
+        WireQuestion::Series(Series {
+            step_ns,
+            sum_by,
+            by_all_labels,
+        }) => Question::Series {
+            step: step_ns.max(0),
+            sum_by: (!by_all_labels).then_some(sum_by),
+        },
+        WireQuestion::LabelNames(LabelNames {}) => Question::LabelNames,
+        WireQuestion::LabelValues(LabelValues { name }) => Question::LabelValues(name),
+        WireQuestion::ProfileTypes(ProfileTypes {}) => Question::ProfileTypes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn_wire::cairn::query::v1::Tail;
+
+    #[test]
+    fn queries_survive_the_ticket() {
+        let odd = "a b:c{:d:e f:g";
+        let questions = [
+            Question::Stacks(GroupBy::Nothing),
+            Question::Stacks(GroupBy::SampleLabels),
+            Question::Stacks(GroupBy::Labels(vec!["pod".to_owned()])),
+            Question::Series {
+                step: 15,
+                sum_by: Some(vec![]),
+            },
+            Question::Series {
+                step: 0,
+                sum_by: None,
+            },
+            Question::LabelNames,
+            Question::LabelValues("pod".to_owned()),
+            Question::ProfileTypes,
+        ];
+        for question in questions {
+            let query = Query {
+                profile_type: Some(odd.parse().expect("five parts")),
+                matchers: vec![
+                    Matcher::new(
+                        "process.x/y",
+                        MatchOp::Regex,
+                        r#"a\d"é\"#.trim_end_matches('\\'),
+                    )
+                    .expect("valid"),
+                    Matcher::new("zero", MatchOp::NotEqual, "tab\tnul\0\u{200b}").expect("valid"),
+                ],
+                range: TimeRange { start: -5, end: 9 },
+                question,
+            };
+            let tenant = TenantId::anonymous();
+            let source = Source::Tail(Tail::default());
+            let back = decode(encode(&tenant, &query, source.clone())).expect("valid");
+            assert_eq!(back, (tenant, query, source));
+        }
+    }
+
+    #[test]
+    fn incomplete_tickets_are_refused() {
+        let ticket = ScanTicket {
+            tenant: "../x".to_owned(),
+            ..ScanTicket::default()
+        };
+        assert!(decode(ticket).is_err());
+        let ticket = ScanTicket {
+            tenant: "a".to_owned(),
+            ..ScanTicket::default()
+        };
+        assert!(decode(ticket).is_err());
+    }
+}
