@@ -95,6 +95,15 @@ impl FakeClock {
     }
 }
 
+/// The runtime's stopwatch, for what this process does for itself.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "deadlines and latencies of the process are real time, also in tests"
+)]
+pub(crate) fn stopwatch() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Shared;
+use crate::clock::stopwatch;
 
 /// How often what is pending is named in the log.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// Readiness is off already when this is called: `stop` is cancelled.
 pub(super) async fn run(shared: &Shared) -> anyhow::Result<()> {
-    let deadline = Instant::now() + shared.shutdown_deadline;
+    let deadline = stopwatch() + shared.shutdown_deadline;
     tracing::info!(deadline = ?shared.shutdown_deadline, "stopping");
     tokio::time::sleep(shared.drain_delay.min(shared.shutdown_deadline)).await;
 
@@ -27,7 +28,7 @@ pub(super) async fn run(shared: &Shared) -> anyhow::Result<()> {
         shared.services.wait().await;
         shared.tasks.wait().await;
     };
-    let grace = deadline.max(Instant::now() + LAST_GRACE);
+    let grace = deadline.max(stopwatch() + LAST_GRACE);
     in_time &= wait(shared, if in_time { deadline } else { grace }, rest).await;
 
     match shared.take_failure() {
@@ -47,7 +48,7 @@ const LAST_GRACE: Duration = Duration::from_secs(2);
 /// Whether it ended before the deadline. Says every few seconds what it waits for.
 async fn wait(shared: &Shared, deadline: Instant, done: impl Future<Output = ()>) -> bool {
     tokio::pin!(done);
-    let mut report = tokio::time::interval_at(Instant::now() + REPORT_EVERY, REPORT_EVERY);
+    let mut report = tokio::time::interval_at(stopwatch() + REPORT_EVERY, REPORT_EVERY);
     loop {
         tokio::select! {
             () = &mut done => return true,

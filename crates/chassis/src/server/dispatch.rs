@@ -174,7 +174,20 @@ fn is_grpc<B>(request: &Request<B>) -> bool {
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
+/// A gRPC-web client that does not say which encoding it takes is answered in its own.
+fn say_what_is_accepted<B>(request: &mut Request<B>) {
+    let headers = request.headers_mut();
+    let says = |name| {
+        let value: Option<&HeaderValue> = headers.get(name);
+        value.filter(|value| value.as_bytes().starts_with(b"application/grpc-web"))
+    };
+    if let (Some(sent), None) = (says(header::CONTENT_TYPE).cloned(), says(header::ACCEPT)) {
+        headers.insert(header::ACCEPT, sent);
+    }
+}
+
 async fn grpc(table: Arc<Table>, mut request: Request<Body>) -> Result<Response<Body>, Infallible> {
+    say_what_is_accepted(&mut request);
     let name = without_prefix(request.uri()).and_then(|(uri, service)| {
         let service = table.grpc.get(service).cloned();
         service.map(|service| (uri, service))

@@ -25,12 +25,16 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::body::Body;
 use tracing::Instrument;
 
+use crate::clock::stopwatch;
 use crate::process::panic_text;
 
 /// From a cached answer to the slowest query.
 const LATENCY_SECONDS: [f64; 12] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
 ];
+
+/// How a call of a method that a service does not have is recorded.
+const UNIMPLEMENTED: &str = "Unimplemented";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct MethodLabels {
@@ -155,7 +159,7 @@ impl Watch {
             in_flight,
             protocol,
             method: method.to_owned(),
-            start: Instant::now(),
+            start: stopwatch(),
             code: None,
         }
     }
@@ -191,7 +195,11 @@ impl Drop for Watch {
         tracing::debug!(method = self.method, code, ?elapsed, "answered");
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.metrics.in_flight.dec();
-        let method = std::mem::take(&mut self.method);
+        let mut method = std::mem::take(&mut self.method);
+        if code == UNIMPLEMENTED {
+            // Clients make up names without end; metrics must not follow.
+            method.truncate(method.rfind('/').map_or(0, |end| end + 1));
+        }
         let by_method = MethodLabels {
             method: method.clone(),
         };
