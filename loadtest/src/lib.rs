@@ -1,1 +1,0 @@
-//! A load generator: named, seeded workloads against a running Cairn.
