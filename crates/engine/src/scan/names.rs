@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cairn_block::{Index, ProfileRow};
+use cairn_block::{AttrSet, Index, ProfileRow};
 use cairn_model::Link;
 
 use super::Run;
@@ -17,23 +17,29 @@ pub(crate) struct Names<'a> {
     index: &'a Index,
     attrs: Vec<bool>,
     links: Vec<bool>,
-    /// All rows match and none is hidden by its profile's labels, so none has to be read.
+    /// Per attribute set: whether it has the label, which then hides the link's id of that name.
+    hides: Vec<bool>,
+    /// All rows match and no label is hidden by another, so no row has to be read.
     everything: bool,
 }
 
 impl<'a> Names<'a> {
     /// `everything` says that all rows of the source match.
     pub(super) fn new(label: Option<&'a str>, index: &'a Index, everything: bool) -> Self {
-        let hides = |label: &str| {
+        let has_label = |set: &AttrSet| label.is_some_and(|l| set.0.iter().any(|(k, _)| **k == *l));
+        let hides: Vec<bool> = index.attr_sets.iter().map(has_label).collect();
+        let hidden = |label: &str| {
             let in_types = index.types.iter().any(|t| of_type(t, label).is_some());
-            in_types || index.label_sets.iter().any(|set| set.get(label).is_some())
+            let in_attrs = is_id(label) && hides.contains(&true);
+            in_types || in_attrs || index.label_sets.iter().any(|set| set.get(label).is_some())
         };
-        let everything = everything && !label.is_some_and(hides);
+        let everything = everything && !label.is_some_and(hidden);
         Self {
             label,
             index,
             attrs: vec![everything; index.attr_sets.len()],
             links: vec![everything; index.links.len()],
+            hides,
             everything,
         }
     }
@@ -55,10 +61,15 @@ impl<'a> Names<'a> {
         labels: &RowLabels<'_>,
     ) -> bool {
         let wanted = self.needs_rows(profile, labels);
-        let Self { attrs, links, .. } = self;
+        let Self {
+            attrs,
+            links,
+            hides,
+            ..
+        } = self;
         run.each(filter, |_, _, attr, link| {
             attrs[attr as usize] |= wanted;
-            links[link as usize] |= wanted;
+            links[link as usize] |= wanted && !hides[attr as usize];
         })
     }
 

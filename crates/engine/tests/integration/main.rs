@@ -1,0 +1,6 @@
+//! The engine against a model that keeps every row and loops over all of them.
+
+mod codec;
+mod model;
+mod reports;
+mod scan;
