@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cairn_model::{AttrValue, Labels, Link, Profile, ProfileType, ValueType};
+use cairn_model::{Attr, AttrValue, Labels, Link, Profile, ProfileType, StrId, ValueType};
 use cairn_trie::{Group, GroupValue, Interner, Symbols, Trie, TrieBuilder};
 use hashbrown::HashMap;
 
@@ -82,7 +82,7 @@ impl Head {
             let scale = scale(profile, column);
             let start = self.samples.len() as u64;
             let mut total = 0i64;
-            for sample in 0..profile.samples.len() {
+            for (sample, stack) in nodes.iter().enumerate() {
                 let value = profile.values(sample)[column];
                 if value == 0 {
                     continue;
@@ -93,7 +93,7 @@ impl Head {
                     .samples
                     .link(sample)
                     .map_or(0, |link| links[link as usize]);
-                self.samples.push(nodes[sample], value / scale, attr, link);
+                self.samples.push(*stack, value / scale, attr, link);
             }
             let rows = RowRange {
                 start,
@@ -168,10 +168,18 @@ impl Head {
         if profile.samples.attrs.is_empty() {
             return Vec::new();
         }
-        let text = |id| -> Arc<str> { profile.str(id).into() };
+        // Most samples have the attributes of another one, told without looking at their texts.
+        let mut known: Map<&[Attr], u32> = Map::from_iter([(&[][..], 0)]);
+        let mut texts: Map<StrId, Arc<str>> = Map::default();
+        let mut text = |id| Arc::clone(texts.entry(id).or_insert_with(|| profile.str(id).into()));
         let mut sets = Vec::with_capacity(profile.samples.len());
         for sample in 0..profile.samples.len() {
-            let pair = |attr: &cairn_model::Attr| {
+            let attrs = profile.samples.attrs(sample);
+            if let Some(set) = known.get(attrs) {
+                sets.push(*set);
+                continue;
+            }
+            let pair = |attr: &Attr| {
                 let value = match attr.value {
                     AttrValue::Str(id) => GroupValue::Str(text(id)),
                     AttrValue::Num { value, unit } => GroupValue::Num {
@@ -181,9 +189,11 @@ impl Head {
                 };
                 (text(attr.key), value)
             };
-            let mut pairs: Vec<_> = profile.samples.attrs(sample).iter().map(pair).collect();
+            let mut pairs: Vec<_> = attrs.iter().map(pair).collect();
             pairs.sort();
-            sets.push(self.attr_set(Group(pairs)));
+            let set = self.attr_set(Group(pairs));
+            known.insert(attrs, set);
+            sets.push(set);
         }
         sets
     }
@@ -193,7 +203,11 @@ impl Head {
             return *id;
         }
         let id = self.index.attr_sets.len() as u32;
-        self.label_bytes += set.0.iter().map(|(key, _)| key.len() + 64).sum::<usize>();
+        let bytes = |(key, value): &(Arc<str>, GroupValue)| match value {
+            GroupValue::Str(text) => key.len() + text.len() + 96,
+            GroupValue::Num { unit, .. } => key.len() + unit.len() + 96,
+        };
+        self.label_bytes += set.0.iter().map(bytes).sum::<usize>();
         self.attr_sets.insert(set.clone(), id);
         self.index.attr_sets.push(set);
         id

@@ -1,11 +1,34 @@
 //! The block: one immutable object of Parquet sections, and its form in memory before it is one.
 //!
-//! A [`Head`] takes profiles in and can be read at any moment; written out it becomes a block, whose
+//! A [`Head`] takes profiles in and can be read at any moment; [`write`] makes a block of it, whose
 //! [`Index`] and [`Stacks`] read back into the same types, so that one scan serves both.
 //! Owns formats and their limits; what a query does with rows is the engine's business.
 
+mod build;
+mod cursor;
+mod describe;
+mod error;
 mod head;
+mod index;
+mod labels;
+mod merge;
+mod read;
+mod repeats;
+mod rows;
+mod samples;
+mod symbols;
+mod table;
 mod tables;
+mod toc;
+mod unify;
+mod write;
 
+pub use describe::describe;
+pub use error::Error;
 pub use head::{Head, Origin, Refused};
+pub use merge::{MergeError, merge};
+pub use read::{Block, Loaded};
+pub use repeats::repeats;
+pub use rows::{Part, Rows};
 pub use tables::{AttrSet, Index, Lsn, ProfileRow, RowRange, SampleColumns, Stacks};
+pub use write::{Built, Info, Options, write};

@@ -26,9 +26,14 @@ impl Labels {
         N: AsRef<str>,
         V: AsRef<str>,
     {
-        let mut sorted: Vec<(Arc<str>, Arc<str>)> = Vec::new();
-        for (name, value) in pairs {
-            let (name, value) = (name.as_ref(), value.as_ref());
+        let pairs = pairs.into_iter();
+        let shared = |(name, value): (N, V)| (name.as_ref().into(), value.as_ref().into());
+        Self::from_shared(pairs.map(shared).collect())
+    }
+
+    /// As [`Labels::from_pairs`], for names and values that many sets share.
+    pub fn from_shared(mut pairs: Vec<(Arc<str>, Arc<str>)>) -> Result<Self, InvalidLabels> {
+        for (name, _) in &pairs {
             if name.is_empty() {
                 return Err(InvalidLabels::EmptyName);
             }
@@ -37,14 +42,13 @@ impl Labels {
                     name.escape_debug().to_string(),
                 ));
             }
-            sorted.push((name.into(), value.into()));
         }
-        sorted.sort();
-        if let Some(pair) = sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        pairs.sort();
+        if let Some(pair) = pairs.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(InvalidLabels::Duplicate(pair[0].0.to_string()));
         }
-        sorted.retain(|(_, value)| !value.is_empty());
-        Ok(Self(sorted.into()))
+        pairs.retain(|(_, value)| !value.is_empty());
+        Ok(Self(pairs.into()))
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {

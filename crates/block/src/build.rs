@@ -1,0 +1,378 @@
+//! Builds a block of one or more inputs: the one writer behind heads and merges.
+//!
+//! Two passes over the rows: the first counts, so that frequent stacks get small numbers and what
+//! no row uses is left out; the second writes. Only one run of rows is in memory at a time.
+
+use bytes::Bytes;
+use cairn_model::{Labels, Link, NONE, ProfileType, TimeRange};
+use cairn_trie::{Group, Symbols, Trie};
+use hashbrown::HashMap;
+
+use crate::cursor::{Cursor, Source};
+use crate::merge::MergeError;
+use crate::repeats::repeats;
+use crate::samples::{self, Distinct};
+use crate::tables::{AttrSet, Index, ProfileRow, RowRange};
+use crate::toc::Toc;
+use crate::unify::{Counted, unify};
+use crate::write::{Built, Info, Options};
+use crate::{Error, index, symbols, table};
+
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// The label that says whose rows should lie together.
+const SERVICE: &str = "service_name";
+
+pub(crate) struct Input<'a> {
+    pub(crate) index: &'a Index,
+    pub(crate) symbols: &'a Symbols,
+    pub(crate) trie: &'a Trie,
+    /// Stack -> node; `None` where a stack's number is its node's.
+    pub(crate) nodes: Option<&'a [u32]>,
+    pub(crate) rows: Source<'a>,
+}
+
+/// One profile that goes into the block, in the order of the block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Placed {
+    profile_type: u32,
+    label_set: u32,
+    time: i64,
+    input: u32,
+    position: u32,
+}
+
+/// Profiles in order, with the types and label sets that they use.
+struct Plan {
+    types: Vec<ProfileType>,
+    label_sets: Vec<Labels>,
+    profiles: Vec<Placed>,
+}
+
+pub(crate) fn build(inputs: &[Input<'_>], options: Options) -> Result<Built, MergeError> {
+    let plan = Plan::new(inputs)?;
+    let times = plan.profiles.iter().map(|placed| placed.time);
+    let (Some(start), Some(end)) = (times.clone().min(), times.max()) else {
+        return Err(MergeError::Output(Error::Empty));
+    };
+    let used = Used::count(inputs, &plan)?;
+    let output = MergeError::Output;
+    let properties = table::properties(options.level);
+    let counted: Vec<Counted<'_>> = inputs
+        .iter()
+        .zip(used.stacks)
+        .map(|(input, counts)| Counted {
+            symbols: input.symbols,
+            trie: input.trie,
+            nodes: input.nodes,
+            counts,
+        })
+        .collect();
+    let (stacks, stack_maps) = unify(&counted).map_err(output)?;
+    drop(counted);
+    let links = Links::new(inputs, &used.links);
+    let distinct = Distinct {
+        rows: used.rows,
+        attrs: used.attrs + 1,
+        links: links.links.len(),
+    };
+    let writer = samples::Writer::new(distinct, properties.clone()).map_err(output)?;
+    let mut rows = Rows {
+        writer,
+        stacks: stack_maps,
+        links: links.maps,
+        attrs: Attrs::new(inputs),
+        next: 0,
+        scratch: Vec::new(),
+    };
+    let profiles = rows.write(inputs, &plan)?;
+    let index = Index {
+        types: plan.types,
+        label_sets: plan.label_sets,
+        profiles,
+        attr_sets: rows.attrs.sets,
+        links: links.links,
+    };
+    let info = Info {
+        range: TimeRange { start, end },
+        rows: rows.next,
+        profiles: index.profiles.len() as u64,
+        bytes: 0,
+    };
+    let counts = (stacks.nodes.len() as u32, index.attr_sets.len() as u32);
+    let mut toc = Toc::new(&info, options.level, counts);
+    let mut object = Vec::new();
+    toc.push(&mut object, rows.writer.finish().map_err(output)?);
+    for section in symbols::write(&stacks, &properties).map_err(output)? {
+        toc.push(&mut object, section);
+    }
+    drop(stacks);
+    for section in index::write(&index, &properties).map_err(output)? {
+        toc.push(&mut object, section);
+    }
+    toc.finish(&mut object);
+    let bytes = Bytes::from(object);
+    let info = Info {
+        bytes: bytes.len() as u64,
+        ..info
+    };
+    Ok(Built { bytes, info })
+}
+
+impl Plan {
+    fn new(inputs: &[Input<'_>]) -> Result<Self, MergeError> {
+        let indexes: Vec<&Index> = inputs.iter().map(|input| input.index).collect();
+        let repeated = repeats(&indexes);
+        let kept = || {
+            let inputs = indexes.iter().zip(&repeated).enumerate();
+            inputs.flat_map(|(input, (index, repeated))| {
+                let rows = index.profiles.iter().zip(repeated).enumerate();
+                rows.filter(|(_, (_, repeated))| !**repeated)
+                    .map(move |(position, (row, _))| (input, position, row))
+            })
+        };
+        let mut types: Vec<&ProfileType> = kept()
+            .map(|(input, _, row)| &indexes[input].types[row.profile_type as usize])
+            .collect();
+        types.sort_unstable();
+        types.dedup();
+        let mut sets: Map<&Labels, u32> = Map::default();
+        for (input, _, row) in kept() {
+            sets.insert(&indexes[input].label_sets[row.label_set as usize], 0);
+        }
+        let mut label_sets: Vec<&Labels> = sets.keys().copied().collect();
+        label_sets.sort_unstable_by_key(|labels| (labels.get(SERVICE), *labels));
+        for (rank, labels) in (0..).zip(&label_sets) {
+            sets.insert(labels, rank);
+        }
+        let mut profiles: Vec<Placed> = kept()
+            .map(|(input, position, row)| {
+                let index = indexes[input];
+                let profile_type = &index.types[row.profile_type as usize];
+                let found = types.binary_search(&profile_type);
+                Placed {
+                    profile_type: found.expect("every type is in the list") as u32,
+                    label_set: sets[&index.label_sets[row.label_set as usize]],
+                    time: row.time,
+                    input: input as u32,
+                    position: position as u32,
+                }
+            })
+            .collect();
+        if profiles.len() >= NONE as usize {
+            return Err(MergeError::Output(Error::TooLarge("4 billion profiles")));
+        }
+        // Inputs that are blocks are sorted runs already, which this sort takes as they are.
+        profiles.sort();
+        Ok(Self {
+            types: types.into_iter().cloned().collect(),
+            label_sets: label_sets.into_iter().cloned().collect(),
+            profiles,
+        })
+    }
+
+    /// Calls `each` with every profile and a cursor over its input.
+    fn walk<'a>(
+        &self,
+        inputs: &[Input<'a>],
+        mut each: impl FnMut(&Placed, &ProfileRow, &mut Cursor<'a>) -> Result<(), MergeError>,
+    ) -> Result<(), MergeError> {
+        let mut cursors: Vec<_> = inputs.iter().map(|input| input.rows.cursor()).collect();
+        for placed in &self.profiles {
+            let input = placed.input as usize;
+            let row = &inputs[input].index.profiles[placed.position as usize];
+            each(placed, row, &mut cursors[input])?;
+        }
+        Ok(())
+    }
+}
+
+fn input_error(placed: &Placed) -> impl Fn(Error) -> MergeError {
+    let position = placed.input as usize;
+    move |source| MergeError::Input { position, source }
+}
+
+/// What the rows of the block refer to.
+struct Used {
+    rows: u64,
+    /// Rows per stack, per input.
+    stacks: Vec<Vec<u64>>,
+    /// Which links have rows, per input.
+    links: Vec<Vec<bool>>,
+    /// How many sets of sample labels have rows, the empty one aside.
+    attrs: usize,
+}
+
+impl Used {
+    fn count(inputs: &[Input<'_>], plan: &Plan) -> Result<Self, MergeError> {
+        let stacks = |input: &Input<'_>| input.nodes.map_or(input.trie.len(), <[u32]>::len);
+        let mut used = Self {
+            rows: 0,
+            stacks: inputs.iter().map(|input| vec![0; stacks(input)]).collect(),
+            links: inputs
+                .iter()
+                .map(|input| vec![false; input.index.links.len()])
+                .collect(),
+            attrs: 0,
+        };
+        let mut attrs: Vec<Vec<bool>> = inputs
+            .iter()
+            .map(|input| vec![false; input.index.attr_sets.len()])
+            .collect();
+        plan.walk(inputs, |placed, row, cursor| {
+            let input = placed.input as usize;
+            let (stacks, links, attrs) = (
+                &mut used.stacks[input],
+                &mut used.links[input],
+                &mut attrs[input],
+            );
+            used.rows += u64::from(row.rows.len);
+            let visited = cursor.visit(row.rows, &mut |rows, range| {
+                for stack in &rows.stacks[range.clone()] {
+                    stacks[*stack as usize] += 1;
+                }
+                if !rows.attrs.is_empty() || !rows.links.is_empty() {
+                    for row in range {
+                        attrs[rows.attr(row) as usize] = true;
+                        links[rows.link(row) as usize] = true;
+                    }
+                }
+            });
+            visited.map_err(input_error(placed))
+        })?;
+        let others = attrs.iter().flat_map(|attrs| attrs.iter().skip(1));
+        used.attrs = others.filter(|used| **used).count();
+        Ok(used)
+    }
+}
+
+/// Links of the block, sorted, and per input: link there -> link here.
+struct Links {
+    links: Vec<Link>,
+    maps: Vec<Vec<u32>>,
+}
+
+impl Links {
+    fn new(inputs: &[Input<'_>], used: &[Vec<bool>]) -> Self {
+        let mut links = vec![Link::default()];
+        for (input, used) in inputs.iter().zip(used) {
+            let used_links = input
+                .index
+                .links
+                .iter()
+                .zip(used)
+                .filter(|(_, used)| **used);
+            links.extend(used_links.map(|(link, _)| *link));
+        }
+        links.sort_unstable();
+        links.dedup();
+        let find = |link: &Link| links.binary_search(link).map_or(NONE, |at| at as u32);
+        let maps = inputs
+            .iter()
+            .map(|input| input.index.links.iter().map(find).collect())
+            .collect();
+        Self { links, maps }
+    }
+}
+
+/// Sets of sample labels, numbered in the order in which rows use them.
+struct Attrs {
+    sets: Vec<AttrSet>,
+    known: Map<AttrSet, u32>,
+    maps: Vec<Vec<u32>>,
+}
+
+impl Attrs {
+    fn new(inputs: &[Input<'_>]) -> Self {
+        let map = |input: &Input<'_>| {
+            let mut map = vec![NONE; input.index.attr_sets.len()];
+            map[0] = 0;
+            map
+        };
+        Self {
+            sets: vec![Group::default()],
+            known: Map::from_iter([(Group::default(), 0)]),
+            maps: inputs.iter().map(map).collect(),
+        }
+    }
+
+    fn map(&mut self, index: &Index, input: usize, attr: u32) -> u32 {
+        let slot = &mut self.maps[input][attr as usize];
+        if *slot == NONE {
+            let set = &index.attr_sets[attr as usize];
+            let next = self.sets.len() as u32;
+            *slot = match self.known.get(set) {
+                Some(known) => *known,
+                None => {
+                    self.known.insert(set.clone(), next);
+                    self.sets.push(set.clone());
+                    next
+                }
+            };
+        }
+        *slot
+    }
+}
+
+/// Rows on their way into the section.
+struct Rows {
+    writer: samples::Writer,
+    stacks: Vec<Vec<u32>>,
+    links: Vec<Vec<u32>>,
+    attrs: Attrs,
+    /// Rows written so far.
+    next: u64,
+    scratch: Vec<((u32, u32, u32), i64)>,
+}
+
+impl Rows {
+    fn write(&mut self, inputs: &[Input<'_>], plan: &Plan) -> Result<Vec<ProfileRow>, MergeError> {
+        let mut profiles = Vec::with_capacity(plan.profiles.len());
+        plan.walk(inputs, |placed, row, cursor| {
+            let input = placed.input as usize;
+            let index = inputs[input].index;
+            self.scratch.clear();
+            let visited = cursor.visit(row.rows, &mut |rows, range| {
+                for row in range {
+                    let stack = self.stacks[input][rows.stacks[row] as usize];
+                    let attr = match rows.attr(row) {
+                        0 => 0,
+                        attr => self.attrs.map(index, input, attr),
+                    };
+                    let link = self.links[input][rows.link(row) as usize];
+                    self.scratch.push(((stack, attr, link), rows.values[row]));
+                }
+            });
+            visited.map_err(input_error(placed))?;
+            let start = self.next;
+            self.flush().map_err(MergeError::Output)?;
+            profiles.push(ProfileRow {
+                profile_type: placed.profile_type,
+                label_set: placed.label_set,
+                rows: RowRange {
+                    start,
+                    len: (self.next - start) as u32,
+                },
+                ..*row
+            });
+            Ok(())
+        })?;
+        Ok(profiles)
+    }
+
+    /// Writes the rows of one profile, equal ones added up.
+    fn flush(&mut self) -> Result<(), Error> {
+        self.scratch.sort_unstable_by_key(|(row, _)| *row);
+        let mut rows = self.scratch.iter().copied().peekable();
+        while let Some((row, mut value)) = rows.next() {
+            while let Some((_, more)) = rows.next_if(|(next, _)| *next == row) {
+                value = value.wrapping_add(more);
+            }
+            if value != 0 {
+                self.writer.push(row, value)?;
+                self.next += 1;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,256 @@
+//! Reads blocks: which bytes are needed, and whether they are the ones that were written.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_model::{BlockId, TenantId};
+use cairn_store::{Key, Store};
+use tokio::sync::OnceCell;
+
+use crate::Error;
+use crate::error::SectionName;
+use crate::index::{self, LINKS, PROFILES, TYPES};
+use crate::labels::{ATTRS, LABEL_INDEX, LABEL_SETS};
+use crate::rows::{Layout, Part, Rows};
+use crate::samples::SAMPLES;
+use crate::symbols::{self, FUNCTIONS, LOCATIONS, MAPPINGS, STACKS, STRINGS};
+use crate::table;
+use crate::tables::{Index, RowRange, SampleColumns, Stacks};
+use crate::toc::{Tail, Toc};
+use crate::write::Info;
+
+/// An open block: its table of contents, and of the rest what was asked for so far.
+#[derive(Debug)]
+pub struct Block {
+    /// Absent if all of the object is in `tail`.
+    object: Option<Object>,
+    toc: Toc,
+    /// Where the end of the object begins that came with the table of contents, and that end.
+    tail: (u64, Bytes),
+    index: OnceCell<Arc<Index>>,
+    stacks: OnceCell<Arc<Stacks>>,
+    layout: OnceCell<Arc<Layout>>,
+}
+
+/// A whole block in memory, as a merge takes it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub index: Arc<Index>,
+    pub stacks: Arc<Stacks>,
+    /// All rows, in order.
+    pub rows: Vec<Rows>,
+}
+
+#[derive(Debug)]
+struct Object {
+    store: Store,
+    tenant: TenantId,
+    id: BlockId,
+}
+
+impl Block {
+    /// Reads and checks the table of contents. A size that is known saves a request.
+    pub async fn open(
+        store: &Store,
+        tenant: &TenantId,
+        id: BlockId,
+        size: Option<u64>,
+    ) -> Result<Self, Error> {
+        let size = match size {
+            Some(size) => size,
+            None => {
+                let size = store.size(Key::Block { tenant, id }).await;
+                size.map_err(Error::store)?
+            }
+        };
+        let object = Object {
+            store: store.clone(),
+            tenant: tenant.clone(),
+            id,
+        };
+        let mut range = Toc::suffix(size);
+        let mut tail = object.read(std::slice::from_ref(&range)).await?.remove(0);
+        let mut parsed = Toc::parse(&tail, size)?;
+        if let Tail::Longer(bytes) = parsed {
+            range = size - bytes..size;
+            tail = object.read(std::slice::from_ref(&range)).await?.remove(0);
+            parsed = Toc::parse(&tail, size)?;
+        }
+        Self::new(Some(object), parsed, (range.start, tail))
+    }
+
+    /// A block that is in memory already; none of its methods wait.
+    pub fn from_bytes(bytes: Bytes) -> Result<Self, Error> {
+        let parsed = Toc::parse(&bytes, bytes.len() as u64)?;
+        Self::new(None, parsed, (0, bytes))
+    }
+
+    fn new(object: Option<Object>, parsed: Tail, tail: (u64, Bytes)) -> Result<Self, Error> {
+        let Tail::Toc(toc) = parsed else {
+            return Err(Error::corrupt("table of contents", "its length changes"));
+        };
+        Ok(Self {
+            object,
+            toc: *toc,
+            tail,
+            index: OnceCell::new(),
+            stacks: OnceCell::new(),
+            layout: OnceCell::new(),
+        })
+    }
+
+    pub fn info(&self) -> Info {
+        self.toc.info()
+    }
+
+    pub(crate) fn toc(&self) -> &Toc {
+        &self.toc
+    }
+
+    /// All that says which rows a query needs. Kept once read.
+    pub async fn index(&self) -> Result<Arc<Index>, Error> {
+        let read = async || {
+            let needed = [TYPES, PROFILES, LABEL_SETS, LABEL_INDEX];
+            let optional = [ATTRS, LINKS].map(|name| self.toc.find(name).map(|_| name));
+            let names: Vec<_> = needed
+                .into_iter()
+                .chain(optional.into_iter().flatten())
+                .collect();
+            let mut sections = self.sections(&names).await?.into_iter();
+            let mut next = || sections.next().expect("one section per name");
+            let sections = index::Sections {
+                types: next(),
+                profiles: next(),
+                label_sets: next(),
+                label_index: next(),
+                attrs: optional[0].map(|_| next()),
+                links: optional[1].map(|_| next()),
+            };
+            Ok(Arc::new(index::read(sections, &self.toc)?))
+        };
+        self.index.get_or_try_init(read).await.cloned()
+    }
+
+    /// Stacks and their symbols. Kept once read.
+    pub async fn stacks(&self) -> Result<Arc<Stacks>, Error> {
+        let read = async || {
+            let names = [STACKS, LOCATIONS, MAPPINGS, FUNCTIONS, STRINGS];
+            let sections = self.sections(&names).await?;
+            let sections = sections.try_into().expect("one section per name");
+            Ok(Arc::new(symbols::read(sections, self.toc.stacks)?))
+        };
+        self.stacks.get_or_try_init(read).await.cloned()
+    }
+
+    /// Gives every row of `ranges` to `visit`, in order of rows, whatever the order of the ranges;
+    /// rows in several ranges come once. `visit` gets the number of a run's first row and the run.
+    pub async fn samples(
+        &self,
+        ranges: &[RowRange],
+        visit: &mut (dyn FnMut(u64, &SampleColumns) + Send),
+    ) -> Result<(), Error> {
+        for part in self.parts(ranges).await? {
+            self.fetch(part).await?.visit(visit)?;
+        }
+        Ok(())
+    }
+
+    /// Cuts `ranges` into parts to [fetch](Self::fetch) one at a time, so that memory stays bounded
+    /// and one part can be decoded elsewhere while the next is read.
+    pub async fn parts(&self, ranges: &[RowRange]) -> Result<Vec<Part>, Error> {
+        self.layout().await?.parts(ranges)
+    }
+
+    /// Reads the pages that hold a part's rows.
+    pub async fn fetch(&self, part: Part) -> Result<Rows, Error> {
+        let layout = self.layout().await?;
+        let section = self.toc.section(SAMPLES)?;
+        // Chunks are the units of checksums; neighbours become one read.
+        let mut chunks: Vec<Range<u64>> = Vec::new();
+        for range in layout.bytes(&part)? {
+            let range = section.offset + range.start..section.offset + range.end;
+            let range = self.toc.chunks_around(section, &range);
+            match chunks.last_mut().filter(|last| range.start <= last.end) {
+                Some(last) => last.end = last.end.max(range.end),
+                None => chunks.push(range),
+            }
+        }
+        let bytes = self.read(&chunks).await?;
+        let mut pieces = Vec::with_capacity(chunks.len());
+        for (range, bytes) in chunks.iter().zip(bytes) {
+            self.toc.verify((SAMPLES, section), range.start, &bytes)?;
+            pieces.push((range.start - section.offset, bytes));
+        }
+        Ok(Rows::new(layout, part, pieces))
+    }
+
+    /// Reads everything.
+    pub async fn load(&self) -> Result<Loaded, Error> {
+        let index = self.index().await?;
+        let ranges: Vec<RowRange> = index.profiles.iter().map(|profile| profile.rows).collect();
+        let mut rows = Vec::new();
+        for part in self.parts(&ranges).await? {
+            rows.push(self.fetch(part).await?);
+        }
+        Ok(Loaded {
+            index,
+            stacks: self.stacks().await?,
+            rows,
+        })
+    }
+
+    async fn layout(&self) -> Result<Arc<Layout>, Error> {
+        let read = async || {
+            let section = self.toc.section(SAMPLES)?;
+            let range = section.offset + section.footer..section.offset + section.bytes;
+            let chunks = self.toc.chunks_around(section, &range);
+            let bytes = self.read(std::slice::from_ref(&chunks)).await?.remove(0);
+            self.toc.verify((SAMPLES, section), chunks.start, &bytes)?;
+            let footer = bytes.slice((range.start - chunks.start) as usize..);
+            let parse = || Layout::parse(&footer, section.bytes, &self.toc);
+            Ok(Arc::new(table::decode(SAMPLES, parse)?))
+        };
+        self.layout.get_or_try_init(read).await.cloned()
+    }
+
+    /// Whole sections, checked.
+    pub(crate) async fn sections(&self, names: &[SectionName]) -> Result<Vec<Bytes>, Error> {
+        let sections: Vec<_> = names
+            .iter()
+            .map(|name| self.toc.section(name))
+            .collect::<Result<_, _>>()?;
+        let ranges: Vec<Range<u64>> = sections.iter().map(|section| section.range()).collect();
+        let bytes = self.read(&ranges).await?;
+        for ((name, section), bytes) in names.iter().zip(sections).zip(&bytes) {
+            self.toc.verify((name, section), section.offset, bytes)?;
+        }
+        Ok(bytes)
+    }
+
+    async fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
+        let (start, tail) = &self.tail;
+        match &self.object {
+            Some(object) if ranges.iter().any(|range| range.start < *start) => {
+                object.read(ranges).await
+            }
+            // No range ends beyond the object: the table of contents was checked against its size.
+            _ => {
+                let at = |byte: u64| (byte - start) as usize;
+                let slice = |range: &Range<u64>| tail.slice(at(range.start)..at(range.end));
+                Ok(ranges.iter().map(slice).collect())
+            }
+        }
+    }
+}
+
+impl Object {
+    async fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
+        let key = Key::Block {
+            tenant: &self.tenant,
+            id: self.id,
+        };
+        let read = self.store.get_ranges(key, ranges).await;
+        read.map_err(Error::store)
+    }
+}

@@ -1,0 +1,124 @@
+//! The section `samples`: one row per profile, stack and what else tells samples apart.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Int64Array, UInt32Array};
+use arrow_schema::DataType;
+use parquet::file::properties::WriterPropertiesBuilder;
+
+use crate::Error;
+use crate::table::{Column, Packing, Table};
+use crate::tables::SampleColumns;
+use crate::toc::Encoded;
+
+pub(crate) const SAMPLES: &str = "samples";
+pub(crate) const STACK: &str = "stack";
+pub(crate) const VALUE: &str = "value";
+pub(crate) const ATTRS: &str = "attrs";
+pub(crate) const LINK: &str = "link";
+
+/// Rows that share dictionaries: what is read at once by a query of everything.
+const GROUP_ROWS: usize = 1 << 20;
+
+/// Rows of a page: what is read at least.
+const PAGE_ROWS: usize = 64 << 10;
+
+/// A page of this many bytes ends early; only incompressible rows get there.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// Beyond this a dictionary of stacks no longer pays.
+const DICTIONARY_BYTES: usize = 8 << 20;
+
+/// How many different values a column will get, and whether it exists: `0` or `1` mean that all
+/// rows have 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Distinct {
+    pub(crate) rows: u64,
+    pub(crate) attrs: usize,
+    pub(crate) links: usize,
+}
+
+/// The section being written.
+pub(crate) struct Writer {
+    table: Table,
+    pending: SampleColumns,
+    distinct: Distinct,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        distinct: Distinct,
+        properties: WriterPropertiesBuilder,
+    ) -> Result<Self, Error> {
+        let mut columns = vec![
+            Column::new(STACK, DataType::UInt32, Packing::Dictionary),
+            Column::new(VALUE, DataType::Int64, Packing::Dictionary),
+        ];
+        // Sets and links that (nearly) every row has of its own are numbered upwards.
+        let packing = |of: usize| match of as u64 * 4 > distinct.rows {
+            true => Packing::Delta,
+            false => Packing::Dictionary,
+        };
+        if distinct.attrs > 1 {
+            columns.push(Column::new(
+                ATTRS,
+                DataType::UInt32,
+                packing(distinct.attrs),
+            ));
+        }
+        if distinct.links > 1 {
+            columns.push(Column::new(LINK, DataType::UInt32, packing(distinct.links)));
+        }
+        let properties = properties
+            .set_max_row_group_row_count(Some(GROUP_ROWS))
+            .set_data_page_row_count_limit(PAGE_ROWS)
+            .set_data_page_size_limit(PAGE_BYTES)
+            .set_dictionary_page_size_limit(DICTIONARY_BYTES);
+        Ok(Self {
+            table: Table::new(SAMPLES, columns, properties)?,
+            pending: SampleColumns::default(),
+            distinct,
+        })
+    }
+
+    pub(crate) fn push(&mut self, row: (u32, u32, u32), value: i64) -> Result<(), Error> {
+        let (stack, attr, link) = row;
+        self.pending.push(stack, value, attr, link);
+        if self.pending.len() == PAGE_ROWS {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        let SampleColumns {
+            stacks,
+            values,
+            attrs,
+            links,
+        } = std::mem::take(&mut self.pending);
+        let rows = stacks.len();
+        let or_zero = |mut column: Vec<u32>| -> ArrayRef {
+            column.resize(rows, 0);
+            Arc::new(UInt32Array::from(column))
+        };
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt32Array::from(stacks)),
+            Arc::new(Int64Array::from(values)),
+        ];
+        if self.distinct.attrs > 1 {
+            columns.push(or_zero(attrs));
+        }
+        if self.distinct.links > 1 {
+            columns.push(or_zero(links));
+        }
+        self.table.push(columns)
+    }
+
+    pub(crate) fn finish(mut self) -> Result<Encoded, Error> {
+        if !self.pending.is_empty() {
+            self.flush()?;
+        }
+        self.table.finish()
+    }
+}

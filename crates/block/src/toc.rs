@@ -1,0 +1,263 @@
+//! The end of a block: checksums, table of contents, trailer.
+//!
+//! Owns which bytes belong to what and whether they are the bytes that were written; what they
+//! mean is the sections' business.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use cairn_model::TimeRange;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::error::SectionName;
+use crate::write::Info;
+
+/// The format that this build writes.
+pub(crate) const VERSION: u32 = 1;
+
+const MAGIC: [u8; 8] = *b"CAIRNBLK";
+
+/// Lengths of checksums and table of contents, version, checksum, magic.
+const TRAILER_BYTES: usize = 24;
+
+/// Every run of this many bytes of a section has a checksum of its own, so that a part of a section
+/// can be read and still be checked.
+const CHUNK_BYTES: u64 = 64 << 10;
+
+/// What is read from the end of an object at first: enough for nearly every table of contents.
+const SUFFIX_BYTES: u64 = 64 << 10;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Toc {
+    pub(crate) level: u8,
+    pub(crate) range: TimeRange,
+    pub(crate) rows: u64,
+    pub(crate) profiles: u64,
+    /// Sets of sample labels, the empty one included.
+    pub(crate) attr_sets: u32,
+    pub(crate) stacks: u32,
+    pub(crate) sections: Vec<Section>,
+    /// One per chunk, section after section. Kept outside the JSON text.
+    #[serde(skip)]
+    checksums: Vec<u32>,
+    #[serde(skip)]
+    object_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Section {
+    pub(crate) name: String,
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+    pub(crate) rows: u64,
+    /// Where in the section Parquet's own indexes and footer begin.
+    pub(crate) footer: u64,
+}
+
+impl Section {
+    pub(crate) fn range(&self) -> Range<u64> {
+        self.offset..self.offset + self.bytes
+    }
+
+    fn chunks(&self) -> u64 {
+        self.bytes.div_ceil(CHUNK_BYTES)
+    }
+}
+
+/// What the bytes at the end of an object turned out to be.
+pub(crate) enum Tail {
+    Toc(Box<Toc>),
+    /// Read this many bytes from the end instead.
+    Longer(u64),
+}
+
+impl Toc {
+    pub(crate) fn new(info: &Info, level: u8, (stacks, attr_sets): (u32, u32)) -> Self {
+        Self {
+            level,
+            range: info.range,
+            rows: info.rows,
+            profiles: info.profiles,
+            attr_sets,
+            stacks,
+            sections: Vec::new(),
+            checksums: Vec::new(),
+            object_bytes: 0,
+        }
+    }
+
+    /// Appends a section to `object`.
+    pub(crate) fn push(&mut self, object: &mut Vec<u8>, section: Encoded) {
+        let Encoded {
+            name,
+            bytes,
+            rows,
+            footer,
+        } = section;
+        self.checksums
+            .extend(bytes.chunks(CHUNK_BYTES as usize).map(crc32fast::hash));
+        self.sections.push(Section {
+            name: name.to_owned(),
+            offset: object.len() as u64,
+            bytes: bytes.len() as u64,
+            rows,
+            footer,
+        });
+        object.extend_from_slice(&bytes);
+    }
+
+    /// Appends checksums, table and trailer: the object is complete.
+    pub(crate) fn finish(self, object: &mut Vec<u8>) {
+        let start = object.len();
+        for checksum in &self.checksums {
+            object.extend_from_slice(&checksum.to_le_bytes());
+        }
+        let text = object.len();
+        serde_json::to_writer(&mut *object, &self).expect("a table of contents is plain data");
+        let lengths = [text - start, object.len() - text];
+        for length in lengths {
+            let length = u32::try_from(length).expect("a table of contents is far below 4 GiB");
+            object.extend_from_slice(&length.to_le_bytes());
+        }
+        object.extend_from_slice(&VERSION.to_le_bytes());
+        let checksum = crc32fast::hash(&object[start..]);
+        object.extend_from_slice(&checksum.to_le_bytes());
+        object.extend_from_slice(&MAGIC);
+    }
+
+    /// How much to read from the end of an object of `bytes` at first.
+    pub(crate) fn suffix(bytes: u64) -> Range<u64> {
+        bytes.saturating_sub(SUFFIX_BYTES)..bytes
+    }
+
+    /// Reads the table from the last bytes of an object of `object_bytes`.
+    pub(crate) fn parse(tail: &[u8], object_bytes: u64) -> Result<Tail, Error> {
+        let Some(trailer) = tail.len().checked_sub(TRAILER_BYTES) else {
+            return Err(bad("the object is too short to be a block"));
+        };
+        let word = |at: usize| {
+            let bytes = tail[trailer + at..trailer + at + 4].try_into();
+            u32::from_le_bytes(bytes.expect("four bytes are a word"))
+        };
+        let [sums, text, version, checksum] = [0, 4, 8, 12].map(word);
+        if tail[trailer + 16..] != MAGIC {
+            return Err(bad("the object does not end as a block does"));
+        }
+        let (sums, text) = (u64::from(sums), u64::from(text));
+        let whole = sums + text + TRAILER_BYTES as u64;
+        if whole > object_bytes {
+            return Err(bad("it is longer than the object"));
+        }
+        let Some(start) = (tail.len() as u64).checked_sub(whole) else {
+            return Ok(Tail::Longer(whole));
+        };
+        if crc32fast::hash(&tail[start as usize..trailer + 12]) != checksum {
+            return Err(bad("its checksum is wrong"));
+        }
+        if version != VERSION {
+            return Err(Error::UnsupportedVersion(version));
+        }
+        let (sums, text) = tail[start as usize..trailer].split_at(sums as usize);
+        let mut toc: Self = serde_json::from_slice(text).map_err(bad)?;
+        toc.object_bytes = object_bytes;
+        toc.checksums = sums
+            .chunks_exact(4)
+            .map(|bytes| u32::from_le_bytes(bytes.try_into().expect("four bytes are a word")))
+            .collect();
+        toc.check(object_bytes - whole)?;
+        Ok(Tail::Toc(Box::new(toc)))
+    }
+
+    /// Sections must fill the object up to `end` without gaps, and every chunk has a checksum.
+    fn check(&self, end: u64) -> Result<(), Error> {
+        let mut at = 0u64;
+        let mut chunks = 0;
+        for section in &self.sections {
+            let within = section.offset == at && section.footer <= section.bytes;
+            let next = at.checked_add(section.bytes);
+            at = next.filter(|next| within && *next <= end).ok_or_else(|| {
+                bad(format!(
+                    "section {} is out of place",
+                    section.name.escape_debug()
+                ))
+            })?;
+            chunks += section.chunks();
+        }
+        if at != end || chunks != self.checksums.len() as u64 {
+            return Err(bad("sections and object differ in length"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn info(&self) -> Info {
+        Info {
+            range: self.range,
+            rows: self.rows,
+            profiles: self.profiles,
+            bytes: self.object_bytes,
+        }
+    }
+
+    /// A section that may be left out if it has no rows.
+    pub(crate) fn find(&self, name: SectionName) -> Option<&Section> {
+        self.sections.iter().find(|section| section.name == name)
+    }
+
+    pub(crate) fn section(&self, name: SectionName) -> Result<&Section, Error> {
+        self.find(name)
+            .ok_or_else(|| Error::corrupt(name, "it is missing"))
+    }
+
+    /// The chunks that hold `range` of the object, which lies in one section.
+    pub(crate) fn chunks_around(&self, section: &Section, range: &Range<u64>) -> Range<u64> {
+        let start = (range.start - section.offset) / CHUNK_BYTES * CHUNK_BYTES;
+        let end = (range.end - section.offset).next_multiple_of(CHUNK_BYTES);
+        section.offset + start..section.offset + end.min(section.bytes)
+    }
+
+    /// Compares bytes that start at `offset`, which begins a chunk of `section`, with their checksums.
+    pub(crate) fn verify(
+        &self,
+        (name, section): (SectionName, &Section),
+        offset: u64,
+        bytes: &Bytes,
+    ) -> Result<(), Error> {
+        let before: u64 = self
+            .sections
+            .iter()
+            .take_while(|other| other.name != section.name)
+            .map(Section::chunks)
+            .sum();
+        let first = before + (offset - section.offset) / CHUNK_BYTES;
+        let expected = self.checksums.get(first as usize..).unwrap_or_default();
+        let chunks = bytes.chunks(CHUNK_BYTES as usize);
+        if chunks.len() > expected.len() {
+            return Err(Error::corrupt(name, "it has no checksums"));
+        }
+        for (at, (chunk, expected)) in chunks.zip(expected).enumerate() {
+            if crc32fast::hash(chunk) != *expected {
+                let at = offset + at as u64 * CHUNK_BYTES;
+                return Err(Error::corrupt(
+                    name,
+                    format_args!("wrong checksum of the bytes from {at} on"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A finished section: a complete Parquet file.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub(crate) name: SectionName,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) rows: u64,
+    /// Where Parquet's own indexes and footer begin.
+    pub(crate) footer: u64,
+}
+
+fn bad(reason: impl ToString) -> Error {
+    Error::corrupt("table of contents", reason)
+}

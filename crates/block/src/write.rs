@@ -1,0 +1,49 @@
+//! Writes a head as a block.
+
+use bytes::Bytes;
+use cairn_model::TimeRange;
+
+use crate::build::{Input, build};
+use crate::cursor::Source;
+use crate::merge::MergeError;
+use crate::{Error, Head};
+
+/// How a block is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// How often the rows have been through compaction. Level 0 is packed for speed, others for size.
+    pub level: u8,
+}
+
+/// What a catalog should know of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Times of the first and last profile.
+    pub range: TimeRange,
+    pub rows: u64,
+    pub profiles: u64,
+    /// Size of the object.
+    pub bytes: u64,
+}
+
+/// A block that nobody has stored yet.
+#[derive(Clone, Debug)]
+pub struct Built {
+    pub bytes: Bytes,
+    pub info: Info,
+}
+
+/// Turns rows into a block; a batch that came in twice counts once. Takes CPU time only: run it
+/// where that blocks nobody.
+pub fn write(head: &Head, options: Options) -> Result<Built, Error> {
+    let input = Input {
+        index: head.index(),
+        symbols: head.symbols(),
+        trie: head.trie(),
+        nodes: None,
+        rows: Source::Head(head.samples()),
+    };
+    build(&[input], options).map_err(|error| match error {
+        MergeError::Input { source, .. } | MergeError::Output(source) => source,
+    })
+}

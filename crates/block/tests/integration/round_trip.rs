@@ -1,0 +1,145 @@
+//! What was put in comes out, of one block or of several made one.
+
+use bytes::Bytes;
+use cairn_block::{Block, Loaded, Options, RowRange, SampleColumns, merge, write};
+use futures::executor::block_on;
+use proptest::prelude::*;
+
+use crate::model::{Model, Sent, any_sent, extend, head, read, sample_sent};
+
+fn block(sent: &[Sent], level: u8) -> Option<Bytes> {
+    let head = head(sent);
+    let built = write(&head, Options { level });
+    if head.is_empty() {
+        assert!(built.is_err(), "no profiles make no block");
+        return None;
+    }
+    let built = built.expect("written");
+    assert_eq!(built.info.bytes, built.bytes.len() as u64);
+    let opened = Block::from_bytes(built.bytes.clone()).expect("opened");
+    assert_eq!(opened.info(), built.info);
+    Some(built.bytes)
+}
+
+fn loaded(bytes: &Bytes) -> Loaded {
+    let block = Block::from_bytes(bytes.clone()).expect("opened");
+    block_on(block.load()).expect("read")
+}
+
+fn merged(blocks: &[Bytes], level: u8) -> Bytes {
+    let inputs: Vec<Loaded> = blocks.iter().map(loaded).collect();
+    merge(&inputs, Options { level }).expect("merged").bytes
+}
+
+/// Without batch hashes nothing counts as sent twice.
+fn unmarked(mut sent: Vec<Sent>) -> Vec<Sent> {
+    for sent in &mut sent {
+        sent.batch = 0;
+    }
+    sent
+}
+
+fn sents(max: usize) -> impl Strategy<Value = Vec<Sent>> {
+    prop::collection::vec(any_sent(), 0..max)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_block_holds_what_the_head_held(sent in sents(8), level in 0u8..2) {
+        let sent = unmarked(sent);
+        if let Some(bytes) = block(&sent, level) {
+            prop_assert_eq!(Model::of_bytes(bytes).expect("read"), Model::of_sent(&sent));
+        }
+    }
+
+    #[test]
+    fn a_merged_block_holds_what_all_held(parts in prop::collection::vec(sents(5), 1..5), level in 0u8..2) {
+        let parts: Vec<Vec<Sent>> = parts.into_iter().map(unmarked).collect();
+        let blocks: Vec<Bytes> = parts.iter().filter_map(|sent| block(sent, 0)).collect();
+        prop_assume!(!blocks.is_empty());
+        let all: Vec<Sent> = parts.into_iter().flatten().collect();
+        let model = Model::of_sent(&all);
+        let once = merged(&blocks, level);
+        prop_assert_eq!(&Model::of_bytes(once.clone()).expect("read"), &model);
+        let backwards: Vec<Bytes> = blocks.iter().rev().cloned().collect();
+        prop_assert_eq!(&Model::of_bytes(merged(&backwards, level)).expect("read"), &model);
+        let (front, back) = blocks.split_at(blocks.len() / 2);
+        let halves: Vec<Bytes> = [front, back]
+            .into_iter()
+            .filter(|half| !half.is_empty())
+            .map(|half| merged(half, 1))
+            .collect();
+        prop_assert_eq!(&Model::of_bytes(merged(&halves, level)).expect("read"), &model);
+        prop_assert_eq!(&Model::of_bytes(merged(&[once], 1)).expect("read"), &model);
+    }
+
+    #[test]
+    fn a_batch_that_was_stored_twice_counts_once(sent in sents(5), others in sents(5), again in 0u64..3) {
+        let deliver = |sent: &[Sent], lsn: u64| -> Vec<Sent> {
+            sent.iter().map(|sent| Sent { lsn, batch: 77, ..sent.clone() }).collect()
+        };
+        let others = unmarked(others);
+        let first = [deliver(&sent, 9), others.clone()].concat();
+        prop_assume!(!sent.is_empty());
+        let expected = Model::of_sent(&first).rows;
+        let rows = |bytes| Model::of_bytes(bytes).expect("read").rows;
+        let a = block(&first, 0).expect("there are profiles");
+        let b = block(&deliver(&sent, 9 + again), 0).expect("there are profiles");
+        prop_assert_eq!(&rows(merged(&[a.clone(), b.clone()], 1)), &expected);
+        prop_assert_eq!(&rows(merged(&[b.clone(), a.clone(), b], 1)), &expected);
+        let within = [first, deliver(&sent, 100)].concat();
+        prop_assert_eq!(&rows(block(&within, 0).expect("there are profiles")), &expected);
+    }
+
+    #[test]
+    fn any_rows_can_be_read_alone(
+        sent in prop::collection::vec(any_sent(), 1..8),
+        asked in prop::collection::vec((0u64..100, 0u32..30), 0..6),
+    ) {
+        let opened = Block::from_bytes(block(&sent, 0).expect("there are profiles")).expect("opened");
+        let (_, _, all) = block_on(read(&opened)).expect("read");
+        let total = all.len() as u64;
+        let asked: Vec<RowRange> = asked
+            .into_iter()
+            .map(|(start, len)| (start.min(total), len))
+            .map(|(start, len)| RowRange { start, len: len.min((total - start) as u32) })
+            .collect();
+        let mut expected = SampleColumns::default();
+        let mut found = SampleColumns::default();
+        for row in 0..total {
+            if asked.iter().any(|range| row >= range.start && row < range.start + u64::from(range.len)) {
+                extend(&mut expected, &slice(&all, row as usize));
+            }
+        }
+        let mut next = 0;
+        block_on(opened.samples(&asked, &mut |first, run| {
+            assert!(first >= next, "rows come in order");
+            next = first + run.len() as u64;
+            extend(&mut found, run);
+        })).expect("read");
+        prop_assert_eq!(found, expected);
+    }
+}
+
+fn slice(rows: &SampleColumns, row: usize) -> SampleColumns {
+    let cut = |column: &Vec<u32>| column.get(row).into_iter().copied().collect();
+    SampleColumns {
+        stacks: cut(&rows.stacks),
+        values: vec![rows.values[row]],
+        attrs: cut(&rows.attrs),
+        links: cut(&rows.links),
+    }
+}
+
+#[test]
+fn rows_beyond_the_last_are_refused() {
+    let sent: Vec<Sent> = sample_sent();
+    let opened = Block::from_bytes(block(&sent, 0).expect("profiles")).expect("opened");
+    for (start, len) in [(0, u32::MAX), (u64::MAX, 1), (u64::MAX, u32::MAX)] {
+        let asked = [RowRange { start, len }];
+        let read = block_on(opened.samples(&asked, &mut |_, _| {}));
+        assert!(read.is_err(), "{asked:?} was read");
+    }
+}
