@@ -55,11 +55,9 @@ async fn main() -> anyhow::Result<()> {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .context("the clock is before 1970")?;
-    let plan = run::Plan {
-        run: arguments.run.unwrap_or_else(|| now.as_millis().to_string()),
-        now: i64::try_from(now.as_nanos()).context("the clock is after 2262")?,
-        workload,
-    };
+    let run = arguments.run.unwrap_or_else(|| now.as_millis().to_string());
+    let now = i64::try_from(now.as_nanos()).context("the clock is after 2262")?;
+    let plan = run::Plan::new(workload, run, now);
     let outcome = run::run(&plan, channel.clone()).await?;
     report::print(&plan, &outcome)?;
     if arguments.verify {

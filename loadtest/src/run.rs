@@ -24,6 +24,8 @@ const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Refusals of one request, more than a minute of them, before giving up.
 const REFUSALS_MAX: u32 = 30;
+/// In nanoseconds.
+const DAY: i64 = 86_400_000_000_000;
 const REQUEST_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A workload, at a certain time.
@@ -32,8 +34,10 @@ pub(crate) struct Plan {
     pub(crate) workload: Workload,
     /// Value of the label `run`.
     pub(crate) run: String,
-    /// Nanoseconds since the epoch; the newest profiles end about here if the number is known.
-    pub(crate) now: i64,
+    /// Time of the oldest profiles, nanoseconds since the epoch.
+    pub(crate) start: i64,
+    /// After the newest profiles.
+    pub(crate) end: i64,
 }
 
 /// What was acknowledged, and how long that took.
@@ -85,12 +89,29 @@ pub(crate) async fn run(plan: &Plan, channel: Channel) -> anyhow::Result<Outcome
 }
 
 impl Plan {
-    /// Time of step 0, so that a workload of a known number of profiles ends now.
-    pub(crate) fn start(&self) -> i64 {
-        let pods: u64 = self.workload.tenants.iter().map(pods).sum();
-        let steps = self.workload.total.profiles.unwrap_or(0).div_ceil(pods) as i64;
-        let step = i64::try_from(self.workload.step.as_nanos()).unwrap_or(i64::MAX);
-        self.now.saturating_sub(steps.saturating_mul(step))
+    /// Plans a workload so that its newest profiles end about `now`, nanoseconds since the epoch.
+    pub(crate) fn new(workload: Workload, run: String, now: i64) -> Self {
+        let mut plan = Self {
+            workload,
+            run,
+            start: now,
+            end: now.saturating_add(DAY),
+        };
+        let pods: u64 = plan.workload.tenants.iter().map(pods).sum();
+        let steps = plan.profiles().div_ceil(pods) as i64;
+        let step = i64::try_from(plan.workload.step.as_nanos()).unwrap_or(i64::MAX);
+        plan.start = now.saturating_sub(steps.saturating_mul(step));
+        plan
+    }
+
+    /// How many profiles there will be; about how many if the workload counts bytes.
+    fn profiles(&self) -> u64 {
+        let total = self.workload.total;
+        let (None, Some(bytes)) = (total.profiles, total.bytes) else {
+            return total.profiles.unwrap_or(0);
+        };
+        let profile = Generator::new(self.workload.spec(0, 0)).profile(0, 0, 0);
+        bytes.as_u64() / cairn_pprof::encode(&profile).len() as u64
     }
 }
 
@@ -131,10 +152,9 @@ impl Shared {
         let template = format!("{{msg}} {{wide_bar}} {unit} {{elapsed}} eta {{eta}}");
         let bar = ProgressBar::new(length).with_style(ProgressStyle::with_template(&template)?);
         bar.set_message(workload.name.clone());
-        let start = plan.start();
         Ok(Self {
             generators: (0..workload.tenants.len())
-                .map(|tenant| Generator::new(workload.spec(tenant, start)))
+                .map(|tenant| Generator::new(workload.spec(tenant, plan.start)))
                 .collect(),
             workload,
             run: plan.run.clone(),
@@ -294,3 +314,6 @@ fn is_passing(status: &Status) -> bool {
         Code::ResourceExhausted | Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,8 +22,8 @@ pub(crate) async fn verify(plan: &Plan, outcome: &Outcome, channel: Channel) -> 
     for (tenant, acked) in plan.workload.tenants.iter().zip(&outcome.samples) {
         let merge = MergeProfile {
             query: query.clone(),
-            start: Some(cairn_wire::timestamp(plan.start())),
-            end: Some(cairn_wire::timestamp(i64::MAX)),
+            start: Some(cairn_wire::timestamp(plan.start)),
+            end: Some(cairn_wire::timestamp(plan.end)),
         };
         let mut request = Request::new(QueryRequest {
             mode: Mode::Merge.into(),
