@@ -1,5 +1,6 @@
 //! The engine against a model that keeps every row and loops over all of them.
 
+mod block;
 mod codec;
 mod model;
 mod reports;

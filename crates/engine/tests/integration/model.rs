@@ -40,13 +40,6 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    fn text(self) -> String {
-        match self {
-            Self::Text(text) => text.to_owned(),
-            Self::Number(number, _) => number.to_string(),
-        }
-    }
-
     fn group(self) -> GroupValue {
         match self {
             Self::Text(text) => GroupValue::Str(text.into()),
@@ -86,7 +79,6 @@ pub(crate) struct Row {
     pub(crate) labels: BTreeMap<&'static str, &'static str>,
     pub(crate) time: i64,
     pub(crate) duration: i64,
-    pub(crate) period: i64,
     /// Absent for a profile without rows.
     pub(crate) sample: Option<(MadeSample, i64)>,
 }
@@ -279,7 +271,6 @@ pub(crate) fn rows(all: &[Made]) -> Vec<Row> {
                     .collect(),
                 time: made.time,
                 duration: made.duration,
-                period: made.period,
                 sample,
             };
             let valued = made.samples.iter().filter(|s| s.values[column] != 0);

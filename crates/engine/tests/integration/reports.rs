@@ -8,7 +8,7 @@ use cairn_engine::{
     scan_head, top, unnamed,
 };
 use cairn_model::{Addressing, BuildId, Labels};
-use cairn_trie::{Group, Partial};
+use cairn_trie::Partial;
 use proptest::prelude::*;
 
 use crate::model::{Made, Row, made, profile_type, rows, sums};
@@ -229,9 +229,9 @@ proptest! {
     }
 }
 
-#[test]
-fn names_are_found_by_binary_and_kind_of_address() {
-    let stack = |stack| Made {
+/// A profile of one sample.
+fn one(stack: Vec<u32>) -> Made {
+    Made {
         labels: Vec::new(),
         name: "cpu",
         time: 0,
@@ -244,8 +244,12 @@ fn names_are_found_by_binary_and_kind_of_address() {
             attrs: Vec::new(),
             link: None,
         }],
-    };
-    let partial = stacks(&[stack(vec![4, 3, 0, 7])], GroupBy::Nothing);
+    }
+}
+
+#[test]
+fn names_are_found_by_binary_and_kind_of_address() {
+    let partial = stacks(&[one(vec![4, 3, 0, 7])], GroupBy::Nothing);
     let wanted = unnamed(&partial);
     let asked: Vec<_> = wanted
         .iter()
@@ -267,7 +271,16 @@ fn names_are_found_by_binary_and_kind_of_address() {
 
 #[test]
 fn separators_in_names_do_not_break_lines() {
-    let partial = Partial::default();
-    assert_eq!(folded(&Flame::build(&partial, KeyBy::default())), "");
-    assert_eq!(partial.groups, [Group::default()]);
+    let mut names = Names::default();
+    let app = BuildId::parse("app").expect("valid");
+    let frame = Frame {
+        name: "a;b\nc",
+        ..Frame::default()
+    };
+    names.insert((&app, Addressing::Virtual), 0x40, &[frame]);
+    let flame = Flame::build(
+        &name(stacks(&[one(vec![3])], GroupBy::Nothing), &names),
+        KeyBy::default(),
+    );
+    assert_eq!(folded(&flame), "a b c 1\n");
 }

@@ -72,7 +72,7 @@ pub(crate) fn answer(all: &[Made], query: &Query) -> Scanned {
     merge.finish()
 }
 
-fn matching<'a>(rows: &'a [Row], query: &Query) -> Vec<&'a Row> {
+pub(crate) fn matching<'a>(rows: &'a [Row], query: &Query) -> Vec<&'a Row> {
     rows.iter().filter(|row| row.matches(query)).collect()
 }
 
@@ -221,7 +221,7 @@ proptest! {
 }
 
 /// Labels of samples without a value may show where everything matches, since no row is read then.
-fn check_names(
+pub(crate) fn check_names(
     got: BTreeSet<String>,
     expected: BTreeSet<String>,
     all: &[Made],
