@@ -1,11 +1,38 @@
-//! The symbolizer: debuginfo uploads, symbol files, addresses to frames.
+#![doc = include_str!("../docs/architecture.md")]
 
-use serde::{Deserialize, Serialize};
+mod cache;
+mod config;
+mod convert;
+mod error;
+mod files;
+mod grpc;
+mod metrics;
+mod symbolize;
+mod upload;
+mod worker;
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {}
+use std::sync::Arc;
 
-pub async fn run(_config: Config, cx: cairn_chassis::Context) -> anyhow::Result<()> {
-    cx.serve(cairn_chassis::Routes::new()).await
+use anyhow::Context as _;
+use cairn_chassis::Routes;
+use cairn_store::Store;
+
+pub use config::{Config, ConversionConfig, UploadConfig};
+pub use worker::worker_main;
+
+/// Runs the symbolizer until the process stops.
+pub async fn run(config: Config, cx: cairn_chassis::Context) -> anyhow::Result<()> {
+    let store = Store::open(&config.store).context("open object store")?;
+    let metrics = cx.metrics(metrics::Metrics::register);
+    let converter = convert::Converter::new(&config.conversion, metrics.clone())
+        .context("prepare conversion")?;
+    let files = Arc::new(files::Files::new(
+        store,
+        converter,
+        &config,
+        metrics.clone(),
+        cx.clone(),
+    ));
+    let service = grpc::Symbols::new(files, &config, metrics, cx.clone());
+    cx.serve(Routes::new().grpc(service.into_server())).await
 }

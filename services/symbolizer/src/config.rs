@@ -1,0 +1,89 @@
+//! The symbolizer's settings. Owns no defaults of other crates: sub-structs live where they are used.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
+
+/// Settings of one symbolizer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where uploaded files and symbol files are kept.
+    pub store: cairn_store::Config,
+    /// Memory of opened symbol files; the least recently used go first.
+    pub cache_bytes_max: ByteSize,
+    /// How long it is remembered that there is no file, unless one is uploaded here.
+    #[serde(with = "humantime_serde")]
+    pub absence_ttl: Duration,
+    /// Addresses of one request.
+    pub addresses_max: usize,
+    pub upload: UploadConfig,
+    pub conversion: ConversionConfig,
+}
+
+/// Settings of taking files in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UploadConfig {
+    /// Bytes of one file. A file is in memory once while it is stored.
+    pub bytes_max: ByteSize,
+    /// Uploads at a time; more are told to come back.
+    pub concurrent_max: usize,
+    /// How long one upload may take to arrive.
+    #[serde(with = "humantime_serde")]
+    pub time_max: Duration,
+}
+
+/// Settings of the worker processes that read files nobody vouches for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConversionConfig {
+    /// The program that is the worker when it is started as one. This program if absent.
+    pub program: Option<PathBuf>,
+    /// Where files lie while they are worked on. The system's folder if absent.
+    pub scratch: Option<PathBuf>,
+    /// Workers at a time; more files wait.
+    pub concurrent_max: usize,
+    /// How long one file may take.
+    #[serde(with = "humantime_serde")]
+    pub time_max: Duration,
+    /// Memory that one worker may take.
+    pub memory_max: ByteSize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            store: cairn_store::Config::default(),
+            cache_bytes_max: ByteSize::mib(512),
+            absence_ttl: Duration::from_secs(10),
+            addresses_max: 100_000,
+            upload: UploadConfig::default(),
+            conversion: ConversionConfig::default(),
+        }
+    }
+}
+
+impl Default for UploadConfig {
+    fn default() -> Self {
+        Self {
+            bytes_max: ByteSize::mib(512),
+            concurrent_max: 4,
+            time_max: Duration::from_secs(10 * 60),
+        }
+    }
+}
+
+impl Default for ConversionConfig {
+    fn default() -> Self {
+        Self {
+            program: None,
+            scratch: None,
+            concurrent_max: 1,
+            time_max: Duration::from_secs(5 * 60),
+            memory_max: ByteSize::gib(2),
+        }
+    }
+}

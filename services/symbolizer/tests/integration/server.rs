@@ -1,0 +1,141 @@
+//! One symbolizer in this process and a client of it.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use bytesize::ByteSize;
+use cairn_chassis::{Options, Process};
+use cairn_symbolizer::{Config, ConversionConfig, UploadConfig};
+use cairn_wire::cairn::symbols::v1::symbol_service_client::SymbolServiceClient;
+use cairn_wire::cairn::symbols::v1::upload_request::Part;
+use cairn_wire::cairn::symbols::v1::{
+    Addressing, FileInfo, SymbolizeRequest, Symbols, UploadRequest, UploadResponse,
+};
+use tempfile::TempDir;
+use tonic::Status;
+use tonic::transport::Channel;
+
+pub(crate) struct Server {
+    process: Process,
+    pub(crate) client: SymbolServiceClient<Channel>,
+    pub(crate) folder: TempDir,
+}
+
+/// A file on its way.
+pub(crate) struct Upload<'a> {
+    pub(crate) tenant: &'a str,
+    pub(crate) build_id: &'a str,
+    pub(crate) elf: &'a [u8],
+}
+
+impl<'a> Upload<'a> {
+    pub(crate) fn of(tenant: &'a str, elf: &'a [u8]) -> Self {
+        Self {
+            tenant,
+            build_id: "",
+            elf,
+        }
+    }
+}
+
+pub(crate) fn native(binary: &str) -> Vec<u8> {
+    let path = cairn_testkit::corpus::root().join("generated/native/bin");
+    let path = path.join(binary);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+pub(crate) fn config(folder: &TempDir) -> Config {
+    Config {
+        store: cairn_store::Config {
+            path: folder.path().join("store"),
+        },
+        upload: UploadConfig {
+            bytes_max: ByteSize::mib(4),
+            ..UploadConfig::default()
+        },
+        conversion: ConversionConfig {
+            program: Some(PathBuf::from(env!("CARGO_BIN_EXE_cairn-symbolizer"))),
+            scratch: Some(folder.path().join("scratch")),
+            ..ConversionConfig::default()
+        },
+        ..Config::default()
+    }
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = config(&folder);
+        Self::start_with(config, folder).await
+    }
+
+    pub(crate) async fn start_with(config: Config, folder: TempDir) -> Self {
+        let process = Process::bind(Options::for_tests(), &["symbolizer"])
+            .await
+            .expect("free ports");
+        process.run("symbolizer", |cx| cairn_symbolizer::run(config, cx));
+        process.ready().await;
+        let address = format!("http://{}", process.address());
+        let client = SymbolServiceClient::connect(address)
+            .await
+            .expect("it listens");
+        Self {
+            process,
+            client,
+            folder,
+        }
+    }
+
+    /// Stops it; the folder with what it stored stays.
+    pub(crate) async fn stop(self) -> TempDir {
+        drop(self.client);
+        self.process.stop().await.expect("it stops in order");
+        self.folder
+    }
+
+    pub(crate) async fn upload(&self, upload: Upload<'_>) -> Result<UploadResponse, Status> {
+        let info = FileInfo {
+            tenant: upload.tenant.to_owned(),
+            build_id: upload.build_id.to_owned(),
+            ..FileInfo::default()
+        };
+        let chunks = upload.elf.chunks(4096).map(Bytes::copy_from_slice);
+        let parts = std::iter::once(Part::Info(info)).chain(chunks.map(Part::Chunk));
+        self.send(parts.collect()).await
+    }
+
+    pub(crate) async fn send(&self, parts: Vec<Part>) -> Result<UploadResponse, Status> {
+        let requests = parts
+            .into_iter()
+            .map(|part| UploadRequest { part: Some(part) });
+        let stream = tokio_stream::iter(requests.collect::<Vec<_>>());
+        let answer = self.client.clone().upload(stream).await?;
+        Ok(answer.into_inner())
+    }
+
+    pub(crate) async fn symbolize(
+        &self,
+        tenant: &str,
+        build_id: &str,
+        addressing: Addressing,
+        addresses: &[u64],
+    ) -> Vec<Symbols> {
+        let request = SymbolizeRequest {
+            tenant: tenant.to_owned(),
+            build_id: build_id.to_owned(),
+            addressing: addressing.into(),
+            addresses: addresses.to_vec(),
+        };
+        let answer = self.client.clone().symbolize(request).await;
+        answer.expect("an answer").into_inner().symbols
+    }
+
+    /// Why nothing is named.
+    pub(crate) async fn reason(&self, tenant: &str, build_id: &str, address: u64) -> String {
+        let asked = [address];
+        let answer = self.symbolize(tenant, build_id, Addressing::Virtual, &asked);
+        let symbols = answer.await.remove(0);
+        assert!(symbols.frames.is_empty(), "{symbols:?}");
+        symbols.reason
+    }
+}
