@@ -45,7 +45,7 @@ pub(crate) struct Outcome {
 #[derive(Clone, Debug)]
 enum Part {
     Blocks(String, Vec<BlockMeta>),
-    Tail(String, Vec<TailPosition>),
+    Tail(String, TailPosition),
 }
 
 #[derive(Debug, Default)]
@@ -135,8 +135,8 @@ impl Fanout<'_> {
                 let blocks = blocks.clone();
                 (address, BLOCK_SCAN, Source::Blocks(Blocks { blocks }))
             }
-            Part::Tail(address, positions) => {
-                let positions = positions.clone();
+            Part::Tail(address, position) => {
+                let positions = vec![position.clone()];
                 (address, TAIL_SCAN, Source::Tail(Tail { positions }))
             }
         };

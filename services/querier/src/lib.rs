@@ -12,6 +12,8 @@ mod plan;
 mod querier;
 mod scan;
 mod symbolize;
+#[cfg(test)]
+mod testing;
 mod ticket;
 mod web;
 mod worker;

@@ -15,8 +15,8 @@ use cairn_wire::cairn::query::v1::TailPosition;
 pub(crate) struct Plan {
     /// Worker -> its blocks.
     pub(crate) blocks: BTreeMap<String, Vec<BlockMeta>>,
-    /// Ingester -> the tails it holds. An empty address stands for whoever serves the catalog.
-    pub(crate) tails: BTreeMap<String, Vec<TailPosition>>,
+    /// Where each writer's tail is. An empty address stands for whoever serves the catalog.
+    pub(crate) tails: Vec<(String, TailPosition)>,
 }
 
 /// Every tail, and every block that may hold rows of the range.
@@ -32,23 +32,23 @@ pub(crate) fn plan(snapshot: SnapshotResponse, range: TimeRange, workers: &[Stri
             end: block.time_end,
         })
     });
-    let mut tails: BTreeMap<String, Vec<TailPosition>> = BTreeMap::new();
-    for writer in writers {
+    let tail = |writer: Writer| {
         let Writer {
             writer,
             incarnation,
             address,
             flushed_lsn,
         } = writer;
-        tails.entry(address).or_default().push(TailPosition {
+        let position = TailPosition {
             writer,
             incarnation,
             after_lsn: flushed_lsn,
-        });
-    }
+        };
+        (address, position)
+    };
     Plan {
         blocks: assign(overlapping, workers),
-        tails,
+        tails: writers.into_iter().map(tail).collect(),
     }
 }
 
@@ -117,12 +117,13 @@ mod tests {
         let range = TimeRange { start: 10, end: 20 };
         let plan = plan(snapshot, range, &workers(&["http://q1"]));
         assert_eq!(ids(&plan.blocks), [block(2, 0, 0).id]);
-        let positions = &plan.tails["http://i1"];
-        let found: Vec<_> = positions
+        let found: Vec<_> = plan
+            .tails
             .iter()
-            .map(|tail| (tail.writer.as_str(), tail.incarnation, tail.after_lsn))
+            .map(|(at, tail)| (at.as_str(), tail.writer.as_str(), tail.after_lsn))
             .collect();
-        assert_eq!(found, [("w1", 7, 4), ("w2", 7, 0)]);
+        assert_eq!(found, [("http://i1", "w1", 4), ("http://i1", "w2", 0)]);
+        assert!(plan.tails.iter().all(|(_, tail)| tail.incarnation == 7));
     }
 
     #[test]

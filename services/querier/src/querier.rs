@@ -176,10 +176,11 @@ impl Session {
         let inner = &*self.querier.0;
         let snapshot = self.snapshot().await?;
         let mut plan = plan(snapshot, query.range, &inner.workers);
-        // A writer that names no address is in the process that serves the catalog.
-        if let Some(tails) = plan.tails.remove("") {
-            let tails_there = plan.tails.entry(inner.catalog.clone()).or_default();
-            tails_there.extend(tails);
+        for (address, _) in &mut plan.tails {
+            // A writer that names no address is in the process that serves the catalog.
+            if address.is_empty() {
+                address.clone_from(&inner.catalog);
+            }
         }
         let fanout = Fanout {
             cx: &inner.cx,
