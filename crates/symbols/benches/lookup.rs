@@ -10,6 +10,15 @@ use divan::{Bencher, black_box};
 const ADDRESSES: u64 = 100_000;
 
 fn main() {
+    let elf = elf();
+    let file = SymbolFile::open(&convert(&elf, &Limits::default()).expect("converts"));
+    let (file, addresses) = (file.expect("opens"), addresses(&elf));
+    let (mut named, mut frames) = (0, 0);
+    file.lookup_all(Addressing::Virtual, &addresses, |_, found| {
+        named += usize::from(found.is_ok());
+        frames += found.into_iter().flatten().count();
+    });
+    println!("{ADDRESSES} addresses, {named} named, {frames} frames, {file:?}");
     divan::main();
 }
 

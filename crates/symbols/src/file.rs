@@ -16,9 +16,23 @@ pub struct SymbolFile {
     range_starts: Vec<u32>,
     range_locations: Vec<u32>,
     locations: Vec<Location>,
-    functions: Vec<Function>,
-    string_ends: Vec<u32>,
+    functions: Vec<Names>,
+    /// Where each string lies in `strings`.
+    spans: Vec<Span>,
     strings: String,
+}
+
+#[derive(Clone, Copy)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// A function with its strings found: one look at memory less for each.
+struct Names {
+    name: Span,
+    system_name: Span,
+    start_line: u32,
 }
 
 /// One call at an address.
@@ -54,6 +68,14 @@ impl SymbolFile {
         check_ranges(&raw)?;
         check_locations(&raw)?;
         let strings = check_strings(&raw)?;
+        let starts = std::iter::once(0).chain(raw.string_ends.iter().copied());
+        let spans = starts.zip(&raw.string_ends);
+        let spans: Vec<Span> = spans.map(|(start, &end)| Span { start, end }).collect();
+        let functions = raw.functions.iter().map(|function| Names {
+            name: spans[function.name as usize],
+            system_name: spans[function.system_name as usize],
+            start_line: function.start_line,
+        });
         Ok(Self {
             base: raw.base,
             units_skipped: raw.units_skipped,
@@ -61,8 +83,8 @@ impl SymbolFile {
             range_starts: raw.range_starts,
             range_locations: raw.range_locations,
             locations: raw.locations,
-            functions: raw.functions,
-            string_ends: raw.string_ends,
+            functions: functions.collect(),
+            spans,
             strings,
         })
     }
@@ -128,7 +150,7 @@ impl SymbolFile {
             + size_of_val(&*self.range_locations)
             + size_of_val(&*self.locations)
             + size_of_val(&*self.functions)
-            + size_of_val(&*self.string_ends)
+            + size_of_val(&*self.spans)
             + self.strings.len()
     }
 
@@ -165,13 +187,8 @@ impl SymbolFile {
         }
     }
 
-    fn string(&self, id: u32) -> &str {
-        let start = match id {
-            NONE => return "",
-            0 => 0,
-            id => self.string_ends[id as usize - 1],
-        };
-        &self.strings[start as usize..self.string_ends[id as usize] as usize]
+    fn text(&self, span: Span) -> &str {
+        &self.strings[span.start as usize..span.end as usize]
     }
 }
 
@@ -204,11 +221,14 @@ impl<'a> Iterator for Frames<'a> {
     fn next(&mut self) -> Option<Frame<'a>> {
         let location = *self.file.locations.get(self.location as usize)?;
         self.location = location.parent;
-        let function = self.file.functions[location.function as usize];
+        let function = &self.file.functions[location.function as usize];
         Some(Frame {
-            function: self.file.string(function.name),
-            system_name: self.file.string(function.system_name),
-            file: self.file.string(location.file),
+            function: self.file.text(function.name),
+            system_name: self.file.text(function.system_name),
+            file: match location.file {
+                NONE => "",
+                file => self.file.text(self.file.spans[file as usize]),
+            },
             start_line: function.start_line,
             line: location.line,
             inlined: location.parent != NONE,
