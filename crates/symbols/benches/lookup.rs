@@ -9,6 +9,7 @@ use divan::{Bencher, black_box};
 
 const ADDRESSES: u64 = 100_000;
 
+#[expect(clippy::print_stdout, reason = "figures need to say of what they are")]
 fn main() {
     let elf = elf();
     let file = SymbolFile::open(&convert(&elf, &Limits::default()).expect("converts"));
