@@ -74,6 +74,13 @@ impl Host {
         Ok(())
     }
 
+    /// Lets go of all routes. They hold services and those hold the process, so without this
+    /// nothing that a service opened would ever be closed.
+    pub(crate) fn clear(&self) {
+        self.added.lock().clear();
+        *self.table.write() = Arc::default();
+    }
+
     /// Requests whose answer is not completely sent.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)

@@ -54,7 +54,7 @@ impl TailFlight {
         })?;
         self.metrics.tail_scans.inc();
         let trailer = FlightData {
-            app_metadata: trailer(&scanned).encode_to_vec().into(),
+            app_metadata: metadata(&trailer(&scanned)).into(),
             ..FlightData::default()
         };
         let batches = self.cx.compute(move || codec::encode(&scanned)).await;
@@ -121,6 +121,17 @@ fn trailer(scanned: &Scanned) -> ScanTrailer {
         period: stats.period,
         time_min: stats.range.map(|range| range.start),
         time_max: stats.range.map(|range| range.end),
+    }
+}
+
+/// Never empty, so that the last message can be told from one that lost its metadata: an answer
+/// without rows spells a zero out.
+fn metadata(trailer: &ScanTrailer) -> Vec<u8> {
+    const ZERO_ROWS: [u8; 2] = [1 << 3, 0];
+    let encoded = trailer.encode_to_vec();
+    match encoded.is_empty() {
+        true => ZERO_ROWS.to_vec(),
+        false => encoded,
     }
 }
 

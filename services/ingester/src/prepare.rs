@@ -149,11 +149,13 @@ struct Work<'a> {
 impl Work<'_> {
     fn item(&mut self, series: &Series, raw: &Raw) -> Result<Item, Bad> {
         let (name, labels) = named_labels(series, &self.rules.limits)?;
-        let profile = self.decode(raw)?;
-        let name = match (name, &series.naming) {
-            (Some(name), _) => name,
+        let (name, profile) = match (name, &series.naming) {
             (None, Naming::Required) => return Err(Bad::new("labels", "missing __name__ label")),
-            (None, Naming::ByTypes(display)) => naming::by_types(&profile, display),
+            (Some(name), _) => (name, self.decode(raw)?),
+            (None, Naming::ByTypes(display)) => {
+                let profile = self.decode(raw)?;
+                (naming::by_types(&profile, display), profile)
+            }
         };
         check_type_names(&name, &profile)?;
         let time = self.span.time_of(&profile);

@@ -31,6 +31,8 @@ pub(super) async fn run(shared: &Shared) -> anyhow::Result<()> {
     let grace = deadline.max(stopwatch() + LAST_GRACE);
     in_time &= wait(shared, if in_time { deadline } else { grace }, rest).await;
 
+    shared.host.clear();
+
     match shared.take_failure() {
         Some(error) => Err(error),
         None if in_time => Ok(()),

@@ -34,9 +34,12 @@ async fn send(running: &Running, request: &Captured) {
 async fn every_capture_is_stored_and_readable_at_once() {
     let folder = folder();
     let running = Running::start(config(folder.path())).await;
-    let ours = |request: &Captured| {
-        ["/ingest", "/push.v1.PusherService/Push"].contains(&&*request.path)
-            || request.path.ends_with("/WriteRaw")
+    let ours = |request: &Captured| match request.is_grpc {
+        false => ["/ingest", "/push.v1.PusherService/Push"].contains(&&*request.path),
+        // A body that lost bytes when it was made anonymous is no message any more.
+        true => {
+            request.path.ends_with("/WriteRaw") && WriteRawRequest::decode(&*request.body).is_ok()
+        }
     };
     let mut expected = 0i64;
     let mut count = 0;

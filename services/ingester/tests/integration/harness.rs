@@ -56,10 +56,8 @@ pub(crate) fn folder() -> tempfile::TempDir {
 impl Running {
     pub(crate) async fn start(config: Config) -> Self {
         let clock = FakeClock::at(NOW);
-        let options = Options {
-            clock: clock.clock(),
-            ..Options::for_tests()
-        };
+        let mut options = Options::for_tests();
+        options.clock = clock.clock();
         let process = Process::bind(options, &["ingester"]).await;
         let process = process.expect("loopback has free ports");
         process.run("ingester", |cx| cairn_ingester::run(config, cx));
@@ -73,8 +71,8 @@ impl Running {
 
     pub(crate) async fn channel(&self) -> Channel {
         let address = format!("http://{}", self.process.address());
-        let channel = Channel::from_shared(address).expect("a URI").connect();
-        channel.await.expect("it listens")
+        let endpoint = Channel::from_shared(address).expect("a URI");
+        endpoint.connect().await.expect("it listens")
     }
 
     /// POSTs and waits for the end of the connection.
