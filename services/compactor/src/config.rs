@@ -1,0 +1,128 @@
+//! The compactor's settings. Owns no defaults of other crates.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
+
+/// Settings of one compactor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where blocks are.
+    pub store: cairn_store::Config,
+    /// An ingester that serves the catalog, as a URI; this process if empty.
+    pub catalog: String,
+    /// How long to wait for a connection to the catalog.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// How long to wait for an answer of the catalog.
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+    /// How often to look for work.
+    #[serde(with = "humantime_serde")]
+    pub poll_interval: Duration,
+    /// How long a replaced block stays in the store: longer than any query takes.
+    #[serde(with = "humantime_serde")]
+    pub deletion_delay: Duration,
+    pub plan: PlanConfig,
+}
+
+/// Settings of what is merged with what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlanConfig {
+    /// Blocks of one window become one; each window is a multiple of the one before.
+    pub windows: Vec<Window>,
+    /// How long after its end a window is left alone: until writers have flushed its profiles.
+    #[serde(with = "humantime_serde")]
+    pub settle: Duration,
+    /// Bytes of blocks that are merged at once. Their rows stay packed in memory, their stacks don't.
+    pub job_bytes_max: ByteSize,
+    /// Blocks that are merged at once.
+    pub job_blocks_max: usize,
+}
+
+/// A length of time such as `15m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Window(#[serde(with = "humantime_serde")] pub Duration);
+
+/// A setting that makes no sense.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum InvalidConfig {
+    #[error("plan.windows: {0:?} is not a positive multiple of the window before it")]
+    Windows(Duration),
+    #[error("plan.job_blocks_max: a merge takes 2 to 10000 blocks, not {0}")]
+    JobBlocks(usize),
+}
+
+/// The catalog takes no more names at once.
+const JOB_BLOCKS_LIMIT: usize = 10_000;
+
+impl PlanConfig {
+    pub fn check(&self) -> Result<(), InvalidConfig> {
+        let mut before = 1u128;
+        for Window(window) in &self.windows {
+            let nanos = window.as_nanos();
+            if nanos <= before || nanos % before != 0 || i64::try_from(nanos).is_err() {
+                return Err(InvalidConfig::Windows(*window));
+            }
+            before = nanos;
+        }
+        if !(2..=JOB_BLOCKS_LIMIT).contains(&self.job_blocks_max) {
+            return Err(InvalidConfig::JobBlocks(self.job_blocks_max));
+        }
+        Ok(())
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            store: cairn_store::Config::default(),
+            catalog: String::new(),
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(30),
+            poll_interval: Duration::from_secs(30),
+            deletion_delay: Duration::from_secs(30 * 60),
+            plan: PlanConfig::default(),
+        }
+    }
+}
+
+impl Default for PlanConfig {
+    fn default() -> Self {
+        let minutes = |minutes: u64| Window(Duration::from_secs(minutes * 60));
+        Self {
+            windows: vec![minutes(15), minutes(2 * 60), minutes(24 * 60)],
+            settle: Duration::from_secs(3 * 60),
+            job_bytes_max: ByteSize::mib(256),
+            job_blocks_max: 512,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_must_fit_into_each_other() {
+        let check = |seconds: &[u64]| {
+            let windows = seconds.iter().map(|s| Window(Duration::from_secs(*s)));
+            let windows = windows.collect();
+            PlanConfig {
+                windows,
+                ..PlanConfig::default()
+            }
+            .check()
+        };
+        assert_eq!(PlanConfig::default().check(), Ok(()));
+        assert_eq!(check(&[]), Ok(()));
+        assert_eq!(check(&[60, 120, 600]), Ok(()));
+        for bad in [&[0][..], &[60, 90], &[60, 60], &[60, 30], &[u64::MAX]] {
+            assert!(check(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+}

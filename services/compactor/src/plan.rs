@@ -1,0 +1,254 @@
+//! Which blocks to merge. Pure: it reads a list and the time, and changes nothing.
+
+use std::collections::{BTreeMap, HashSet};
+
+use cairn_catalog::BlockMeta;
+use cairn_model::{BlockId, TenantId};
+
+use crate::config::{PlanConfig, Window};
+
+/// Blocks of one tenant and one window that should become one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    pub tenant: TenantId,
+    /// The level of the block that comes out.
+    pub level: u32,
+    /// At least two, by time.
+    pub inputs: Vec<BlockMeta>,
+}
+
+/// All merges that are due at `now` (nanoseconds since the epoch); no block is in two of them.
+///
+/// The largest window that has closed takes its blocks first: after a pause nothing is merged
+/// twice. A block that reaches over the end of a window waits for a larger one.
+pub fn plan(blocks: &[BlockMeta], now: i64, config: &PlanConfig) -> Vec<Job> {
+    let mut taken: HashSet<BlockId> = HashSet::new();
+    let mut jobs = Vec::new();
+    for (below, window) in config.windows.iter().enumerate().rev() {
+        let level = below as u32 + 1;
+        let mut windows: BTreeMap<(i64, &TenantId), Vec<&BlockMeta>> = BTreeMap::new();
+        for block in blocks.iter().filter(|block| block.level < level) {
+            if let Some(start) = closed_window(block, now, (*window, config))
+                && !taken.contains(&block.id)
+            {
+                windows
+                    .entry((start, &block.tenant))
+                    .or_default()
+                    .push(block);
+            }
+        }
+        for ((_, tenant), mut found) in windows {
+            found.sort_by_key(|block| (block.range.start, block.id));
+            for inputs in pack(&found, config) {
+                taken.extend(inputs.iter().map(|block| block.id));
+                jobs.push(Job {
+                    tenant: tenant.clone(),
+                    level,
+                    inputs,
+                });
+            }
+        }
+    }
+    // Small merges free the most blocks per byte.
+    jobs.sort_by_key(|job| job.level);
+    jobs
+}
+
+/// Start of the window that holds the whole block, if that window is over.
+fn closed_window(
+    block: &BlockMeta,
+    now: i64,
+    (window, config): (Window, &PlanConfig),
+) -> Option<i64> {
+    let window = i64::try_from(window.0.as_nanos()).ok()?;
+    let settle = i64::try_from(config.settle.as_nanos()).ok()?;
+    let start = block.range.start.div_euclid(window);
+    let whole = start == block.range.end.div_euclid(window);
+    let start = start.checked_mul(window)?;
+    let over = start.checked_add(window)?.checked_add(settle)? <= now;
+    (whole && over).then_some(start)
+}
+
+/// Neighbours, as many as one merge may take.
+fn pack(blocks: &[&BlockMeta], config: &PlanConfig) -> Vec<Vec<BlockMeta>> {
+    let bytes_max = config.job_bytes_max.as_u64();
+    let mut jobs: Vec<Vec<BlockMeta>> = Vec::new();
+    let (mut job, mut bytes) = (Vec::new(), 0u64);
+    for block in blocks {
+        let full = bytes.saturating_add(block.bytes) > bytes_max;
+        if full || job.len() >= config.job_blocks_max {
+            jobs.push(std::mem::take(&mut job));
+            bytes = 0;
+        }
+        bytes = bytes.saturating_add(block.bytes);
+        job.push((*block).clone());
+    }
+    jobs.push(job);
+    jobs.retain(|job| job.len() > 1);
+    jobs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytesize::ByteSize;
+    use cairn_model::TimeRange;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    const MINUTE: i64 = 60_000_000_000;
+
+    fn block(n: u64, level: u32, minutes: (i64, i64), bytes: u64) -> BlockMeta {
+        BlockMeta {
+            id: BlockId::new(n, 0),
+            tenant: TenantId::anonymous(),
+            level,
+            range: TimeRange {
+                start: minutes.0 * MINUTE,
+                end: minutes.1 * MINUTE,
+            },
+            bytes,
+            rows: 1,
+            profiles: 1,
+            created_unix_ms: 0,
+        }
+    }
+
+    fn config() -> PlanConfig {
+        PlanConfig {
+            job_bytes_max: ByteSize::b(100),
+            ..PlanConfig::default()
+        }
+    }
+
+    /// Level and block numbers of every job.
+    fn shown(blocks: &[BlockMeta], minute: i64) -> Vec<(u32, Vec<u64>)> {
+        let jobs = plan(blocks, minute * MINUTE, &config());
+        let ids = |job: &Job| job.inputs.iter().map(|block| block.id.unix_ms()).collect();
+        jobs.iter().map(|job| (job.level, ids(job))).collect()
+    }
+
+    #[test]
+    fn a_window_is_merged_once_it_is_over_and_has_settled() {
+        let blocks = [
+            block(2, 0, (5, 6), 1),
+            block(1, 0, (1, 2), 1),
+            block(3, 0, (14, 15), 1),
+            block(4, 0, (16, 17), 1),
+        ];
+        assert_eq!(shown(&blocks, 15), []);
+        assert_eq!(shown(&blocks, 17), []);
+        assert_eq!(shown(&blocks, 18), [(1, vec![1, 2])]);
+    }
+
+    #[test]
+    fn a_larger_window_takes_what_the_smaller_left_and_what_reaches_over() {
+        let blocks = [
+            block(1, 1, (0, 14), 1),
+            block(2, 0, (14, 16), 1),
+            block(3, 1, (15, 29), 1),
+            block(4, 2, (30, 40), 1),
+            block(5, 0, (119, 121), 1),
+        ];
+        assert_eq!(shown(&blocks, 122), []);
+        assert_eq!(shown(&blocks, 123), [(2, vec![1, 2, 3])]);
+    }
+
+    #[test]
+    fn tenants_are_never_merged() {
+        let mut blocks = [block(1, 0, (0, 1), 1), block(2, 0, (1, 2), 1)];
+        blocks[1].tenant = TenantId::parse("other").expect("valid");
+        assert_eq!(shown(&blocks, 10_000), []);
+    }
+
+    #[test]
+    fn merges_are_bounded_in_bytes() {
+        let sizes = [60, 30, 30, 30, 200, 10, 10];
+        let blocks: Vec<BlockMeta> = (0..)
+            .zip(sizes)
+            .map(|(n, bytes)| block(n, 0, (n as i64, n as i64), bytes))
+            .collect();
+        assert_eq!(
+            shown(&blocks, 18),
+            [(1, vec![0, 1]), (1, vec![2, 3]), (1, vec![5, 6])]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn plans_keep_their_promises_and_come_to_an_end(
+            drawn in prop::collection::vec((0u32..4, -3_000i64..3_000, 0i64..40, 0u64..120, 0u8..2), 0..60),
+            now in -1_000i64..4_000,
+        ) {
+            let mut blocks: Vec<BlockMeta> = (0..).zip(drawn)
+                .map(|(n, (level, start, len, bytes, tenant))| BlockMeta {
+                    tenant: TenantId::parse(if tenant == 0 { "a" } else { "b" }).expect("valid"),
+                    ..block(n, level, (start, start + len), bytes)
+                })
+                .collect();
+            let config = config();
+            let mut next = 1_000;
+            for _ in 0..blocks.len() + 1 {
+                let jobs = plan(&blocks, now * MINUTE, &config);
+                let mut seen = HashSet::new();
+                for Job { tenant, level, inputs } in &jobs {
+                    prop_assert!(inputs.len() >= 2);
+                    prop_assert!(inputs.iter().map(|b| b.bytes).sum::<u64>() <= 100);
+                    let window = config.windows[*level as usize - 1].0.as_nanos() as i64;
+                    let start = inputs[0].range.start.div_euclid(window);
+                    prop_assert!((start + 1) * window + 3 * MINUTE <= now * MINUTE);
+                    for input in inputs {
+                        prop_assert!(input.level < *level && input.tenant == *tenant);
+                        prop_assert_eq!(input.range.start.div_euclid(window), start);
+                        prop_assert_eq!(input.range.end.div_euclid(window), start);
+                        prop_assert!(seen.insert(input.id), "a block is in two merges");
+                    }
+                }
+                if jobs.is_empty() {
+                    return Ok(());
+                }
+                blocks.retain(|block| !seen.contains(&block.id));
+                for job in jobs {
+                    next += 1;
+                    let ranges = job.inputs.iter().map(|block| block.range);
+                    blocks.push(BlockMeta {
+                        range: ranges.reduce(|a, b| a.union(&b)).expect("inputs"),
+                        tenant: job.tenant,
+                        ..block(next, job.level, (0, 0), job.inputs.iter().map(|b| b.bytes).sum())
+                    });
+                }
+            }
+            prop_assert!(false, "planning never ends");
+        }
+    }
+
+    #[test]
+    fn ranges_at_the_ends_of_time_are_left_alone() {
+        let mut blocks = [block(1, 0, (0, 0), 1), block(2, 0, (0, 0), 1)];
+        for range in [
+            TimeRange::ALL,
+            TimeRange {
+                start: i64::MIN,
+                end: i64::MIN,
+            },
+            TimeRange {
+                start: i64::MAX,
+                end: i64::MAX,
+            },
+        ] {
+            blocks.iter_mut().for_each(|block| block.range = range);
+            assert_eq!(
+                plan(
+                    &blocks,
+                    i64::MAX,
+                    &PlanConfig {
+                        settle: Duration::MAX,
+                        ..config()
+                    }
+                ),
+                []
+            );
+            let _ = plan(&blocks, i64::MAX, &config());
+        }
+    }
+}
