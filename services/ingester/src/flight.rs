@@ -44,7 +44,7 @@ impl TailFlight {
         let invalid = |text: String| cairn_wire::status(Code::Invalid, &text);
         let ticket = ScanTicket::decode(ticket.ticket);
         let ticket = ticket.map_err(|error| invalid(format!("not a scan ticket: {error}")))?;
-        let (tenant, query, tail) = read(ticket).map_err(|text| invalid(text))?;
+        let (tenant, query, tail) = read(ticket).map_err(invalid)?;
         let after = self.position(&tail).map_err(|error| status(&error))?;
         let heads = self.tail.after(&tenant, after);
         let heads = heads.map_err(|error| status(&error))?;

@@ -13,7 +13,7 @@ pub(crate) fn by_types(profile: &Profile, display: &[(String, String)]) -> Strin
         found.map_or(t, |(_, display)| display.as_str())
     };
     let known = types().map(shown).find_map(known);
-    let last = types().map(shown).last().unwrap_or_default();
+    let last = types().map(shown).next_back().unwrap_or_default();
     known.unwrap_or(last).to_owned()
 }
 

@@ -4,7 +4,9 @@ use super::*;
 
 const SMALL: u64 = 200;
 
-fn replayed(folder: &Path) -> Result<(Vec<(Lsn, Vec<u8>)>, LocalLog), Error> {
+type Found = Vec<(Lsn, Vec<u8>)>;
+
+fn replayed(folder: &Path) -> Result<(Found, LocalLog), Error> {
     let mut found = Vec::new();
     let log = LocalLog::open(folder, SMALL)?.replay(|lsn, payload| {
         found.push((lsn, payload.to_vec()));
