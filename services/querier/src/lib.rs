@@ -1,4 +1,4 @@
-//! The querier: query APIs and the web page, planning, scanning blocks, merging partials.
+#![doc = include_str!("../docs/architecture.md")]
 
 mod api;
 mod blocks;

@@ -1,0 +1,270 @@
+//! One process with a catalog and a querier, over a store in a temporary folder.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_block::{Head, Origin};
+use cairn_catalog::{BlockMeta, Catalog, Server, WriterId};
+use cairn_chassis::{Options, Process, Routes};
+use cairn_model::{
+    Attr, AttrValue, BlockId, Function, Labels, Line, Location, Mapping, NONE, Profile, StrId,
+    TenantId, ValueType,
+};
+use cairn_store::{Key, Store};
+use cairn_wire::parca::query::v1alpha1::query_service_client::QueryServiceClient;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use tonic::transport::Channel;
+
+pub(crate) const SECOND: i64 = 1_000_000_000;
+/// When the profiles of the tests begin.
+pub(crate) const START: i64 = 1_795_000_000 * SECOND;
+
+pub(crate) struct Fixture {
+    _folder: tempfile::TempDir,
+    pub(crate) store: Store,
+    pub(crate) catalog: Catalog,
+    pub(crate) tenant: TenantId,
+    process: Process,
+    blocks: std::sync::atomic::AtomicU64,
+}
+
+impl Fixture {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_, _| {}).await
+    }
+
+    /// `change` gets the querier's settings and the address of the process.
+    pub(crate) async fn with(change: impl FnOnce(&mut cairn_querier::Config, SocketAddr)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let process = Process::bind(Options::for_tests(), &["catalog", "querier"])
+            .await
+            .unwrap();
+        let store = cairn_store::Config {
+            path: folder.path().join("store"),
+        };
+        let mut config = cairn_querier::Config {
+            store: store.clone(),
+            ..cairn_querier::Config::default()
+        };
+        change(&mut config, process.address());
+        let catalog = open_catalog(&folder.path().join("catalog"));
+        let server = Server::new(catalog.clone(), Arc::new(|| START / 1_000_000));
+        process.run("catalog", |cx| async move {
+            cx.serve(Routes::new().grpc(server.into_service())).await
+        });
+        process.run("querier", |cx| cairn_querier::run(config, cx));
+        process.ready().await;
+        Self {
+            store: Store::open(&store).unwrap(),
+            _folder: folder,
+            catalog,
+            tenant: TenantId::anonymous(),
+            process,
+            blocks: 1.into(),
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.process.address()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.process.stop().await.unwrap();
+    }
+
+    /// Stores the head as a block and records it.
+    pub(crate) async fn add(&self, head: &Head) -> BlockId {
+        let (id, bytes) = self.record(head).await;
+        let key = Key::Block {
+            tenant: &self.tenant,
+            id,
+        };
+        self.store.create(key, bytes).await.unwrap();
+        id
+    }
+
+    /// Records a block of the head without storing it.
+    pub(crate) async fn record(&self, head: &Head) -> (BlockId, Bytes) {
+        let built = cairn_block::write(head, cairn_block::Options::default()).unwrap();
+        let number = self
+            .blocks
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let id = BlockId::new(1000 + number, u128::from(number));
+        let meta = BlockMeta {
+            id,
+            tenant: self.tenant.clone(),
+            level: 0,
+            range: built.info.range,
+            bytes: built.info.bytes,
+            rows: built.info.rows,
+            profiles: built.info.profiles,
+            created_unix_ms: START / 1_000_000,
+        };
+        let writer = WriterId::parse(&format!("test-{number}")).unwrap();
+        let registered = self
+            .catalog
+            .register(&writer, "http://127.0.0.1:1")
+            .await
+            .unwrap();
+        let incarnation = registered.incarnation;
+        self.catalog
+            .commit(&writer, incarnation, (1, 1), vec![meta])
+            .await
+            .unwrap();
+        self.catalog.seal(&writer, incarnation, 1).await.unwrap();
+        (id, built.bytes)
+    }
+
+    pub(crate) async fn parca(&self) -> QueryServiceClient<Channel> {
+        let address = format!("http://{}", self.address());
+        QueryServiceClient::connect(address).await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Response<Bytes> {
+        let request = Request::get(format!("http://{}{path}", self.address()));
+        send(request.body(Full::default()).unwrap()).await
+    }
+
+    pub(crate) async fn json(&self, path: &str) -> serde_json::Value {
+        let response = self.get(path).await;
+        let text = String::from_utf8_lossy(response.body()).into_owned();
+        assert_eq!(response.status(), 200, "{path}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+fn open_catalog(path: &Path) -> Catalog {
+    std::fs::create_dir_all(path).unwrap();
+    Catalog::open(path).unwrap()
+}
+
+pub(crate) async fn send(request: Request<Full<Bytes>>) -> Response<Bytes> {
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let (parts, body) = client.request(request).await.unwrap().into_parts();
+    Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
+}
+
+/// `text` as a parameter of a URL.
+pub(crate) fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// What one profile is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Sent<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) types: &'a [(&'a str, &'a str)],
+    pub(crate) labels: &'a [(&'a str, &'a str)],
+    pub(crate) at: i64,
+    pub(crate) duration: i64,
+    /// Of the binary that holds all addresses.
+    pub(crate) build_id: &'a str,
+    /// Stack, outermost first, separated by semicolons; a label `endpoint` of the sample; value of
+    /// each type.
+    pub(crate) samples: &'a [(&'a str, &'a str, i64)],
+}
+
+pub(crate) const CPU: &[(&str, &str)] = &[("cpu", "nanoseconds")];
+
+impl Default for Sent<'_> {
+    fn default() -> Self {
+        Self {
+            name: "process_cpu",
+            types: CPU,
+            labels: &[("service_name", "cart"), ("pod", "cart-1")],
+            at: START,
+            duration: 10 * SECOND,
+            build_id: "",
+            samples: &[("main;work", "/buy", 30), ("main;work;read", "", 12)],
+        }
+    }
+}
+
+pub(crate) fn head(all: &[Sent<'_>]) -> Head {
+    let mut head = Head::default();
+    for sent in all {
+        let origin = Origin {
+            name: sent.name.into(),
+            labels: Labels::from_pairs(sent.labels.iter().copied()).unwrap(),
+            time: sent.at,
+            lsn: 1,
+            batch: 0,
+        };
+        head.append(&profile(sent), &origin).unwrap();
+    }
+    head
+}
+
+fn profile(sent: &Sent<'_>) -> Profile {
+    let mut profile = Profile {
+        time: sent.at,
+        duration: sent.duration,
+        period: 10,
+        ..Profile::default()
+    };
+    let value_type = |profile: &mut Profile, (kind, unit): (&str, &str)| ValueType {
+        kind: profile.strings.push(kind),
+        unit: profile.strings.push(unit),
+    };
+    let types = sent.types.iter().map(|of| value_type(&mut profile, *of));
+    profile.types = types.collect();
+    profile.period_type = value_type(&mut profile, ("cpu", "nanoseconds"));
+    profile.mappings.push(Mapping {
+        file: profile.strings.push("/bin/cart"),
+        build_id: profile.strings.push(sent.build_id),
+        ..Mapping::default()
+    });
+    let endpoint: StrId = profile.strings.push("endpoint");
+    for (stack, label, value) in sent.samples {
+        for name in stack.rsplit(';') {
+            let location = location(&mut profile, name);
+            profile.samples.stacks.push(location);
+        }
+        let end = profile.samples.stacks.len() as u32;
+        profile.samples.stack_ends.push(end);
+        if !label.is_empty() {
+            let value = AttrValue::Str(profile.strings.push(label));
+            profile.samples.attrs.push(Attr {
+                key: endpoint,
+                value,
+            });
+        }
+        let end = profile.samples.attrs.len() as u32;
+        profile.samples.attr_ends.push(end);
+        let values = sent.types.iter().map(|_| *value);
+        profile.samples.values.extend(values);
+    }
+    profile
+}
+
+/// A name that begins with `0x` is an address without a name.
+fn location(profile: &mut Profile, name: &str) -> u32 {
+    let start = profile.lines.len() as u32;
+    let mut address = 0;
+    match name.strip_prefix("0x") {
+        Some(hex) => address = u64::from_str_radix(hex, 16).unwrap(),
+        None => {
+            let function = Function {
+                name: profile.strings.push(name),
+                ..Function::default()
+            };
+            profile.functions.push(function);
+            profile.lines.push(Line {
+                function: profile.functions.len() as u32 - 1,
+                ..Line::default()
+            });
+        }
+    }
+    let mapping = if address == 0 { NONE } else { 0 };
+    profile.locations.push(Location {
+        mapping,
+        address,
+        lines: (start, profile.lines.len() as u32),
+    });
+    profile.locations.len() as u32 - 1
+}

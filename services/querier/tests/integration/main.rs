@@ -1,0 +1,8 @@
+//! A querier with its real port, a catalog beside it, and blocks that the tests write.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on should stop")]
+
+mod apis;
+mod captured;
+mod fixture;
+mod partial;
