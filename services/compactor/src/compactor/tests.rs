@@ -1,0 +1,370 @@
+//! Compaction against a real catalog and store: queries answer the same before, during and after.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cairn_block::{Head, Origin, write};
+use cairn_catalog::{Catalog, Server, WriterId};
+use cairn_chassis::{FakeClock, Process, Routes};
+use cairn_model::Labels;
+use cairn_testkit::generator::{Generator, Spec};
+use proptest::prelude::*;
+use tonic::transport::Endpoint;
+
+use super::*;
+
+const START: i64 = 1_699_920_000_000_000_000;
+const MINUTE: i64 = 60_000_000_000;
+
+/// Type, labels, time and the names of a stack -> value.
+type Model = BTreeMap<(String, String, i64, Vec<String>), i64>;
+
+/// A process with a catalog and a compactor that goes round when told.
+struct World {
+    clock: FakeClock,
+    process: Process,
+    catalog: Catalog,
+    compactor: Compactor,
+    writer: WriterId,
+    lsn: u64,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let catalog = Catalog::open(folder.path()).expect("opened");
+        let clock = FakeClock::at(START);
+        let mut options = cairn_chassis::Options::for_tests();
+        options.clock = clock.clock();
+        let process = Process::bind(options, &["catalog"]).await.expect("bound");
+        let now = clock.clock();
+        let server = Server::new(catalog.clone(), Arc::new(move || now.now() / 1_000_000));
+        let routes = Routes::new().grpc(server.into_service());
+        process.run("catalog", |cx| async move { cx.serve(routes).await });
+        process.ready().await;
+        let writer = WriterId::parse("w").expect("valid");
+        catalog
+            .register(&writer, "nowhere")
+            .await
+            .expect("registered");
+        let cx = process.context("compactor");
+        let endpoint = Endpoint::from_shared(format!("http://{}", process.address()));
+        let compactor = Compactor {
+            config: Config::default(),
+            store: Store::memory(),
+            catalog: Client::new(endpoint.expect("an address").connect_lazy()),
+            metrics: cx.metrics(Metrics::register),
+            quarantine: HashMap::new(),
+            cx,
+        };
+        Self {
+            clock,
+            process,
+            catalog,
+            compactor,
+            writer,
+            lsn: 0,
+            _folder: folder,
+        }
+    }
+
+    /// Stores and commits a block of a minute of profiles, as an ingester would.
+    async fn add(&mut self, tenant: &TenantId, minute: u32, batch: u128) -> BlockMeta {
+        self.lsn += 1;
+        let built = write(&head(minute, self.lsn, batch), Options { level: 0 }).expect("written");
+        let id = BlockId::new(self.lsn, 1);
+        let key = Key::Block { tenant, id };
+        self.compactor
+            .store
+            .create(key, built.bytes)
+            .await
+            .expect("stored");
+        let meta = BlockMeta {
+            id,
+            tenant: tenant.clone(),
+            level: 0,
+            range: built.info.range,
+            bytes: built.info.bytes,
+            rows: built.info.rows,
+            profiles: built.info.profiles,
+            created_unix_ms: 0,
+        };
+        let lsns = (self.lsn, self.lsn);
+        let committed = self
+            .catalog
+            .commit(&self.writer, 1, lsns, vec![meta.clone()]);
+        committed.await.expect("committed");
+        meta
+    }
+
+    fn blocks(&self, tenant: &TenantId) -> Vec<BlockMeta> {
+        self.catalog.snapshot(tenant).blocks
+    }
+
+    async fn stored(&self, tenant: &TenantId) -> usize {
+        let listed = self.compactor.store.list_blocks(tenant).await;
+        listed.expect("listed").len()
+    }
+
+    /// Puts other bytes in a block's place.
+    async fn overwrite(&self, block: &BlockMeta, bytes: Bytes) {
+        let key = Key::Block {
+            tenant: &block.tenant,
+            id: block.id,
+        };
+        self.compactor.store.delete(key).await.expect("deleted");
+        self.compactor
+            .store
+            .create(key, bytes)
+            .await
+            .expect("stored");
+    }
+}
+
+fn head(minute: u32, lsn: u64, batch: u128) -> Head {
+    let generator = Generator::new(Spec {
+        services: 2,
+        samples: 6,
+        stacks: 50,
+        ..Spec::default()
+    });
+    let mut head = Head::default();
+    for service in 0..2 {
+        let origin = Origin {
+            name: "cpu".into(),
+            labels: generator.labels(service, minute % 2),
+            time: START + i64::from(minute) * MINUTE,
+            lsn,
+            batch,
+        };
+        let profile = generator.profile(service, minute % 2, minute);
+        head.append(&profile, &origin).expect("it fits");
+    }
+    head
+}
+
+/// What a query of everything that the catalog lists adds up to; unreadable blocks are left out.
+async fn answer(catalog: &Catalog, store: &Store, tenant: &TenantId) -> Model {
+    let mut model = Model::new();
+    for meta in catalog.snapshot(tenant).blocks {
+        let Ok(block) = Block::open(store, tenant, meta.id, Some(meta.bytes)).await else {
+            continue;
+        };
+        let loaded = block.load().await.expect("read");
+        let index = &loaded.index;
+        for part in &loaded.rows {
+            let mut visit = |first: u64, rows: &cairn_block::SampleColumns| {
+                for at in 0..rows.len() {
+                    let row = first + at as u64;
+                    let profile = index.profiles.partition_point(|p| p.rows.start <= row) - 1;
+                    let profile = &index.profiles[profile];
+                    let labels: &Labels = &index.label_sets[profile.label_set as usize];
+                    let key = (
+                        index.types[profile.profile_type as usize].to_string(),
+                        labels.to_string(),
+                        profile.time,
+                        stack(&loaded, rows.stacks[at]),
+                    );
+                    *model.entry(key).or_default() += rows.values[at] * profile.scale;
+                }
+            };
+            part.visit(&mut visit).expect("decoded");
+        }
+    }
+    model
+}
+
+fn stack(loaded: &Loaded, stack: u32) -> Vec<String> {
+    let stacks = &loaded.stacks;
+    let symbols = &stacks.symbols;
+    let name = |location: u32| {
+        let names = symbols.lines(location).iter();
+        let names = names.map(|line| symbols.str(symbols.functions[line.function as usize].name));
+        let address = symbols.locations[location as usize].address;
+        format!("{address:x} {}", names.collect::<Vec<_>>().join(";"))
+    };
+    let node = stacks.nodes[stack as usize];
+    stacks.trie.stack(node).map(name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_stay_the_same_while_blocks_become_fewer() {
+    let mut world = World::new().await;
+    let tenants = ["a", "b"].map(|name| TenantId::parse(name).expect("valid"));
+    for minute in 0..200 {
+        world.add(&tenants[minute as usize % 2], minute, 0).await;
+    }
+    let store = world.compactor.store.clone();
+    let before = answer(&world.catalog, &store, &tenants[0]).await;
+    assert!(!before.is_empty());
+    let reader = {
+        let (catalog, store, tenant) = (world.catalog.clone(), store.clone(), tenants[0].clone());
+        let expected = before.clone();
+        let (done, mut stop) = tokio::sync::oneshot::channel::<()>();
+        let task = async move {
+            let mut reads = 0;
+            while stop.try_recv().is_err() {
+                assert_eq!(answer(&catalog, &store, &tenant).await, expected);
+                reads += 1;
+            }
+            reads
+        };
+        (done, tokio::spawn(task))
+    };
+    for minutes in [20, 20, 100, 100, 24 * 60, 24 * 60] {
+        world.clock.advance(Duration::from_secs(minutes * 60));
+        world.compactor.round().await;
+    }
+    reader.0.send(()).expect("the reader lives");
+    assert!(reader.1.await.expect("every answer was the same") > 0);
+    for tenant in &tenants {
+        let blocks = world.blocks(tenant);
+        assert_eq!(blocks.len(), 1, "{blocks:?}");
+        assert_eq!(blocks[0].level, 3);
+        // What was replaced in an earlier round is old enough to be gone.
+        assert_eq!(world.stored(tenant).await, 1);
+    }
+    assert_eq!(answer(&world.catalog, &store, &tenants[0]).await, before);
+    assert_eq!(world.catalog.expired(i64::MAX), []);
+    world.process.stop().await.expect("stopped");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replaced_blocks_outlive_the_queries_that_read_them() {
+    let mut world = World::new().await;
+    let tenant = TenantId::anonymous();
+    for minute in 0..3 {
+        world.add(&tenant, minute, 0).await;
+    }
+    world.clock.advance(Duration::from_secs(20 * 60));
+    world.compactor.round().await;
+    assert_eq!(world.blocks(&tenant).len(), 1);
+    assert_eq!(world.stored(&tenant).await, 4);
+    world.clock.advance(Duration::from_secs(29 * 60));
+    world.compactor.round().await;
+    assert_eq!(world.stored(&tenant).await, 4);
+    world.clock.advance(Duration::from_secs(60));
+    world.compactor.round().await;
+    assert_eq!(world.stored(&tenant).await, 1);
+    world.process.stop().await.expect("stopped");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unreadable_blocks_are_left_out_and_the_rest_is_merged() {
+    let mut world = World::new().await;
+    let tenant = TenantId::anonymous();
+    let mut blocks = Vec::new();
+    for minute in 0..5 {
+        blocks.push(world.add(&tenant, minute, 0).await);
+    }
+    let missing = Key::Block {
+        tenant: &tenant,
+        id: blocks[1].id,
+    };
+    world
+        .compactor
+        .store
+        .delete(missing)
+        .await
+        .expect("deleted");
+    let damaged = Key::Block {
+        tenant: &tenant,
+        id: blocks[3].id,
+    };
+    let mut bytes = world
+        .compactor
+        .store
+        .get(damaged)
+        .await
+        .expect("there")
+        .to_vec();
+    bytes[100] ^= 4;
+    world.overwrite(&blocks[3], bytes.into()).await;
+    world.clock.advance(Duration::from_secs(20 * 60));
+    for _ in 0..2 {
+        world.compactor.round().await;
+        let live: Vec<BlockId> = world.blocks(&tenant).iter().map(|block| block.id).collect();
+        assert_eq!(live.len(), 3, "{live:?}");
+        assert!(live.contains(&blocks[1].id) && live.contains(&blocks[3].id));
+        assert_eq!(world.compactor.metrics.quarantined.get(), 2);
+    }
+    let label = JobLabel {
+        level: 1,
+        outcome: Outcome::Done,
+    };
+    assert_eq!(world.compactor.metrics.jobs.get_or_create(&label).get(), 1);
+    world.process.stop().await.expect("stopped");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compactor_that_was_outrun_leaves_nothing_behind() {
+    let mut world = World::new().await;
+    let tenant = TenantId::anonymous();
+    let mut inputs = Vec::new();
+    for minute in 0..3 {
+        inputs.push(world.add(&tenant, minute, 0).await);
+    }
+    let late = Job {
+        tenant: tenant.clone(),
+        level: 1,
+        inputs,
+    };
+    world.clock.advance(Duration::from_secs(20 * 60));
+    world.compactor.round().await;
+    let (live, stored) = (world.blocks(&tenant), world.stored(&tenant).await);
+    world.compactor.job(late).await;
+    assert_eq!(world.blocks(&tenant), live);
+    assert_eq!(world.stored(&tenant).await, stored);
+    world.process.stop().await.expect("stopped");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_two_writers_stored_counts_once_afterwards() {
+    let mut world = World::new().await;
+    let tenant = TenantId::anonymous();
+    world.add(&tenant, 1, 7).await;
+    let once = answer(&world.catalog, &world.compactor.store, &tenant).await;
+    world.add(&tenant, 1, 7).await;
+    world.clock.advance(Duration::from_secs(20 * 60));
+    world.compactor.round().await;
+    assert_eq!(
+        answer(&world.catalog, &world.compactor.store, &tenant).await,
+        once
+    );
+    world.process.stop().await.expect("stopped");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_order_of_writing_and_compacting_changes_an_answer(
+        steps in prop::collection::vec((prop::collection::vec(0u32..300, 0..12), 1u64..400), 1..6),
+        job_bytes_max in 20_000u64..200_000,
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let mut world = World::new().await;
+            world.compactor.config.plan.job_bytes_max = bytesize::ByteSize::b(job_bytes_max);
+            let tenant = TenantId::anonymous();
+            let mut model = Model::new();
+            for (minutes, pass) in steps {
+                for minute in minutes {
+                    world.add(&tenant, minute, 0).await;
+                }
+                let before = answer(&world.catalog, &world.compactor.store, &tenant).await;
+                for (row, value) in &model {
+                    assert!(before[row] >= *value, "{row:?} was lost");
+                }
+                world.clock.advance(Duration::from_secs(pass * 60));
+                world.compactor.round().await;
+                model = answer(&world.catalog, &world.compactor.store, &tenant).await;
+                assert_eq!(model, before);
+            }
+            world.process.stop().await.expect("stopped");
+        });
+    }
+}
