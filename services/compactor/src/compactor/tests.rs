@@ -200,26 +200,25 @@ async fn answers_stay_the_same_while_blocks_become_fewer() {
     let store = world.compactor.store.clone();
     let before = answer(&world.catalog, &store, &tenants[0]).await;
     assert!(!before.is_empty());
-    let reader = {
-        let (catalog, store, tenant) = (world.catalog.clone(), store.clone(), tenants[0].clone());
-        let expected = before.clone();
-        let (done, mut stop) = tokio::sync::oneshot::channel::<()>();
-        let task = async move {
-            let mut reads = 0;
-            while stop.try_recv().is_err() {
-                assert_eq!(answer(&catalog, &store, &tenant).await, expected);
-                reads += 1;
-            }
-            reads
-        };
-        (done, tokio::spawn(task))
-    };
+    let (done, mut stop) = tokio::sync::oneshot::channel::<()>();
+    let mut readers = tokio::task::JoinSet::new();
+    let (catalog, tenant, expected) = (world.catalog.clone(), tenants[0].clone(), before.clone());
+    let shared = store.clone();
+    readers.spawn(async move {
+        let mut reads = 0;
+        while stop.try_recv().is_err() {
+            assert_eq!(answer(&catalog, &shared, &tenant).await, expected);
+            reads += 1;
+        }
+        reads
+    });
     for minutes in [20, 20, 100, 100, 24 * 60, 24 * 60] {
         world.clock.advance(Duration::from_secs(minutes * 60));
         world.compactor.round().await;
     }
-    reader.0.send(()).expect("the reader lives");
-    assert!(reader.1.await.expect("every answer was the same") > 0);
+    done.send(()).expect("the reader lives");
+    let reads = readers.join_next().await.expect("there is a reader");
+    assert!(reads.expect("every answer was the same") > 0);
     for tenant in &tenants {
         let blocks = world.blocks(tenant);
         assert_eq!(blocks.len(), 1, "{blocks:?}");
