@@ -36,9 +36,8 @@ impl Random {
 
     /// A rank drawn so that the number of distinct ones grows with the power of the draws.
     fn rank(&mut self) -> usize {
-        let most = (ROWS as f64).powf(POWER) * 4.0;
-        let rank = self.unit().powf(-POWER / (1.0 - POWER + 0.3)) - 1.0;
-        rank.min(most) as usize
+        let rank = self.unit().max(1e-12).powf(-POWER / (1.0 - POWER)) - 1.0;
+        rank.min(1e15) as usize
     }
 }
 

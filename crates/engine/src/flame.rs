@@ -28,7 +28,7 @@ pub struct KeyBy {
 }
 
 /// A call tree, in pre-order: node 0 is the root, children follow their parent, largest first.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Flame {
     pub symbols: Symbols,
     pub groups: Vec<Group>,

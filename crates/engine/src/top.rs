@@ -1,9 +1,7 @@
 //! The table of functions: what each used itself, and in all it called.
 
-use std::collections::BTreeSet;
-
 use cairn_model::NONE;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::flame::{Flame, Kind};
 
@@ -25,7 +23,7 @@ pub struct TopRow {
 /// The functions of an untrimmed flame graph, largest cumulative value first.
 pub fn top(flame: &Flame) -> Vec<TopRow> {
     let mut rows: Vec<TopRow> = Vec::new();
-    let mut edges = BTreeSet::new();
+    let mut edges: HashSet<(u32, u32), foldhash::fast::RandomState> = HashSet::default();
     let mut of_key: HashMap<u32, u32, foldhash::fast::RandomState> = HashMap::default();
     // Row per node, and how often the row is on the path to the node.
     let mut of_node = vec![NONE; flame.nodes.len()];
@@ -60,7 +58,7 @@ pub fn top(flame: &Flame) -> Vec<TopRow> {
             edges.insert((caller, row));
         }
     }
-    sorted(rows, edges)
+    sorted(rows, edges.into_iter())
 }
 
 fn row_of(node: u32) -> TopRow {
@@ -76,7 +74,7 @@ fn row_of(node: u32) -> TopRow {
 }
 
 /// Equal rows stay in the order in which the flame graph has them.
-fn sorted(rows: Vec<TopRow>, edges: BTreeSet<(u32, u32)>) -> Vec<TopRow> {
+fn sorted(rows: Vec<TopRow>, edges: impl Iterator<Item = (u32, u32)>) -> Vec<TopRow> {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|at| std::cmp::Reverse((rows[*at].cumulative, rows[*at].flat)));
     let mut place = vec![0u32; rows.len()];

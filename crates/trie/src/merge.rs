@@ -111,30 +111,33 @@ impl Merger {
             let end = (start + BATCH).min(trie.len());
             self.table.reserve(BATCH);
             let mut firsts = [Slot::default(); BATCH];
+            let (parents, of_node) = (&trie.parents()[start..end], &trie.frames()[start..end]);
             for (slot, hash) in firsts.iter_mut().zip(&hashes[start..end]) {
                 *slot = self.table.first(*hash);
             }
-            let (parents, of_node) = (&trie.parents()[start..end], &trie.frames()[start..end]);
             for (at, first) in firsts[..end - start].iter().enumerate() {
                 let parent = map[parents[at] as usize];
                 let frame = frames[of_node[at] as usize];
                 map[start + at] = if first.is(parent, frame) {
                     first.node
                 } else {
-                    let next = self.trie.len() as u32;
-                    let node = self
-                        .table
-                        .find_or_insert(hashes[start + at], parent, frame, next);
-                    if node == next {
-                        self.trie.push(parent, frame);
-                    }
-                    node
+                    self.child(hashes[start + at], parent, frame)
                 };
             }
             start = end;
         }
         self.dense.resize(self.trie.len(), 0);
         map
+    }
+
+    /// Finds or makes a node.
+    fn child(&mut self, hash: u64, parent: u32, frame: u32) -> u32 {
+        let new = self.trie.len() as u32;
+        let node = self.table.find_or_insert(hash, parent, frame, new);
+        if node == new {
+            self.trie.push(parent, frame);
+        }
+        node
     }
 
     /// Location there -> location here, for the locations that the trie uses.

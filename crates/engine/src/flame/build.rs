@@ -1,5 +1,7 @@
 //! From stacks of addresses to a tree of calls.
 
+use std::cmp::Reverse;
+
 use cairn_model::{Function, NONE, StrId};
 use cairn_trie::{Group, Interner, LocationMap, Partial, Symbols, Trie, TrieBuilder, Value};
 use hashbrown::HashMap;
@@ -338,20 +340,8 @@ pub(super) fn weight(node: &Node) -> u64 {
 /// does not depend on the order of merging.
 fn pre_order(flame: &Flame) -> Vec<Node> {
     let nodes = &flame.nodes;
-    let mut starts = vec![0u32; nodes.len() + 1];
-    for node in &nodes[1..] {
-        starts[node.parent as usize + 1] += 1;
-    }
-    for at in 0..nodes.len() {
-        starts[at + 1] += starts[at];
-    }
-    let mut next = starts.clone();
-    let mut children = vec![0u32; nodes.len() - 1];
-    for (at, node) in nodes.iter().enumerate().skip(1) {
-        let slot = &mut next[node.parent as usize];
-        children[*slot as usize] = at as u32;
-        *slot += 1;
-    }
+    let ranks = ranks(flame);
+    let mut children = Children::of(nodes);
     let mut out = Vec::with_capacity(nodes.len());
     let mut open = vec![(0u32, NONE)];
     while let Some((at, parent)) = open.pop() {
@@ -360,18 +350,73 @@ fn pre_order(flame: &Flame) -> Vec<Node> {
             parent,
             ..nodes[at as usize]
         });
-        let range = starts[at as usize] as usize..starts[at as usize + 1] as usize;
-        let of_node = &mut children[range];
+        let of_node = children.of_node_mut(at);
         // The last one pushed comes first.
-        of_node.sort_unstable_by(|a, b| {
-            let (a, b) = (&nodes[*a as usize], &nodes[*b as usize]);
-            let by_name = || flame.name(b).cmp(&flame.name(a));
-            let by_size = weight(a).cmp(&weight(b));
-            by_size
-                .then_with(by_name)
-                .then_with(|| (b.address, b.key).cmp(&(a.address, a.key)))
+        of_node.sort_unstable_by_key(|child| {
+            let node = &nodes[*child as usize];
+            (weight(node), Reverse(ranks[node.key as usize]))
         });
         open.extend(of_node.iter().map(|child| (*child, new)));
     }
     out
+}
+
+/// Place of every key among all, by name; nodes are many more than keys.
+fn ranks(flame: &Flame) -> Vec<u32> {
+    let keys = flame.nodes[1..].iter().map(|node| node.key as usize + 1);
+    let mut ranks = vec![0u32; keys.max().unwrap_or(0)];
+    let mut firsts = vec![NONE; ranks.len()];
+    for (at, node) in flame.nodes.iter().enumerate().skip(1) {
+        firsts[node.key as usize] = firsts[node.key as usize].min(at as u32);
+    }
+    firsts.retain(|at| *at != NONE);
+    let mut named: Vec<_> = firsts
+        .iter()
+        .map(|at| &flame.nodes[*at as usize])
+        .map(|node| (flame.name(node), node.address, node.key))
+        .collect();
+    named.sort_unstable();
+    for (rank, (_, _, key)) in named.iter().enumerate() {
+        ranks[*key as usize] = rank as u32;
+    }
+    ranks
+}
+
+/// Children of all nodes, in two arrays.
+pub(super) struct Children {
+    starts: Vec<u32>,
+    list: Vec<u32>,
+}
+
+impl Children {
+    pub(super) fn of(nodes: &[Node]) -> Self {
+        let mut starts = vec![0u32; nodes.len() + 1];
+        for node in &nodes[1..] {
+            starts[node.parent as usize + 1] += 1;
+        }
+        for at in 0..nodes.len() {
+            starts[at + 1] += starts[at];
+        }
+        let mut next = starts.clone();
+        let mut list = vec![0u32; nodes.len() - 1];
+        for (at, node) in nodes.iter().enumerate().skip(1) {
+            let slot = &mut next[node.parent as usize];
+            list[*slot as usize] = at as u32;
+            *slot += 1;
+        }
+        Self { starts, list }
+    }
+
+    fn range(&self, node: u32) -> std::ops::Range<usize> {
+        self.starts[node as usize] as usize..self.starts[node as usize + 1] as usize
+    }
+
+    pub(super) fn of_node(&self, node: u32) -> &[u32] {
+        &self.list[self.range(node)]
+    }
+
+    fn of_node_mut(&mut self, node: u32) -> &mut [u32] {
+        let range = self.range(node);
+        &mut self.list[range]
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::BinaryHeap;
 
 use cairn_model::NONE;
 
-use super::build::weight;
+use super::build::{Children, weight};
 use super::{Flame, Kind, Node};
 
 /// How much of a flame graph to keep.
@@ -23,7 +23,7 @@ impl Flame {
     /// Cuts small calls off. Every surviving node keeps its cumulative value.
     pub fn trim(mut self, trim: &Trim) -> Self {
         let mut fates = vec![Fate::Cut; self.nodes.len()];
-        let children = self.children();
+        let children = Children::of(&self.nodes);
         let mut kept = 0;
         let mut heap = BinaryHeap::from([(u64::MAX, Reverse(0u32))]);
         while let Some((_, Reverse(at))) = heap.pop() {
@@ -33,7 +33,7 @@ impl Flame {
             }
             fates[at as usize] = Fate::Kept;
             kept += 1;
-            for child in &children[at as usize] {
+            for child in children.of_node(at) {
                 let node = &self.nodes[*child as usize];
                 if survives(node, &self.nodes[at as usize], trim.fraction) {
                     heap.push((weight(node), Reverse(*child)));

@@ -174,43 +174,10 @@ fn append(head: &mut Head, made: &Made, lsn: u64) {
 }
 
 fn profile(made: &Made) -> Profile {
-    let mut profile = Profile {
-        time: made.time,
-        duration: made.duration,
-        period: made.period,
-        ..Profile::default()
-    };
+    let mut profile = tables();
+    (profile.time, profile.duration) = (made.time, made.duration);
+    profile.period = made.period;
     let strings = &mut profile.strings;
-    for (file, address, calls) in LOCATIONS {
-        let start = profile.lines.len() as u32;
-        for (name, system_name, line) in calls {
-            profile.functions.push(Function {
-                name: strings.push(name),
-                system_name: strings.push(system_name),
-                file: 0,
-                start_line: 0,
-            });
-            profile.lines.push(Line {
-                function: profile.functions.len() as u32 - 1,
-                line: *line,
-                column: 0,
-            });
-        }
-        profile.mappings.push(Mapping {
-            file: strings.push(file),
-            build_id: strings.push(file),
-            addressing: Addressing::Virtual,
-        });
-        profile.locations.push(Location {
-            mapping: if file.is_empty() {
-                NONE
-            } else {
-                profile.mappings.len() as u32 - 1
-            },
-            address,
-            lines: (start, profile.lines.len() as u32),
-        });
-    }
     let unit = strings.push("ns");
     let kinds = [strings.push("count"), strings.push("time")];
     profile.period_type = ValueType {
@@ -244,6 +211,43 @@ fn profile(made: &Made) -> Profile {
                 profile.links.push(link(ids));
                 profile.links.len() as u32 - 1
             }
+        });
+    }
+    profile
+}
+
+/// A profile of [`LOCATIONS`] alone.
+fn tables() -> Profile {
+    let mut profile = Profile::default();
+    let strings = &mut profile.strings;
+    for (file, address, calls) in LOCATIONS {
+        let start = profile.lines.len() as u32;
+        for (name, system_name, line) in calls {
+            profile.functions.push(Function {
+                name: strings.push(name),
+                system_name: strings.push(system_name),
+                file: 0,
+                start_line: 0,
+            });
+            profile.lines.push(Line {
+                function: profile.functions.len() as u32 - 1,
+                line: *line,
+                column: 0,
+            });
+        }
+        profile.mappings.push(Mapping {
+            file: strings.push(file),
+            build_id: strings.push(file),
+            addressing: Addressing::Virtual,
+        });
+        profile.locations.push(Location {
+            mapping: if file.is_empty() {
+                NONE
+            } else {
+                profile.mappings.len() as u32 - 1
+            },
+            address,
+            lines: (start, profile.lines.len() as u32),
         });
     }
     profile
