@@ -60,7 +60,7 @@ fuzz: ## Fuzz every decoder for a minute each; see fuzz/README.md.
 	./scripts/fuzz 60
 
 power-cut: ## Cut the power under the local log 300 times (root, XFS, loop devices).
-	CAIRN_POWER_CUTS=300 $(CARGO) test --package cairn-ingester --test integration -- power_cut --nocapture
+	CAIRN_POWER_CUTS=300 $(CARGO) test --package cairn-ingester --lib -- power_cut --nocapture
 
 load: ## Send a generated fleet to a running Cairn.
 	$(CARGO) run --release --bin cairn-loadtest -- --workload loadtest/workloads/small.yaml

@@ -48,3 +48,6 @@ pub(crate) enum Error {
         reason: String,
     },
 }
+
+#[cfg(test)]
+mod power_cut_tests;

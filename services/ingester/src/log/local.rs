@@ -182,8 +182,10 @@ impl LocalLog {
         let open = self.segment()?;
         let start = open.bytes;
         if let Err(error) = open.file.write_all_at(bytes, start) {
-            // What was half written must not be replayed behind a later, shorter write.
+            // What was half written must not be replayed, neither behind a later, shorter write nor
+            // after a power cut that undoes the undoing.
             let undone = open.file.set_len(start);
+            let undone = undone.and_then(|()| open.file.sync_all());
             return Err(match undone {
                 Ok(()) => Error::NoSpace(error),
                 Err(undo) => self.poison("undo a failed write", &undo),
@@ -242,14 +244,22 @@ impl Unread {
                 });
             }
             self.log.next = first;
-            let mut appended = i64::MIN;
+            let (mut appended, mut group) = (i64::MIN, 0);
             let bytes = std::fs::read(&path).map_err(failed("read", &path))?;
             let tail = segment::walk(&bytes, first, |record| {
                 appended = each(record.lsn, record.payload)?;
                 self.log.next = record.lsn + 1;
+                if record.lsn == record.batch {
+                    group = 0;
+                }
+                group += segment::HEADER + record.payload.len();
                 Ok::<_, Error>(())
             })?;
-            self.log.settle(&path, tail, at + 1 == count)?;
+            let newest = at + 1 == count;
+            let end = good_end(&path, bytes.len(), tail, newest)?;
+            if newest {
+                settle(&path, &bytes[..end], group)?;
+            }
             if self.log.next == first {
                 // No record: the name will be given to the next segment.
                 std::fs::remove_file(&path).map_err(failed("remove", &path))?;
@@ -265,27 +275,37 @@ impl Unread {
     }
 }
 
-impl LocalLog {
-    /// Cuts a torn end off the newest segment; every other fault is for a person to look at.
-    fn settle(&self, path: &Path, tail: Tail, newest: bool) -> Result<(), Error> {
-        let (offset, reason) = match tail {
-            Tail::Clean => return Ok(()),
-            Tail::Torn { offset } if newest => {
-                tracing::warn!(path = %path.display(), offset, "cut an unfinished write off the log");
-                let file = OpenOptions::new().write(true).open(path);
-                let file = file.map_err(failed("open", path))?;
-                file.set_len(offset as u64).map_err(failed("cut", path))?;
-                return file.sync_all().map_err(failed("sync", path));
-            }
-            Tail::Torn { offset } => (offset, "it ends early".to_owned()),
-            Tail::Damaged { offset, reason } => (offset, reason),
-        };
-        Err(Error::Damaged {
-            path: path.to_owned(),
-            offset: offset as u64,
-            reason,
-        })
-    }
+/// Where the readable part of a segment ends. Only the newest may have a torn end; every other
+/// fault is for a person to look at.
+fn good_end(path: &Path, len: usize, tail: Tail, newest: bool) -> Result<usize, Error> {
+    let (offset, reason) = match tail {
+        Tail::Clean => return Ok(len),
+        Tail::Torn { offset } if newest => {
+            tracing::warn!(path = %path.display(), offset, "cut an unfinished write off the log");
+            return Ok(offset);
+        }
+        Tail::Torn { offset } => (offset, "it ends early".to_owned()),
+        Tail::Damaged { offset, reason } => (offset, reason),
+    };
+    Err(Error::Damaged {
+        path: path.to_owned(),
+        offset: offset as u64,
+        reason,
+    })
+}
+
+/// Makes `bytes`, all that was read of the newest segment, the whole of it and durable.
+///
+/// A process that was killed before its sync leaves its last `group` bytes in the page cache only,
+/// and after a failed sync the system may take them for written: so they are written anew.
+fn settle(path: &Path, bytes: &[u8], group: usize) -> Result<(), Error> {
+    let file = OpenOptions::new().write(true).open(path);
+    let file = file.map_err(failed("open", path))?;
+    let start = bytes.len() - group;
+    file.set_len(bytes.len() as u64)
+        .and_then(|()| file.write_all_at(&bytes[start..], start as u64))
+        .and_then(|()| file.sync_all())
+        .map_err(failed("settle the end of", path))
 }
 
 #[cfg(test)]
