@@ -47,6 +47,10 @@ enum Client {
 }
 
 fn main() -> ExitCode {
+    // The symbolizer reads untrusted files in processes of this very program.
+    if let Some(done) = cairn_symbolizer::worker_main() {
+        return done;
+    }
     match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Config(serve) => serve.print_config(),

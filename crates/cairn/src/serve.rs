@@ -99,12 +99,24 @@ impl Services {
             querier: document.section(
                 "querier",
                 cairn_querier::Config {
-                    store,
+                    store: store.clone(),
                     ..cairn_querier::Config::default()
                 },
             )?,
-            symbolizer: document.section("symbolizer", cairn_symbolizer::Config::default())?,
-            compactor: document.section("compactor", cairn_compactor::Config::default())?,
+            symbolizer: document.section(
+                "symbolizer",
+                cairn_symbolizer::Config {
+                    store: store.clone(),
+                    ..cairn_symbolizer::Config::default()
+                },
+            )?,
+            compactor: document.section(
+                "compactor",
+                cairn_compactor::Config {
+                    store,
+                    ..cairn_compactor::Config::default()
+                },
+            )?,
         })
     }
 

@@ -59,7 +59,8 @@ pub struct Telemetry {
 impl Default for Telemetry {
     fn default() -> Self {
         Self {
-            log_filter: "info".to_owned(),
+            // The sampler of self-profiling tells of every window.
+            log_filter: "info,pprof=warn".to_owned(),
             log_format: LogFormat::Text,
             otlp_endpoint: None,
         }

@@ -166,7 +166,7 @@ async fn supervise(launch: Launch, telemetry: &Telemetry) -> anyhow::Result<()> 
     let announced = async {
         process.ready().await;
         if !process.stop_token().is_cancelled() {
-            tracing::info!("ready");
+            tracing::info!("ready at http://{}", process.address());
             if let Some(announce) = launch.announce {
                 announce(process.address(), process.admin_address());
             }

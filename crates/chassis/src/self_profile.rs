@@ -15,6 +15,7 @@ use tonic::transport::{Channel, Endpoint};
 use wire::profile_store_service_client::ProfileStoreServiceClient;
 
 use self::build::Names;
+use self::sampler::Sampler;
 use crate::config;
 use crate::process::Shared;
 use crate::readiness::Standing;
@@ -34,37 +35,44 @@ pub(crate) fn start(shared: &Arc<Shared>, settings: &config::SelfProfile) -> any
     let channel = Endpoint::try_from(address.clone())
         .with_context(|| format!("`{address}`, which takes self profiles, is not an address"))?
         .connect_lazy();
-    if let Err(error) = sampler::warm_up(&shared.clock) {
-        // No reason not to serve: some sandboxes forbid profiling.
-        tracing::warn!(%error, "cannot profile itself");
-        return Ok(());
-    }
+    let sampler = match Sampler::start(&shared.clock) {
+        Ok(sampler) => sampler,
+        Err(error) => {
+            // No reason not to serve: some sandboxes forbid profiling.
+            tracing::warn!(%error, "cannot profile itself");
+            return Ok(());
+        }
+    };
     let profiler = Arc::clone(shared);
     let window = settings.window;
     shared.spawn("chassis", "self_profile", async move {
         let stop = profiler.stop.clone();
-        stop.run_until_cancelled(run(profiler, window, channel))
-            .await;
+        let run = run(profiler, sampler, window, channel);
+        stop.run_until_cancelled(run).await;
     });
     Ok(())
 }
 
-async fn run(shared: Arc<Shared>, window: Duration, channel: Channel) {
+/// Samples all the time, also while naming and sending what was sampled before.
+async fn run(shared: Arc<Shared>, mut sampler: Sampler, window: Duration, channel: Channel) {
     let mut client = ProfileStoreServiceClient::new(channel);
     let mut names = Names::default();
     let mut span = window.min(FIRST_WINDOW);
     loop {
-        let time = shared.clock.now();
-        let samples = match sampler::sample(span).await {
-            Ok(samples) => samples,
+        tokio::time::sleep(span).await;
+        span = window;
+        let sampled = match sampler.take(&shared.clock) {
+            Ok(sampled) => sampled,
             Err(error) => {
                 tracing::warn!(%error, "profiling itself ends");
                 return;
             }
         };
-        let duration = shared.clock.now() - time;
+        if sampled.stacks.data.is_empty() {
+            continue;
+        }
         let build = move || {
-            let profile = build::profile(&mut names, &samples, (time, duration));
+            let profile = build::profile(&mut names, &sampled);
             (names, cairn_pprof::encode_gzip(&profile))
         };
         let bytes;
@@ -73,7 +81,6 @@ async fn run(shared: Arc<Shared>, window: Duration, channel: Channel) {
         if let Err(error) = send(&mut client, bytes).await {
             tracing::warn!(%error, "a profile of itself is lost");
         }
-        span = window;
     }
 }
 

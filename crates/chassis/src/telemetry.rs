@@ -1,6 +1,7 @@
 //! Logs to standard error, spans to a collector if one is configured. Metrics are pulled, from
 //! the admin port.
 
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -48,7 +49,9 @@ impl Telemetry {
         let export = spans.as_ref().map(|provider| {
             tracing_opentelemetry::layer().with_tracer(provider.tracer(name.to_owned()))
         });
-        let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let log = tracing_subscriber::fmt::layer()
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(std::io::stderr);
         let log = match settings.log_format {
             config::LogFormat::Text => log.boxed(),
             config::LogFormat::Json => log.json().boxed(),

@@ -220,7 +220,7 @@ impl Drop for Running {
 }
 
 fn span(service: &str) -> tracing::Span {
-    tracing::error_span!("service", name = service)
+    tracing::error_span!(parent: None, "service", name = service)
 }
 
 /// What a panic said, if it said something.

@@ -8,7 +8,7 @@ use cairn_model::{
 };
 use pprof::{Frames, UnresolvedReport};
 
-use super::sampler::PERIOD;
+use super::sampler::{PERIOD, Sampled};
 
 /// Addresses whose names are kept; a busy process shows some ten thousand.
 const NAMES_MAX: usize = 1 << 16;
@@ -26,18 +26,14 @@ struct Call {
 #[derive(Debug, Default)]
 pub(super) struct Names(HashMap<usize, Vec<Call>>);
 
-/// The profile of samples taken from a time on, for so many nanoseconds.
-pub(super) fn profile(
-    names: &mut Names,
-    samples: &UnresolvedReport,
-    (time, duration): (i64, i64),
-) -> Profile {
-    names.learn(samples);
+/// The profile of what was sampled.
+pub(super) fn profile(names: &mut Names, sampled: &Sampled) -> Profile {
+    names.learn(&sampled.stacks);
     let mut builder = Builder::new(names);
-    builder.profile.time = time;
-    builder.profile.duration = duration;
+    builder.profile.time = sampled.time;
+    builder.profile.duration = sampled.duration;
     let nanoseconds_each = PERIOD.as_nanos() as i64;
-    for (stack, count) in &samples.data {
+    for (stack, count) in &sampled.stacks.data {
         let count = *count as i64;
         builder.values([count, count * nanoseconds_each]);
         builder.stack(stack.frames.iter().map(|frame| frame.ip));
@@ -223,26 +219,31 @@ impl<'a> Builder<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
     use cairn_model::Limits;
     use cairn_pprof::Options;
 
+    use super::super::sampler::Sampler;
     use super::*;
 
     /// The only test that samples: a process has one profiler.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_busy_function_is_in_the_profile_under_its_name() {
-        super::super::sampler::warm_up(&crate::Clock::real()).expect("profiling is allowed");
-        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let clock = crate::Clock::real();
+        let mut sampler = Sampler::start(&clock).expect("profiling is allowed");
+        let stop = Arc::new(AtomicBool::new(false));
         let busy = tokio::task::spawn_blocking({
-            let stop = stop.clone();
+            let stop = Arc::clone(&stop);
             move || spin_until(&stop)
         });
-        let span = std::time::Duration::from_millis(600);
-        let samples = super::super::sampler::sample(span).await;
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        clock.sleep(Duration::from_millis(600)).await;
+        let sampled = sampler.take(&clock).expect("sampled");
+        stop.store(true, Ordering::Relaxed);
         busy.await.expect("it only spins");
-        let mut names = Names::default();
-        let profile = profile(&mut names, &samples.expect("sampled"), (5, 600_000_000));
+        let profile = profile(&mut Names::default(), &sampled);
 
         let counts: i64 = (0..profile.samples.len())
             .map(|i| profile.values(i)[0])
@@ -263,9 +264,9 @@ mod tests {
     }
 
     #[inline(never)]
-    fn spin_until(stop: &std::sync::atomic::AtomicBool) -> u64 {
+    fn spin_until(stop: &AtomicBool) -> u64 {
         let mut sum = 0_u64;
-        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        while !stop.load(Ordering::Relaxed) {
             sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(7));
         }
         sum
