@@ -1,9 +1,14 @@
 //! Work that would hold up the network: decoding, merging, symbolizing. As many at a time as
 //! there are cores; the rest waits in order of arrival.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the task that waits belongs to whoever waits for it, and ends with them"
+)]
 
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Compute {
@@ -18,24 +23,63 @@ impl Compute {
         }
     }
 
-    /// The permit moves into the work, so that giving up on the answer does not let more work in
-    /// while the old one still burns a core.
+    /// Waits in a task of its own: a place in the queue that nobody polls, as in a stream of
+    /// buffered futures, would keep everybody behind it waiting. The permit moves into the work,
+    /// so that giving up on the answer does not let more in while the old one still burns a core.
     pub(crate) async fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> R {
-        let permit = Arc::clone(&self.cores)
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
+        let cores = Arc::clone(&self.cores);
         let span = tracing::Span::current();
-        let done = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            span.in_scope(work)
-        });
-        match done.await {
+        let queued = async move {
+            let permit = cores.acquire_owned().await;
+            let permit = permit.expect("the semaphore is never closed");
+            let done = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                span.in_scope(work)
+            });
+            match done.await {
+                Ok(result) => result,
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
+        };
+        match AbortOnDropHandle::new(tokio::spawn(queued)).await {
             Ok(result) => result,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, StreamExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_holds_nobody_up() {
+        let compute = Compute::new();
+        let cores = compute.cores.available_permits();
+        let jobs = (0..cores * 4).map(|job| compute.run(move || job));
+        let mut first = futures::stream::iter(jobs).buffer_unordered(cores * 4);
+        assert!(first.next().await.is_some());
+        // The rest of the stream is not polled from here on.
+        for _ in 0..cores * 8 {
+            compute.run(|| ()).await;
+        }
+        assert_eq!(first.by_ref().count().await, cores * 4 - 1);
+    }
+
+    #[tokio::test]
+    async fn work_that_was_given_up_before_its_turn_is_not_done() {
+        let compute = Compute::new();
+        let all = compute.cores.available_permits() as u32;
+        let busy = Arc::clone(&compute.cores).acquire_many_owned(all).await;
+        let (done, mut seen) = tokio::sync::mpsc::channel::<()>(1);
+        let work = compute.run(move || done.blocking_send(()));
+        assert!(work.now_or_never().is_none());
+        drop(busy);
+        assert_eq!(seen.recv().await, None);
     }
 }

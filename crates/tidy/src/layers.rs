@@ -12,14 +12,21 @@ pub fn layers(metadata: &Metadata) -> anyhow::Result<Vec<Complaint>> {
     let mut levels = BTreeMap::new();
     for package in metadata.workspace_packages() {
         let level = package.metadata["layer"]["level"].as_u64();
-        let level = level.with_context(|| format!("{} has no [package.metadata.layer] level", package.name))?;
+        let level = level
+            .with_context(|| format!("{} has no [package.metadata.layer] level", package.name))?;
         levels.insert(package.name.to_string(), level);
     }
     let mut complaints = Vec::new();
     for package in metadata.workspace_packages() {
         let level = levels[package.name.as_str()];
-        for dependency in package.dependencies.iter().filter(|d| d.kind != DependencyKind::Development) {
-            let Some(below) = levels.get(&dependency.name) else { continue };
+        for dependency in package
+            .dependencies
+            .iter()
+            .filter(|d| d.kind != DependencyKind::Development)
+        {
+            let Some(below) = levels.get(&dependency.name) else {
+                continue;
+            };
             if *below >= level {
                 complaints.push(Complaint {
                     place: package.manifest_path.to_string(),

@@ -16,22 +16,45 @@ pub fn sources(root: &Path) -> anyhow::Result<Vec<Complaint>> {
     for path in files(root, "rs")? {
         let text = std::fs::read_to_string(&path)?;
         let mut complain = |rule, instead: String| {
-            complaints.push(Complaint { place: path.display().to_string(), rule, instead });
+            complaints.push(Complaint {
+                place: path.display().to_string(),
+                rule,
+                instead,
+            });
         };
-        let lines = text.lines().position(|line| line.starts_with("#[cfg(test)]")).unwrap_or(text.lines().count());
-        let is_test = path.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "benches")));
+        let lines = text
+            .lines()
+            .position(|line| line.starts_with("#[cfg(test)]"))
+            .unwrap_or(text.lines().count());
+        let is_test = path
+            .components()
+            .any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "benches")));
         if lines > LINES_MAX && !is_test {
-            complain("a file has at most 500 lines besides its tests", format!("split these {lines} lines by subject"));
+            complain(
+                "a file has at most 500 lines besides its tests",
+                format!("split these {lines} lines by subject"),
+            );
         }
         if !text.starts_with("//!") && !text.starts_with("#!") && !is_test {
-            complain("a module starts with `//!`", "say what it owns and what it leaves to others".into());
+            complain(
+                "a module starts with `//!`",
+                "say what it owns and what it leaves to others".into(),
+            );
         }
         if path.ends_with("mod.rs") {
-            complain("modules are foo.rs beside foo/", "rename mod.rs after its folder".into());
+            complain(
+                "modules are foo.rs beside foo/",
+                "rename mod.rs after its folder".into(),
+            );
         }
         // Spelled apart so that this line is not its own complaint.
-        if let Some(line) = text.lines().position(|line| line.contains(concat!("TO", "DO")) || line.contains(concat!("FIX", "ME"))) {
-            complain("nothing is left to do in comments", format!("line {}: do it, or leave it out", line + 1));
+        if let Some(line) = text.lines().position(|line| {
+            line.contains(concat!("TO", "DO")) || line.contains(concat!("FIX", "ME"))
+        }) {
+            complain(
+                "nothing is left to do in comments",
+                format!("line {}: do it, or leave it out", line + 1),
+            );
         }
     }
     Ok(complaints)
@@ -43,7 +66,11 @@ pub fn links(root: &Path) -> anyhow::Result<Vec<Complaint>> {
     for path in files(root, "md")? {
         let text = std::fs::read_to_string(&path)?;
         let folder = path.parent().expect("a file is in a folder");
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        for target in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
             let target = target.split('#').next().unwrap_or(target);
             let relative = !target.is_empty() && !target.contains(':') && !target.contains(' ');
             if relative && !folder.join(target).exists() {
@@ -64,7 +91,10 @@ fn files(root: &Path, extension: &str) -> anyhow::Result<Vec<PathBuf>> {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder)? {
             let path = entry?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
             if path.is_dir() && !SKIPPED.contains(&name) && !path.is_symlink() {
                 folders.push(path);
             } else if path.extension().is_some_and(|found| found == extension) {

@@ -16,7 +16,11 @@ fn none(complaints: Vec<Complaint>) {
 #[test]
 fn crates_depend_only_on_lower_levels() {
     let mut command = cargo_metadata::MetadataCommand::new();
-    let metadata = command.manifest_path(root().join("Cargo.toml")).no_deps().exec().expect("cargo metadata runs");
+    let metadata = command
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .expect("cargo metadata runs");
     none(cairn_tidy::layers(&metadata).expect("every crate declares its level"));
 }
 
@@ -39,7 +43,13 @@ fn broken_rules_are_noticed() {
     let rules = |complaints: Vec<Complaint>| complaints.iter().map(|c| c.rule).collect::<Vec<_>>();
     assert_eq!(
         rules(cairn_tidy::sources(folder.path()).expect("readable")),
-        ["a file has at most 500 lines besides its tests", "a module starts with `//!`"]
+        [
+            "a file has at most 500 lines besides its tests",
+            "a module starts with `//!`"
+        ]
     );
-    assert_eq!(rules(cairn_tidy::links(folder.path()).expect("readable")), ["links lead somewhere"]);
+    assert_eq!(
+        rules(cairn_tidy::links(folder.path()).expect("readable")),
+        ["links lead somewhere"]
+    );
 }

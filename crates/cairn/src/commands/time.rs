@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn times_are_read_as_people_write_them() {
         let now = 1_700_000_000_000_000_000;
-        let read = |text| parse(text, now).map_err(|error| error.to_string());
+        let read = |text: &str| parse(text, now).map_err(|error| error.to_string());
         assert_eq!(read("now"), Ok(now));
         assert_eq!(read("now-15m"), Ok(now - 900_000_000_000));
         assert_eq!(read("now+1h"), Ok(now + 3_600_000_000_000));

@@ -39,12 +39,17 @@ impl Cairn {
         ];
         let process = spawn(binary("cairn"), args, settings);
         let line = process.wait_for_line("http://127.0.0.1:", PATIENCE);
-        let address = address_in(&line);
+        let address = address_after(&line, "http://");
         Self { process, address }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Everything printed so far.
+    pub(crate) fn output(&self) -> String {
+        self.process.output()
     }
 
     pub(crate) fn kill(self) {
@@ -61,15 +66,12 @@ impl Cairn {
     }
 }
 
-/// The first address in a line of output.
-pub(crate) fn address_in(line: &str) -> SocketAddr {
-    let (_, rest) = line
-        .split_once("http://")
-        .expect("the line names an address");
-    let end = rest
-        .find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | ':'))
-        .unwrap_or(rest.len());
-    rest[..end].parse().expect("the address is HOST:PORT")
+/// The address in a line of output that follows `mark`.
+pub(crate) fn address_after(line: &str, mark: &str) -> SocketAddr {
+    let (_, rest) = line.split_once(mark).expect("the line names an address");
+    let end = rest.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | ':'));
+    let address = &rest[..end.unwrap_or(rest.len())];
+    address.parse().expect("the address is HOST:PORT")
 }
 
 /// Speaks Parca's write and query APIs.

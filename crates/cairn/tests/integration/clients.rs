@@ -112,7 +112,7 @@ async fn functions(cairn: &Cairn, selector: &str) -> (Vec<String>, i64) {
     (names, profile.samples.values.iter().sum())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_python_sdk_pushes_what_its_program_does() {
     let python = python();
     let data = tempfile::tempdir().unwrap();
@@ -138,7 +138,7 @@ async fn the_python_sdk_pushes_what_its_program_does() {
     cairn.stop();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_node_sdk_pushes_what_its_program_does() {
     let home = node();
     let data = tempfile::tempdir().unwrap();
@@ -161,7 +161,7 @@ async fn the_node_sdk_pushes_what_its_program_does() {
     cairn.stop();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parcas_client_pushes_over_grpc_and_reads_over_grpc_web() {
     let home = node();
     let file = corpus::root().join("generated/go/go1.27-cpu-5s.pb.gz");

@@ -92,7 +92,7 @@ async fn stored(cairn: &Cairn) -> BTreeMap<u64, i64> {
     let (answer, warnings) = match merged {
         Ok(answer) => answer,
         Err(status) if status.code() == tonic::Code::NotFound => return BTreeMap::new(),
-        Err(status) => panic!("{status}"),
+        Err(status) => panic!("{status}\n{}", cairn.output()),
     };
     assert!(warnings.is_empty(), "{warnings:?}");
     let mut found = BTreeMap::new();

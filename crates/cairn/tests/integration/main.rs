@@ -10,4 +10,5 @@ mod clients;
 mod crash;
 mod damage;
 mod roundtrip;
+mod serve;
 mod services;

@@ -63,7 +63,7 @@ async fn check(client: &Client, number: usize, name: &str, sent: &Profile) -> us
     sent.types.len()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_profile_of_the_corpus_comes_back_exactly() {
     let data = tempfile::tempdir().unwrap();
     let profiles: Vec<(String, Vec<u8>)> = corpus::pprofs()

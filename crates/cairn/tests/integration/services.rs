@@ -8,7 +8,7 @@ use cairn_pprof::canonical;
 use cairn_testkit::generator::{Generator, Spec};
 use cairn_testkit::process::{Process, binary, spawn};
 
-use crate::cairn::{Client, PATIENCE, address_in};
+use crate::cairn::{Client, PATIENCE, address_after};
 
 struct Service {
     process: Process,
@@ -18,9 +18,9 @@ struct Service {
 fn start(name: &str, settings: &[(&str, &str)]) -> Service {
     let args = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
     let process = spawn(binary(&format!("cairn-{name}")), args, settings);
-    let line = process.wait_for_line("http://127.0.0.1:", PATIENCE);
+    let line = process.wait_for_line("listen=127.0.0.1:", PATIENCE);
     Service {
-        address: address_in(&line),
+        address: address_after(&line, "listen="),
         process,
     }
 }
@@ -29,7 +29,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_processes_answer_like_one() {
     let data = tempfile::tempdir().unwrap();
     let (own, store) = (data.path().join("ingester"), data.path().join("store"));
