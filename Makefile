@@ -54,7 +54,7 @@ doc: ## Build the documentation of all crates.
 
 deny: ## Check who uses which crate, and licences.
 	@command -v cargo-deny >/dev/null || $(CARGO) install --quiet --locked cargo-deny --version 0.20.2
-	$(CARGO) deny --offline check bans licenses sources
+	$(CARGO) deny check bans licenses sources
 
 fuzz: ## Fuzz every decoder for a minute each; see fuzz/README.md.
 	./scripts/fuzz 60

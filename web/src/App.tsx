@@ -116,6 +116,7 @@ export function App() {
             <TimeSeries
               data={series.data}
               unit={unit}
+              range={range}
               theme={theme}
               onRange={(picked) => setUrl({ ...picked, range: null }, "push")}
             />

@@ -12,11 +12,13 @@ const HEIGHT = 160;
 interface Props {
   data: Series;
   unit: string;
+  /** What the axis shows, whether or not there are values everywhere. */
+  range: Range;
   theme: Theme;
   onRange: (range: Range) => void;
 }
 
-export function TimeSeries({ data, unit, theme, onRange }: Props) {
+export function TimeSeries({ data, unit, range, theme, onRange }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const picked = useRef(onRange);
   picked.current = onRange;
@@ -37,7 +39,10 @@ export function TimeSeries({ data, unit, theme, onRange }: Props) {
         width: element.clientWidth,
         height: HEIGHT,
         cursor: { drag: { x: true, y: false, setScale: false } },
-        scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.05 : 1] } },
+        scales: {
+          x: { range: [range.from, range.until] },
+          y: { range: (_, __, max) => [0, max > 0 ? max * 1.05 : 1] },
+        },
         axes: [
           { stroke, grid },
           { stroke, grid, size: 80, values: (_, ticks) => ticks.map(show) },
@@ -74,7 +79,7 @@ export function TimeSeries({ data, unit, theme, onRange }: Props) {
       resize.disconnect();
       plot.destroy();
     };
-  }, [data, unit, theme]);
+  }, [data, unit, theme, range.from, range.until]);
 
   return <div ref={box} role="img" aria-label="Value over time" className="ts" data-testid="timeseries" />;
 }

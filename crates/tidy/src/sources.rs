@@ -26,9 +26,10 @@ pub fn sources(root: &Path) -> anyhow::Result<Vec<Complaint>> {
             .lines()
             .position(|line| line.starts_with("#[cfg(test)]"))
             .unwrap_or(text.lines().count());
-        let is_test = path
-            .components()
-            .any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "benches")));
+        let is_test = path.file_stem().is_some_and(|stem| stem == "tests")
+            || path
+                .components()
+                .any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "benches")));
         if lines > LINES_MAX && !is_test {
             complain(
                 "a file has at most 500 lines besides its tests",

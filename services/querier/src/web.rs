@@ -9,6 +9,7 @@ use axum::response::Response;
 use axum::routing::get;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use rust_embed::{EmbeddedFile, RustEmbed};
+use tower_http::compression::CompressionLayer;
 
 #[derive(RustEmbed)]
 #[folder = "../../web/dist/"]
@@ -52,6 +53,7 @@ pub(crate) fn routes() -> Router {
         .route("/assets/{*path}", get(asset))
         .route("/speedscope/{*path}", get(companion))
         .route("/licenses.md", get(licenses))
+        .layer(CompressionLayer::new())
 }
 
 fn index(headers: &HeaderMap) -> Response {

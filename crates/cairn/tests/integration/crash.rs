@@ -133,7 +133,8 @@ async fn fifty_kills_lose_nothing_acknowledged() {
     let mut rng = Rng::new(7);
     for kill in 0..KILLS {
         let cairn = Cairn::start(data.path(), &SETTINGS);
-        check(&ledger.sent.lock().clone(), &stored(&cairn).await, kill);
+        let found = stored(&cairn).await;
+        check(&ledger.sent.lock(), &found, kill);
         let mut pushers = tokio::task::JoinSet::new();
         for _ in 0..PUSHERS {
             pushers.spawn(push_until_gone(cairn.connect().await, Arc::clone(&ledger)));

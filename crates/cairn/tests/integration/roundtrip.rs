@@ -20,8 +20,11 @@ fn decode(bytes: &[u8]) -> Profile {
         .profile
 }
 
+/// Value by stack and labels.
+type Column = BTreeMap<(Vec<String>, Vec<(String, String)>), i64>;
+
 /// Rows of one column with values.
-fn column(rows: &Canonical, column: usize) -> BTreeMap<(Vec<String>, Vec<(String, String)>), i64> {
+fn column(rows: &Canonical, column: usize) -> Column {
     let cells = rows
         .iter()
         .map(|(key, values)| (key.clone(), values[column]));

@@ -29,40 +29,67 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+/// In the order in which they stop: the ingester last, since the others ask it.
+struct Cluster {
+    querier: Service,
+    compactor: Service,
+    symbolizer: Service,
+    ingester: Service,
+}
+
+impl Cluster {
+    fn start(data: &Path) -> Self {
+        let (own, store) = (data.join("ingester"), data.join("store"));
+        let (own, store) = (text(&own), text(&store));
+        let ingester = start(
+            "ingester",
+            &[
+                ("CAIRN__INGESTER__DATA", own),
+                ("CAIRN__INGESTER__STORE__PATH", store),
+                ("CAIRN__INGESTER__TAIL__FLUSH_INTERVAL", "300ms"),
+            ],
+        );
+        let catalog = format!("http://{}", ingester.address);
+        let symbolizer = start("symbolizer", &[("CAIRN__SYMBOLIZER__STORE__PATH", store)]);
+        let symbols = format!("http://{}", symbolizer.address);
+        let compactor = start(
+            "compactor",
+            &[
+                ("CAIRN__COMPACTOR__STORE__PATH", store),
+                ("CAIRN__COMPACTOR__CATALOG", &catalog),
+                ("CAIRN__COMPACTOR__POLL_INTERVAL", "300ms"),
+            ],
+        );
+        let querier = start(
+            "querier",
+            &[
+                ("CAIRN__QUERIER__STORE__PATH", store),
+                ("CAIRN__QUERIER__CATALOG", &catalog),
+                ("CAIRN__QUERIER__SYMBOLIZER", &symbols),
+            ],
+        );
+        Self {
+            querier,
+            compactor,
+            symbolizer,
+            ingester,
+        }
+    }
+
+    fn stop(self) {
+        for service in [self.querier, self.compactor, self.symbolizer, self.ingester] {
+            let status = service.process.terminate(PATIENCE);
+            assert!(status.success(), "a service ended with {status}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_processes_answer_like_one() {
     let data = tempfile::tempdir().unwrap();
-    let (own, store) = (data.path().join("ingester"), data.path().join("store"));
-    let (own, store) = (text(&own), text(&store));
-    let ingester = start(
-        "ingester",
-        &[
-            ("CAIRN__INGESTER__DATA", own),
-            ("CAIRN__INGESTER__STORE__PATH", store),
-            ("CAIRN__INGESTER__TAIL__FLUSH_INTERVAL", "300ms"),
-        ],
-    );
-    let catalog = format!("http://{}", ingester.address);
-    let symbolizer = start("symbolizer", &[("CAIRN__SYMBOLIZER__STORE__PATH", store)]);
-    let symbols = format!("http://{}", symbolizer.address);
-    let compactor = start(
-        "compactor",
-        &[
-            ("CAIRN__COMPACTOR__STORE__PATH", store),
-            ("CAIRN__COMPACTOR__CATALOG", &catalog),
-            ("CAIRN__COMPACTOR__POLL_INTERVAL", "300ms"),
-        ],
-    );
-    let querier = start(
-        "querier",
-        &[
-            ("CAIRN__QUERIER__STORE__PATH", store),
-            ("CAIRN__QUERIER__CATALOG", &catalog),
-            ("CAIRN__QUERIER__SYMBOLIZER", &symbols),
-        ],
-    );
-
-    let client = Client::connect_to(&catalog, &format!("http://{}", querier.address)).await;
+    let cluster = Cluster::start(data.path());
+    let url = |service: &Service| format!("http://{}", service.address);
+    let client = Client::connect_to(&url(&cluster.ingester), &url(&cluster.querier)).await;
     let generator = Generator::new(Spec {
         pods: 8,
         stacks: 500,
@@ -111,8 +138,5 @@ async fn four_processes_answer_like_one() {
             .collect();
         assert_eq!(expected, found, "after step {step}");
     }
-    for service in [querier, compactor, symbolizer, ingester] {
-        let status = service.process.terminate(PATIENCE);
-        assert!(status.success(), "a service ended with {status}");
-    }
+    cluster.stop();
 }

@@ -10,6 +10,7 @@ use cairn_engine::{Flame, GroupBy, KeyBy, Query, Question, Series, Trim};
 use cairn_model::{ProfileType, Selector, TimeRange};
 use http::Extensions;
 use serde::Serialize;
+use tower_http::compression::CompressionLayer;
 
 use crate::api::handle::{answer, respond};
 use crate::api::http_error::body_of;
@@ -34,6 +35,7 @@ pub(crate) fn routes(querier: Querier) -> Router {
         .route("/api/v1/series", answer(series))
         .route("/api/v1/flamegraph", answer(flamegraph))
         .route("/api/v1/diff", answer(diff))
+        .layer(CompressionLayer::new())
         .with_state(querier)
 }
 

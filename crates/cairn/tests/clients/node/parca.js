@@ -5,8 +5,11 @@ const fs = require("fs");
 const { ChannelCredentials } = require("@grpc/grpc-js");
 const { GrpcTransport } = require("@protobuf-ts/grpc-transport");
 const { GrpcWebFetchTransport } = require("@protobuf-ts/grpcweb-transport");
-const { tableFromIPC } = require("apache-arrow");
+const { CompressionType, compressionRegistry, tableFromIPC } = require("apache-arrow");
+const lz4 = require("lz4js");
 const P = require("@parca/client");
+
+compressionRegistry.set(CompressionType.LZ4_FRAME, { encode: lz4.compress, decode: lz4.decompress });
 
 const [address, file, from, until] = process.argv.slice(2);
 const time = (ms) => P.Timestamp.fromDate(new Date(Number(ms)));
