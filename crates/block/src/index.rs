@@ -149,9 +149,9 @@ fn write_profiles(
         Column::new("duration", Int64, Packing::Dictionary),
         Column::new("period", Int64, Packing::Dictionary),
         Column::new("scale", Int64, Packing::Dictionary),
-        Column::new("total_value", Int64, Packing::Delta),
+        Column::new("total_value", Int64, Packing::Split),
         Column::new("first_row", UInt64, Packing::Delta),
-        Column::new("rows", UInt32, Packing::Delta),
+        Column::new("rows", UInt32, Packing::Split),
         Column::new("lsn", UInt64, Packing::Delta),
         Column::new("batch_hash", FixedSizeBinary(16), Packing::Dictionary),
     ];

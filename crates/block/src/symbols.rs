@@ -64,8 +64,8 @@ pub(crate) fn read(sections: [Bytes; 5], stacks: u32) -> Result<Stacks, Error> {
 
 fn write_stacks(stacks: &Stacks, properties: WriterPropertiesBuilder) -> Result<Encoded, Error> {
     let columns = vec![
-        Column::new("parent_delta", DataType::UInt32, Packing::Delta),
-        Column::optional("location", DataType::UInt32, Packing::Delta),
+        Column::new("parent_delta", DataType::UInt32, Packing::Split),
+        Column::optional("location", DataType::UInt32, Packing::Split),
         Column::optional("stack", DataType::UInt32, Packing::Delta),
     ];
     let mut table = Table::new(STACKS, columns, properties)?;
@@ -142,8 +142,8 @@ fn write_locations(
     let lines = DataType::List(item(DataType::Struct(line_fields())));
     let columns = vec![
         Column::optional("mapping", DataType::UInt32, Packing::Dictionary),
-        Column::new("address", DataType::UInt64, Packing::Delta),
-        Column::new("lines", lines, Packing::Delta),
+        Column::new("address", DataType::UInt64, Packing::Split),
+        Column::new("lines", lines, Packing::Split),
     ];
     let mut table = Table::new(LOCATIONS, columns, properties)?;
     for locations in symbols.locations.chunks(CHUNK_ROWS) {
@@ -232,8 +232,8 @@ fn write_mappings(
     properties: WriterPropertiesBuilder,
 ) -> Result<Encoded, Error> {
     let columns = vec![
-        Column::new("file", DataType::UInt32, Packing::Delta),
-        Column::new("build_id", DataType::UInt32, Packing::Delta),
+        Column::new("file", DataType::UInt32, Packing::Split),
+        Column::new("build_id", DataType::UInt32, Packing::Split),
         Column::new("addressing", DataType::UInt8, Packing::Dictionary),
     ];
     let mut table = Table::new(MAPPINGS, columns, properties)?;
@@ -282,10 +282,10 @@ fn write_functions(
     properties: WriterPropertiesBuilder,
 ) -> Result<Encoded, Error> {
     let columns = vec![
-        Column::new("name", DataType::UInt32, Packing::Delta),
-        Column::new("system_name", DataType::UInt32, Packing::Delta),
-        Column::new("file", DataType::UInt32, Packing::Delta),
-        Column::new("start_line", DataType::Int64, Packing::Delta),
+        Column::new("name", DataType::UInt32, Packing::Split),
+        Column::new("system_name", DataType::UInt32, Packing::Split),
+        Column::new("file", DataType::UInt32, Packing::Split),
+        Column::new("start_line", DataType::Int64, Packing::Split),
     ];
     let mut table = Table::new(FUNCTIONS, columns, properties)?;
     for functions in symbols.functions.chunks(CHUNK_ROWS) {

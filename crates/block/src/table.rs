@@ -31,6 +31,8 @@ pub(crate) enum Packing {
     Dictionary,
     /// Numbers near their neighbours.
     Delta,
+    /// Numbers whose upper bytes are like their neighbours': all first bytes, all second bytes, ...
+    Split,
     /// Texts that begin like their neighbours.
     Front,
     Plain,
@@ -172,6 +174,7 @@ fn pack(
     let encoding = match packing {
         Packing::Dictionary => return properties,
         Packing::Delta => Encoding::DELTA_BINARY_PACKED,
+        Packing::Split => Encoding::BYTE_STREAM_SPLIT,
         Packing::Front => Encoding::DELTA_BYTE_ARRAY,
         Packing::Plain => Encoding::PLAIN,
     };

@@ -48,6 +48,7 @@ impl Model {
         let mut model = Self::default();
         for sent in sent {
             let profile = &sent.profile;
+            let frames = sent_frames(profile);
             for (column, value_type) in profile.types.iter().enumerate() {
                 let text = |id| profile.str(id);
                 let delta = if profile.duration == 0 { "" } else { ":delta" };
@@ -71,7 +72,12 @@ impl Model {
                             || link(&Link::default()),
                             |at| link(&profile.links[at as usize]),
                         ),
-                        sent_stack(profile, sample),
+                        profile
+                            .samples
+                            .stack(sample)
+                            .iter()
+                            .map(|at| frames[*at as usize].clone())
+                            .collect(),
                     );
                     model.add(row, value);
                 }
@@ -188,7 +194,8 @@ fn frame(symbols: &Symbols, location: u32) -> String {
     format!("{mapping:?} {address} {lines:?}")
 }
 
-fn sent_stack(profile: &Profile, sample: usize) -> Vec<String> {
+/// What every location of a profile says.
+fn sent_frames(profile: &Profile) -> Vec<String> {
     let symbols = Symbols {
         strings: profile.strings.clone(),
         functions: profile.functions.clone(),
@@ -196,8 +203,9 @@ fn sent_stack(profile: &Profile, sample: usize) -> Vec<String> {
         locations: profile.locations.clone(),
         lines: profile.lines.clone(),
     };
-    let stack = profile.samples.stack(sample).iter();
-    stack.map(|at| frame(&symbols, *at)).collect()
+    (0..profile.locations.len() as u32)
+        .map(|at| frame(&symbols, at))
+        .collect()
 }
 
 fn attrs(set: &Group) -> String {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use cairn_block::{Block, Loaded, Options, RowRange, SampleColumns, merge, write};
+use cairn_model::Labels;
 use futures::executor::block_on;
 use proptest::prelude::*;
 
@@ -142,4 +143,36 @@ fn rows_beyond_the_last_are_refused() {
         let read = block_on(opened.samples(&asked, &mut |_, _| {}));
         assert!(read.is_err(), "{asked:?} was read");
     }
+}
+
+#[test]
+fn real_profiles_come_back() {
+    let decode = |(at, pprof): (i64, cairn_testkit::corpus::Pprof)| {
+        let decoded = cairn_pprof::decode(&pprof.bytes, &Default::default(), &Default::default());
+        let labels = Labels::from_pairs([("service_name", pprof.name)]).expect("valid");
+        Some(Sent {
+            profile: decoded.ok()?.profile,
+            labels,
+            time: at,
+            lsn: 1,
+            batch: 0,
+        })
+    };
+    let sent: Vec<Sent> = (0..)
+        .zip(cairn_testkit::corpus::pprofs())
+        .filter_map(decode)
+        .collect();
+    assert!(sent.len() > 50, "the corpus holds {} profiles", sent.len());
+    let (front, back) = sent.split_at(sent.len() / 2);
+    let halves = [front, back].map(|sent| block(sent, 0).expect("there are profiles"));
+    let model = Model::of_sent(&sent);
+    assert!(
+        Model::of_bytes(merged(&halves, 1)).expect("read") == model,
+        "a merge differs"
+    );
+    let whole = block(&sent, 1).expect("there are profiles");
+    assert!(
+        Model::of_bytes(whole).expect("read") == model,
+        "a block differs"
+    );
 }
