@@ -23,7 +23,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    #[error("the catalog in {} is open in another process", .0.display())]
+    #[error("{} is in use by another process", .0.display())]
     Locked(PathBuf),
     #[error("the journal {} is damaged at byte {at}: {reason}", path.display())]
     Corrupt {

@@ -8,6 +8,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::{Command, Error, State, apply};
 
@@ -59,7 +60,7 @@ impl Journal {
             move |source| Error::Io { what, path, source }
         };
         create_dir(dir).map_err(io("create the folder", dir))?;
-        let lock = lock(dir)?;
+        let lock = lock_folder(dir)?;
         let path = dir.join(NAME);
         if !path.try_exists().map_err(io("look for", &path))? {
             write_whole(dir, &State::default()).map_err(io("create", &path))?;
@@ -169,7 +170,13 @@ fn create_dir(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn lock(dir: &Path) -> Result<File, Error> {
+/// How long a lock is waited for: its last holder may just be ending, or starting a child that
+/// holds its files for a moment longer.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_POLL: Duration = Duration::from_millis(20);
+
+/// Makes this process the only user of a folder, for as long as the file is open.
+pub fn lock_folder(dir: &Path) -> Result<File, Error> {
     let path = dir.join("lock");
     let io = |source| Error::Io {
         what: "lock",
@@ -177,10 +184,17 @@ fn lock(dir: &Path) -> Result<File, Error> {
         source,
     };
     let file = File::create(&path).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Locked(dir.to_owned())),
-        Err(TryLockError::Error(source)) => Err(io(source)),
+    let mut waited = Duration::ZERO;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if waited < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_POLL);
+                waited += LOCK_POLL;
+            }
+            Err(TryLockError::WouldBlock) => return Err(Error::Locked(dir.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(io(source)),
+        }
     }
 }
 

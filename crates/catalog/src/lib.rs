@@ -18,6 +18,7 @@ pub use catalog::{Catalog, Registered};
 pub use client::Client;
 pub use convert::InvalidMessage;
 pub use error::Error;
+pub use journal::lock_folder;
 pub use server::{Server, UnixMillis};
 pub use state::{Command, Refused, Reply, Snapshot, State, apply};
 pub use writer::{InvalidWriter, Writer, WriterId};

@@ -125,7 +125,7 @@ impl Error {
 impl From<&log::Error> for Error {
     fn from(error: &log::Error) -> Self {
         Self::Log(match error {
-            log::Error::Io { .. } => "its folder can't be used",
+            log::Error::Io { .. } | log::Error::Locked(_) => "its folder can't be used",
             log::Error::NoSpace(_) => "its disk is full or failing",
             log::Error::Poisoned(_) => "it failed and waits for a restart",
             log::Error::Damaged { .. } => "it is damaged",

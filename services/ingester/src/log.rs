@@ -31,6 +31,9 @@ pub(crate) enum Error {
         path: PathBuf,
         source: std::io::Error,
     },
+    /// Another ingester uses the folder.
+    #[error(transparent)]
+    Locked(#[from] cairn_catalog::Error),
     /// Nothing was written; it may be possible later.
     #[error("the disk of the log is full or failing: {0}")]
     NoSpace(std::io::Error),

@@ -66,13 +66,7 @@ impl LocalLog {
         if let Some(parent) = folder.parent().filter(|p| !p.as_os_str().is_empty()) {
             sync_folder(parent)?;
         }
-        let lock_path = folder.join("lock");
-        let lock = File::create(&lock_path).map_err(failed("create", &lock_path))?;
-        if let Err(error) = lock.try_lock() {
-            return Err(failed("lock (is another ingester using it?)", &lock_path)(
-                error.into(),
-            ));
-        }
+        let lock = cairn_catalog::lock_folder(folder)?;
         let mut segments = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(failed("list", folder))? {
             let path = entry.map_err(failed("list", folder))?.path();

@@ -159,7 +159,10 @@ fn a_folder_serves_one_log_at_a_time() {
     let folder = folder();
     let (_, _log) = replayed(folder.path()).expect("clean");
     let error = replayed(folder.path()).expect_err("locked");
-    assert!(error.to_string().contains("another ingester"), "{error}");
+    assert!(
+        error.to_string().contains("in use by another process"),
+        "{error}"
+    );
 }
 
 proptest! {
