@@ -121,7 +121,9 @@ fn packing(name: SectionName, bytes: Bytes) -> Result<(u64, String), Error> {
     let unpacked = columns()
         .map(|column| column.uncompressed_size().max(0) as u64)
         .sum();
-    let compression = columns().next().map_or(String::new(), |column| {
+    // Of most bytes: columns that pack well are left as they are.
+    let most = columns().max_by_key(|column| column.uncompressed_size());
+    let compression = most.map_or(String::new(), |column| {
         let text = column.compression().to_string().to_lowercase();
         text.split('(').next().unwrap_or_default().to_owned()
     });

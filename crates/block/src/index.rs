@@ -35,7 +35,10 @@ pub(crate) fn write(
     properties: &WriterPropertiesBuilder,
 ) -> Result<Vec<Encoded>, Error> {
     let mut sections = vec![
-        write_types(&index.types, properties.clone())?,
+        write_types(
+            &index.types,
+            table::index_properties(properties, index.types.len()),
+        )?,
         write_profiles(&index.profiles, properties.clone())?,
     ];
     sections.extend(labels::write(&index.label_sets, properties)?);
@@ -143,14 +146,14 @@ fn write_profiles(
 ) -> Result<Encoded, Error> {
     use DataType::{FixedSizeBinary, Int64, UInt32, UInt64};
     let columns = vec![
-        Column::new("profile_type", UInt32, Packing::Delta),
-        Column::new("label_set", UInt32, Packing::Delta),
-        Column::new("time", Int64, Packing::Delta),
-        Column::new("duration", Int64, Packing::Dictionary),
-        Column::new("period", Int64, Packing::Dictionary),
-        Column::new("scale", Int64, Packing::Dictionary),
+        Column::new("profile_type", UInt32, Packing::Delta).uncompressed(),
+        Column::new("label_set", UInt32, Packing::Delta).uncompressed(),
+        Column::new("time", Int64, Packing::Delta).uncompressed(),
+        Column::new("duration", Int64, Packing::Dictionary).uncompressed(),
+        Column::new("period", Int64, Packing::Dictionary).uncompressed(),
+        Column::new("scale", Int64, Packing::Dictionary).uncompressed(),
         Column::new("total_value", Int64, Packing::Split),
-        Column::new("first_row", UInt64, Packing::Delta),
+        Column::new("first_row", UInt64, Packing::Delta).uncompressed(),
         Column::new("rows", UInt32, Packing::Split),
         Column::new("lsn", UInt64, Packing::Delta),
         Column::new("batch_hash", FixedSizeBinary(16), Packing::Dictionary),
@@ -199,6 +202,7 @@ fn read_profiles(bytes: Bytes, index: &Index, rows: u64) -> Result<Vec<ProfileRo
         let len: &UInt32Array = batch.column("rows")?;
         let lsn: &UInt64Array = batch.column("lsn")?;
         let batch_hash: &FixedSizeBinaryArray = batch.column("batch_hash")?;
+        profiles.reserve(batch.len());
         for row in 0..batch.len() {
             let profile = ProfileRow {
                 label_set: label_set.value(row),

@@ -43,7 +43,8 @@ pub(crate) fn write(
         }
     }
     let columns = vec![positions("pairs")];
-    let mut table = Table::new(LABEL_SETS, columns, properties.clone())?;
+    let properties_of = |rows| table::index_properties(properties, rows);
+    let mut table = Table::new(LABEL_SETS, columns, properties_of(pairs.len()))?;
     for pairs in pairs.chunks(CHUNK_ROWS) {
         let pairs = pairs.iter().map(Vec::as_slice);
         table.push(vec![position_lists(pairs)])?;
@@ -52,7 +53,10 @@ pub(crate) fn write(
         .iter()
         .map(|((key, value), sets)| (*key, *value, sets.as_slice()))
         .collect();
-    Ok([table.finish()?, write_index(&rows, properties.clone())?])
+    Ok([
+        table.finish()?,
+        write_index(&rows, properties_of(rows.len()))?,
+    ])
 }
 
 /// Sorted by key and value, with statistics per page, so that one label is one page.

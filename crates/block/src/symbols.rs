@@ -66,7 +66,7 @@ fn write_stacks(stacks: &Stacks, properties: WriterPropertiesBuilder) -> Result<
     let columns = vec![
         Column::new("parent_delta", DataType::UInt32, Packing::Split),
         Column::optional("location", DataType::UInt32, Packing::Split),
-        Column::optional("stack", DataType::UInt32, Packing::Delta),
+        Column::optional("stack", DataType::UInt32, Packing::Split),
     ];
     let mut table = Table::new(STACKS, columns, properties)?;
     let mut stack_of = vec![None; stacks.trie.len()];
@@ -282,9 +282,9 @@ fn write_functions(
     properties: WriterPropertiesBuilder,
 ) -> Result<Encoded, Error> {
     let columns = vec![
-        Column::new("name", DataType::UInt32, Packing::Split),
-        Column::new("system_name", DataType::UInt32, Packing::Split),
-        Column::new("file", DataType::UInt32, Packing::Split),
+        Column::new("name", DataType::UInt32, Packing::Delta),
+        Column::new("system_name", DataType::UInt32, Packing::Delta),
+        Column::new("file", DataType::UInt32, Packing::Delta),
         Column::new("start_line", DataType::Int64, Packing::Split),
     ];
     let mut table = Table::new(FUNCTIONS, columns, properties)?;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::{
     EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion,
@@ -21,8 +21,15 @@ use crate::Error;
 use crate::error::SectionName;
 use crate::toc::Encoded;
 
-/// Rows that are decoded at once: few enough that the longest texts fit one array.
-const BATCH_ROWS: usize = 1024;
+/// Rows that are decoded at once: few enough to stay in a core's cache.
+const BATCH_ROWS: usize = 8 << 10;
+
+/// The same where there are texts: few enough that the longest ones fit one array.
+const BATCH_TEXTS: usize = 1 << 10;
+
+/// Sections of the index with no more rows aren't compressed: setting up a decoder for a column
+/// takes longer than reading it.
+const PLAIN_ROWS: usize = 256;
 
 /// How a column is packed before compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +47,9 @@ pub(crate) enum Packing {
 
 /// A column: name, type, packing. A list is packed as its items.
 pub(crate) struct Column {
-    pub(crate) field: Field,
-    pub(crate) packing: Packing,
+    field: Field,
+    packing: Packing,
+    compressed: bool,
 }
 
 impl Column {
@@ -49,6 +57,7 @@ impl Column {
         Self {
             field: Field::new(name, data_type, false),
             packing,
+            compressed: true,
         }
     }
 
@@ -56,6 +65,15 @@ impl Column {
         Self {
             field: Field::new(name, data_type, true),
             packing,
+            compressed: true,
+        }
+    }
+
+    /// Leaves the column as packed, since compression would hardly make it smaller.
+    pub(crate) fn uncompressed(self) -> Self {
+        Self {
+            compressed: false,
+            ..self
         }
     }
 
@@ -100,6 +118,19 @@ pub(crate) fn properties(level: u8) -> WriterPropertiesBuilder {
         .set_compression(compression)
 }
 
+/// The same for a section of the index with so many rows.
+pub(crate) fn index_properties(
+    properties: &WriterPropertiesBuilder,
+    rows: usize,
+) -> WriterPropertiesBuilder {
+    let properties = properties.clone();
+    if rows <= PLAIN_ROWS {
+        properties.set_compression(Compression::UNCOMPRESSED)
+    } else {
+        properties
+    }
+}
+
 /// A section being written.
 pub(crate) struct Table {
     name: SectionName,
@@ -116,6 +147,10 @@ impl Table {
     ) -> Result<Self, Error> {
         for column in &columns {
             for path in column.leaves() {
+                if !column.compressed {
+                    let none = Compression::UNCOMPRESSED;
+                    properties = properties.set_column_compression(path.clone(), none);
+                }
                 properties = pack(properties, path, column.packing);
             }
         }
@@ -206,7 +241,7 @@ pub(crate) fn decode<T>(
     done.unwrap_or_else(|_| Err(Error::corrupt(name, "it is malformed")))
 }
 
-/// Rows of a section in batches of [`BATCH_ROWS`], with the columns found by name.
+/// Rows of a section in batches, with the columns found by name.
 pub(crate) struct Batches {
     name: SectionName,
     reader: parquet::arrow::arrow_reader::ParquetRecordBatchReader,
@@ -216,9 +251,15 @@ pub(crate) struct Batches {
 pub(crate) fn read(name: SectionName, bytes: Bytes) -> Result<Batches, Error> {
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     decode(name, || {
-        let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)
-            .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
-            .map_err(|error| Error::corrupt(name, error))?;
+        let corrupt = |error| Error::corrupt(name, error);
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)
+            .map_err(corrupt)?;
+        let mut columns = builder.parquet_schema().columns().iter();
+        let rows = match columns.any(|column| column.physical_type() == Type::BYTE_ARRAY) {
+            true => BATCH_TEXTS,
+            false => BATCH_ROWS,
+        };
+        let reader = builder.with_batch_size(rows).build().map_err(corrupt)?;
         Ok(Batches { name, reader })
     })
 }

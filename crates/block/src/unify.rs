@@ -1,5 +1,8 @@
 //! Turns the stacks of one or more inputs into those of one block: what no row uses is left out,
-//! stacks are numbered by frequency, nodes in pre-order, locations and names by first use.
+//! stacks are numbered by frequency, locations and names by what they say, nodes in pre-order with
+//! siblings in the order of their locations.
+//!
+//! So equal content comes in the same order in every block, which packs well and merges fast.
 
 use cairn_model::{Function, Line, Location, Mapping, NONE};
 use cairn_trie::{Interner, LocationMap, Symbols, Trie, TrieBuilder};
@@ -63,19 +66,19 @@ pub(crate) fn unify(inputs: &[Counted<'_>]) -> Result<(Stacks, Vec<Vec<u32>>), E
     }
     counts.resize(builder.trie().len(), 0);
     let merged = builder.into_trie();
-    let (order, new_of) = preorder(&merged);
+    let (symbols, locations) = sorted(interner.symbols());
+    let (order, new_of) = preorder(&merged, &locations);
     let (ranked, rank_of) = rank(&order, &counts);
     for stack in maps.iter_mut().flatten().filter(|stack| **stack != NONE) {
         *stack = rank_of[*stack as usize];
     }
-    let mut renumber = Renumber::new(interner.symbols());
-    let mut trie = Trie::default();
+    let mut trie = Trie::with_capacity(order.len());
     for node in &order[1..] {
         let parent = new_of[merged.parent(*node) as usize];
-        trie.push(parent, renumber.location(merged.frame(*node)));
+        trie.push(parent, locations[merged.frame(*node) as usize]);
     }
     let stacks = Stacks {
-        symbols: renumber.finish(),
+        symbols,
         trie,
         nodes: ranked.iter().map(|node| new_of[*node as usize]).collect(),
     };
@@ -104,13 +107,17 @@ fn add(input: &Counted<'_>, interner: &mut Interner, builder: &mut TrieBuilder) 
     map
 }
 
-/// Nodes in pre-order, and node -> place in that order.
-fn preorder(trie: &Trie) -> (Vec<u32>, Vec<u32>) {
+/// Nodes in pre-order, siblings by the new numbers of their locations, and node -> place in that
+/// order.
+fn preorder(trie: &Trie, locations: &[u32]) -> (Vec<u32>, Vec<u32>) {
+    let mut last_first: Vec<u32> = (1..trie.len() as u32).collect();
+    last_first
+        .sort_unstable_by_key(|node| std::cmp::Reverse(locations[trie.frame(*node) as usize]));
     let (mut child, mut sibling) = (vec![NONE; trie.len()], vec![NONE; trie.len()]);
-    for node in (1..trie.len()).rev() {
-        let parent = trie.parents()[node] as usize;
-        sibling[node] = child[parent];
-        child[parent] = node as u32;
+    for node in last_first {
+        let parent = trie.parent(node) as usize;
+        sibling[node as usize] = child[parent];
+        child[parent] = node;
     }
     let mut order = Vec::with_capacity(trie.len());
     let mut place = vec![0; trie.len()];
@@ -142,106 +149,88 @@ fn rank(order: &[u32], counts: &[u64]) -> (Vec<u32>, Vec<u32>) {
     (ranked, rank_of)
 }
 
-/// Copies the parts of tables that are used, numbered by first use; strings sorted.
-struct Renumber<'a> {
-    from: &'a Symbols,
-    to: Symbols,
-    locations: Vec<u32>,
-    functions: Vec<u32>,
-    mappings: Vec<u32>,
+/// The same tables sorted by content, and location there -> location here.
+fn sorted(from: &Symbols) -> (Symbols, Vec<u32>) {
+    let mut to = Symbols::default();
+    let (order, strings) = sort(from.strings.len(), |id| from.str(id));
+    // String 0 is empty in every table.
+    for id in &order[1..] {
+        to.strings.push(from.str(*id));
+    }
+    let string = |id: u32| strings[id as usize];
+    let renamed = from.functions.iter().map(|function| Function {
+        name: string(function.name),
+        system_name: string(function.system_name),
+        file: string(function.file),
+        ..*function
+    });
+    let renamed: Vec<Function> = renamed.collect();
+    let (order, functions) = sort(renamed.len(), |id| {
+        let function = &renamed[id as usize];
+        let names = (function.name, function.system_name, function.file);
+        (names, function.start_line)
+    });
+    to.functions = order.iter().map(|id| renamed[*id as usize]).collect();
+    let renamed = from.mappings.iter().map(|mapping| Mapping {
+        file: string(mapping.file),
+        build_id: string(mapping.build_id),
+        ..*mapping
+    });
+    let renamed: Vec<Mapping> = renamed.collect();
+    let (order, mappings) = sort(renamed.len(), |id| {
+        let mapping = &renamed[id as usize];
+        (mapping.file, mapping.build_id, mapping.addressing as u8)
+    });
+    to.mappings = order.iter().map(|id| renamed[*id as usize]).collect();
+    let locations = sort_locations(from, &mut to, (&functions, &mappings));
+    (to, locations)
 }
 
-impl<'a> Renumber<'a> {
-    fn new(from: &'a Symbols) -> Self {
-        Self {
-            from,
-            to: Symbols::default(),
-            locations: vec![NONE; from.locations.len()],
-            functions: vec![NONE; from.functions.len()],
-            mappings: vec![NONE; from.mappings.len()],
-        }
-    }
-
-    fn location(&mut self, id: u32) -> u32 {
-        if self.locations[id as usize] != NONE {
-            return self.locations[id as usize];
-        }
-        let Location {
-            mapping, address, ..
-        } = self.from.locations[id as usize];
-        let mapping = match mapping {
-            NONE => NONE,
-            mapping => self.mapping(mapping),
-        };
-        let start = self.to.lines.len() as u32;
-        let from = self.from;
-        for line in from.lines(id) {
-            let function = self.function(line.function);
-            self.to.lines.push(Line { function, ..*line });
-        }
-        let lines = (start, self.to.lines.len() as u32);
-        let new = self.to.locations.len() as u32;
-        self.to.locations.push(Location {
+/// Copies locations, given the new numbers of functions and mappings.
+fn sort_locations(
+    from: &Symbols,
+    to: &mut Symbols,
+    (functions, mappings): (&[u32], &[u32]),
+) -> Vec<u32> {
+    let lines = from.lines.iter();
+    let lines: Vec<(u32, i64, i64)> = lines
+        .map(|line| (functions[line.function as usize], line.line, line.column))
+        .collect();
+    let lines = |id: u32| {
+        let (start, end) = from.locations[id as usize].lines;
+        &lines[start as usize..end as usize]
+    };
+    let place = |id: u32| {
+        let location = &from.locations[id as usize];
+        let mapping = mappings.get(location.mapping as usize);
+        (mapping.copied().unwrap_or(NONE), location.address)
+    };
+    let (order, locations) = sort(from.locations.len(), |id| (place(id), lines(id)));
+    for id in order {
+        let (mapping, address) = place(id);
+        let start = to.lines.len() as u32;
+        let lines = lines(id).iter();
+        to.lines.extend(lines.map(|&(function, line, column)| Line {
+            function,
+            line,
+            column,
+        }));
+        to.locations.push(Location {
             mapping,
             address,
-            lines,
+            lines: (start, to.lines.len() as u32),
         });
-        self.locations[id as usize] = new;
-        new
     }
+    locations
+}
 
-    fn mapping(&mut self, id: u32) -> u32 {
-        let slot = &mut self.mappings[id as usize];
-        if *slot == NONE {
-            *slot = self.to.mappings.len() as u32;
-            self.to.mappings.push(self.from.mappings[id as usize]);
-        }
-        *slot
+/// Ids by their keys, and id -> place.
+fn sort<K: Ord>(count: usize, key: impl Fn(u32) -> K) -> (Vec<u32>, Vec<u32>) {
+    let mut order: Vec<u32> = (0..count as u32).collect();
+    order.sort_unstable_by_key(|id| key(*id));
+    let mut place = vec![0; count];
+    for (at, id) in (0..).zip(&order) {
+        place[*id as usize] = at;
     }
-
-    fn function(&mut self, id: u32) -> u32 {
-        let slot = &mut self.functions[id as usize];
-        if *slot == NONE {
-            *slot = self.to.functions.len() as u32;
-            self.to.functions.push(self.from.functions[id as usize]);
-        }
-        *slot
-    }
-
-    /// Functions and mappings have been copied with the old numbers of their strings.
-    fn finish(mut self) -> Symbols {
-        let mut used = vec![false; self.from.strings.len()];
-        for function in &self.to.functions {
-            for id in [function.name, function.system_name, function.file] {
-                used[id as usize] = true;
-            }
-        }
-        for mapping in &self.to.mappings {
-            used[mapping.file as usize] = true;
-            used[mapping.build_id as usize] = true;
-        }
-        let ids = 1..used.len() as u32;
-        let mut sorted: Vec<u32> = ids.filter(|id| used[*id as usize]).collect();
-        sorted.sort_unstable_by_key(|id| self.from.str(*id));
-        let mut new = vec![0; used.len()];
-        for id in sorted {
-            new[id as usize] = self.to.strings.push(self.from.str(id));
-        }
-        for function in &mut self.to.functions {
-            let Function {
-                name,
-                system_name,
-                file,
-                ..
-            } = function;
-            for id in [name, system_name, file] {
-                *id = new[*id as usize];
-            }
-        }
-        for Mapping { file, build_id, .. } in &mut self.to.mappings {
-            *file = new[*file as usize];
-            *build_id = new[*build_id as usize];
-        }
-        self.to
-    }
+    (order, place)
 }

@@ -56,6 +56,14 @@ proptest! {
     }
 
     #[test]
+    fn stacks_are_numbered_alike_whatever_came_first(sent in sents(8), level in 0u8..2) {
+        let sent = unmarked(sent);
+        let turned: Vec<Sent> = sent.iter().rev().cloned().collect();
+        let stacks = |sent: &[Sent]| block(sent, level).map(|bytes| loaded(&bytes).stacks);
+        prop_assert_eq!(stacks(&sent), stacks(&turned));
+    }
+
+    #[test]
     fn a_merged_block_holds_what_all_held(parts in prop::collection::vec(sents(5), 1..5), level in 0u8..2) {
         let parts: Vec<Vec<Sent>> = parts.into_iter().map(unmarked).collect();
         let blocks: Vec<Bytes> = parts.iter().filter_map(|sent| block(sent, 0)).collect();
