@@ -56,7 +56,7 @@ impl Merge {
     pub fn add(&mut self, scanned: Scanned) -> Result<(), WrongAnswer> {
         let Scanned { answer, stats } = scanned;
         match (&mut self.answer, answer) {
-            (Partly::Stacks(merger), Answer::Stacks(partial)) => merger.add(&partial),
+            (Partly::Stacks(merger), Answer::Stacks(partial)) => merger.add(partial),
             (Partly::Series(sum), Answer::Series(series)) => sum.add(series),
             (Partly::Names(all), Answer::Names(names)) => all.extend(names),
             (Partly::Ids(all), Answer::Names(names)) => {

@@ -2,7 +2,9 @@
 //! stack, a few thousand functions, most paths shared by most sources.
 
 use cairn_model::{Function, Line, Mapping, Profile, ValueType};
-use cairn_trie::{Group, Interner, Merger, Partial, Symbols, Trie, TrieBuilder, Value};
+use cairn_trie::{
+    Group, Interner, LocationMap, Merger, Partial, Symbols, Trie, TrieBuilder, Value,
+};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 
@@ -51,14 +53,14 @@ fn symbols(locations: usize) -> Symbols {
     interner.into_symbols()
 }
 
-/// A trie in pre-order with about `nodes` nodes, 12 to 25 deep, and the ends of its stacks.
+/// A trie with about `nodes` nodes, 12 to 25 deep, and the ends of its stacks.
 fn universe(nodes: usize) -> (Symbols, Trie, Vec<u32>) {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let locations = (nodes / 8).clamp(100, 40_000);
-    let mut trie = Trie::default();
+    let mut trie = TrieBuilder::default();
     let mut path = vec![Trie::ROOT];
     let mut ends = Vec::new();
-    while trie.len() < nodes {
+    while trie.trie().len() < nodes {
         let depth = 12 + random.below(14);
         let keep = path.len().saturating_sub(1 + random.below(5)).max(1);
         path.truncate(keep);
@@ -66,14 +68,17 @@ fn universe(nodes: usize) -> (Symbols, Trie, Vec<u32>) {
         for _ in 0..grow {
             let skewed = random.below(locations).min(random.below(locations));
             let parent = path[path.len() - 1];
-            path.push(trie.push(parent, skewed as u32));
+            path.push(trie.child(parent, skewed as u32));
         }
         if path.len() > 26 {
             path.truncate(8 + random.below(12));
         }
         ends.push(path[path.len() - 1]);
     }
-    (symbols(locations), trie, ends)
+    let (symbols, locations) = symbols(locations).ordered();
+    let (trie, nodes) = trie.into_trie().ordered(&locations);
+    let ends = ends.into_iter().map(|end| nodes[end as usize]).collect();
+    (symbols, trie, ends)
 }
 
 /// `count` sources that each know about 60 % of the stacks.
@@ -95,17 +100,54 @@ fn partials(nodes: usize, count: usize) -> Vec<Partial> {
     (0..count).map(part).collect()
 }
 
+/// The same, but each source met its stacks, and so its locations, in an order of its own.
+fn shuffled(nodes: usize, count: usize) -> Vec<Partial> {
+    let mut random = Random(11);
+    let own_order = |partial: &Partial| {
+        let mut values = partial.values.clone();
+        for at in (1..values.len()).rev() {
+            values.swap(at, random.below(at + 1));
+        }
+        let mut interner = Interner::default();
+        let mut map = LocationMap::default();
+        let mut builder = TrieBuilder::default();
+        for value in &mut values {
+            let stack: Vec<u32> = partial.trie.stack(value.node).collect();
+            let stack = stack
+                .into_iter()
+                .map(|at| map.location(&mut interner, &partial.symbols, at));
+            value.node = builder.stack(stack.collect::<Vec<_>>().into_iter());
+        }
+        Partial {
+            symbols: interner.into_symbols(),
+            trie: builder.into_trie(),
+            groups: vec![Group::default()],
+            values,
+        }
+    };
+    partials(nodes, count).iter().map(own_order).collect()
+}
+
 #[divan::bench(args = [100_000, 300_000, 1_000_000], sample_count = 15)]
 fn merge_8(bencher: Bencher, nodes: usize) {
-    let partials = partials(nodes, 8);
+    merge(bencher, &partials(nodes, 8));
+}
+
+#[divan::bench(args = [100_000, 300_000, 1_000_000], sample_count = 15)]
+fn merge_8_shuffled(bencher: Bencher, nodes: usize) {
+    merge(bencher, &shuffled(nodes, 8));
+}
+
+fn merge(bencher: Bencher, partials: &[Partial]) {
     let items: usize = partials.iter().map(|partial| partial.trie.len()).sum();
-    bencher.counter(ItemsCount::new(items)).bench(|| {
-        let mut merger = Merger::default();
-        for partial in &partials {
-            merger.add(partial);
-        }
-        merger.nodes()
-    });
+    bencher
+        .counter(ItemsCount::new(items))
+        .with_inputs(|| partials.to_vec())
+        .bench_values(|partials| {
+            let mut merger = Merger::default();
+            partials.into_iter().for_each(|partial| merger.add(partial));
+            merger.finish()
+        });
 }
 
 #[divan::bench(args = [300_000], sample_count = 15)]
@@ -113,11 +155,13 @@ fn merge_finish(bencher: Bencher, nodes: usize) {
     let partials = partials(nodes, 2);
     let merger = || {
         let mut merger = Merger::default();
-        partials.iter().for_each(|partial| merger.add(partial));
+        partials
+            .iter()
+            .for_each(|partial| merger.add(partial.clone()));
         merger
     };
     bencher
-        .counter(ItemsCount::new(merger().nodes()))
+        .counter(ItemsCount::new(merger().finish().trie.len()))
         .with_inputs(merger)
         .bench_values(Merger::finish);
 }
@@ -133,23 +177,6 @@ fn roll_up(bencher: Bencher, nodes: usize) {
         .counter(ItemsCount::new(trie.len()))
         .with_inputs(|| values.clone())
         .bench_refs(|values| trie.roll_up(values));
-}
-
-#[divan::bench(args = [1_000, 40_000])]
-fn location_hashes(bencher: Bencher, locations: usize) {
-    let symbols = symbols(locations);
-    bencher
-        .counter(ItemsCount::new(locations))
-        .bench(|| symbols.location_hashes());
-}
-
-#[divan::bench(args = [200_000])]
-fn path_hashes(bencher: Bencher, nodes: usize) {
-    let (symbols, trie, _) = universe(nodes);
-    let hashes = symbols.location_hashes();
-    bencher
-        .counter(ItemsCount::new(trie.len()))
-        .bench(|| trie.path_hashes(&hashes));
 }
 
 #[divan::bench(args = [200_000], sample_count = 20)]

@@ -6,29 +6,17 @@ use hashbrown::HashTable;
 use crate::symbols::{Symbols, hash_str, mix};
 
 /// Tables under construction.
-#[derive(Clone, Debug)]
+///
+/// Sources list what they share in much the same order, so what follows the last find is tried
+/// before any table.
+#[derive(Clone, Debug, Default)]
 pub struct Interner {
     symbols: Symbols,
-    strings: HashTable<StrId>,
-    functions: HashTable<u32>,
-    mappings: HashTable<u32>,
-    locations: HashTable<u32>,
+    strings: Index,
+    functions: Index,
+    mappings: Index,
+    locations: Index,
     bytes: usize,
-}
-
-impl Default for Interner {
-    fn default() -> Self {
-        let mut strings = HashTable::new();
-        strings.insert_unique(hash_str(""), 0, |_| hash_str(""));
-        Self {
-            symbols: Symbols::default(),
-            strings,
-            functions: HashTable::new(),
-            mappings: HashTable::new(),
-            locations: HashTable::new(),
-            bytes: 0,
-        }
-    }
 }
 
 impl Interner {
@@ -46,92 +34,81 @@ impl Interner {
     }
 
     pub fn str(&mut self, text: &str) -> StrId {
-        let hash = hash_str(text);
-        let symbols = &self.symbols;
-        if let Some(id) = self.strings.find(hash, |id| symbols.str(*id) == text) {
-            return *id;
+        if text.is_empty() {
+            return 0;
         }
-        let id = self.symbols.strings.push(text);
-        let symbols = &self.symbols;
+        let strings = &mut self.symbols.strings;
+        let equal = |id| strings.get(id) == text;
         self.strings
-            .insert_unique(hash, id, |id| hash_str(symbols.str(*id)));
-        self.bytes += text.len() + 16;
-        id
+            .find(strings.len(), || hash_str(text), equal)
+            .unwrap_or_else(|vacant| {
+                self.bytes += text.len() + 16;
+                self.strings.insert(vacant, strings.push(text))
+            })
     }
 
     /// String ids must be of this interner.
     pub fn function(&mut self, function: Function) -> u32 {
-        let hash = |f: &Function| {
-            mix(
-                mix(u64::from(f.name), u64::from(f.system_name)),
-                mix(u64::from(f.file), f.start_line as u64),
-            )
+        let hash = || {
+            let Function {
+                name,
+                system_name,
+                file,
+                start_line,
+            } = function;
+            let names = mix(u64::from(name), u64::from(system_name));
+            mix(names, mix(u64::from(file), start_line as u64))
         };
         let table = &mut self.symbols.functions;
-        if let Some(id) = self
-            .functions
-            .find(hash(&function), |id| table[*id as usize] == function)
-        {
-            return *id;
-        }
-        let id = table.len() as u32;
-        table.push(function);
+        let equal = |id| table[id as usize] == function;
         self.functions
-            .insert_unique(hash(&function), id, |id| hash(&table[*id as usize]));
-        self.bytes += size_of::<Function>() + 8;
-        id
+            .find(table.len(), hash, equal)
+            .unwrap_or_else(|vacant| {
+                self.bytes += size_of::<Function>() + 8;
+                table.push(function);
+                self.functions.insert(vacant, table.len() as u32 - 1)
+            })
     }
 
     /// String ids must be of this interner.
     pub fn mapping(&mut self, mapping: Mapping) -> u32 {
-        let hash = |m: &Mapping| {
-            mix(
-                mix(u64::from(m.file), u64::from(m.build_id)),
-                m.addressing as u64,
-            )
+        let hash = || {
+            let names = mix(u64::from(mapping.file), u64::from(mapping.build_id));
+            mix(names, mapping.addressing as u64)
         };
         let table = &mut self.symbols.mappings;
-        if let Some(id) = self
-            .mappings
-            .find(hash(&mapping), |id| table[*id as usize] == mapping)
-        {
-            return *id;
-        }
-        let id = table.len() as u32;
-        table.push(mapping);
+        let equal = |id| table[id as usize] == mapping;
         self.mappings
-            .insert_unique(hash(&mapping), id, |id| hash(&table[*id as usize]));
-        self.bytes += size_of::<Mapping>() + 8;
-        id
+            .find(table.len(), hash, equal)
+            .unwrap_or_else(|vacant| {
+                self.bytes += size_of::<Mapping>() + 8;
+                table.push(mapping);
+                self.mappings.insert(vacant, table.len() as u32 - 1)
+            })
     }
 
     /// Mapping and function positions must be of this interner.
     pub fn location(&mut self, mapping: u32, address: u64, lines: &[Line]) -> u32 {
-        let hash = hash_location(mapping, address, lines);
-        let symbols = &self.symbols;
-        let equal = |id: &u32| {
-            let found = &symbols.locations[*id as usize];
-            found.mapping == mapping && found.address == address && symbols.lines(*id) == lines
+        let symbols = &mut self.symbols;
+        let equal = |id: u32| {
+            let found = &symbols.locations[id as usize];
+            found.mapping == mapping && found.address == address && symbols.lines(id) == lines
         };
-        if let Some(id) = self.locations.find(hash, equal) {
-            return *id;
-        }
-        let start = self.symbols.lines.len() as u32;
-        self.symbols.lines.extend_from_slice(lines);
-        let id = self.symbols.locations.len() as u32;
-        let lines = (start, self.symbols.lines.len() as u32);
-        self.symbols.locations.push(Location {
-            mapping,
-            address,
-            lines,
-        });
-        let symbols = &self.symbols;
-        self.locations.insert_unique(hash, id, |id| {
-            let location = &symbols.locations[*id as usize];
-            hash_location(location.mapping, location.address, symbols.lines(*id))
-        });
-        self.bytes += size_of::<Location>() + 8 + (lines.1 - lines.0) as usize * size_of::<Line>();
-        id
+        let hash = || hash_location(mapping, address, lines);
+        self.locations
+            .find(symbols.locations.len(), hash, equal)
+            .unwrap_or_else(|vacant| {
+                self.bytes += size_of::<Location>() + 8 + size_of_val(lines);
+                let start = symbols.lines.len() as u32;
+                symbols.lines.extend_from_slice(lines);
+                symbols.locations.push(Location {
+                    mapping,
+                    address,
+                    lines: (start, symbols.lines.len() as u32),
+                });
+                self.locations
+                    .insert(vacant, symbols.locations.len() as u32 - 1)
+            })
     }
 
     /// Interns every location of a profile: position there -> position here.
@@ -148,6 +125,68 @@ impl Interner {
             .map(|id| map.map(self, &tables, id))
             .collect()
     }
+}
+
+/// Finds the position of a content whose hash is known.
+#[derive(Clone, Debug, Default)]
+struct Index {
+    /// Positions, each with the hash of what is there.
+    table: HashTable<(u32, u32)>,
+    /// The position after the one found last, and the one after the last before a leap.
+    next: [u32; 2],
+}
+
+/// The hash of something that is not there.
+struct Vacant(u32);
+
+impl Index {
+    /// The position below `len` of which `equal` is true.
+    #[inline]
+    fn find(
+        &mut self,
+        len: usize,
+        hash: impl FnOnce() -> u64,
+        equal: impl Fn(u32) -> bool,
+    ) -> Result<u32, Vacant> {
+        let [next, before] = self.next;
+        for id in [next, before, next + 1, before + 1] {
+            if (id as usize) < len && equal(id) {
+                self.follow(id);
+                return Ok(id);
+            }
+        }
+        let hash = hash();
+        let hash = (hash ^ (hash >> 32)) as u32;
+        match self
+            .table
+            .find(spread(hash), |(known, id)| *known == hash && equal(*id))
+        {
+            Some((_, id)) => {
+                let id = *id;
+                self.follow(id);
+                Ok(id)
+            }
+            None => Err(Vacant(hash)),
+        }
+    }
+
+    fn insert(&mut self, Vacant(hash): Vacant, id: u32) -> u32 {
+        self.table
+            .insert_unique(spread(hash), (hash, id), |(hash, _)| spread(*hash));
+        self.follow(id);
+        id
+    }
+
+    fn follow(&mut self, id: u32) {
+        let [next, before] = self.next;
+        let leaps = id != next && id != next + 1;
+        self.next = [id + 1, if leaps { next } else { before }];
+    }
+}
+
+/// The table takes a place from the low bits and a mark from the high ones.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
 }
 
 fn hash_location(mapping: u32, address: u64, lines: &[Line]) -> u64 {
@@ -310,9 +349,11 @@ fn slot(table: &mut Vec<u32>, id: u32, len: usize) -> &mut u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     #[test]
-    fn equal_content_gets_one_position_and_one_hash() {
+    fn equal_content_gets_one_position() {
         let mut a = Interner::default();
         let mut b = Interner::default();
         b.str("shifts every id");
@@ -343,15 +384,26 @@ mod tests {
         assert_eq!(build(&mut a), build(&mut a));
         assert_eq!(a.symbols().locations.len(), 1);
         build(&mut b);
-        assert_eq!(a.symbols().location_hashes(), b.symbols().location_hashes());
 
         let mut c = Interner::default();
-        c.str("other");
-        let mut map = LocationMap::default();
-        let moved = map.location(&mut c, a.symbols(), 0);
-        assert_eq!(
-            c.symbols().location_hashes()[moved as usize],
-            a.symbols().location_hashes()[0]
-        );
+        let places =
+            [a, b].map(|interner| LocationMap::default().location(&mut c, interner.symbols(), 0));
+        assert_eq!(places, [0, 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_has_one_position_in_whatever_order_texts_come(
+            texts in prop::collection::vec("[ab]{0,3}", 0..200)
+        ) {
+            let mut interner = Interner::default();
+            let mut model = BTreeMap::from([(String::new(), 0)]);
+            for text in texts {
+                let new = model.len() as u32;
+                let expected = *model.entry(text.clone()).or_insert(new);
+                prop_assert_eq!(interner.str(&text), expected);
+                prop_assert_eq!(interner.symbols().str(expected), text);
+            }
+        }
     }
 }

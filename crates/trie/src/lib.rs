@@ -6,10 +6,12 @@
 
 mod interner;
 mod merge;
+mod order;
 mod partial;
 mod prune;
 mod symbols;
 mod trie;
+mod union;
 
 pub use interner::{Interner, LocationMap};
 pub use merge::Merger;

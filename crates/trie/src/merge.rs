@@ -1,31 +1,32 @@
 //! Merges tries by the content of their paths.
 //!
-//! A node's place in the merged trie is found by the hash of its path, so all look-ups of a batch
-//! are independent and their cache misses overlap; a hit counts only after comparing parent and
-//! frame, so two paths that share a hash stay two paths.
+//! Partials in canonical order are sorted lists, so several are merged by one walk along all,
+//! without a table, a hash or a jump in memory. Partials wait until there are enough for a walk, and
+//! what was merged equally often is merged next, so that no large answer is copied for every small
+//! one.
+
+use std::hint::select_unpredictable;
 
 use cairn_model::NONE;
 use hashbrown::HashMap;
 
-use crate::interner::{Interner, LocationMap};
+use crate::order::ordered;
 use crate::partial::{Group, Partial, Value};
+use crate::symbols::Symbols;
 use crate::trie::Trie;
+use crate::union::union;
 
-/// Nodes whose table slots are loaded together.
-const BATCH: usize = 64;
+/// Runs that are merged in one walk.
+const FAN_IN: usize = 8;
 
 /// A merged trie that takes in partials one by one.
 #[derive(Debug)]
 pub struct Merger {
-    interner: Interner,
-    trie: Trie,
-    table: Table,
+    /// Less often merged ones last.
+    runs: Vec<Run>,
     groups: HashMap<Group, u32, foldhash::fast::RandomState>,
     group_list: Vec<Group>,
-    /// Values of group 0, one per node.
-    dense: Vec<i64>,
-    /// Values of all other groups.
-    sparse: HashMap<(u32, u32), i64, foldhash::fast::RandomState>,
+    depths: Vec<u32>,
 }
 
 impl Default for Merger {
@@ -33,60 +34,40 @@ impl Default for Merger {
         let mut groups = HashMap::default();
         groups.insert(Group::default(), 0);
         Self {
-            interner: Interner::default(),
-            trie: Trie::default(),
-            table: Table::with_capacity(1024),
+            runs: Vec::new(),
             groups,
             group_list: vec![Group::default()],
-            dense: vec![0],
-            sparse: HashMap::default(),
+            depths: Vec::new(),
         }
     }
 }
 
 impl Merger {
-    /// Adds every value of `partial`.
-    pub fn add(&mut self, partial: &Partial) {
-        let nodes = self.add_trie(partial);
-        let groups: Vec<u32> = partial
-            .groups
-            .iter()
-            .map(|group| self.group(group))
-            .collect();
-        for Value { node, group, value } in &partial.values {
-            let node = nodes[*node as usize];
-            let sum = match groups[*group as usize] {
-                0 => &mut self.dense[node as usize],
-                group => self.sparse.entry((node, group)).or_default(),
-            };
-            *sum = sum.wrapping_add(*value);
+    /// Adds every value of `partial`. Faster if the partial is in canonical order.
+    pub fn add(&mut self, partial: Partial) {
+        let groups: Vec<u32> = partial.groups.iter().map(|g| self.group(g)).collect();
+        let partial = ordered(partial, &mut self.depths);
+        self.runs.push(Run::new(partial, &self.depths, &groups));
+        while let [.., first, _, _, _, _, _, _, last] = &self.runs[..]
+            && first.level == last.level
+        {
+            self.merge_last(FAN_IN);
         }
     }
 
-    /// Nodes merged so far, the root included.
-    pub fn nodes(&self) -> usize {
-        self.trie.len()
+    pub fn finish(mut self) -> Partial {
+        while self.runs.len() > 1 {
+            self.merge_last(FAN_IN.min(self.runs.len()));
+        }
+        match self.runs.pop() {
+            None => Partial::default(),
+            Some(run) => run.into_partial(self.group_list),
+        }
     }
 
-    pub fn finish(self) -> Partial {
-        let dense = self.dense.iter().enumerate().map(|(node, value)| Value {
-            node: node as u32,
-            group: 0,
-            value: *value,
-        });
-        let sparse = self.sparse.iter().map(|((node, group), value)| Value {
-            node: *node,
-            group: *group,
-            value: *value,
-        });
-        let mut values: Vec<Value> = dense.chain(sparse).filter(|v| v.value != 0).collect();
-        values.sort_unstable_by_key(|v| (v.group, v.node));
-        Partial {
-            symbols: self.interner.into_symbols(),
-            trie: self.trie,
-            groups: self.group_list,
-            values,
-        }
+    fn merge_last(&mut self, count: usize) {
+        let runs = self.runs.split_off(self.runs.len() - count);
+        self.runs.push(Run::merge(runs));
     }
 
     fn group(&mut self, group: &Group) -> u32 {
@@ -98,145 +79,194 @@ impl Merger {
         self.group_list.push(group.clone());
         id
     }
-
-    /// Node there -> node here.
-    fn add_trie(&mut self, partial: &Partial) -> Vec<u32> {
-        let Partial { symbols, trie, .. } = partial;
-        let frames = self.map_frames(partial);
-        let hashes = trie.path_hashes(&symbols.location_hashes());
-        let mut map = vec![NONE; trie.len()];
-        map[0] = Trie::ROOT;
-        let mut start = 1;
-        while start < trie.len() {
-            let end = (start + BATCH).min(trie.len());
-            self.table.reserve(BATCH);
-            let mut firsts = [Slot::default(); BATCH];
-            let (parents, of_node) = (&trie.parents()[start..end], &trie.frames()[start..end]);
-            for (slot, hash) in firsts.iter_mut().zip(&hashes[start..end]) {
-                *slot = self.table.first(*hash);
-            }
-            for (at, first) in firsts[..end - start].iter().enumerate() {
-                let parent = map[parents[at] as usize];
-                let frame = frames[of_node[at] as usize];
-                map[start + at] = if first.is(parent, frame) {
-                    first.node
-                } else {
-                    self.child(hashes[start + at], parent, frame)
-                };
-            }
-            start = end;
-        }
-        self.dense.resize(self.trie.len(), 0);
-        map
-    }
-
-    /// Finds or makes a node.
-    fn child(&mut self, hash: u64, parent: u32, frame: u32) -> u32 {
-        let new = self.trie.len() as u32;
-        let node = self.table.find_or_insert(hash, parent, frame, new);
-        if node == new {
-            self.trie.push(parent, frame);
-        }
-        node
-    }
-
-    /// Location there -> location here, for the locations that the trie uses.
-    fn map_frames(&mut self, partial: &Partial) -> Vec<u32> {
-        let mut used = vec![NONE; partial.symbols.locations.len()];
-        let mut map = LocationMap::default();
-        for frame in &partial.trie.frames()[1..] {
-            let slot = &mut used[*frame as usize];
-            if *slot == NONE {
-                *slot = map.location(&mut self.interner, &partial.symbols, *frame);
-            }
-        }
-        used
-    }
 }
 
-/// Open addressing, kept at most half full. A slot holds all that a look-up compares, so that a hit
-/// costs one cache miss. The tag, half of a path's hash, says where a search starts, so growing
-/// needs no hash.
+/// What was merged so far of some partials, in canonical order.
 #[derive(Debug)]
-struct Table {
-    slots: Vec<Slot>,
-    len: usize,
+struct Run {
+    /// How often it was merged.
+    level: u32,
+    symbols: Symbols,
+    /// Of each node, the root first.
+    depths: Vec<u32>,
+    frames: Vec<u32>,
+    /// Of each node, in group 0; empty before the first merge.
+    dense: Vec<i64>,
+    /// All other values.
+    sparse: Vec<Value>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Slot {
-    tag: u32,
-    parent: u32,
-    frame: u32,
-    /// Never the root, so its number marks free slots.
-    node: u32,
-}
-
-impl Slot {
-    fn is(&self, parent: u32, frame: u32) -> bool {
-        self.parent == parent && self.frame == frame && self.node != Trie::ROOT
-    }
-}
-
-impl Table {
-    fn with_capacity(nodes: usize) -> Self {
+impl Run {
+    /// `groups` says which group here each group of the partial is.
+    fn new(partial: Partial, depths: &[u32], groups: &[u32]) -> Self {
+        let mut sparse = partial.values;
+        for value in &mut sparse {
+            value.group = groups[value.group as usize];
+        }
+        let (mut parents, frames) = partial.trie.into_parts();
+        parents.copy_from_slice(depths);
         Self {
-            slots: vec![Slot::default(); (nodes * 2).next_power_of_two()],
-            len: 0,
+            level: 0,
+            symbols: partial.symbols,
+            depths: parents,
+            frames,
+            dense: Vec::new(),
+            sparse,
         }
     }
 
-    fn tag(hash: u64) -> u32 {
-        (hash ^ (hash >> 32)) as u32
-    }
-
-    /// The slot where the search for `hash` starts.
-    fn first(&self, hash: u64) -> Slot {
-        self.slots[Self::tag(hash) as usize & (self.slots.len() - 1)]
-    }
-
-    /// The node of `frame` below `parent`, `new` if there was none. The caller has made room.
-    fn find_or_insert(&mut self, hash: u64, parent: u32, frame: u32, new: u32) -> u32 {
-        let tag = Self::tag(hash);
-        let mask = self.slots.len() - 1;
-        let mut at = tag as usize & mask;
-        while self.slots[at].node != Trie::ROOT {
-            if self.slots[at].is(parent, frame) {
-                return self.slots[at].node;
+    /// Of at most [`FAN_IN`] runs.
+    fn merge(mut runs: Vec<Self>) -> Self {
+        let sides: Vec<&Symbols> = runs.iter().map(|run| &run.symbols).collect();
+        let (symbols, locations) = union(&sides);
+        for (run, locations) in runs.iter_mut().zip(&locations) {
+            // The root has no location.
+            for frame in &mut run.frames[1..] {
+                *frame = locations[*frame as usize];
             }
-            at = (at + 1) & mask;
         }
-        self.slots[at] = Slot {
-            tag,
-            parent,
-            frame,
-            node: new,
+        let list = |run: &'_ mut Self| List {
+            depths: std::mem::take(&mut run.depths),
+            frames: std::mem::take(&mut run.frames),
         };
-        self.len += 1;
-        new
+        let mut lists: Vec<List> = runs.iter_mut().map(list).collect();
+        let List { depths, frames } = merge(&mut lists);
+        let mut dense = vec![0i64; depths.len()];
+        let mut sparse = Vec::new();
+        for (run, list) in runs.iter().zip(&lists) {
+            let places = &list.depths;
+            for (place, value) in places.iter().zip(&run.dense) {
+                let sum = &mut dense[*place as usize];
+                *sum = sum.wrapping_add(*value);
+            }
+            for value in &run.sparse {
+                let node = places[value.node as usize];
+                if value.group == 0 {
+                    let sum = &mut dense[node as usize];
+                    *sum = sum.wrapping_add(value.value);
+                } else {
+                    sparse.push(Value { node, ..*value });
+                }
+            }
+        }
+        // Mostly sorted stretches, which a stable sort merges.
+        sparse.sort_by_key(|v: &Value| (v.node, v.group));
+        sparse.dedup_by(add_up);
+        Self {
+            level: runs.iter().map(|run| run.level).max().unwrap_or(0) + 1,
+            symbols,
+            depths,
+            frames,
+            dense,
+            sparse,
+        }
     }
 
-    /// Makes room for `more` nodes.
-    fn reserve(&mut self, more: usize) {
-        if (self.len + more) * 2 <= self.slots.len() {
-            return;
-        }
-        let grown = Self::with_capacity((self.len + more).max(self.slots.len()));
-        let old = std::mem::replace(&mut self.slots, grown.slots);
-        let mask = self.slots.len() - 1;
-        for slot in old.into_iter().filter(|slot| slot.node != Trie::ROOT) {
-            let mut at = slot.tag as usize & mask;
-            while self.slots[at].node != Trie::ROOT {
-                at = (at + 1) & mask;
+    fn into_partial(self, groups: Vec<Group>) -> Partial {
+        let mut parents = self.depths;
+        let mut path: Vec<u32> = Vec::new();
+        for (node, slot) in parents.iter_mut().enumerate() {
+            let depth = *slot as usize;
+            *slot = depth.checked_sub(1).map_or(NONE, |above| path[above]);
+            if depth == path.len() {
+                path.push(0);
             }
-            self.slots[at] = slot;
+            path[depth] = node as u32;
         }
+        let values = (0..).zip(&self.dense).map(|(node, value)| Value {
+            node,
+            group: 0,
+            value: *value,
+        });
+        let mut values: Vec<Value> = values.chain(self.sparse).collect();
+        values.retain(|value| value.value != 0);
+        values.sort_by_key(|value| value.group);
+        Partial {
+            symbols: self.symbols,
+            trie: Trie::from_parts(parents, self.frames).expect("parents come before children"),
+            groups,
+            values,
+        }
+    }
+}
+
+/// For removing repeats from sorted values: keeps the sum.
+fn add_up(next: &mut Value, kept: &mut Value) -> bool {
+    let is_same = (next.node, next.group) == (kept.node, kept.group);
+    if is_same {
+        kept.value = kept.value.wrapping_add(next.value);
+    }
+    is_same
+}
+
+/// Nodes in canonical order, the root first.
+#[derive(Debug, Default)]
+struct List {
+    depths: Vec<u32>,
+    frames: Vec<u32>,
+}
+
+impl List {
+    /// Of two nodes whose ancestors are the same up to the depth of the shallower, the one with the
+    /// smaller key comes first: the deeper one still belongs to what has been begun, and among
+    /// siblings the location decides. What comes after the last node has the largest key.
+    #[inline]
+    fn key(&self, node: usize) -> u64 {
+        match (self.depths.get(node), self.frames.get(node)) {
+            (Some(depth), Some(frame)) => u64::from(u32::MAX - depth) << 32 | u64::from(*frame),
+            _ => u64::MAX,
+        }
+    }
+}
+
+/// Merges at most [`FAN_IN`] lists, and replaces the depth of each of their nodes with its place in
+/// the merged list.
+fn merge(lists: &mut [List]) -> List {
+    match lists.len() {
+        0..=2 => merge_up_to::<2>(lists),
+        3..=4 => merge_up_to::<4>(lists),
+        _ => merge_up_to::<FAN_IN>(lists),
+    }
+}
+
+/// There is no branch that depends on the nodes: nobody could predict it.
+fn merge_up_to<const N: usize>(lists: &mut [List]) -> List {
+    let nodes = lists.iter().map(|list| list.depths.len()).sum();
+    let mut out = List {
+        depths: Vec::with_capacity(nodes),
+        frames: Vec::with_capacity(nodes),
+    };
+    out.depths.push(0);
+    out.frames.push(NONE);
+    let mut at = [1; N];
+    let mut keys = [u64::MAX; N];
+    for (key, list) in keys.iter_mut().zip(&*lists) {
+        *key = list.key(1);
+    }
+    loop {
+        let least = keys.iter().fold(u64::MAX, |least, key| least.min(*key));
+        if least == u64::MAX {
+            return out;
+        }
+        let place = out.depths.len() as u32;
+        for (list, (at, key)) in lists.iter_mut().zip(at.iter_mut().zip(&mut keys)) {
+            let is_taken = *key == least;
+            // Overwritten until the node is taken, and its key was read before.
+            if let Some(slot) = list.depths.get_mut(*at) {
+                *slot = place;
+            }
+            *at += usize::from(is_taken);
+            *key = select_unpredictable(is_taken, list.key(*at), *key);
+        }
+        out.depths.push(u32::MAX - (least >> 32) as u32);
+        out.frames.push(least as u32);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interner::Interner;
     use crate::trie::TrieBuilder;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -296,7 +326,7 @@ mod tests {
         #[test]
         fn merging_is_adding_maps_from_stack_to_value(
             parts in prop::collection::vec(
-                prop::collection::vec((prop::collection::vec(0u8..4, 0..6), 0u32..2, -3i64..9), 0..30), 0..5)
+                prop::collection::vec((prop::collection::vec(0u8..4, 0..6), 0u32..2, -3i64..9), 0..12), 0..20)
         ) {
             let mut merger = Merger::default();
             let mut expected = Model::new();
@@ -305,12 +335,30 @@ mod tests {
                 for (key, value) in model(&part) {
                     *expected.entry(key).or_default() += value;
                 }
-                merger.add(&part);
+                merger.add(part);
             }
             expected.retain(|_, value| *value != 0);
             let merged = merger.finish();
+            prop_assert!(merged.symbols.is_ordered() && merged.trie.is_ordered());
             prop_assert_eq!(model(&merged), expected);
             prop_assert_eq!(merged.total(), parts.iter().flatten().map(|row| row.2).sum::<i64>());
+        }
+
+        #[test]
+        fn what_is_cut_from_an_ordered_partial_is_ordered(
+            rows in prop::collection::vec((prop::collection::vec(0u8..6, 0..6), 0u32..1, 1i64..9), 0..40),
+            kept in prop::collection::vec(any::<bool>(), 40),
+        ) {
+            let mut merger = Merger::default();
+            merger.add(partial(&rows));
+            let whole = merger.finish();
+            let mut values = whole.values.clone();
+            let mut kept = kept.into_iter();
+            values.retain(|_| kept.next().unwrap_or(true));
+            let part = Partial { values: values.clone(), ..whole.clone() };
+            let cut = Partial::pruned(&whole.symbols, &whole.trie, whole.groups, values);
+            prop_assert!(cut.symbols.is_ordered() && cut.trie.is_ordered());
+            prop_assert_eq!(model(&cut), model(&part));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Cuts a trie and its tables down to what values need.
 //!
-//! Copies by position and compares nothing: tables without repeats stay without repeats.
+//! Copies by position and compares nothing: what was in canonical order stays so.
 
 use cairn_model::{Function, Line, Location, Mapping, NONE, StrId};
 
@@ -29,20 +29,25 @@ impl Partial {
                 used[parents[node] as usize] = true;
             }
         }
-        let count = used.iter().filter(|used| **used).count();
-        let mut subset = Subset::new(symbols);
+        let mut is_location_used = vec![false; symbols.locations.len()];
+        let mut count = 1;
+        for node in (1..trie.len()).filter(|node| used[*node]) {
+            is_location_used[frames[node] as usize] = true;
+            count += 1;
+        }
+        let (symbols, locations) = subset(symbols, &is_location_used);
         let mut new = Trie::with_capacity(count);
         let mut nodes = vec![NONE; trie.len()];
         nodes[0] = Trie::ROOT;
         for node in (1..trie.len()).filter(|node| used[*node]) {
-            let frame = subset.location(frames[node]);
+            let frame = locations[frames[node] as usize];
             nodes[node] = new.push(nodes[parents[node] as usize], frame);
         }
         for value in &mut values {
             value.node = nodes[value.node as usize];
         }
         Self {
-            symbols: subset.symbols,
+            symbols,
             trie: new,
             groups,
             values,
@@ -50,104 +55,76 @@ impl Partial {
     }
 }
 
-/// Tables that hold what was asked for, in the order it was asked for.
-struct Subset<'a> {
-    from: &'a Symbols,
-    symbols: Symbols,
-    strings: Vec<u32>,
-    functions: Vec<u32>,
-    mappings: Vec<u32>,
-    locations: Vec<u32>,
+/// What the used locations need, in the order it was in, and where each location is there.
+fn subset(from: &Symbols, is_used: &[bool]) -> (Symbols, Vec<u32>) {
+    let used = |at: &usize| is_used[*at];
+    let mut strings = vec![false; from.strings.len()];
+    let mut functions = vec![false; from.functions.len()];
+    let mut mappings = vec![false; from.mappings.len()];
+    for at in (0..from.locations.len()).filter(used) {
+        if let Some(is_used) = mappings.get_mut(from.locations[at].mapping as usize) {
+            *is_used = true;
+        }
+        for line in from.lines(at as u32) {
+            functions[line.function as usize] = true;
+        }
+    }
+    for (row, _) in kept(&from.functions, &functions) {
+        for id in [row.name, row.system_name, row.file] {
+            strings[id as usize] = true;
+        }
+    }
+    for (row, _) in kept(&from.mappings, &mappings) {
+        strings[row.file as usize] = true;
+        strings[row.build_id as usize] = true;
+    }
+    let mut to = Symbols::default();
+    let mut strings_to = vec![0; strings.len()];
+    for at in (1..strings.len()).filter(|at| strings[*at]) {
+        strings_to[at] = to.strings.push(from.str(at as StrId));
+    }
+    let mut functions_to = vec![NONE; functions.len()];
+    for (row, at) in kept(&from.functions, &functions) {
+        functions_to[at] = to.functions.len() as u32;
+        to.functions.push(Function {
+            name: strings_to[row.name as usize],
+            system_name: strings_to[row.system_name as usize],
+            file: strings_to[row.file as usize],
+            start_line: row.start_line,
+        });
+    }
+    let mut mappings_to = vec![NONE; mappings.len()];
+    for (row, at) in kept(&from.mappings, &mappings) {
+        mappings_to[at] = to.mappings.len() as u32;
+        to.mappings.push(Mapping {
+            file: strings_to[row.file as usize],
+            build_id: strings_to[row.build_id as usize],
+            addressing: row.addressing,
+        });
+    }
+    let mut locations_to = vec![NONE; is_used.len()];
+    for at in (0..from.locations.len()).filter(used) {
+        let row = &from.locations[at];
+        let start = to.lines.len() as u32;
+        to.lines
+            .extend(from.lines(at as u32).iter().map(|line| Line {
+                function: functions_to[line.function as usize],
+                ..*line
+            }));
+        locations_to[at] = to.locations.len() as u32;
+        to.locations.push(Location {
+            mapping: mappings_to
+                .get(row.mapping as usize)
+                .copied()
+                .unwrap_or(NONE),
+            address: row.address,
+            lines: (start, to.lines.len() as u32),
+        });
+    }
+    (to, locations_to)
 }
 
-impl<'a> Subset<'a> {
-    fn new(from: &'a Symbols) -> Self {
-        let mut strings = vec![NONE; from.strings.len()];
-        strings[0] = 0;
-        Self {
-            from,
-            symbols: Symbols::default(),
-            strings,
-            functions: vec![NONE; from.functions.len()],
-            mappings: vec![NONE; from.mappings.len()],
-            locations: vec![NONE; from.locations.len()],
-        }
-    }
-
-    fn location(&mut self, id: u32) -> u32 {
-        let known = self.locations[id as usize];
-        if known != NONE {
-            return known;
-        }
-        let Location {
-            mapping,
-            address,
-            lines: _,
-        } = self.from.locations[id as usize];
-        let mapping = if mapping == NONE {
-            NONE
-        } else {
-            self.mapping(mapping)
-        };
-        let from = self.from;
-        let start = self.symbols.lines.len() as u32;
-        for line in from.lines(id) {
-            let function = self.function(line.function);
-            self.symbols.lines.push(Line { function, ..*line });
-        }
-        let lines = (start, self.symbols.lines.len() as u32);
-        let new = self.symbols.locations.len() as u32;
-        self.symbols.locations.push(Location {
-            mapping,
-            address,
-            lines,
-        });
-        self.locations[id as usize] = new;
-        new
-    }
-
-    fn function(&mut self, id: u32) -> u32 {
-        if self.functions[id as usize] == NONE {
-            let Function {
-                name,
-                system_name,
-                file,
-                start_line,
-            } = self.from.functions[id as usize];
-            let new = Function {
-                name: self.str(name),
-                system_name: self.str(system_name),
-                file: self.str(file),
-                start_line,
-            };
-            self.functions[id as usize] = self.symbols.functions.len() as u32;
-            self.symbols.functions.push(new);
-        }
-        self.functions[id as usize]
-    }
-
-    fn mapping(&mut self, id: u32) -> u32 {
-        if self.mappings[id as usize] == NONE {
-            let Mapping {
-                file,
-                build_id,
-                addressing,
-            } = self.from.mappings[id as usize];
-            let new = Mapping {
-                file: self.str(file),
-                build_id: self.str(build_id),
-                addressing,
-            };
-            self.mappings[id as usize] = self.symbols.mappings.len() as u32;
-            self.symbols.mappings.push(new);
-        }
-        self.mappings[id as usize]
-    }
-
-    fn str(&mut self, id: StrId) -> StrId {
-        if self.strings[id as usize] == NONE {
-            self.strings[id as usize] = self.symbols.strings.push(self.from.str(id));
-        }
-        self.strings[id as usize]
-    }
+fn kept<'a, T>(rows: &'a [T], is_used: &'a [bool]) -> impl Iterator<Item = (&'a T, usize)> {
+    let rows = rows.iter().enumerate().zip(is_used);
+    rows.filter_map(|((at, row), is_used)| is_used.then_some((row, at)))
 }

@@ -37,6 +37,11 @@ impl Trie {
         valid.then_some(Self { parents, frames })
     }
 
+    /// The parent and the location of each node.
+    pub fn into_parts(self) -> (Vec<u32>, Vec<u32>) {
+        (self.parents, self.frames)
+    }
+
     /// Only the root, with room for `nodes`.
     pub fn with_capacity(nodes: usize) -> Self {
         let mut trie = Self {
@@ -103,18 +108,6 @@ impl Trie {
             let parent = self.parents[node] as usize;
             values[parent] = values[parent].wrapping_add(values[node]);
         }
-    }
-
-    /// A hash of the path to each node, from a hash of the content of each location.
-    pub fn path_hashes(&self, location_hashes: &[u64]) -> Vec<u64> {
-        let mut hashes = vec![0u64; self.len()];
-        for node in 1..self.len() {
-            hashes[node] = mix(
-                hashes[self.parents[node] as usize],
-                location_hashes[self.frames[node] as usize],
-            );
-        }
-        hashes
     }
 }
 

@@ -79,7 +79,7 @@ pub(crate) fn ungrouped() -> Partial {
     let mut b = partial.clone();
     partial.values.retain(|value| value.group == 1);
     b.values.retain(|value| value.group == 2);
-    for part in [&mut partial, &mut b] {
+    for mut part in [partial, b] {
         part.groups = vec![Group::default()];
         part.values.iter_mut().for_each(|value| value.group = 0);
         merger.add(part);
