@@ -91,11 +91,8 @@ impl Matcher {
 
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = self
-            .name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':'));
-        if plain {
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':');
+        if !self.name.is_empty() && self.name.bytes().all(is_plain) {
             f.write_str(&self.name)?
         } else {
             quote(f, &self.name)?
@@ -163,13 +160,21 @@ impl Selector {
 
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(profile_type) = &self.profile_type {
-            write!(f, "{profile_type}")?;
+        let profile_type = self.profile_type.as_ref().map(ToString::to_string);
+        let profile_type = profile_type.unwrap_or_default();
+        // A bare one ends at a space or a brace; one that holds any reads back only from quotes.
+        let is_bare = !profile_type.contains(|c: char| c == '{' || c.is_ascii_whitespace());
+        let mut comma = "";
+        if is_bare {
+            write!(f, "{profile_type}{{")?;
+        } else {
+            f.write_str("{__name__=")?;
+            quote(f, &profile_type)?;
+            comma = ", ";
         }
-        f.write_str("{")?;
-        for (at, matcher) in self.matchers.iter().enumerate() {
-            let comma = if at == 0 { "" } else { ", " };
+        for matcher in &self.matchers {
             write!(f, "{comma}{matcher}")?;
+            comma = ", ";
         }
         f.write_str("}")
     }
@@ -355,6 +360,17 @@ mod tests {
             r#"{"process.runtime/x"="é"}"#
         );
         assert_eq!(shown(""), "{}");
+    }
+
+    #[test]
+    fn what_only_quotes_can_hold_is_printed_in_quotes() {
+        for text in [
+            r#"{__name__="a b:c{:d:e:f"}"#,
+            r#"{__name__="a b:c:d:e:f:delta", x="y"}"#,
+            r#"{""="x"}"#,
+        ] {
+            assert_eq!(shown(text), text);
+        }
     }
 
     #[test]
