@@ -1,0 +1,11 @@
+//! No executable makes the conversion panic, and what it writes opens.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../checks/symbols_convert.rs"]
+mod check;
+
+fuzz_target!(|raw: &[u8]| {
+    check::check(raw);
+});
