@@ -14,6 +14,7 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     bodies: Pool,
+    turns: Pool,
     decoding: Pool,
     config: AdmissionConfig,
     clock: Clock,
@@ -22,7 +23,20 @@ pub(crate) struct Admission {
 /// A share of the budget; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    _share: OwnedSemaphorePermit,
+    share: OwnedSemaphorePermit,
+}
+
+impl Permit {
+    /// Gives back what is more than `bytes` take.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        let surplus = self.share.num_permits().saturating_sub(units(bytes));
+        drop(self.share.split(surplus));
+    }
+}
+
+/// What bytes count as.
+fn units(bytes: usize) -> usize {
+    (bytes as u64).div_ceil(UNIT).max(1) as usize
 }
 
 /// Bodies may take this part of the budget, decoding the rest. They are apart so that pushes that
@@ -43,6 +57,7 @@ impl Admission {
         let bodies = all / BODIES_SHARE;
         Self {
             bodies: Pool::new(bodies),
+            turns: Pool::new(UNIT),
             decoding: Pool::new(all - bodies),
             config: config.clone(),
             clock,
@@ -54,18 +69,24 @@ impl Admission {
         self.admit(&self.bodies, bytes).await
     }
 
+    /// The turn of a message whose size is known only once it is inflated: one at a time.
+    pub(crate) async fn turn(&self) -> Result<Permit, Error> {
+        self.admit(&self.turns, 1).await
+    }
+
     /// Room for decoding. A push that is larger than the whole budget gets all of it.
     pub(crate) async fn decoding(&self, bytes: usize) -> Result<Permit, Error> {
         self.admit(&self.decoding, bytes).await
     }
 
     async fn admit(&self, pool: &Pool, bytes: usize) -> Result<Permit, Error> {
-        let units = (bytes as u64).div_ceil(UNIT).max(1);
-        let units = u32::try_from(units).unwrap_or(u32::MAX).min(pool.total);
+        let units = u32::try_from(units(bytes))
+            .unwrap_or(u32::MAX)
+            .min(pool.total);
         let share = Arc::clone(&pool.units).acquire_many_owned(units);
         tokio::select! {
             biased;
-            share = share => Ok(Permit { _share: share.expect("the semaphore is never closed") }),
+            share = share => Ok(Permit { share: share.expect("the semaphore is never closed") }),
             () = self.clock.sleep(self.config.wait_max) => Err(Error::Busy {
                 max: self.config.inflight_bytes_max.as_u64(),
             }),

@@ -1,6 +1,7 @@
 //! The front doors: each decodes its protocol, calls the ingester, encodes the answer, and does
 //! nothing else.
 
+mod admit;
 mod agents;
 mod attime;
 mod body;
@@ -14,7 +15,9 @@ use cairn_model::TenantId;
 use http::HeaderMap;
 use tonic::codec::CompressionEncoding;
 
+use self::admit::Admitted;
 use crate::ingester::Ingester;
+use crate::push::Door;
 
 /// What every request of senders is answered by.
 pub(crate) fn routes(ingester: &Ingester) -> Routes {
@@ -34,9 +37,17 @@ pub(crate) fn routes(ingester: &Ingester) -> Routes {
         .route("/ingest", ingest.clone())
         .route("/pyroscope/ingest", ingest);
     Routes::new()
-        .grpc(store)
+        .grpc(Admitted {
+            door: Door::WriteRaw,
+            ingester: ingester.clone(),
+            server: store,
+        })
         .grpc(parca::agents_server(parca))
-        .grpc(pusher)
+        .grpc(Admitted {
+            door: Door::Push,
+            ingester: ingester.clone(),
+            server: pusher,
+        })
         .http(paths)
         .connect(push::PATH, post(push::connect).with_state(ingester.clone()))
 }

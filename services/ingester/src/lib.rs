@@ -11,7 +11,6 @@ mod flush;
 mod ingester;
 mod log;
 mod metrics;
-mod naming;
 mod prepare;
 mod push;
 mod replay;

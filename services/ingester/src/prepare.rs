@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_model::{Labels, Limits, Profile, TenantId};
-use cairn_pprof::{Decoder, Options};
+use cairn_pprof::{Decoder, Options, usual_name};
 use cairn_wire::cairn::ingest::v1::{LogLabel, LogSeries};
 
 use crate::config::Config;
 use crate::entry::{self, NAME_LABEL, Span};
 use crate::error::Refusal;
-use crate::naming;
 use crate::push::{Naming, Push, Raw, Series};
 
 /// What a push is held against.
@@ -154,7 +153,7 @@ impl Work<'_> {
             (Some(name), _) => (name, self.decode(raw)?),
             (None, Naming::ByTypes(display)) => {
                 let profile = self.decode(raw)?;
-                (naming::by_types(&profile, display), profile)
+                (usual_name(&profile, display), profile)
             }
         };
         check_type_names(&name, &profile)?;

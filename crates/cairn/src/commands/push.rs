@@ -78,7 +78,7 @@ impl Push {
         let name = self
             .name
             .clone()
-            .unwrap_or_else(|| cairn_pprof::usual_name(&profile));
+            .unwrap_or_else(|| cairn_pprof::usual_name(&profile, &[]));
         let named =
             std::iter::once(("__name__".to_owned(), name)).chain(self.labels.iter().cloned());
         let labels = Labels::from_pairs(named)?;
@@ -139,7 +139,7 @@ fn report(out: &mut dyn Write, file: &Path, profile: &Profile, push: &Push) -> s
     let name = push
         .name
         .clone()
-        .unwrap_or_else(|| cairn_pprof::usual_name(profile));
+        .unwrap_or_else(|| cairn_pprof::usual_name(profile, &[]));
     writeln!(
         out,
         "{}: stored {} samples as",

@@ -17,13 +17,26 @@ use crate::ingester::Ingester;
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) bytes: Bytes,
-    _permit: Permit,
+    permit: Permit,
+}
+
+impl Received {
+    /// Undoes gzip. How large that gets is known only afterwards, so bodies take turns.
+    pub(super) async fn inflated(self, ingester: &Ingester) -> Result<Self, Error> {
+        let admission = ingester.admission();
+        let _turn = admission.turn().await?;
+        let Self { bytes, permit } = self;
+        let max = ingester.config().limits.profile_bytes_max;
+        let bytes = ingester.cx().compute(move || inflate(&bytes, max)).await?;
+        // Given back first: the sum of both may be more than there is.
+        drop(permit);
+        let permit = admission.body(bytes.len()).await?;
+        Ok(Self { bytes, permit })
+    }
 }
 
 /// A sender that is slower than this has given up or never meant it.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// What a body without a length is taken for.
-const USUAL_BYTES: usize = 1 << 20;
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Reads a whole body.
 pub(super) async fn read(
@@ -42,8 +55,8 @@ pub(super) async fn read(
     if length.is_some_and(|length: usize| length > max) {
         return Err(too_large);
     }
-    let expected = length.unwrap_or(USUAL_BYTES.min(max));
-    let permit = ingester.admission().body(expected).await?;
+    // Who does not say how much comes is counted as sending the most until it is there.
+    let mut permit = ingester.admission().body(length.unwrap_or(max)).await?;
     let collected = Limited::new(body, max).collect();
     let clock = ingester.cx().clock();
     let collected = tokio::select! {
@@ -51,10 +64,11 @@ pub(super) async fn read(
         () = clock.sleep(PATIENCE) => return Err(Error::SlowBody(PATIENCE)),
     };
     match collected {
-        Ok(collected) => Ok(Received {
-            bytes: collected.to_bytes(),
-            _permit: permit,
-        }),
+        Ok(collected) => {
+            let bytes = collected.to_bytes();
+            permit.shrink(bytes.len());
+            Ok(Received { bytes, permit })
+        }
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large),
         Err(error) => Err(Error::Interrupted(error.to_string())),
     }
@@ -75,7 +89,7 @@ pub(super) fn is_gzip(headers: &HeaderMap) -> Result<bool, Error> {
 }
 
 /// Undoes gzip, within `max` bytes.
-pub(super) fn inflate(bytes: &[u8], max: usize) -> Result<Bytes, Error> {
+fn inflate(bytes: &[u8], max: usize) -> Result<Bytes, Error> {
     let mut out = Vec::new();
     let bound = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
     let inflated = MultiGzDecoder::new(bytes).take(bound).read_to_end(&mut out);

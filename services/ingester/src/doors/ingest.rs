@@ -67,7 +67,7 @@ async fn store(
     let about = About::parse(query, received).map_err(Error::Malformed)?;
     let boundary = check_format(about.format.as_deref(), headers)?;
     let gzip = body::is_gzip(headers)?;
-    let bytes = body::read(ingester, headers, body).await?;
+    let mut bytes = body::read(ingester, headers, body).await?;
     let form = match boundary {
         // pprof may be gzip as it is, so the coding of a bare one need not be undone.
         None => Form {
@@ -75,20 +75,10 @@ async fn store(
             sample_type_config: String::new(),
         },
         Some(boundary) => {
-            let plain = match gzip {
-                true => {
-                    let (bytes, max) = (
-                        bytes.bytes.clone(),
-                        ingester.config().limits.profile_bytes_max,
-                    );
-                    ingester
-                        .cx()
-                        .compute(move || body::inflate(&bytes, max))
-                        .await?
-                }
-                false => bytes.bytes.clone(),
-            };
-            read_form(plain, boundary).await?
+            if gzip {
+                bytes = bytes.inflated(ingester).await?;
+            }
+            read_form(bytes.bytes.clone(), boundary).await?
         }
     };
     let push = Push {

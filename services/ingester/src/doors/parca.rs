@@ -5,10 +5,12 @@ use std::sync::Arc;
 use cairn_pprof::{ExecutableInfo, LoadSegment};
 use cairn_wire::parca::profilestore::v1alpha1 as wire;
 use futures::stream::BoxStream;
+use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 use wire::agents_service_server::{AgentsService, AgentsServiceServer};
 use wire::profile_store_service_server::{ProfileStoreService, ProfileStoreServiceServer};
 
+use super::admit::Held;
 use super::agents::{Agents, Seen};
 use super::tenant_of;
 use crate::ingester::Ingester;
@@ -50,9 +52,12 @@ impl ProfileStoreService for Parca {
         let (received, start) = (clock.now(), clock.instant());
         let peer = request.remote_addr();
         let tenant = tenant_of(request.metadata().as_ref());
+        let held = request.extensions().get::<Held>().cloned();
+        let request = request.into_inner();
+        let bytes = request.encoded_len();
         let wire::WriteRawRequest {
             series, normalized, ..
-        } = request.into_inner();
+        } = request;
         let push = Push {
             tenant,
             door: Door::WriteRaw,
@@ -65,7 +70,11 @@ impl ProfileStoreService for Parca {
         let node = push.series.iter().flat_map(|series| &series.labels);
         let node = node.clone().find(|(name, _)| name == "node");
         let node = node.map(|(_, value)| value.chars().take(NODE_CHARS_MAX).collect::<String>());
-        let stored = self.ingester.push(push).await;
+        let held = held.unwrap_or_default();
+        let stored = match held.settle(bytes, &self.ingester).await {
+            Ok(()) => self.ingester.push(push).await,
+            Err(error) => Err(error),
+        };
         let error = stored.as_ref().err().map(ToString::to_string);
         let seen = Seen {
             at: received,

@@ -10,6 +10,7 @@ use prost::Message;
 use tonic::{Request, Status};
 use wire::pusher_service_server::{PusherService, PusherServiceServer};
 
+use super::admit::Held;
 use super::body::{self, Received};
 use super::tenant_of;
 use crate::error::Error;
@@ -33,7 +34,15 @@ impl PusherService for Pusher {
         request: Request<wire::PushRequest>,
     ) -> Result<tonic::Response<wire::PushResponse>, Status> {
         let headers = request.metadata().clone().into_headers();
-        match store(&self.0, &headers, request.into_inner()).await {
+        let held = request.extensions().get::<Held>().cloned();
+        let request = request.into_inner();
+        let stored = async {
+            held.unwrap_or_default()
+                .settle(request.encoded_len(), &self.0)
+                .await?;
+            store(&self.0, &headers, request).await
+        };
+        match stored.await {
             Ok(()) => Ok(tonic::Response::new(wire::PushResponse {})),
             Err(error) => {
                 self.0.failed(Door::Push, &error);
@@ -73,8 +82,12 @@ pub(super) async fn connect(
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, accepted).into_response();
     };
     let answered = async {
-        let received = body::read(&ingester, &headers, body).await?;
-        let request = decode(&ingester, &headers, &received, codec).await?;
+        let gzip = body::is_gzip(&headers)?;
+        let mut received = body::read(&ingester, &headers, body).await?;
+        if gzip {
+            received = received.inflated(&ingester).await?;
+        }
+        let request = decode(&ingester, &received, codec).await?;
         store(&ingester, &headers, request).await
     };
     match (answered.await, codec) {
@@ -93,23 +106,15 @@ pub(super) async fn connect(
 
 async fn decode(
     ingester: &Ingester,
-    headers: &HeaderMap,
     received: &Received,
     codec: Codec,
 ) -> Result<wire::PushRequest, Error> {
     let bytes = received.bytes.clone();
-    let gzip = body::is_gzip(headers)?;
-    let max = ingester.config().limits.profile_bytes_max;
-    let decode = move || {
-        let plain = match gzip {
-            true => body::inflate(&bytes, max)?,
-            false => bytes,
-        };
-        match codec {
-            Codec::Proto => wire::PushRequest::decode(plain)
-                .map_err(|error| Error::Malformed(format!("not a PushRequest: {error}"))),
-            Codec::Json => cairn_wire::json::from_json(&plain)
-                .map_err(|error| Error::Malformed(error.to_string())),
+    let decode = move || match codec {
+        Codec::Proto => wire::PushRequest::decode(bytes)
+            .map_err(|error| Error::Malformed(format!("not a PushRequest: {error}"))),
+        Codec::Json => {
+            cairn_wire::json::from_json(&bytes).map_err(|error| Error::Malformed(error.to_string()))
         }
     };
     ingester.cx().compute(decode).await

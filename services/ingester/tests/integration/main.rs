@@ -5,3 +5,4 @@ mod corpus;
 mod durability;
 mod harness;
 mod malformed;
+mod overload;

@@ -1,0 +1,175 @@
+//! Memory for gRPC messages before they are read, so that a crowd of senders waits in its sockets
+//! and not in our memory.
+//!
+//! Owns what a message may take until it is decoded; limits of its size are the server's.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use http::{Request, Response};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use parking_lot::Mutex;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tower::Service;
+
+use super::body::PATIENCE;
+use crate::admission::Permit;
+use crate::error::Error;
+use crate::ingester::Ingester;
+use crate::push::Door;
+
+/// A gRPC server behind admission.
+#[derive(Clone, Debug)]
+pub(super) struct Admitted<S> {
+    pub(super) door: Door,
+    pub(super) ingester: Ingester,
+    pub(super) server: S,
+}
+
+/// What a request holds while it is in work; handlers find it in the request's extensions.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held(Arc<Mutex<Holding>>);
+
+#[derive(Debug, Default)]
+struct Holding {
+    message: Option<Permit>,
+    /// The turn to inflate a message whose real size is not known before.
+    turn: Option<Permit>,
+}
+
+impl Held {
+    /// The message is decoded and takes `bytes`. Lets the next one be inflated.
+    pub(super) async fn settle(&self, bytes: usize, ingester: &Ingester) -> Result<(), Error> {
+        if self.0.lock().turn.is_none() {
+            return Ok(());
+        }
+        // Given back first: the sum of both may be more than there is.
+        self.0.lock().message = None;
+        let permit = ingester.admission().body(bytes).await?;
+        let mut holding = self.0.lock();
+        holding.message = Some(permit);
+        holding.turn = None;
+        Ok(())
+    }
+}
+
+impl<S: NamedService> NamedService for Admitted<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<Request<Body>> for Admitted<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.server.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let held = Held::default();
+        let reading = Reading {
+            door: self.door,
+            ingester: self.ingester.clone(),
+            held: held.clone(),
+            prefix: Vec::with_capacity(PREFIX_BYTES),
+            left: 0,
+        };
+        let mut request = request.map(|body| reading.body(body));
+        request.extensions_mut().insert(held.clone());
+        let answer = self.server.call(request);
+        async move {
+            let answer = answer.await;
+            drop(held);
+            answer
+        }
+        .boxed()
+    }
+}
+
+/// Every gRPC message begins with whether it is compressed and how long it is.
+const PREFIX_BYTES: usize = 5;
+
+/// A body on its way in. Only its first message counts, since these calls have no second one.
+struct Reading {
+    door: Door,
+    ingester: Ingester,
+    held: Held,
+    /// As far as it has arrived.
+    prefix: Vec<u8>,
+    /// Bytes of the message that have not arrived.
+    left: usize,
+}
+
+impl Reading {
+    fn body(self, body: Body) -> Body {
+        let frames = futures::stream::unfold((self, Some(body)), |(mut reading, body)| async {
+            let mut body = body?;
+            match reading.frame(&mut body).await {
+                Ok(None) => None,
+                Ok(Some(frame)) => Some((Ok(frame), (reading, Some(body)))),
+                Err(status) => Some((Err(status), (reading, None))),
+            }
+        });
+        Body::new(StreamBody::new(frames.boxed()))
+    }
+
+    async fn frame(&mut self, body: &mut Body) -> Result<Option<Frame<Bytes>>, Status> {
+        let clock = self.ingester.cx().clock();
+        let frame = tokio::select! {
+            frame = body.frame() => frame.transpose()?,
+            () = clock.sleep(PATIENCE) => return Err(self.refuse(&Error::SlowBody(PATIENCE))),
+        };
+        if let Some(data) = frame.as_ref().and_then(Frame::data_ref) {
+            let admitted = self.admit(data.clone()).await;
+            admitted.map_err(|error| self.refuse(&error))?;
+        }
+        Ok(frame)
+    }
+
+    /// Asks for memory once the length is known, and for a turn when a compressed message is there.
+    async fn admit(&mut self, mut data: Bytes) -> Result<(), Error> {
+        let admission = self.ingester.admission();
+        let bytes_max = self.ingester.config().limits.request_bytes_max;
+        if self.prefix.len() < PREFIX_BYTES {
+            let taken = data.len().min(PREFIX_BYTES - self.prefix.len());
+            self.prefix.extend_from_slice(&data[..taken]);
+            data.advance(taken);
+            let [_, a, b, c, d] = self.prefix[..] else {
+                return Ok(());
+            };
+            let length = u32::from_be_bytes([a, b, c, d]) as usize;
+            if length > bytes_max {
+                // The server refuses it by its length.
+                return Ok(());
+            }
+            let permit = admission.body(length).await?;
+            self.held.0.lock().message = Some(permit);
+            self.left = length;
+        } else if self.left == 0 {
+            return Ok(());
+        }
+        self.left = self.left.saturating_sub(data.len());
+        if self.left == 0 && self.prefix[0] == 1 {
+            let turn = admission.turn().await?;
+            self.held.0.lock().turn = Some(turn);
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, error: &Error) -> Status {
+        self.ingester.failed(self.door, error);
+        cairn_wire::status(error.code(), &error.to_string())
+    }
+}
