@@ -18,10 +18,6 @@ pub(crate) struct Serve {
     /// Keep everything in this folder; it is made if it is missing.
     #[arg(long, value_name = "DIR", default_value = "data")]
     data: PathBuf,
-    /// Serve on an address that other machines reach, although anybody there may then read and
-    /// write every profile.
-    #[arg(long)]
-    insecure_listen_anywhere: bool,
 }
 
 /// The settings of the services. Peers default to this very process.
@@ -71,13 +67,6 @@ impl Serve {
         let common = Common::read(&mut document, Server::default(), self_profile)?;
         let services = Services::read(&mut document, &self.data)?;
         document.finish()?;
-        for address in [common.server.listen, common.server.admin_listen] {
-            anyhow::ensure!(
-                address.ip().is_loopback() || self.insecure_listen_anywhere,
-                "{address} is reachable from other machines, and anybody there could read and \
-                 write every profile. Listen on 127.0.0.1, or say --insecure-listen-anywhere"
-            );
-        }
         Ok((common, services, document))
     }
 }

@@ -47,7 +47,11 @@ pub(crate) fn start(
             log_filter: options.log_filter.clone(),
         });
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let accepting = server::accept(TaskTracker::new(), listener, router, slots, stop);
+    let stops = server::Stops {
+        draining: stop.clone(),
+        cut: stop,
+    };
+    let accepting = server::accept(TaskTracker::new(), listener, router, slots, stops);
     shared.admin.spawn(accepting);
 }
 

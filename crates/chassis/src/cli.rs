@@ -31,12 +31,16 @@ pub struct Flags {
     /// Read settings from this YAML file. `CAIRN__SECTION__KEY` in the environment overrides it.
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
-    /// Serve clients here.
+    /// Serve clients here, instead of at 127.0.0.1:7070.
     #[arg(long, value_name = "ADDRESS", global = true)]
     pub listen: Option<SocketAddr>,
-    /// Serve operators here.
+    /// Serve operators here, instead of at 127.0.0.1:7071.
     #[arg(long, value_name = "ADDRESS", global = true)]
     pub admin_listen: Option<SocketAddr>,
+    /// Serve on an address that other machines reach, although anybody there may then read and
+    /// write every profile.
+    #[arg(long, global = true)]
+    pub insecure_listen_anywhere: bool,
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -58,6 +62,9 @@ impl Flags {
         }
         if let Some(admin_listen) = self.admin_listen {
             document.set("server.admin_listen", admin_listen);
+        }
+        if self.insecure_listen_anywhere {
+            document.set("server.insecure_listen_anywhere", true);
         }
         Ok(document)
     }

@@ -20,6 +20,9 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Where operators connect: liveness, readiness, metrics, effective config, log filter.
     pub admin_listen: SocketAddr,
+    /// Take addresses that other machines reach, although anybody there may then read and write
+    /// every profile.
+    pub insecure_listen_anywhere: bool,
     /// From the first stop signal until the process gives up on what is still running.
     #[serde(with = "humantime_serde")]
     pub shutdown_deadline: Duration,
@@ -37,10 +40,23 @@ impl Default for Server {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 7070).into(),
             admin_listen: (Ipv4Addr::LOCALHOST, 7071).into(),
+            insecure_listen_anywhere: false,
             shutdown_deadline: Duration::from_secs(25),
             drain_delay: Duration::ZERO,
             cors_origins: Vec::new(),
             connections_max: 4096,
+        }
+    }
+}
+
+impl Server {
+    /// Closed by default: while nobody has to say who they are, only this machine is listened to.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let addresses = [self.listen, self.admin_listen];
+        let exposed = addresses.into_iter().find(|at| !at.ip().is_loopback());
+        match exposed {
+            Some(address) if !self.insecure_listen_anywhere => Err(ConfigError::Exposed(address)),
+            Some(_) | None => Ok(()),
         }
     }
 }
@@ -81,9 +97,11 @@ pub enum LogFormat {
 #[serde(deny_unknown_fields, default)]
 pub struct SelfProfile {
     pub enabled: bool,
+    /// Also who holds memory, besides who takes CPU time. Costs little; only on Linux.
+    pub heap: bool,
     /// Who takes the profiles, as `http://host:port`. This process itself if absent.
     pub address: Option<String>,
-    /// The span of one profile.
+    /// The span of one CPU profile, and the time between two of the heap.
     #[serde(with = "humantime_serde")]
     pub window: Duration,
 }
@@ -92,6 +110,7 @@ impl Default for SelfProfile {
     fn default() -> Self {
         Self {
             enabled: false,
+            heap: true,
             address: None,
             window: Duration::from_secs(10),
         }

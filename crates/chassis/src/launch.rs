@@ -27,14 +27,16 @@ pub struct Common {
 }
 
 impl Common {
-    /// Reads them, with these defaults.
+    /// Reads them, with these defaults. Refuses to listen where it is not safe.
     pub fn read(
         document: &mut Document,
         server: config::Server,
         self_profile: config::SelfProfile,
     ) -> Result<Self, ConfigError> {
+        let server: config::Server = document.section("server", server)?;
+        server.check()?;
         Ok(Self {
-            server: document.section("server", server)?,
+            server,
             telemetry: document.section("telemetry", config::Telemetry::default())?,
             self_profile: document.section("self_profile", self_profile)?,
         })

@@ -5,6 +5,8 @@
 //! service: those pass their routes and settings in.
 
 mod admin;
+#[cfg(target_os = "linux")]
+mod allocator;
 mod cli;
 mod clock;
 mod compute;

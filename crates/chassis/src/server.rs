@@ -101,6 +101,15 @@ impl Host {
     }
 }
 
+/// When a server stops: first nicely, then not.
+#[derive(Clone)]
+pub(crate) struct Stops {
+    /// Accept nothing more, let every connection go once it is answered.
+    pub(crate) draining: CancellationToken,
+    /// Drop what is still connected.
+    pub(crate) cut: CancellationToken,
+}
+
 /// Accepts on the process' port until draining.
 pub(crate) fn start(
     shared: &Arc<Shared>,
@@ -111,21 +120,24 @@ pub(crate) fn start(
     health::follow(shared);
     let service = dispatch::with_cors(Dispatch::new(Arc::clone(shared)), &settings.cors_origins);
     let slots = Arc::new(Semaphore::new(settings.connections_max));
-    let stop = shared.draining.clone();
+    let stops = Stops {
+        draining: shared.draining.clone(),
+        cut: shared.cut.clone(),
+    };
     let tracker = shared.connections.clone();
     shared
         .connections
-        .spawn(accept(tracker, listener, service, slots, stop));
+        .spawn(accept(tracker, listener, service, slots, stops));
     Ok(())
 }
 
-/// Accepts until `stop`, then lets the open connections finish. The listener closes at once.
+/// Accepts until draining, then lets the open connections finish. The listener closes at once.
 pub(crate) async fn accept<S, B>(
     tracker: TaskTracker,
     listener: TcpListener,
     service: S,
     slots: Arc<Semaphore>,
-    stop: CancellationToken,
+    stops: Stops,
 ) where
     S: tower::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>>
         + Clone
@@ -147,11 +159,11 @@ pub(crate) async fn accept<S, B>(
         };
         let (slot, stream) = tokio::select! {
             accepted = accepted => accepted,
-            () = stop.cancelled() => return,
+            () = stops.draining.cancelled() => return,
         };
         match stream {
             Ok((stream, _peer)) => {
-                let connection = connection(stream, service.clone(), stop.clone());
+                let connection = connection(stream, service.clone(), stops.clone());
                 tracker.spawn(async move {
                     connection.await;
                     drop(slot);
@@ -165,7 +177,7 @@ pub(crate) async fn accept<S, B>(
     }
 }
 
-async fn connection<S, B>(stream: TcpStream, service: S, stop: CancellationToken)
+async fn connection<S, B>(stream: TcpStream, service: S, stops: Stops)
 where
     S: tower::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>>
         + Clone
@@ -198,13 +210,13 @@ where
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = stop.cancelled() => {
+        ended = &mut connection => Some(ended),
+        () = stops.draining.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            stops.cut.run_until_cancelled(connection).await
         }
     };
-    if let Err(error) = ended {
+    if let Some(Err(error)) = ended {
         // Clients that hang up are everyday life.
         tracing::debug!(error, "connection ended");
     }

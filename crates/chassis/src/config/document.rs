@@ -1,6 +1,7 @@
 //! One document of settings: defaults, then a YAML file, then the environment, then the command
 //! line. Refuses what nobody reads.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -26,6 +27,11 @@ pub enum ConfigError {
     Value(String),
     #[error("unknown setting `{0}`")]
     Unknown(String),
+    #[error(
+        "{0} is reachable from other machines, and anybody there could read and write every \
+         profile. Listen on 127.0.0.1, or say --insecure-listen-anywhere"
+    )]
+    Exposed(SocketAddr),
 }
 
 /// Settings of one process, by section.

@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
     /// Connections are no longer accepted.
     pub(crate) draining: CancellationToken,
+    /// Connections that are still there are dropped.
+    pub(crate) cut: CancellationToken,
     /// No request is in flight any more.
     pub(crate) stopping: CancellationToken,
     /// Of the server, which draining waits for.
@@ -79,6 +81,7 @@ impl Shared {
             shutdown_deadline: options.server.shutdown_deadline,
             stop: CancellationToken::new(),
             draining,
+            cut: CancellationToken::new(),
             stopping: CancellationToken::new(),
             connections: TaskTracker::new(),
             admin: TaskTracker::new(),

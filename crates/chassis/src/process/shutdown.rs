@@ -10,17 +10,22 @@ use crate::clock::stopwatch;
 /// How often what is pending is named in the log.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
+/// Share of the deadline that is kept for services to close, whatever clients do.
+const CLOSING_SHARE: u32 = 5;
+/// What clients without requests get to take note: a ping over HTTP/2 there and back.
+const GOODBYE: Duration = Duration::from_millis(500);
+/// Between two looks at how many requests are in flight.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// Readiness is off already when this is called: `stop` is cancelled.
 pub(super) async fn run(shared: &Shared) -> anyhow::Result<()> {
-    let deadline = stopwatch() + shared.shutdown_deadline;
+    let start = stopwatch();
+    let deadline = start + shared.shutdown_deadline;
+    let answered_by = deadline - shared.shutdown_deadline / CLOSING_SHARE;
     tracing::info!(deadline = ?shared.shutdown_deadline, "stopping");
-    tokio::time::sleep(shared.drain_delay.min(shared.shutdown_deadline)).await;
+    tokio::time::sleep(shared.drain_delay.min(answered_by - start)).await;
+    drain(shared, answered_by).await;
 
-    shared.draining.cancel();
-    shared.connections.close();
-    let mut in_time = wait(shared, deadline, shared.connections.wait()).await;
-
-    // Also after the deadline, so that services get the chance to flush what is acknowledged.
     shared.stopping.cancel();
     shared.services.close();
     shared.tasks.close();
@@ -28,8 +33,7 @@ pub(super) async fn run(shared: &Shared) -> anyhow::Result<()> {
         shared.services.wait().await;
         shared.tasks.wait().await;
     };
-    let grace = deadline.max(stopwatch() + LAST_GRACE);
-    in_time &= wait(shared, if in_time { deadline } else { grace }, rest).await;
+    let in_time = wait(shared, deadline, rest).await;
 
     shared.host.clear();
 
@@ -44,8 +48,39 @@ pub(super) async fn run(shared: &Shared) -> anyhow::Result<()> {
     }
 }
 
-/// What services get to close themselves when requests used up the whole deadline.
-const LAST_GRACE: Duration = Duration::from_secs(2);
+/// Answers what is in flight and takes nothing new. Whoever only keeps a connection open is left
+/// soon, whoever does not read an answer or finish a request at `answered_by`. Both lose nothing
+/// that was acknowledged, so it is no failure.
+async fn drain(shared: &Shared, answered_by: Instant) {
+    shared.draining.cancel();
+    shared.connections.close();
+    let closed = async {
+        tokio::select! {
+            () = shared.connections.wait() => {}
+            () = answered(shared) => {}
+        }
+    };
+    if !wait(shared, answered_by, closed).await {
+        let requests = shared.host.in_flight();
+        tracing::warn!(
+            requests,
+            "leaving clients behind that did not finish in time"
+        );
+    }
+    shared.cut.cancel();
+    let gone = tokio::time::timeout(GOODBYE, shared.connections.wait()).await;
+    if gone.is_err() {
+        tracing::warn!("connections are still closing");
+    }
+}
+
+/// Returns when no request is in flight and clients had a moment to hang up.
+async fn answered(shared: &Shared) {
+    while shared.host.in_flight() > 0 {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    tokio::time::sleep(GOODBYE).await;
+}
 
 /// Whether it ended before the deadline. Says every few seconds what it waits for.
 async fn wait(shared: &Shared, deadline: Instant, done: impl Future<Output = ()>) -> bool {
@@ -54,10 +89,7 @@ async fn wait(shared: &Shared, deadline: Instant, done: impl Future<Output = ()>
     loop {
         tokio::select! {
             () = &mut done => return true,
-            () = tokio::time::sleep_until(deadline) => {
-                tracing::error!(pending = names(shared), "not done at the deadline");
-                return false;
-            }
+            () = tokio::time::sleep_until(deadline) => return false,
             _ = report.tick() => tracing::warn!(pending = names(shared), "waiting to stop"),
         }
     }

@@ -1,90 +1,86 @@
-//! From instruction addresses of this process to a named profile. Reads this binary's debug
-//! information, which is slow once per address, so the answers are kept.
+//! From what was noted in this process to profiles like anybody's. Names come from `names`.
 
 use std::collections::HashMap;
 
 use cairn_model::{
     Attr, AttrValue, Function, Line, Location, NONE, Profile, Samples, StrId, ValueType,
 };
-use pprof::{Frames, UnresolvedReport};
 
+use super::names::{Call, Names};
 use super::sampler::{PERIOD, Sampled};
 
-/// Addresses whose names are kept; a busy process shows some ten thousand.
-const NAMES_MAX: usize = 1 << 16;
+/// Functions and files that do nothing but allocate. Whose memory it is, say their callers.
+const ALLOCATING: [&str; 8] = [
+    "_rjem_",
+    "__rust_alloc",
+    "__rust_realloc",
+    "prof_",
+    "imalloc",
+    "iralloc",
+    "ixalloc",
+    "do_ralloc",
+];
+const ALLOCATING_FILES: [&str; 4] = [
+    "/tikv-jemallocator-",
+    "/library/alloc/src/alloc.rs",
+    "/library/alloc/src/boxed.rs",
+    "/library/alloc/src/raw_vec/",
+];
 
-/// One call; inlined calls share an address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Call {
-    name: String,
-    system_name: String,
-    file: String,
-    line: u32,
+/// The heap at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Snapshot {
+    /// Bytes between two notes, on average.
+    pub(super) period: i64,
+    pub(super) held: Vec<Held>,
 }
 
-/// Names of addresses, innermost call first.
-#[derive(Debug, Default)]
-pub(super) struct Names(HashMap<usize, Vec<Call>>);
+/// What is allocated from one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) objects: i64,
+    pub(super) bytes: i64,
+    /// Return addresses, innermost first.
+    pub(super) stack: Vec<usize>,
+}
 
-/// The profile of what was sampled.
-pub(super) fn profile(names: &mut Names, sampled: &Sampled) -> Profile {
-    names.learn(&sampled.stacks);
-    let mut builder = Builder::new(names);
+/// What ran.
+pub(super) fn cpu(names: &mut Names, sampled: &Sampled) -> Profile {
+    let frames = sampled.stacks.data.keys().flat_map(|stack| &stack.frames);
+    names.learn(frames.map(|frame| frame.ip));
+    let types = [("samples", "count"), ("cpu", "nanoseconds")];
+    let period = PERIOD.as_nanos() as i64;
+    let mut builder = Builder::new(names, types, types[1], period);
     builder.profile.time = sampled.time;
     builder.profile.duration = sampled.duration;
-    let nanoseconds_each = PERIOD.as_nanos() as i64;
     for (stack, count) in &sampled.stacks.data {
         let count = *count as i64;
-        builder.values([count, count * nanoseconds_each]);
+        builder.values([count, count * period]);
         builder.stack(stack.frames.iter().map(|frame| frame.ip));
         builder.thread(&stack.thread_name[..stack.thread_name_length]);
     }
     builder.profile
 }
 
-// === impl Names ===
-
-impl Names {
-    fn learn(&mut self, samples: &UnresolvedReport) {
-        if self.0.len() > NAMES_MAX {
-            self.0.clear();
-        }
-        for stack in samples.data.keys() {
-            for frame in &stack.frames {
-                if self.0.contains_key(&frame.ip) {
-                    continue;
-                }
-                // The library names whole stacks only, so each address goes in as one.
-                let mut alone = stack.clone();
-                alone.frames.clear();
-                alone.frames.push(frame.clone());
-                self.0.insert(frame.ip, calls(&Frames::from(alone)));
-            }
-        }
+/// Who holds memory, at this time.
+pub(super) fn heap(names: &mut Names, snapshot: &Snapshot, time: i64) -> Profile {
+    let addresses = snapshot.held.iter().flat_map(|held| &held.stack);
+    names.learn(addresses.copied());
+    let types = [("inuse_objects", "count"), ("inuse_space", "bytes")];
+    let mut builder = Builder::new(names, types, ("space", "bytes"), snapshot.period);
+    builder.profile.time = time;
+    builder.hidden = allocates;
+    for held in &snapshot.held {
+        builder.values([held.objects, held.bytes]);
+        builder.stack(held.stack.iter().copied());
     }
+    builder.profile
 }
 
-fn calls(named: &Frames) -> Vec<Call> {
-    let symbols = named.frames.iter().flatten();
-    symbols
-        .map(|symbol| match symbol.name {
-            Some(_) => Call {
-                name: symbol.name(),
-                system_name: symbol.sys_name().into_owned(),
-                file: match symbol.filename {
-                    Some(_) => symbol.filename().into_owned(),
-                    None => String::new(),
-                },
-                line: symbol.lineno(),
-            },
-            None => Call {
-                name: "[unknown]".to_owned(),
-                system_name: String::new(),
-                file: String::new(),
-                line: 0,
-            },
-        })
-        .collect()
+fn allocates(call: &Call) -> bool {
+    let in_file = |part: &&str| call.file.contains(*part);
+    let is_named = |start: &&str| call.system_name.starts_with(*start);
+    ALLOCATING.iter().any(is_named) || ALLOCATING_FILES.iter().any(in_file)
 }
 
 // === Builder ===
@@ -97,28 +93,26 @@ struct Builder<'a> {
     locations: HashMap<usize, u32>,
     threads: HashMap<String, StrId>,
     thread_key: StrId,
+    /// Calls that are left out where they are innermost.
+    hidden: fn(&Call) -> bool,
 }
 
 impl<'a> Builder<'a> {
-    fn new(names: &'a Names) -> Self {
+    fn new(
+        names: &'a Names,
+        types: [(&str, &str); 2],
+        period_type: (&str, &str),
+        period: i64,
+    ) -> Self {
         let mut profile = Profile::default();
-        let mut word = |text| profile.strings.push(text);
-        let [samples, count, cpu, nanoseconds] =
-            ["samples", "count", "cpu", "nanoseconds"].map(&mut word);
-        let thread_key = word("thread");
-        let cpu = ValueType {
-            kind: cpu,
-            unit: nanoseconds,
+        let mut value_type = |(kind, unit)| ValueType {
+            kind: profile.strings.push(kind),
+            unit: profile.strings.push(unit),
         };
-        profile.types = vec![
-            ValueType {
-                kind: samples,
-                unit: count,
-            },
-            cpu,
-        ];
-        profile.period_type = cpu;
-        profile.period = PERIOD.as_nanos() as i64;
+        profile.types = types.map(&mut value_type).to_vec();
+        profile.period_type = value_type(period_type);
+        profile.period = period;
+        let thread_key = profile.strings.push("thread");
         profile.samples = Samples::default();
         Self {
             names,
@@ -128,6 +122,7 @@ impl<'a> Builder<'a> {
             locations: HashMap::new(),
             threads: HashMap::new(),
             thread_key,
+            hidden: |_| false,
         }
     }
 
@@ -166,7 +161,12 @@ impl<'a> Builder<'a> {
         if let Some(known) = self.locations.get(&ip) {
             return Some(*known);
         }
-        let calls = self.names.0.get(&ip).filter(|calls| !calls.is_empty())?;
+        let calls = self.names.get(ip);
+        let hidden = calls.iter().take_while(|call| (self.hidden)(call)).count();
+        let calls = &calls[hidden..];
+        if calls.is_empty() {
+            return None;
+        }
         let start = self.profile.lines.len() as u32;
         for call in calls {
             let function = self.function(call);
@@ -243,7 +243,7 @@ mod tests {
         let sampled = sampler.take(&clock).expect("sampled");
         stop.store(true, Ordering::Relaxed);
         busy.await.expect("it only spins");
-        let profile = profile(&mut Names::default(), &sampled);
+        let profile = cpu(&mut Names::default(), &sampled);
 
         let counts: i64 = (0..profile.samples.len())
             .map(|i| profile.values(i)[0])
@@ -261,6 +261,38 @@ mod tests {
             decoded.expect("our own").profile.samples.len(),
             profile.samples.len()
         );
+    }
+
+    /// The only test that looks at the heap: a process has one allocator.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_held_is_in_the_profile_under_the_name_of_its_holder() {
+        let mut heap = super::super::heap::Heap::start().expect("the allocator is ours");
+        let held = hold_64_mebibytes();
+        let snapshot = heap.take().expect("a dump");
+        let profile = super::heap(&mut Names::default(), &snapshot, 1);
+        drop(held);
+
+        let name = |function: u32| profile.str(profile.functions[function as usize].name);
+        let is_ours = |sample: &usize| {
+            let stack = profile.samples.stack(*sample).iter();
+            let mut calls = stack.flat_map(|location| profile.lines(*location));
+            calls.any(|call| name(call.function).contains("hold_64_mebibytes"))
+        };
+        let ours: Vec<_> = (0..profile.samples.len()).filter(is_ours).collect();
+        let bytes: i64 = ours.iter().map(|sample| profile.values(*sample)[1]).sum();
+        assert!((32 << 20..128 << 20).contains(&bytes), "{bytes} of 64 MiB");
+        for sample in ours {
+            let innermost = profile.lines(profile.samples.stack(sample)[0])[0];
+            let innermost = name(innermost.function);
+            assert!(!innermost.contains("alloc"), "{innermost}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[inline(never)]
+    fn hold_64_mebibytes() -> Vec<Box<[u8; 4096]>> {
+        std::hint::black_box((0..16_384).map(|_| Box::new([1; 4096])).collect())
     }
 
     #[inline(never)]

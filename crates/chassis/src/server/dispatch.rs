@@ -25,8 +25,11 @@ use crate::Routes;
 use crate::process::Shared;
 use crate::routes::GrpcService;
 
-/// Headers of gRPC-web answers that a page may read.
-const EXPOSED: [&str; 5] = [
+/// Headers of answers that a page may read: those of gRPC-web, and ours about answers that are
+/// not whole.
+const EXPOSED: [&str; 7] = [
+    "cairn-partial",
+    "cairn-warning",
     "grpc-status",
     "grpc-message",
     "grpc-status-details-bin",

@@ -136,7 +136,14 @@ async fn pages_of_this_machine_may_read_grpc_web_and_others_not() {
         "http://localhost:3000"
     );
     let exposed = headers["access-control-expose-headers"].to_str().unwrap();
-    assert!(exposed.contains("grpc-status") && exposed.contains("grpc-message"));
+    for header in [
+        "grpc-status",
+        "grpc-message",
+        "cairn-partial",
+        "cairn-warning",
+    ] {
+        assert!(exposed.contains(header), "{header} in {exposed}");
+    }
 
     let foreign = Request::get(format!("http://{}/hello", process.address()))
         .header("origin", "http://example.com")
