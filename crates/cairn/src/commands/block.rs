@@ -10,7 +10,7 @@ use anyhow::Context;
 pub enum Block {
     /// Show the sections, sizes, time range, types and labels of a block.
     Inspect {
-        /// A file under DATA/blocks/TENANT/.
+        /// A block, such as DATA/store/blocks/TENANT/ID.cairn.
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
@@ -21,7 +21,7 @@ impl Block {
         let Self::Inspect { file } = self;
         let bytes = std::fs::read(&file).with_context(|| format!("read {}", file.display()))?;
         let block = cairn_block::Block::from_bytes(bytes.into())
-            .with_context(|| format!("open {}", file.display()))?;
+            .with_context(|| format!("{} is no block, or a damaged one", file.display()))?;
         let text = cairn_block::describe(&block)
             .await
             .with_context(|| format!("read {}", file.display()))?;

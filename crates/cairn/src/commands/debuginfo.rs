@@ -17,6 +17,7 @@ const CHUNK: usize = 1 << 20;
 pub enum Debuginfo {
     /// Upload ELF files; frames of these builds have names from the next query on.
     Upload {
+        /// Programs, libraries, or files with only their debug information.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
         /// Use this build id instead of the one in the file.

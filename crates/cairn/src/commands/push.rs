@@ -26,7 +26,8 @@ pub struct Push {
     /// A label of the profiles; may be repeated.
     #[arg(long = "label", short = 'l', value_name = "NAME=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
-    /// Name of the profiles, the first part of their type; told from their sample types if not given.
+    /// Name of the profiles, the first part of their type, such as `process_cpu` or `memory`; told
+    /// from their sample types if not given.
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]
@@ -48,12 +49,15 @@ impl Push {
         let bar = progress(self.files.len());
         let mut failed = 0;
         for file in &self.files {
-            bar.set_message(file.display().to_string());
+            bar.set_message(shown(file));
             match self.push(&mut client, file).await {
                 Ok(profile) => bar.suspend(|| report(out, file, &profile, &self))?,
+                Err(error) if self.files.len() == 1 => return Err(error.context(shown(file))),
                 Err(error) => {
                     failed += 1;
-                    bar.suspend(|| writeln!(out, "{}: {error:#}", file.display()))?;
+                    // If standard error is gone, the exit code still tells.
+                    let line = format!("{}: {error:#}\n", shown(file));
+                    let _ = bar.suspend(|| std::io::stderr().write_all(line.as_bytes()));
                 }
             }
             bar.inc(1);
@@ -74,7 +78,9 @@ impl Push {
     ) -> anyhow::Result<Profile> {
         let raw = read(file)?;
         // Decoded here as well, so that a bad file is named before it travels.
-        let profile = cairn_pprof::decode(&raw, &Limits::default(), &Default::default())?.profile;
+        let profile = cairn_pprof::decode(&raw, &Limits::default(), &Default::default())
+            .context("not a pprof file that can be stored")?
+            .profile;
         let name = self
             .name
             .clone()
@@ -102,6 +108,14 @@ impl Push {
     }
 }
 
+/// A file's name for people.
+fn shown(file: &Path) -> String {
+    match file == Path::new("-") {
+        true => "standard input".to_owned(),
+        false => file.display().to_string(),
+    }
+}
+
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let limit = Limits::default().request_bytes_max as u64;
     let mut raw = Vec::new();
@@ -122,6 +136,7 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
         raw.len() as u64 <= limit,
         "larger than the limit of {limit} bytes for one request"
     );
+    anyhow::ensure!(!raw.is_empty(), "it is empty");
     Ok(raw)
 }
 
@@ -142,8 +157,8 @@ fn report(out: &mut dyn Write, file: &Path, profile: &Profile, push: &Push) -> s
         .unwrap_or_else(|| cairn_pprof::usual_name(profile, &[]));
     writeln!(
         out,
-        "{}: stored {} samples as",
-        file.display(),
+        "{}: stored {} samples; see them with",
+        shown(file),
         profile.samples.len()
     )?;
     let (from, until) = match profile.time {

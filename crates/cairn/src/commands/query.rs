@@ -10,22 +10,33 @@ use cairn_block::{Head, Origin};
 use cairn_engine::{
     Answer, Flame, GroupBy, KeyBy, Query as EngineQuery, Question, folded, scan_head,
 };
-use cairn_model::{Labels, Limits, Profile, Selector, TimeRange};
+use cairn_model::{Labels, Limits, Profile, ProfileType, Selector, TimeRange};
 use cairn_trie::Partial;
 use cairn_wire::parca::query::v1alpha1::query_request::{Mode, Options, ReportType};
 use cairn_wire::parca::query::v1alpha1::query_response::Report;
 use cairn_wire::parca::query::v1alpha1::query_service_client::QueryServiceClient;
-use cairn_wire::parca::query::v1alpha1::{MergeProfile, QueryRequest};
+use cairn_wire::parca::query::v1alpha1::{MergeProfile, ProfileTypesRequest, QueryRequest};
 use indicatif::ProgressBar;
+use tonic::transport::Channel;
 
 use super::server::{MESSAGE_BYTES_MAX, Server, refused};
 use super::time;
 
+/// Types listed for somebody whose selector matches nothing.
+const TYPES_SHOWN_MAX: usize = 40;
+
+type Client = QueryServiceClient<Channel>;
+
 /// Ask where CPU, memory or waiting went.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "`:delta` is part of the types of profiles that cover a stretch of time, such as CPU profiles;
+a selector without it finds them too. A selector that finds nothing is answered with the types that there are.
+
+Examples:
   cairn query 'process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name=\"cairn\"}' --from now-15m
-  cairn query 'memory:inuse_space:bytes:space:bytes{pod=~\"cart-.*\"}' --output svg --to heap.svg")]
+  cairn query 'memory:inuse_space:bytes:space:bytes{pod=~\"cart-.*\"}' --output svg --to heap.svg"
+)]
 pub struct Query {
     /// Profile type and label matchers, as `name:sample_type:unit:period_type:period_unit[:delta]{label="value"}`.
     selector: String,
@@ -79,12 +90,17 @@ impl Query {
             self.from,
             self.until
         );
-        let (profile_type, _) = Selector::parse_typed(&self.selector)?;
-        let pprof = self.fetch(range).await?;
-        let bytes = match self.output {
-            Output::Pprof => pprof,
-            output => render(output, &pprof, &profile_type.sample_unit, self.limit)?,
-        };
+        let (profile_type, _) = Selector::parse_typed(&self.selector)
+            .with_context(|| format!("{:?} is not TYPE{{LABEL=\"VALUE\",...}}", self.selector))?;
+        let channel = self.server.connect().await?;
+        let mut client =
+            QueryServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let pprof = self.fetch(&mut client, range).await?;
+        let profile = decode(&pprof)?;
+        if profile.samples.is_empty() {
+            return Err(nothing(&mut client, &self, range).await);
+        }
+        let bytes = self.render(pprof, &profile, &profile_type.sample_unit)?;
         match &self.to {
             Some(file) => {
                 std::fs::write(file, bytes).with_context(|| format!("write {}", file.display()))
@@ -94,10 +110,7 @@ impl Query {
     }
 
     /// The merged profile, as a gzipped pprof file.
-    async fn fetch(&self, range: TimeRange) -> anyhow::Result<Vec<u8>> {
-        let channel = self.server.connect().await?;
-        let mut client =
-            QueryServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    async fn fetch(&self, client: &mut Client, range: TimeRange) -> anyhow::Result<Vec<u8>> {
         let merge = MergeProfile {
             query: self.selector.clone(),
             start: Some(cairn_wire::timestamp(range.start)),
@@ -128,26 +141,52 @@ impl Query {
             _ => anyhow::bail!("the server answered with another report than a pprof file"),
         }
     }
+
+    fn render(&self, pprof: Vec<u8>, profile: &Profile, unit: &str) -> anyhow::Result<Vec<u8>> {
+        let flame = Flame::build(&partial(profile)?, KeyBy::default());
+        Ok(match self.output {
+            Output::Top => text::top(&flame, unit, self.limit).into_bytes(),
+            Output::Flamegraph => text::tree(&flame, unit).into_bytes(),
+            Output::Folded => folded(&flame).into_bytes(),
+            Output::Svg => svg(&flame, unit)?,
+            Output::Pprof => pprof,
+        })
+    }
 }
 
-fn render(output: Output, pprof: &[u8], unit: &str, limit: usize) -> anyhow::Result<Vec<u8>> {
+/// Says that nothing was found, and what could be.
+async fn nothing(client: &mut Client, query: &Query, range: TimeRange) -> anyhow::Error {
+    let asked = ProfileTypesRequest {
+        start: Some(cairn_wire::timestamp(range.start)),
+        end: Some(cairn_wire::timestamp(range.end)),
+    };
+    let found = match client.profile_types(asked).await {
+        Ok(answer) => answer.into_inner().types,
+        // Only the list is missing then.
+        Err(_) => Vec::new(),
+    };
+    let (selector, from, until) = (&query.selector, &query.from, &query.until);
+    let mut text = format!("nothing matches {selector} from {from} until {until}");
+    text.push_str(match found.is_empty() {
+        true => "; there are no profiles at all in that time",
+        false => ". The types in that time are:",
+    });
+    for found in found.into_iter().take(TYPES_SHOWN_MAX) {
+        text.push_str("\n  ");
+        text.push_str(&ProfileType::from(found).to_string());
+    }
+    anyhow::Error::msg(text)
+}
+
+fn decode(pprof: &[u8]) -> anyhow::Result<Profile> {
     // The answer of a merge may be larger than what one may send in.
     let limits = Limits {
         samples_max: usize::MAX,
         profile_bytes_max: 4 << 30,
         ..Limits::default()
     };
-    let profile = cairn_pprof::decode(pprof, &limits, &Default::default())
-        .context("read the answer")?
-        .profile;
-    let flame = Flame::build(&partial(&profile)?, KeyBy::default());
-    Ok(match output {
-        Output::Top => text::top(&flame, unit, limit).into_bytes(),
-        Output::Flamegraph => text::tree(&flame, unit).into_bytes(),
-        Output::Folded => folded(&flame).into_bytes(),
-        Output::Svg => svg(&flame, unit)?,
-        Output::Pprof => pprof.to_vec(),
-    })
+    let decoded = cairn_pprof::decode(pprof, &limits, &Default::default());
+    Ok(decoded.context("read the answer")?.profile)
 }
 
 /// The profile's stacks with their values.
@@ -176,7 +215,10 @@ fn partial(profile: &Profile) -> anyhow::Result<Partial> {
 
 fn svg(flame: &Flame, unit: &str) -> anyhow::Result<Vec<u8>> {
     let lines = folded(flame);
-    anyhow::ensure!(!lines.is_empty(), "there is nothing to draw in this range");
+    anyhow::ensure!(
+        !lines.is_empty(),
+        "there is nothing to draw: all values are zero"
+    );
     let mut options = inferno::flamegraph::Options::default();
     options.count_name = unit.to_owned();
     options.title = "Cairn".to_owned();

@@ -28,9 +28,14 @@ impl Server {
         let endpoint = Endpoint::from_shared(address.clone());
         let endpoint = endpoint
             .with_context(|| format!("{address:?} is not an address; use http://HOST:PORT"))?;
-        let connected = endpoint.connect().await;
-        connected.with_context(|| {
-            format!("no Cairn answers at {address}; start one with `cairn serve`, or name another with --server")
+        endpoint.connect().await.map_err(|error| {
+            // Only the last of the causes tells something.
+            let error = anyhow::Error::from(error);
+            let cause = error.root_cause();
+            anyhow::anyhow!(
+                "no Cairn answers at {address}: {cause}. Start one with `cairn serve`, or name \
+                 another with --server"
+            )
         })
     }
 }

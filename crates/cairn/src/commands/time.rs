@@ -23,7 +23,9 @@ pub(super) fn parse(text: &str, now: i64) -> anyhow::Result<i64> {
     if let Ok(seconds) = text.parse::<i64>() {
         return seconds.checked_mul(1_000_000_000).with_context(usage);
     }
-    let moment: jiff::Timestamp = text.parse().with_context(usage)?;
+    // What a parser of dates misses in other texts is of no help.
+    let moment: Option<jiff::Timestamp> = text.parse().ok();
+    let moment = moment.with_context(usage)?;
     i64::try_from(moment.as_nanosecond()).with_context(usage)
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use cairn_model::{Labels, Limits, Profile, TimeRange};
@@ -52,6 +53,25 @@ impl Cairn {
         self.process.output()
     }
 
+    /// Where operators connect.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        address_after(&self.process.wait_for_line("Admin", PATIENCE), "http://")
+    }
+
+    pub(crate) fn wait_for_line(&self, text: &str) -> String {
+        self.process.wait_for_line(text, PATIENCE)
+    }
+
+    /// Sends SIGTERM, SIGINT or another signal.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.process.id(), name);
+    }
+
+    /// Waits for the end.
+    pub(crate) fn end(&mut self) -> ExitStatus {
+        self.process.wait(PATIENCE)
+    }
+
     pub(crate) fn kill(self) {
         self.process.kill();
     }
@@ -64,6 +84,13 @@ impl Cairn {
     pub(crate) async fn connect(&self) -> Client {
         Client::connect(&self.url()).await
     }
+}
+
+pub(crate) fn signal(process: u32, name: &str) {
+    let kill = Command::new("kill")
+        .args([format!("-{name}"), process.to_string()])
+        .status();
+    assert!(kill.unwrap().success(), "the program has ended before");
 }
 
 /// The address in a line of output that follows `mark`.

@@ -20,10 +20,11 @@ const SETTINGS: [(&str, &str); 4] = [
     ("CAIRN__COMPACTOR__DELETION_DELAY", "1s"),
     ("CAIRN__SELF_PROFILE__ENABLED", "false"),
 ];
+pub(crate) const LABELS: [(&str, &str); 2] = [("__name__", "crash"), ("service_name", "crash")];
 const TIME: i64 = 1_700_000_000_000_000_000;
 
 /// One sample in the function `f<number>` whose value tells the number as well.
-fn profile(number: u64) -> Vec<u8> {
+pub(crate) fn profile(number: u64) -> Vec<u8> {
     let mut profile = Profile {
         time: TIME + number as i64,
         duration: 1,
@@ -70,8 +71,7 @@ async fn push_until_gone(client: crate::cairn::Client, ledger: Arc<Ledger>) {
     loop {
         let number = ledger.next.fetch_add(1, Ordering::Relaxed);
         ledger.sent.lock().insert(number, false);
-        let labels = [("__name__", "crash"), ("service_name", "crash")];
-        match client.push(profile(number), &labels).await {
+        match client.push(profile(number), &LABELS).await {
             Ok(()) => ledger.sent.lock().insert(number, true),
             Err(_) => return,
         };
@@ -79,7 +79,7 @@ async fn push_until_gone(client: crate::cairn::Client, ledger: Arc<Ledger>) {
 }
 
 /// What is stored: function number -> value.
-async fn stored(cairn: &Cairn) -> BTreeMap<u64, i64> {
+pub(crate) async fn stored(cairn: &Cairn) -> BTreeMap<u64, i64> {
     let range = TimeRange {
         start: TIME,
         end: TIME + 1_000_000_000_000,

@@ -7,8 +7,13 @@
 
 mod cairn;
 mod clients;
+mod commands;
 mod crash;
 mod damage;
+mod doors;
+mod http;
 mod roundtrip;
 mod serve;
 mod services;
+mod stopping;
+mod telemetry;

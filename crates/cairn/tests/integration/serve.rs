@@ -1,11 +1,15 @@
 //! `cairn serve` as a program: it becomes ready, shows its own profile, and ends when asked.
 
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cairn_testkit::process::{binary, get, spawn};
 
 use crate::cairn::{Cairn, PATIENCE, address_after};
+
+const CPU: &str = r#"process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name="cairn"}"#;
+const HEAP: &str = r#"memory:inuse_space:bytes:space:bytes{service_name="cairn"}"#;
+const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 #[test]
 fn it_becomes_ready_and_ends_well_on_sigterm() {
@@ -38,13 +42,10 @@ fn it_becomes_ready_and_ends_well_on_sigterm() {
     assert!(cairn.terminate(PATIENCE).success());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn its_own_profile_is_soon_there() {
-    let data = tempfile::tempdir().unwrap();
+/// Waits until the selector finds something that is not zero.
+fn folded(cairn: &Cairn, selector: &str, patience: Duration) -> String {
     let start = Instant::now();
-    let cairn = Cairn::start(data.path(), &[]);
-    let selector = "process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name=\"cairn\"}";
-    let folded = loop {
+    loop {
         let query = Command::new(binary("cairn"))
             .args(["query", selector, "--from", "now-5m", "--output", "folded"])
             .args(["--server", &cairn.url()])
@@ -52,24 +53,77 @@ async fn its_own_profile_is_soon_there() {
             .unwrap();
         let folded = String::from_utf8(query.stdout).unwrap();
         if !folded.trim().is_empty() {
-            break folded;
+            return folded;
         }
-        assert!(start.elapsed() < PATIENCE, "nothing from {selector}");
-    };
-    assert!(folded.contains("cairn"), "{folded}");
+        assert!(
+            start.elapsed() < patience,
+            "nothing from {selector}:\n{}",
+            cairn.output()
+        );
+    }
+}
+
+#[test]
+fn its_own_profiles_are_there_within_ten_seconds() {
+    let data = tempfile::tempdir().unwrap();
+    let cairn = Cairn::start(data.path(), &[]);
+    let ready = Instant::now();
+    for selector in [CPU, HEAP] {
+        let folded = folded(&cairn, selector, PATIENCE);
+        assert!(folded.contains("cairn"), "{folded}");
+    }
+    assert!(ready.elapsed() < TEN_SECONDS, "{:?}", ready.elapsed());
     cairn.stop();
 }
 
 #[test]
-fn it_refuses_addresses_that_others_reach_and_settings_it_does_not_know() {
-    let refusal = |args: &[&str], settings: &[(&str, &str)]| {
-        let mut cairn = spawn(binary("cairn"), ["config"].iter().chain(args), settings);
-        let status = cairn.wait(PATIENCE);
-        assert_eq!(status.code(), Some(2));
-        cairn.output()
-    };
-    let text = refusal(&["--listen", "0.0.0.0:0"], &[]);
-    assert!(text.contains("--insecure-listen-anywhere"), "{text}");
-    let text = refusal(&[], &[("CAIRN__QUERIER__TIMEOUT", "1s")]);
+fn its_heap_is_not_profiled_if_a_setting_says_so() {
+    let data = tempfile::tempdir().unwrap();
+    let settings = [("CAIRN__SELF_PROFILE__HEAP", "false")];
+    let cairn = Cairn::start(data.path(), &settings);
+    // Both come in the same request.
+    folded(&cairn, CPU, PATIENCE);
+    let query = Command::new(binary("cairn"))
+        .args(["query", HEAP, "--server", &cairn.url()])
+        .output()
+        .unwrap();
+    assert!(!query.status.success());
+    let refusal = String::from_utf8(query.stderr).unwrap();
+    assert!(refusal.contains("nothing matches"), "{refusal}");
+    cairn.stop();
+}
+
+/// The exit code of `PROGRAM config`, and what it said.
+fn config(program: &str, args: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut process = spawn(binary(program), ["config"].iter().chain(args), settings);
+    (process.wait(PATIENCE).code(), process.output())
+}
+
+#[test]
+fn no_program_listens_where_others_reach_it_unless_told_to() {
+    let services = ["ingester", "querier", "symbolizer", "compactor"];
+    let services = services.map(|service| format!("cairn-{service}"));
+    for program in services.iter().map(String::as_str).chain(["cairn"]) {
+        for flag in ["--listen", "--admin-listen"] {
+            let exposed = [flag, "0.0.0.0:0"];
+            let (code, text) = config(program, &exposed, &[]);
+            assert_eq!(code, Some(2), "{program}: {text}");
+            assert!(text.contains("--insecure-listen-anywhere"), "{text}");
+            let told = [flag, "0.0.0.0:0", "--insecure-listen-anywhere"];
+            assert_eq!(config(program, &told, &[]).0, Some(0), "{program}");
+        }
+        let told = [
+            ("CAIRN__SERVER__LISTEN", "0.0.0.0:0"),
+            ("CAIRN__SERVER__INSECURE_LISTEN_ANYWHERE", "true"),
+        ];
+        assert_eq!(config(program, &[], &told).0, Some(0), "{program}");
+        assert_eq!(config(program, &[], &told[..1]).0, Some(2), "{program}");
+    }
+}
+
+#[test]
+fn settings_that_nobody_knows_are_refused() {
+    let (code, text) = config("cairn", &[], &[("CAIRN__QUERIER__TIMEOUT", "1s")]);
+    assert_eq!(code, Some(2));
     assert!(text.contains("timeout"), "{text}");
 }

@@ -18,9 +18,9 @@ struct Service {
 fn start(name: &str, settings: &[(&str, &str)]) -> Service {
     let args = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
     let process = spawn(binary(&format!("cairn-{name}")), args, settings);
-    let line = process.wait_for_line("listen=127.0.0.1:", PATIENCE);
+    let line = process.wait_for_line("ready at http://", PATIENCE);
     Service {
-        address: address_after(&line, "listen="),
+        address: address_after(&line, "http://"),
         process,
     }
 }
