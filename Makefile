@@ -6,7 +6,7 @@ DATA ?= data
 NPM := $(shell command -v npm 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-services test check fix bench web e2e doc deny fuzz power-cut load dist
+.PHONY: help run run-services test check fix bench web e2e doc deny fuzz power-cut load soak dist
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ power-cut: ## Cut the power under the local log 300 times (root, XFS, loop devic
 
 load: ## Send a generated fleet to a running Cairn.
 	$(CARGO) run --release --bin cairn-loadtest -- --workload loadtest/workloads/small.yaml
+
+soak: ## Start Cairn, send it ten gigabytes, fail if it takes more memory than its budget.
+	$(CARGO) build --release --bin cairn --bin cairn-loadtest
+	./scripts/soak
 
 dist: web ## Build the optimised binaries that ship.
 	$(CARGO) build --profile dist --bins

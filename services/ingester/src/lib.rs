@@ -1,6 +1,8 @@
 #![doc = include_str!("../docs/architecture.md")]
 
 mod admission;
+#[doc(hidden)]
+pub mod bench;
 mod config;
 mod dedup;
 mod doors;

@@ -54,7 +54,7 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
 }
 
 /// Opens catalog, log and store, in the order in which they need each other.
-async fn open(config: &Config, cx: &Context) -> anyhow::Result<Flusher> {
+pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Flusher> {
     let id = WriterId::parse(&config.writer).context("read the setting \"writer\"")?;
     let store = Store::open(&config.store).context("open the object store")?;
     let folder = config.data.join("catalog");

@@ -1,0 +1,244 @@
+//! Speed of taking pushes in: from the bytes of a request's body to the acknowledgement, with the
+//! log on a real disk and a sync before every answer.
+//!
+//! `cargo bench -p cairn-ingester`; bytes are gzip bytes. Pushes are in work side by side, so that
+//! they share syncs, and every pass begins with an empty tail, which is dearer than a warm one.
+//! The async runtime has one thread; decoding and the log have theirs. So divan's wall time spans
+//! several cores, and the table at the end divides by CPU time of the whole process instead.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a benchmark measures real time, prints, and stops when it fails"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use bytesize::ByteSize;
+use cairn_ingester::bench::Pushes;
+use cairn_ingester::{AdmissionConfig, Config, TailConfig};
+use cairn_model::{Labels, Limits};
+use cairn_pprof::{Options, decode, encode_gzip};
+use cairn_testkit::corpus;
+use cairn_testkit::generator::{Generator, Spec};
+use divan::counter::{BytesCount, ItemsCount};
+use futures::StreamExt;
+
+/// What one request brings.
+type Request = Vec<(Labels, Bytes)>;
+
+struct Load {
+    requests: Vec<Request>,
+    gzip_bytes: usize,
+    plain_bytes: usize,
+    samples: usize,
+}
+
+/// Requests in work at the same time.
+const CONCURRENCY: usize = 16;
+
+/// What agents send: a few hundred samples of every process, several processes per request.
+static AGENTS: LazyLock<Load> = LazyLock::new(|| {
+    let spec = Spec {
+        services: 4,
+        pods: 10,
+        samples: 152,
+        endpoints: 8,
+        ..Spec::default()
+    };
+    Load::new(generated(spec, 20), 10)
+});
+
+/// The same, one profile per request as SDKs send it.
+static SDKS: LazyLock<Load> = LazyLock::new(|| {
+    let all = AGENTS.requests.iter().flatten().cloned();
+    Load::new(all.collect(), 1)
+});
+
+static LARGE: LazyLock<Load> = LazyLock::new(|| {
+    let spec = Spec {
+        services: 2,
+        pods: 10,
+        samples: 5000,
+        stacks: 1_000_000,
+        tail: 0.8,
+        endpoints: 50,
+        traced_percent: 2,
+        ..Spec::default()
+    };
+    Load::new(generated(spec, 5), 4)
+});
+
+/// Real profiles. There are few, so each comes from many pods.
+static CORPUS: LazyLock<Load> = LazyLock::new(|| {
+    let pprofs = corpus::pprofs();
+    let mut profiles = Vec::new();
+    for pod in 0..4 {
+        for pprof in &pprofs {
+            let labels = [
+                ("service_name", pprof.name.clone()),
+                ("pod", format!("{pod}")),
+            ];
+            let labels = Labels::from_pairs(labels).unwrap();
+            profiles.push((labels, pprof.bytes.clone().into()));
+        }
+    }
+    Load::new(profiles, 1)
+});
+
+fn generated(spec: Spec, steps: u32) -> Request {
+    let (services, pods) = (spec.services, spec.pods);
+    let generator = Generator::new(spec);
+    let mut profiles = Vec::new();
+    for step in 0..steps {
+        for pod in 0..pods {
+            for service in 0..services {
+                let raw = encode_gzip(&generator.profile(service, pod, step));
+                profiles.push((generator.labels(service, pod), raw.into()));
+            }
+        }
+    }
+    profiles
+}
+
+impl Load {
+    fn new(profiles: Request, per_request: usize) -> Self {
+        let mut load = Self {
+            requests: profiles.chunks(per_request).map(<[_]>::to_vec).collect(),
+            gzip_bytes: 0,
+            plain_bytes: 0,
+            samples: 0,
+        };
+        for (_, raw) in &profiles {
+            let decoded = decode(raw, &Limits::default(), &Options::default()).unwrap();
+            load.gzip_bytes += raw.len();
+            load.plain_bytes += decoded.plain_bytes;
+            load.samples += decoded.profile.samples.len();
+        }
+        load
+    }
+}
+
+fn main() {
+    divan::main();
+    println!("per core, that is per second of CPU time, all threads:");
+    for (name, (load, spent)) in SPENT.lock().unwrap().iter() {
+        let per_second = |count: usize| count as f64 * spent.passes / spent.cpu;
+        println!(
+            "{name:<10} {:6.1} MB gzip/s  {:6.1} MB plain/s  {:5.2} M samples/s  ({:.2} of {:.2} cores busy)",
+            per_second(load.gzip_bytes) / 1e6,
+            per_second(load.plain_bytes) / 1e6,
+            per_second(load.samples) / 1e6,
+            spent.cpu / spent.wall,
+            std::thread::available_parallelism().unwrap().get(),
+        );
+    }
+}
+
+#[derive(Default)]
+struct Spent {
+    passes: f64,
+    cpu: f64,
+    wall: f64,
+}
+
+static SPENT: Mutex<BTreeMap<&str, (&Load, Spent)>> = Mutex::new(BTreeMap::new());
+
+/// CPU seconds of this process, all threads.
+fn cpu() -> f64 {
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+    let ticks = fields.skip(11).take(2).map(|f| f.parse::<f64>().unwrap());
+    ticks.sum::<f64>() / TICKS
+}
+
+fn run(bencher: divan::Bencher<'_, '_>, name: &'static str, load: &'static Load) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let open = || {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let config = Config {
+            data: folder.path().join("data"),
+            store: cairn_store::Config {
+                path: folder.path().join("store"),
+            },
+            admission: AdmissionConfig {
+                wait_max: Duration::from_secs(60),
+                ..AdmissionConfig::default()
+            },
+            tail: TailConfig {
+                head_bytes_max: ByteSize::gib(4),
+                memory_bytes_max: ByteSize::gib(4),
+                ..TailConfig::default()
+            },
+            ..Config::default()
+        };
+        (runtime.block_on(Pushes::open(config)).unwrap(), folder)
+    };
+    bencher
+        .counter(BytesCount::new(load.gzip_bytes))
+        .counter(ItemsCount::new(load.samples))
+        .with_inputs(open)
+        .bench_local_values(|(pushes, folder)| {
+            let (start, began) = (cpu(), std::time::Instant::now());
+            runtime.block_on(async {
+                let sent = load.requests.iter().map(|request| pushes.push(request));
+                let mut sent = futures::stream::iter(sent).buffer_unordered(CONCURRENCY);
+                while let Some(answer) = sent.next().await {
+                    answer.unwrap();
+                }
+            });
+            let mut spent = SPENT.lock().unwrap();
+            let (_, spent) = spent.entry(name).or_insert((load, Spent::default()));
+            spent.passes += 1.0;
+            spent.cpu += cpu() - start;
+            spent.wall += began.elapsed().as_secs_f64();
+            Closing {
+                pushes: Some(pushes),
+                runtime: &runtime,
+                _folder: folder,
+            }
+        });
+}
+
+/// Ends an ingester outside of what is measured.
+struct Closing<'a> {
+    pushes: Option<Pushes>,
+    runtime: &'a tokio::runtime::Runtime,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        if let Some(pushes) = self.pushes.take() {
+            self.runtime.block_on(pushes.close()).unwrap();
+        }
+    }
+}
+
+#[divan::bench(sample_count = 5)]
+fn agents(bencher: divan::Bencher<'_, '_>) {
+    run(bencher, "agents", &AGENTS);
+}
+
+#[divan::bench(sample_count = 5)]
+fn sdks(bencher: divan::Bencher<'_, '_>) {
+    run(bencher, "sdks", &SDKS);
+}
+
+#[divan::bench(sample_count = 5)]
+fn large(bencher: divan::Bencher<'_, '_>) {
+    run(bencher, "large", &LARGE);
+}
+
+#[divan::bench(sample_count = 5)]
+fn corpus_files(bencher: divan::Bencher<'_, '_>) {
+    run(bencher, "corpus", &CORPUS);
+}
