@@ -5,3 +5,4 @@ mod golden;
 mod model;
 mod other_readers;
 mod round_trip;
+mod seeds;
