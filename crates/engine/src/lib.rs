@@ -2,9 +2,10 @@
 //!
 //! A [`Query`] is answered per source (a block, or a head of the tail) into an [`Answer`]; answers
 //! merge in any order; what a person sees is made from the merged answer, last.
-//! Owns no transport and no planning: which sources there are is the querier's business.
+//! Owns no planning: which sources there are is the querier's business.
 
 pub mod codec;
+pub mod exchange;
 mod flame;
 mod folded;
 mod merge;

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use arrow_flight::flight_service_server::FlightServiceServer;
 use cairn_catalog::{Catalog, Server, WriterId};
 use cairn_chassis::Context;
 use cairn_store::Store;
@@ -39,7 +38,7 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
     let ingester = Ingester::new(cx.clone(), config, Arc::clone(&flusher));
     let routes = doors::routes(&ingester)
         .grpc(catalog.into_service())
-        .grpc(FlightServiceServer::new(flight));
+        .grpc(flight.serve());
     cx.serve(routes).await?;
     let closed = flusher.close().await;
     flusher.writer.stop().await;

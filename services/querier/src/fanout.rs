@@ -4,6 +4,7 @@
 //! are given to the others once before they count as missing.
 
 use cairn_chassis::Context;
+use cairn_engine::exchange::{self, BLOCK_SCAN, TAIL_SCAN};
 use cairn_engine::{Merge, Query, Scanned, WrongAnswer};
 use cairn_model::{Code, TenantId};
 use cairn_wire::cairn::catalog::v1::BlockMeta;
@@ -17,8 +18,7 @@ use crate::deadline::Deadline;
 use crate::error::Warning;
 use crate::peers::{Failure, Peers};
 use crate::plan::{Plan, assign};
-use crate::scan::{BLOCK_SCAN, Peer, TAIL_SCAN};
-use crate::ticket;
+use crate::scan::Peer;
 
 /// Who asks what, for whom, until when.
 #[derive(Clone, Copy, Debug)]
@@ -140,7 +140,7 @@ impl Fanout<'_> {
                 (address, TAIL_SCAN, Source::Tail(Tail { positions }))
             }
         };
-        let ticket = ticket::encode(self.tenant, self.query, source);
+        let ticket = exchange::encode(self.tenant, self.query, source);
         let result = match self.peers.channel(address) {
             Ok(channel) => {
                 let peer = Peer {

@@ -14,7 +14,6 @@ mod scan;
 mod symbolize;
 #[cfg(test)]
 mod testing;
-mod ticket;
 mod web;
 mod worker;
 

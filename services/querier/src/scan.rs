@@ -20,12 +20,6 @@ use crate::deadline::Deadline;
 use crate::error::Warning;
 use crate::peers::Failure;
 
-/// Where tails are asked for.
-pub(crate) const TAIL_SCAN: &str = "/arrow.flight.protocol.FlightService/DoGet";
-/// Where blocks are asked for: the same call under a name of its own, since one process may hold
-/// both a querier and an ingester behind one port.
-pub(crate) const BLOCK_SCAN: &str = "/cairn.query.v1.BlockFlight/DoGet";
-
 /// One peer and how to talk to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {

@@ -1,15 +1,33 @@
-//! A query as a Flight ticket and back. Ingesters read the same tickets for their tails.
+//! A query as a ticket and back. Knows nothing of how tickets travel.
 
-use cairn_engine::{GroupBy, Query, Question};
-use cairn_model::{MatchOp, Matcher, Selector, TenantId, TimeRange};
+use cairn_model::{Code, MatchOp, Matcher, Selector, TenantId, TimeRange};
 use cairn_wire::cairn::query::v1::scan_ticket::{Question as WireQuestion, Source};
 use cairn_wire::cairn::query::v1::{
     Keep, LabelNames, LabelValues, ProfileTypes, ScanTicket, Series, Stacks,
 };
 
-use crate::error::Error;
+use crate::{GroupBy, Query, Question};
 
-pub(crate) fn encode(tenant: &TenantId, query: &Query, source: Source) -> ScanTicket {
+/// A ticket that asks nothing that can be answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid scan ticket: {0}")]
+pub struct InvalidTicket(pub(super) String);
+
+impl InvalidTicket {
+    pub fn code(&self) -> Code {
+        Code::Invalid
+    }
+}
+
+/// What a ticket asks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    pub tenant: TenantId,
+    pub query: Query,
+    pub source: Source,
+}
+
+pub fn encode(tenant: &TenantId, query: &Query, source: Source) -> ScanTicket {
     ScanTicket {
         tenant: tenant.to_string(),
         selector: selector(query),
@@ -20,7 +38,7 @@ pub(crate) fn encode(tenant: &TenantId, query: &Query, source: Source) -> ScanTi
     }
 }
 
-pub(crate) fn decode(ticket: ScanTicket) -> Result<(TenantId, Query, Source), Error> {
+pub fn decode(ticket: ScanTicket) -> Result<Asked, InvalidTicket> {
     let ScanTicket {
         tenant,
         selector,
@@ -29,12 +47,12 @@ pub(crate) fn decode(ticket: ScanTicket) -> Result<(TenantId, Query, Source), Er
         source,
         question,
     } = ticket;
-    let invalid = |text: &str| Error::Invalid(format!("invalid scan ticket: {text}"));
-    let tenant = TenantId::parse(&tenant).map_err(|error| invalid(&error.to_string()))?;
+    let invalid = |text: &dyn ToString| InvalidTicket(text.to_string());
+    let tenant = TenantId::parse(&tenant).map_err(|error| invalid(&error))?;
     let Selector {
         profile_type,
         matchers,
-    } = Selector::parse(&selector)?;
+    } = Selector::parse(&selector).map_err(|error| invalid(&error))?;
     let query = Query {
         profile_type,
         matchers,
@@ -42,10 +60,14 @@ pub(crate) fn decode(ticket: ScanTicket) -> Result<(TenantId, Query, Source), Er
             start: time_start,
             end: time_end,
         },
-        question: read_question(question.ok_or_else(|| invalid("no question"))?),
+        question: read_question(question.ok_or_else(|| invalid(&"it asks no question"))?),
     };
-    let source = source.ok_or_else(|| invalid("no source"))?;
-    Ok((tenant, query, source))
+    let source = source.ok_or_else(|| invalid(&"it names no source"))?;
+    Ok(Asked {
+        tenant,
+        query,
+        source,
+    })
 }
 
 /// The profile type goes in as a quoted label, since its parts may hold spaces and braces.
@@ -149,7 +171,12 @@ mod tests {
             let tenant = TenantId::anonymous();
             let source = Source::Tail(Tail::default());
             let back = decode(encode(&tenant, &query, source.clone())).expect("valid");
-            assert_eq!(back, (tenant, query, source));
+            let asked = Asked {
+                tenant,
+                query,
+                source,
+            };
+            assert_eq!(back, asked);
         }
     }
 
