@@ -11,30 +11,35 @@ mod check_open;
 
 const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds");
 
-/// How many of a target's seeds it accepts.
-fn accepted(target: &str, check: fn(&[u8]) -> bool) -> usize {
+/// A target's seeds with their names.
+fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(SEEDS).join(target);
     let entries = folder.read_dir().expect("seeds are committed");
-    let check_entry = |entry: std::io::Result<std::fs::DirEntry>| {
+    let seed = |entry: std::io::Result<std::fs::DirEntry>| {
         let path = entry.expect("seeds are readable").path();
-        println!("{}", path.display());
-        check(&std::fs::read(&path).expect("seeds are readable"))
+        let bytes = std::fs::read(&path).expect("seeds are readable");
+        (path.display().to_string(), bytes)
     };
-    entries
-        .map(check_entry)
-        .filter(|accepted| *accepted)
-        .count()
+    entries.map(seed).collect()
 }
 
 #[test]
 fn executables_do_not_panic_and_what_is_written_opens() {
-    let accepted = accepted("symbols_convert", check_convert::check);
+    let mut accepted = 0;
+    for (name, raw) in seeds("symbols_convert") {
+        println!("{name}");
+        accepted += usize::from(check_convert::check(&raw));
+    }
     assert!(accepted >= 3, "only {accepted} seeds are executables");
 }
 
 #[test]
 fn symbol_files_do_not_panic() {
-    let accepted = accepted("symbols_open", check_open::check);
+    let mut accepted = 0;
+    for (name, raw) in seeds("symbols_open") {
+        println!("{name}");
+        accepted += usize::from(check_open::check(&raw));
+    }
     assert!(accepted >= 2, "only {accepted} seeds are symbol files");
 }
 
