@@ -5,3 +5,4 @@ mod codec;
 mod model;
 mod reports;
 mod scan;
+mod seeds;
