@@ -152,15 +152,24 @@ impl Head {
     fn nodes(&mut self, profile: &Profile) -> Vec<u32> {
         let locations = self.interner.profile_locations(profile);
         let samples = &profile.samples;
-        let node = |sample| {
-            self.trie.stack(
-                samples
-                    .stack(sample)
-                    .iter()
-                    .map(|at| locations[*at as usize]),
-            )
+        // Neighbours have many callers in common, which need not be looked up again: the stack
+        // before, root first, with its nodes.
+        let mut path: Vec<(u32, u32)> = Vec::new();
+        let mut node = |sample| {
+            let stack = samples.stack(sample).iter().rev();
+            let common = stack
+                .clone()
+                .zip(&path)
+                .take_while(|(at, (of, _))| *at == of);
+            path.truncate(common.count());
+            for at in stack.skip(path.len()) {
+                let parent = path.last().map_or(Trie::ROOT, |(_, node)| *node);
+                let child = self.trie.child(parent, locations[*at as usize]);
+                path.push((*at, child));
+            }
+            path.last().map_or(Trie::ROOT, |(_, node)| *node)
         };
-        (0..samples.len()).map(node).collect()
+        (0..samples.len()).map(&mut node).collect()
     }
 
     /// Attribute set per sample; empty if no sample has any.
