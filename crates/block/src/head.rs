@@ -139,14 +139,20 @@ impl Head {
 
     /// About how much memory the head takes.
     pub fn bytes(&self) -> usize {
-        let rows =
-            self.samples.len() * 12 + (self.samples.attrs.len() + self.samples.links.len()) * 4;
-        let profiles = self.index.profiles.len() * size_of::<ProfileRow>();
-        rows + profiles
+        let SampleColumns {
+            stacks,
+            values,
+            attrs,
+            links,
+        } = &self.samples;
+        (stacks.capacity() + attrs.capacity() + links.capacity()) * size_of::<u32>()
+            + values.capacity() * size_of::<i64>()
+            + self.index.profiles.capacity() * size_of::<ProfileRow>()
+            + self.index.links.capacity() * size_of::<Link>()
+            + self.links.allocation_size()
             + self.interner.bytes()
             + self.trie.bytes()
             + self.label_bytes
-            + self.index.links.len() * 32
     }
 
     fn nodes(&mut self, profile: &Profile) -> Vec<u32> {
@@ -213,8 +219,8 @@ impl Head {
         }
         let id = self.index.attr_sets.len() as u32;
         let bytes = |(key, value): &(Arc<str>, GroupValue)| match value {
-            GroupValue::Str(text) => key.len() + text.len() + 96,
-            GroupValue::Num { unit, .. } => key.len() + unit.len() + 96,
+            GroupValue::Str(text) => key.len() + text.len() + 192,
+            GroupValue::Num { unit, .. } => key.len() + unit.len() + 192,
         };
         self.label_bytes += set.0.iter().map(bytes).sum::<usize>();
         self.attr_sets.insert(set.clone(), id);
@@ -238,7 +244,7 @@ impl Head {
         let id = self.index.label_sets.len() as u32;
         self.label_bytes += labels
             .iter()
-            .map(|(name, value)| name.len() + value.len() + 64)
+            .map(|(name, value)| name.len() + value.len() + 128)
             .sum::<usize>();
         self.label_sets.insert(labels.clone(), id);
         self.index.label_sets.push(labels.clone());

@@ -16,7 +16,7 @@ pub struct Interner {
     functions: Index,
     mappings: Index,
     locations: Index,
-    bytes: usize,
+    text_bytes: usize,
 }
 
 impl Interner {
@@ -28,9 +28,30 @@ impl Interner {
         self.symbols
     }
 
-    /// About how much memory the tables take.
+    /// How much memory the tables take.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        let Symbols {
+            strings,
+            functions,
+            mappings,
+            locations,
+            lines,
+        } = &self.symbols;
+        // Vectors that grow have a third to spare, on average.
+        (self.text_bytes + strings.len() * size_of::<u32>()) * 3 / 2
+            + functions.capacity() * size_of::<Function>()
+            + mappings.capacity() * size_of::<Mapping>()
+            + locations.capacity() * size_of::<Location>()
+            + lines.capacity() * size_of::<Line>()
+            + [
+                &self.strings,
+                &self.functions,
+                &self.mappings,
+                &self.locations,
+            ]
+            .map(|index| index.table.allocation_size())
+            .iter()
+            .sum::<usize>()
     }
 
     pub fn str(&mut self, text: &str) -> StrId {
@@ -42,7 +63,7 @@ impl Interner {
         self.strings
             .find(strings.len(), || hash_str(text), equal)
             .unwrap_or_else(|vacant| {
-                self.bytes += text.len() + 16;
+                self.text_bytes += text.len();
                 self.strings.insert(vacant, strings.push(text))
             })
     }
@@ -64,7 +85,6 @@ impl Interner {
         self.functions
             .find(table.len(), hash, equal)
             .unwrap_or_else(|vacant| {
-                self.bytes += size_of::<Function>() + 8;
                 table.push(function);
                 self.functions.insert(vacant, table.len() as u32 - 1)
             })
@@ -81,7 +101,6 @@ impl Interner {
         self.mappings
             .find(table.len(), hash, equal)
             .unwrap_or_else(|vacant| {
-                self.bytes += size_of::<Mapping>() + 8;
                 table.push(mapping);
                 self.mappings.insert(vacant, table.len() as u32 - 1)
             })
@@ -98,7 +117,6 @@ impl Interner {
         self.locations
             .find(symbols.locations.len(), hash, equal)
             .unwrap_or_else(|vacant| {
-                self.bytes += size_of::<Location>() + 8 + size_of_val(lines);
                 let start = symbols.lines.len() as u32;
                 symbols.lines.extend_from_slice(lines);
                 symbols.locations.push(Location {

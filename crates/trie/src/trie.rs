@@ -148,8 +148,10 @@ impl TrieBuilder {
             .fold(Trie::ROOT, |node, frame| self.child(node, frame))
     }
 
-    /// About how much memory the trie takes.
+    /// How much memory the trie takes.
     pub fn bytes(&self) -> usize {
-        self.trie.len() * 14
+        let Trie { parents, frames } = &self.trie;
+        (parents.capacity() + frames.capacity()) * size_of::<u32>()
+            + self.children.allocation_size()
     }
 }
