@@ -32,7 +32,8 @@ pub(crate) fn paint(object: &ElfObject<'_>, painter: &mut Painter) -> Result<u32
         key: Vec::new(),
     };
     let mut broken = 0;
-    for function in session.functions() {
+    let mut functions = session.functions();
+    while let Some(function) = calmly(|| functions.next())? {
         match function {
             Ok(function) => {
                 let range = walk.range_of(&function, 0..u64::MAX);
@@ -43,6 +44,12 @@ pub(crate) fn paint(object: &ElfObject<'_>, painter: &mut Painter) -> Result<u32
         }
     }
     Ok(broken)
+}
+
+/// Runs a step of the library, which panics on some malformed files where overflow is checked.
+fn calmly<T>(step: impl FnOnce() -> T) -> Result<T, Error> {
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(step));
+    done.map_err(|_| Error::Unreadable("it is malformed".to_owned()))
 }
 
 struct Walk<'p> {
