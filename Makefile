@@ -20,6 +20,7 @@ run-services: ## Start the four services as four processes over one local folder
 
 test: ## Run every test, the page's and the real clients' included.
 	./scripts/install-test-tools
+	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace
 	$(MAKE) e2e
 
