@@ -115,7 +115,21 @@ impl Trie {
 #[derive(Clone, Debug, Default)]
 pub struct TrieBuilder {
     trie: Trie,
-    children: HashTable<u32>,
+    children: HashTable<Child>,
+}
+
+/// All that a look-up compares, so that it goes to memory once.
+#[derive(Clone, Copy, Debug)]
+struct Child {
+    parent: u32,
+    frame: u32,
+    node: u32,
+}
+
+impl Child {
+    fn hash(&self) -> u64 {
+        mix(u64::from(self.parent), u64::from(self.frame))
+    }
 }
 
 impl TrieBuilder {
@@ -129,16 +143,19 @@ impl TrieBuilder {
 
     /// The child of `parent` for `frame`.
     pub fn child(&mut self, parent: u32, frame: u32) -> u32 {
-        let trie = &mut self.trie;
-        let hash = mix(u64::from(parent), u64::from(frame));
-        let equal = |node: &u32| trie.parent(*node) == parent && trie.frame(*node) == frame;
-        if let Some(node) = self.children.find(hash, equal) {
-            return *node;
+        let mut child = Child {
+            parent,
+            frame,
+            node: 0,
+        };
+        let hash = child.hash();
+        let equal = |found: &Child| (found.parent, found.frame) == (parent, frame);
+        if let Some(found) = self.children.find(hash, equal) {
+            return found.node;
         }
-        let node = trie.push(parent, frame);
-        let rehash = |node: &u32| mix(u64::from(trie.parent(*node)), u64::from(trie.frame(*node)));
-        self.children.insert_unique(hash, node, rehash);
-        node
+        child.node = self.trie.push(parent, frame);
+        self.children.insert_unique(hash, child, Child::hash);
+        child.node
     }
 
     /// The node of a whole stack, given leaf first as profiles have it.
