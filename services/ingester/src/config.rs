@@ -68,7 +68,7 @@ pub struct TailConfig {
     /// Blocks are written this often.
     #[serde(with = "humantime_serde")]
     pub flush_interval: Duration,
-    /// Blocks are written early when this much waits for them.
+    /// A block is written early when this much waits for it. Writing takes a few times as much.
     pub head_bytes_max: ByteSize,
     /// Memory of all rows, written or not. When it is used up, written rows go early, then pushes
     /// are refused.
@@ -119,7 +119,7 @@ impl Default for TailConfig {
     fn default() -> Self {
         Self {
             flush_interval: Duration::from_secs(30),
-            head_bytes_max: ByteSize::mib(96),
+            head_bytes_max: ByteSize::mib(64),
             memory_bytes_max: ByteSize::mib(384),
             retention: Duration::from_secs(150),
         }

@@ -85,9 +85,6 @@ impl Replay<'_> {
             let rows: Vec<Row> = rows.collect();
             self.tail.apply(lsn, &entry.tenant, rows);
             self.replayed += 1;
-            if self.tail.active_bytes() as u64 >= self.config.tail.head_bytes_max.as_u64() {
-                self.tail.rotate();
-            }
         }
         Ok(entry.span.received)
     }

@@ -62,7 +62,11 @@ pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Flushe
     let registered = catalog.register(&id, &address(config, cx)).await;
     let registered = registered.context("register the writer")?;
     let metrics = cx.metrics(Metrics::register);
-    let tail = Arc::new(Tail::new(registered.flushed_lsn, metrics.clone()));
+    let tail = Arc::new(Tail::new(
+        registered.flushed_lsn,
+        config.tail.head_bytes_max.as_u64(),
+        metrics.clone(),
+    ));
     let opened = {
         let (config, tail, metrics) = (config.clone(), Arc::clone(&tail), metrics.clone());
         cx.compute(move || replay(&config, registered.flushed_lsn, &tail, &metrics))

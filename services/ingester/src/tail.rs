@@ -21,6 +21,8 @@ pub(crate) type SharedHead = Arc<RwLock<Head>>;
 #[derive(Debug)]
 pub(crate) struct Tail {
     parts: RwLock<Parts>,
+    /// A part with this much in it is closed, so that writing it takes memory in proportion.
+    part_bytes_max: u64,
     metrics: Metrics,
 }
 
@@ -64,8 +66,9 @@ pub(crate) struct Usage {
 
 impl Tail {
     /// A tail whose log goes on after `flushed`.
-    pub(crate) fn new(flushed: Lsn, metrics: Metrics) -> Self {
+    pub(crate) fn new(flushed: Lsn, part_bytes_max: u64, metrics: Metrics) -> Self {
         Self {
+            part_bytes_max,
             parts: RwLock::new(Parts {
                 active: Part::after(flushed),
                 frozen: VecDeque::new(),
@@ -111,6 +114,11 @@ impl Tail {
         parts.active.to = lsn;
         parts.active.bytes += grown;
         self.report(&parts);
+        let is_full = parts.active.bytes as u64 >= self.part_bytes_max;
+        drop(parts);
+        if is_full {
+            self.rotate();
+        }
     }
 
     /// Closes the part that is being filled; false if it has no entry. Only the one who applies
@@ -175,11 +183,6 @@ impl Tail {
 
     pub(crate) fn usage(&self) -> Usage {
         self.parts.read().usage()
-    }
-
-    /// Memory of the part that is being filled.
-    pub(crate) fn active_bytes(&self) -> usize {
-        self.parts.read().active.bytes
     }
 
     /// The tenant's rows after `after`, in parts; rows up to `after` may come along.

@@ -49,7 +49,7 @@ impl Harness {
         let process = Process::bind(Options::for_tests(), &["ingester"]).await;
         let process = process.expect("loopback has free ports");
         let metrics = Metrics::register(&mut Registry::default());
-        let tail = Arc::new(Tail::new(0, metrics.clone()));
+        let tail = Arc::new(Tail::new(0, u64::MAX, metrics.clone()));
         let log = Told::default();
         let clock = FakeClock::at(1_000).clock();
         let (writer, thread) = Writer::start(Parts {
