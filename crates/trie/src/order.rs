@@ -182,6 +182,7 @@ impl Trie {
         let mut levels = vec![Level::UNTOUCHED; 64];
         levels[0].node = Self::ROOT;
         let mut is_ordered = true;
+        let mut last = 0;
         let nodes = self.parents().iter().zip(self.frames()).enumerate();
         for (node, (parent, frame)) in nodes.skip(1) {
             let depth = depths[*parent as usize] + 1;
@@ -193,7 +194,10 @@ impl Trie {
             let [above, here, below] = &mut levels[depth - 1..=depth + 1] else {
                 break;
             };
-            is_ordered &= (above.node == *parent) & (here.next <= *frame);
+            // Levels below the last node are left over from other paths.
+            let is_on_path = (depth <= last + 1) & (above.node == *parent);
+            is_ordered &= is_on_path & (here.next <= *frame);
+            last = depth;
             *here = Level {
                 node: node as u32,
                 next: frame + 1,
@@ -258,5 +262,24 @@ impl Trie {
             nodes[node] = builder.child(parent, ranks[self.frames()[node] as usize]);
         }
         (builder.into_trie(), nodes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_comes_after_its_parents_sibling_is_out_of_order() {
+        let trie = |parents: &[u32], frames: &[u32]| {
+            let parents = [&[NONE], parents].concat();
+            Trie::from_parts(parents, [&[NONE], frames].concat()).expect("parents come first")
+        };
+        // 0 > 2 > 3, then 2, then back below the 3.
+        let late = trie(&[0, 1, 2, 0, 3], &[0, 2, 3, 2, 0]);
+        assert!(!late.is_ordered());
+        let in_order = trie(&[0, 1, 2, 3, 0], &[0, 2, 3, 0, 2]);
+        assert!(in_order.is_ordered());
+        assert_eq!(late.ordered(&[0, 1, 2, 3]).0, in_order);
     }
 }
