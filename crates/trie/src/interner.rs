@@ -117,15 +117,8 @@ impl Interner {
         self.locations
             .find(symbols.locations.len(), hash, equal)
             .unwrap_or_else(|vacant| {
-                let start = symbols.lines.len() as u32;
-                symbols.lines.extend_from_slice(lines);
-                symbols.locations.push(Location {
-                    mapping,
-                    address,
-                    lines: (start, symbols.lines.len() as u32),
-                });
-                self.locations
-                    .insert(vacant, symbols.locations.len() as u32 - 1)
+                let id = symbols.push_location(mapping, address, lines.iter().copied());
+                self.locations.insert(vacant, id)
             })
     }
 

@@ -1,4 +1,4 @@
-//! Stacks as tries: intern, hash, merge, roll up. Pure, and measured against its limits.
+//! Stacks as tries: intern, order, merge, roll up. Pure, and measured against its limits.
 //!
 //! A stack is a node of a trie: the path from the root to the node, outermost call first. Node 0 is
 //! the root and every parent comes before its children, so one reverse pass sums a whole trie.

@@ -7,7 +7,7 @@
 use cairn_model::{Addressing, Function, Line, Location, Mapping, NONE};
 
 use crate::partial::{Partial, Value};
-use crate::symbols::Symbols;
+use crate::symbols::{Symbols, moved_function, moved_line, moved_mapping};
 use crate::trie::{Trie, TrieBuilder};
 
 pub(crate) fn function_key(row: &Function) -> (u32, u32, u32, i64) {
@@ -74,27 +74,15 @@ impl Symbols {
         for at in distinct.into_iter().skip(1) {
             symbols.strings.push(texts[at as usize]);
         }
-        let function = |row: &Function| Function {
-            name: strings[row.name as usize],
-            system_name: strings[row.system_name as usize],
-            file: strings[row.file as usize],
-            start_line: row.start_line,
-        };
         let functions;
+        let function = |row: &Function| moved_function(row, &strings);
         (symbols.functions, functions) = sorted(&self.functions, function, function_key);
-        let mapping = |row: &Mapping| Mapping {
-            file: strings[row.file as usize],
-            build_id: strings[row.build_id as usize],
-            addressing: row.addressing,
-        };
         let mappings;
+        let mapping = |row: &Mapping| moved_mapping(row, &strings);
         (symbols.mappings, mappings) = sorted(&self.mappings, mapping, mapping_key);
 
-        let line = |row: &Line| Line {
-            function: functions[row.function as usize],
-            ..*row
-        };
-        let lines: Vec<Line> = self.lines.iter().map(line).collect();
+        let lines = self.lines.iter().map(|row| moved_line(row, &functions));
+        let lines: Vec<Line> = lines.collect();
         let keys: Vec<_> = lines.iter().map(line_key).collect();
         let location = |row: &Location| {
             let (start, end) = row.lines;
@@ -107,15 +95,8 @@ impl Symbols {
         for at in distinct {
             let (mapping, address, _) = rows[at as usize];
             let (from, to) = self.locations[at as usize].lines;
-            let start = symbols.lines.len() as u32;
-            symbols
-                .lines
-                .extend_from_slice(&lines[from as usize..to as usize]);
-            symbols.locations.push(Location {
-                mapping,
-                address,
-                lines: (start, symbols.lines.len() as u32),
-            });
+            let lines = &lines[from as usize..to as usize];
+            symbols.push_location(mapping, address, lines.iter().copied());
         }
         (symbols, locations)
     }

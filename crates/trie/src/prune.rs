@@ -2,10 +2,10 @@
 //!
 //! Copies by position and compares nothing: what was in canonical order stays so.
 
-use cairn_model::{Function, Line, Location, Mapping, NONE, StrId};
+use cairn_model::{NONE, StrId};
 
 use crate::partial::{Group, Partial, Value};
-use crate::symbols::Symbols;
+use crate::symbols::{Symbols, moved_function, moved_line, moved_mapping};
 use crate::trie::Trie;
 
 impl Partial {
@@ -86,40 +86,23 @@ fn subset(from: &Symbols, is_used: &[bool]) -> (Symbols, Vec<u32>) {
     let mut functions_to = vec![NONE; functions.len()];
     for (row, at) in kept(&from.functions, &functions) {
         functions_to[at] = to.functions.len() as u32;
-        to.functions.push(Function {
-            name: strings_to[row.name as usize],
-            system_name: strings_to[row.system_name as usize],
-            file: strings_to[row.file as usize],
-            start_line: row.start_line,
-        });
+        to.functions.push(moved_function(row, &strings_to));
     }
     let mut mappings_to = vec![NONE; mappings.len()];
     for (row, at) in kept(&from.mappings, &mappings) {
         mappings_to[at] = to.mappings.len() as u32;
-        to.mappings.push(Mapping {
-            file: strings_to[row.file as usize],
-            build_id: strings_to[row.build_id as usize],
-            addressing: row.addressing,
-        });
+        to.mappings.push(moved_mapping(row, &strings_to));
     }
     let mut locations_to = vec![NONE; is_used.len()];
     for at in (0..from.locations.len()).filter(used) {
         let row = &from.locations[at];
-        let start = to.lines.len() as u32;
-        to.lines
-            .extend(from.lines(at as u32).iter().map(|line| Line {
-                function: functions_to[line.function as usize],
-                ..*line
-            }));
-        locations_to[at] = to.locations.len() as u32;
-        to.locations.push(Location {
-            mapping: mappings_to
-                .get(row.mapping as usize)
-                .copied()
-                .unwrap_or(NONE),
-            address: row.address,
-            lines: (start, to.lines.len() as u32),
-        });
+        let mapping = mappings_to.get(row.mapping as usize);
+        let lines = from.lines(at as u32).iter();
+        locations_to[at] = to.push_location(
+            mapping.copied().unwrap_or(NONE),
+            row.address,
+            lines.map(|line| moved_line(line, &functions_to)),
+        );
     }
     (to, locations_to)
 }

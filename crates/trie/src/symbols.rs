@@ -31,6 +31,52 @@ impl Symbols {
     }
 }
 
+impl Symbols {
+    /// Appends a location without looking for an equal one.
+    pub(crate) fn push_location(
+        &mut self,
+        mapping: u32,
+        address: u64,
+        lines: impl IntoIterator<Item = Line>,
+    ) -> u32 {
+        let start = self.lines.len() as u32;
+        self.lines.extend(lines);
+        self.locations.push(Location {
+            mapping,
+            address,
+            lines: (start, self.lines.len() as u32),
+        });
+        self.locations.len() as u32 - 1
+    }
+}
+
+/// The function among other strings: `strings` says where each string went.
+pub(crate) fn moved_function(row: &Function, strings: &[StrId]) -> Function {
+    Function {
+        name: strings[row.name as usize],
+        system_name: strings[row.system_name as usize],
+        file: strings[row.file as usize],
+        start_line: row.start_line,
+    }
+}
+
+/// The mapping among other strings.
+pub(crate) fn moved_mapping(row: &Mapping, strings: &[StrId]) -> Mapping {
+    Mapping {
+        file: strings[row.file as usize],
+        build_id: strings[row.build_id as usize],
+        addressing: row.addressing,
+    }
+}
+
+/// The line among other functions.
+pub(crate) fn moved_line(row: &Line, functions: &[u32]) -> Line {
+    Line {
+        function: functions[row.function as usize],
+        ..*row
+    }
+}
+
 pub(crate) fn hash_str(text: &str) -> u64 {
     let mut hasher = foldhash::fast::FixedState::default().build_hasher();
     hasher.write(text.as_bytes());

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use cairn_model::{Function, Line, Location, Mapping};
 
 use crate::order::{LineKey, function_key, line_key, mapping_key};
-use crate::symbols::Symbols;
+use crate::symbols::{Symbols, moved_function, moved_line, moved_mapping};
 
 /// Where the rows of each side's table are in the union.
 type Places = Vec<Vec<u32>>;
@@ -34,13 +34,7 @@ fn strings(sides: &[&Symbols], out: &mut Symbols) -> Places {
 fn functions(sides: &[&Symbols], strings: &Places, out: &mut Symbols) -> Places {
     let lengths = sides.iter().map(|side| side.functions.len());
     let key = |side: usize, at: usize| {
-        let row = sides[side].functions[at];
-        function_key(&Function {
-            name: strings[side][row.name as usize],
-            system_name: strings[side][row.system_name as usize],
-            file: strings[side][row.file as usize],
-            ..row
-        })
+        function_key(&moved_function(&sides[side].functions[at], &strings[side]))
     };
     walk(lengths.collect(), key, |key| {
         let (name, system_name, file, start_line) = *key;
@@ -56,12 +50,7 @@ fn functions(sides: &[&Symbols], strings: &Places, out: &mut Symbols) -> Places 
 fn mappings(sides: &[&Symbols], strings: &Places, out: &mut Symbols) -> Places {
     let lengths = sides.iter().map(|side| side.mappings.len());
     let key = |side: usize, at: usize| {
-        let row = sides[side].mappings[at];
-        mapping_key(&Mapping {
-            file: strings[side][row.file as usize],
-            build_id: strings[side][row.build_id as usize],
-            ..row
-        })
+        mapping_key(&moved_mapping(&sides[side].mappings[at], &strings[side]))
     };
     walk(lengths.collect(), key, |key| {
         let (file, build_id, addressing) = *key;
@@ -80,12 +69,10 @@ fn locations(
     out: &mut Symbols,
 ) -> Places {
     let lines = |(side, symbols): (usize, &&Symbols)| -> Vec<LineKey> {
-        let line = |row: &Line| Line {
-            function: functions[side][row.function as usize],
-            ..*row
-        };
         let lines = symbols.lines.iter();
-        lines.map(|row| line_key(&line(row))).collect()
+        lines
+            .map(|row| line_key(&moved_line(row, &functions[side])))
+            .collect()
     };
     let lines: Vec<_> = sides.iter().enumerate().map(lines).collect();
     let key = |side: usize, at: usize| {
@@ -100,18 +87,12 @@ fn locations(
     };
     let lengths = sides.iter().map(|side| side.locations.len());
     walk(lengths.collect(), key, |(mapping, address, lines)| {
-        let start = out.lines.len() as u32;
         let line = |(function, line, column): &LineKey| Line {
             function: *function,
             line: *line,
             column: *column,
         };
-        out.lines.extend(lines.iter().map(line));
-        out.locations.push(Location {
-            mapping: *mapping,
-            address: *address,
-            lines: (start, out.lines.len() as u32),
-        });
+        out.push_location(*mapping, *address, lines.iter().map(line));
     })
 }
 
