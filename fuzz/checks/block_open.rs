@@ -1,7 +1,7 @@
 //! What must hold of any bytes that are opened as a block.
 
 use bytes::Bytes;
-use cairn_block::{Block, Loaded, Options, SampleColumns, merge};
+use cairn_block::{Block, Index, Loaded, Options, SampleColumns, Stacks, merge};
 use futures::executor::block_on;
 
 /// Rows of one input, so that a few bytes that claim many are no slow input.
@@ -27,7 +27,7 @@ pub(crate) fn check(raw: &[u8]) -> Option<Vec<Total>> {
 
 fn check_bytes(bytes: Bytes) -> Option<Vec<Total>> {
     let (loaded, totals) = read(bytes)?;
-    if let Ok(merged) = merge(&[loaded], Options { level: 1 }) {
+    if let Ok(merged) = merge(&[loaded], Options { level: 1 }, usize::MAX) {
         let profiles = merged.info.profiles;
         let (_, again) = read(merged.bytes).expect("we write valid blocks");
         // A batch that came twice counts once, so a merge may have fewer.
@@ -50,11 +50,12 @@ fn read(bytes: Bytes) -> Option<(Loaded, Vec<Total>)> {
         return None;
     }
     let loaded = block_on(block.load()).ok()?;
+    let stacks = loaded.stacks.unpack().ok()?;
     let mut values = Vec::new();
     for rows in &loaded.rows {
         let mut visit = |first: u64, run: &SampleColumns| {
             assert_eq!(first, values.len() as u64, "rows come in order");
-            (0..run.len()).for_each(|row| follow(&loaded, run, row));
+            (0..run.len()).for_each(|row| follow(&loaded.index, &stacks, run, row));
             values.extend(&run.values);
         };
         rows.visit(&mut visit).ok()?;
@@ -74,8 +75,7 @@ fn read(bytes: Bytes) -> Option<(Loaded, Vec<Total>)> {
     Some((loaded, totals))
 }
 
-fn follow(loaded: &Loaded, run: &SampleColumns, row: usize) {
-    let Loaded { index, stacks, .. } = loaded;
+fn follow(index: &Index, stacks: &Stacks, run: &SampleColumns, row: usize) {
     let symbols = &stacks.symbols;
     for location in stacks.trie.stack(stacks.nodes[run.stacks[row] as usize]) {
         for line in symbols.lines(location) {

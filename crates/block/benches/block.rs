@@ -96,7 +96,7 @@ fn merge_two(bencher: Bencher<'_, '_>) {
     let inputs = [loaded.clone(), loaded];
     bencher
         .counter(ItemsCount::new(built.info.rows * 2))
-        .bench(|| merge(&inputs, Options { level: 1 }).expect("merged"));
+        .bench(|| merge(&inputs, Options { level: 1 }, usize::MAX).expect("merged"));
 }
 
 #[divan::bench]

@@ -5,16 +5,16 @@
 
 use bytes::Bytes;
 use cairn_model::{Labels, Link, NONE, ProfileType, TimeRange};
-use cairn_trie::{Group, Symbols, Trie};
+use cairn_trie::Group;
 use hashbrown::HashMap;
 
 use crate::cursor::{Cursor, Source};
 use crate::merge::MergeError;
 use crate::repeats::repeats;
 use crate::samples::{self, Distinct};
-use crate::tables::{AttrSet, Index, ProfileRow, RowRange};
+use crate::tables::{AttrSet, Index, ProfileRow, RowRange, Stacks};
 use crate::toc::Toc;
-use crate::unify::{Counted, unify};
+use crate::unify::{Origin, Refused, Union};
 use crate::write::{Built, Info, Options};
 use crate::{Error, index, symbols, table};
 
@@ -25,10 +25,7 @@ const SERVICE: &str = "service_name";
 
 pub(crate) struct Input<'a> {
     pub(crate) index: &'a Index,
-    pub(crate) symbols: &'a Symbols,
-    pub(crate) trie: &'a Trie,
-    /// Stack -> node; `None` where a stack's number is its node's.
-    pub(crate) nodes: Option<&'a [u32]>,
+    pub(crate) stacks: Origin<'a>,
     pub(crate) rows: Source<'a>,
 }
 
@@ -49,27 +46,21 @@ struct Plan {
     profiles: Vec<Placed>,
 }
 
-pub(crate) fn build(inputs: &[Input<'_>], options: Options) -> Result<Built, MergeError> {
+pub(crate) fn build(
+    inputs: &[Input<'_>],
+    options: Options,
+    stacks_bytes_max: usize,
+) -> Result<Built, MergeError> {
     let plan = Plan::new(inputs)?;
     let times = plan.profiles.iter().map(|placed| placed.time);
     let (Some(start), Some(end)) = (times.clone().min(), times.max()) else {
         return Err(MergeError::Output(Error::Empty));
     };
-    let used = Used::count(inputs, &plan)?;
+    let mut used = Used::count(inputs, &plan)?;
     let output = MergeError::Output;
     let properties = table::properties(options.level);
-    let counted: Vec<Counted<'_>> = inputs
-        .iter()
-        .zip(used.stacks)
-        .map(|(input, counts)| Counted {
-            symbols: input.symbols,
-            trie: input.trie,
-            nodes: input.nodes,
-            counts,
-        })
-        .collect();
-    let (stacks, stack_maps) = unify(&counted).map_err(output)?;
-    drop(counted);
+    let mut stack_maps = std::mem::take(&mut used.stacks);
+    let stacks = unify(inputs, &mut stack_maps, stacks_bytes_max)?;
     let links = Links::new(inputs, &used.links);
     let distinct = Distinct {
         rows: used.rows,
@@ -102,7 +93,8 @@ pub(crate) fn build(inputs: &[Input<'_>], options: Options) -> Result<Built, Mer
     let counts = (stacks.nodes.len() as u32, index.attr_sets.len() as u32);
     let mut toc = Toc::new(&info, options.level, counts);
     let mut object = Vec::new();
-    toc.push(&mut object, rows.writer.finish().map_err(output)?);
+    let Rows { writer, .. } = rows;
+    toc.push(&mut object, writer.finish().map_err(output)?);
     for section in symbols::write(&stacks, &properties).map_err(output)? {
         toc.push(&mut object, section);
     }
@@ -117,6 +109,29 @@ pub(crate) fn build(inputs: &[Input<'_>], options: Options) -> Result<Built, Mer
         ..info
     };
     Ok(Built { bytes, info })
+}
+
+/// The stacks of all inputs as one. `maps` says how many rows each stack of each input has, and
+/// afterwards which stack it became.
+fn unify(
+    inputs: &[Input<'_>],
+    maps: &mut [Vec<u32>],
+    bytes_max: usize,
+) -> Result<Stacks, MergeError> {
+    let kept = 2 * size_of::<u32>() * maps.iter().map(Vec::len).sum::<usize>();
+    let mut union = Union::new(bytes_max.saturating_sub(kept));
+    for (position, (input, map)) in inputs.iter().zip(&mut *maps).enumerate() {
+        union
+            .add(input.stacks, map)
+            .map_err(|refused| match refused {
+                Refused::Unreadable(source) => MergeError::Input { position, source },
+                Refused::TooLarge(what) => MergeError::TooLarge {
+                    fit: position,
+                    what,
+                },
+            })?;
+    }
+    Ok(union.finish(maps))
 }
 
 impl Plan {
@@ -196,7 +211,7 @@ fn input_error(placed: &Placed) -> impl Fn(Error) -> MergeError {
 struct Used {
     rows: u64,
     /// Rows per stack, per input.
-    stacks: Vec<Vec<u64>>,
+    stacks: Vec<Vec<u32>>,
     /// Which links have rows, per input.
     links: Vec<Vec<bool>>,
     /// How many sets of sample labels have rows, the empty one aside.
@@ -205,10 +220,10 @@ struct Used {
 
 impl Used {
     fn count(inputs: &[Input<'_>], plan: &Plan) -> Result<Self, MergeError> {
-        let stacks = |input: &Input<'_>| input.nodes.map_or(input.trie.len(), <[u32]>::len);
+        let stacks = inputs.iter().map(|input| vec![0; input.stacks.stacks()]);
         let mut used = Self {
             rows: 0,
-            stacks: inputs.iter().map(|input| vec![0; stacks(input)]).collect(),
+            stacks: stacks.collect(),
             links: inputs
                 .iter()
                 .map(|input| vec![false; input.index.links.len()])
@@ -229,7 +244,8 @@ impl Used {
             used.rows += u64::from(row.rows.len);
             let visited = cursor.visit(row.rows, &mut |rows, range| {
                 for stack in &rows.stacks[range.clone()] {
-                    stacks[*stack as usize] += 1;
+                    let count: &mut u32 = &mut stacks[*stack as usize];
+                    *count = count.saturating_add(1);
                 }
                 if !rows.attrs.is_empty() || !rows.links.is_empty() {
                     for row in range {

@@ -30,5 +30,6 @@ pub use merge::{MergeError, merge};
 pub use read::{Block, Loaded};
 pub use repeats::repeats;
 pub use rows::{Part, Rows};
+pub use symbols::PackedStacks;
 pub use tables::{AttrSet, Index, Lsn, ProfileRow, RowRange, SampleColumns, Stacks};
 pub use write::{Built, Info, Options, write};

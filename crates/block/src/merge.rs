@@ -4,6 +4,7 @@ use crate::Error;
 use crate::build::{Input, build};
 use crate::cursor::Source;
 use crate::read::Loaded;
+use crate::unify::Origin;
 use crate::write::{Built, Options};
 
 /// Why blocks can't be made one.
@@ -12,13 +13,22 @@ pub enum MergeError {
     /// One input is at fault; the others can be merged without it.
     #[error("read input {position} of the merge")]
     Input { position: usize, source: Error },
+    /// The first `fit` inputs can be merged without the others.
+    #[error("too much for one block: {what}")]
+    TooLarge { fit: usize, what: &'static str },
     #[error("write the merged block")]
     Output(#[source] Error),
 }
 
 /// One block with the rows of all inputs; a batch that was stored twice counts once.
-/// Takes CPU time only: run it where that blocks nobody.
-pub fn merge(inputs: &[Loaded], options: Options) -> Result<Built, MergeError> {
+///
+/// Besides the inputs and the block itself, of which each row has a few bytes, stacks take up to
+/// `stacks_bytes_max` of memory. Takes CPU time only: run it where that blocks nobody.
+pub fn merge(
+    inputs: &[Loaded],
+    options: Options,
+    stacks_bytes_max: usize,
+) -> Result<Built, MergeError> {
     fn input(loaded: &Loaded) -> Input<'_> {
         let Loaded {
             index,
@@ -27,12 +37,10 @@ pub fn merge(inputs: &[Loaded], options: Options) -> Result<Built, MergeError> {
         } = loaded;
         Input {
             index,
-            symbols: &stacks.symbols,
-            trie: &stacks.trie,
-            nodes: Some(&stacks.nodes),
+            stacks: Origin::Block(stacks),
             rows: Source::Block(rows),
         }
     }
     let inputs: Vec<Input<'_>> = inputs.iter().map(input).collect();
-    build(&inputs, options)
+    build(&inputs, options, stacks_bytes_max)
 }

@@ -14,7 +14,7 @@ use crate::index::{self, LINKS, PROFILES, TYPES};
 use crate::labels::{ATTRS, LABEL_INDEX, LABEL_SETS};
 use crate::rows::{Layout, Part, Rows};
 use crate::samples::SAMPLES;
-use crate::symbols::{self, FUNCTIONS, LOCATIONS, MAPPINGS, STACKS, STRINGS};
+use crate::symbols::{FUNCTIONS, LOCATIONS, MAPPINGS, PackedStacks, STACKS, STRINGS};
 use crate::table;
 use crate::tables::{Index, RowRange, SampleColumns, Stacks};
 use crate::toc::{Tail, Toc};
@@ -37,7 +37,7 @@ pub struct Block {
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub index: Arc<Index>,
-    pub stacks: Arc<Stacks>,
+    pub stacks: PackedStacks,
     /// All rows, in order.
     pub rows: Vec<Rows>,
 }
@@ -100,6 +100,13 @@ impl Block {
         })
     }
 
+    /// About how much memory is taken by what was read so far and is kept.
+    pub fn memory_bytes(&self) -> usize {
+        self.tail.1.len()
+            + self.index.get().map_or(0, |index| index.bytes())
+            + self.stacks.get().map_or(0, |stacks| stacks.bytes())
+    }
+
     pub fn info(&self) -> Info {
         self.toc.info()
     }
@@ -134,13 +141,18 @@ impl Block {
 
     /// Stacks and their symbols. Kept once read.
     pub async fn stacks(&self) -> Result<Arc<Stacks>, Error> {
-        let read = async || {
-            let names = [STACKS, LOCATIONS, MAPPINGS, FUNCTIONS, STRINGS];
-            let sections = self.sections(&names).await?;
-            let sections = sections.try_into().expect("one section per name");
-            Ok(Arc::new(symbols::read(sections, self.toc.stacks)?))
-        };
+        let read = async || Ok(Arc::new(self.packed_stacks().await?.unpack()?));
         self.stacks.get_or_try_init(read).await.cloned()
+    }
+
+    async fn packed_stacks(&self) -> Result<PackedStacks, Error> {
+        let names = [STACKS, LOCATIONS, MAPPINGS, FUNCTIONS, STRINGS];
+        let sections = self.sections(&names).await?;
+        Ok(PackedStacks {
+            sections: sections.try_into().expect("one section per name"),
+            stacks: self.toc.stacks,
+            nodes: self.toc.section(STACKS)?.rows,
+        })
     }
 
     /// Gives every row of `ranges` to `visit`, in order of rows, whatever the order of the ranges;
@@ -185,7 +197,7 @@ impl Block {
         Ok(Rows::new(layout, part, pieces))
     }
 
-    /// Reads everything.
+    /// Reads everything, and decodes none of what may be large.
     pub async fn load(&self) -> Result<Loaded, Error> {
         let index = self.index().await?;
         let ranges: Vec<RowRange> = index.profiles.iter().map(|profile| profile.rows).collect();
@@ -195,7 +207,7 @@ impl Block {
         }
         Ok(Loaded {
             index,
-            stacks: self.stacks().await?,
+            stacks: self.packed_stacks().await?,
             rows,
         })
     }

@@ -44,8 +44,23 @@ pub(crate) fn write(
     ])
 }
 
-/// Sections in the order of [`write`].
-pub(crate) fn read(sections: [Bytes; 5], stacks: u32) -> Result<Stacks, Error> {
+/// Stacks and their symbols as they are stored, compared with their checksums but still encoded.
+#[derive(Clone, Debug)]
+pub struct PackedStacks {
+    /// In the order of [`write`].
+    pub(crate) sections: [Bytes; 5],
+    pub(crate) stacks: u32,
+    pub(crate) nodes: u64,
+}
+
+impl PackedStacks {
+    /// Decodes them. Takes CPU time, and a dozen times the memory.
+    pub fn unpack(&self) -> Result<Stacks, Error> {
+        read(self.sections.clone(), self.stacks)
+    }
+}
+
+fn read(sections: [Bytes; 5], stacks: u32) -> Result<Stacks, Error> {
     let [trie, locations, mappings, functions, strings] = sections;
     let mut symbols = Symbols {
         strings: read_strings(strings)?,

@@ -9,6 +9,9 @@ pub type Lsn = u64;
 /// Labels of single samples; a sample refers to a set by position. Set 0 is empty.
 pub type AttrSet = Group;
 
+/// A label in memory: most texts are shared.
+const PAIR_BYTES: usize = 64;
+
 /// One profile and one of its sample types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProfileRow {
@@ -53,6 +56,22 @@ pub struct Index {
 }
 
 impl Index {
+    /// About how much memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let Self {
+            types,
+            label_sets,
+            profiles,
+            attr_sets,
+            links,
+        } = self;
+        types.len() * size_of::<ProfileType>()
+            + label_sets.iter().map(Labels::len).sum::<usize>() * PAIR_BYTES
+            + profiles.len() * size_of::<ProfileRow>()
+            + attr_sets.iter().map(|set| set.0.len()).sum::<usize>() * PAIR_BYTES
+            + links.len() * size_of::<Link>()
+    }
+
     /// Times of the first and last profile.
     pub fn time_range(&self) -> Option<TimeRange> {
         let range = |row: &ProfileRow| TimeRange {
@@ -70,6 +89,13 @@ pub struct Stacks {
     pub trie: Trie,
     /// Stack -> node of the trie. Stacks are numbered from the most frequent one.
     pub nodes: Vec<u32>,
+}
+
+impl Stacks {
+    /// About how much memory they take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.symbols.bytes() + (2 * self.trie.len() + self.nodes.len()) * size_of::<u32>()
+    }
 }
 
 /// A run of sample rows, column by column.

@@ -104,6 +104,8 @@ impl Toc {
             rows,
             footer,
         });
+        // Exactly, since twice the block might be more memory than there is.
+        object.reserve_exact(bytes.len());
         object.extend_from_slice(&bytes);
     }
 

@@ -6,6 +6,7 @@ use cairn_model::TimeRange;
 use crate::build::{Input, build};
 use crate::cursor::Source;
 use crate::merge::MergeError;
+use crate::unify::Origin;
 use crate::{Error, Head};
 
 /// How a block is written.
@@ -38,12 +39,12 @@ pub struct Built {
 pub fn write(head: &Head, options: Options) -> Result<Built, Error> {
     let input = Input {
         index: head.index(),
-        symbols: head.symbols(),
-        trie: head.trie(),
-        nodes: None,
+        stacks: Origin::Head(head.symbols(), head.trie()),
         rows: Source::Head(head.samples()),
     };
-    build(&[input], options).map_err(|error| match error {
+    // A head has its own bounds.
+    build(&[input], options, usize::MAX).map_err(|error| match error {
         MergeError::Input { source, .. } | MergeError::Output(source) => source,
+        MergeError::TooLarge { what, .. } => Error::TooLarge(what),
     })
 }

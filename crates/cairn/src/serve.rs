@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use cairn_chassis::config::{Document, SelfProfile, Server};
+use cairn_chassis::config::{Document, Memory, SelfProfile, Server, Service as _};
 use cairn_chassis::{Common, Flags, Launch};
 
 /// The flags of `cairn serve`.
@@ -65,47 +65,39 @@ impl Serve {
             ..SelfProfile::default()
         };
         let common = Common::read(&mut document, Server::default(), self_profile)?;
-        let services = Services::read(&mut document, &self.data)?;
+        let services = Services::read(&mut document, &self.data, &common.memory)?;
         document.finish()?;
         Ok((common, services, document))
     }
 }
 
 impl Services {
-    fn read(document: &mut Document, data: &Path) -> anyhow::Result<Self> {
+    fn read(document: &mut Document, data: &Path, memory: &Memory) -> anyhow::Result<Self> {
         let store = cairn_store::Config {
             path: data.join("store"),
         };
+        let ingester = cairn_ingester::Config {
+            data: data.join("ingester"),
+            store: store.clone(),
+            ..cairn_ingester::Config::default()
+        };
+        let querier = cairn_querier::Config {
+            store: store.clone(),
+            ..cairn_querier::Config::default()
+        };
+        let symbolizer = cairn_symbolizer::Config {
+            store: store.clone(),
+            ..cairn_symbolizer::Config::default()
+        };
+        let compactor = cairn_compactor::Config {
+            store,
+            ..cairn_compactor::Config::default()
+        };
         Ok(Self {
-            ingester: document.section(
-                "ingester",
-                cairn_ingester::Config {
-                    data: data.join("ingester"),
-                    store: store.clone(),
-                    ..cairn_ingester::Config::default()
-                },
-            )?,
-            querier: document.section(
-                "querier",
-                cairn_querier::Config {
-                    store: store.clone(),
-                    ..cairn_querier::Config::default()
-                },
-            )?,
-            symbolizer: document.section(
-                "symbolizer",
-                cairn_symbolizer::Config {
-                    store: store.clone(),
-                    ..cairn_symbolizer::Config::default()
-                },
-            )?,
-            compactor: document.section(
-                "compactor",
-                cairn_compactor::Config {
-                    store,
-                    ..cairn_compactor::Config::default()
-                },
-            )?,
+            ingester: document.section("ingester", ingester.within(memory.share(45)))?,
+            querier: document.section("querier", querier.within(memory.share(20)))?,
+            symbolizer: document.section("symbolizer", symbolizer.within(memory.share(5)))?,
+            compactor: document.section("compactor", compactor.within(memory.share(30)))?,
         })
     }
 

@@ -7,8 +7,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::config::{self, ConfigError, Document};
 use crate::launch::{self, Launch};
@@ -74,7 +72,7 @@ impl Flags {
 /// signal or a failure, and says how it went.
 pub fn main<C, Run, Fut>(name: &'static str, run: Run) -> ExitCode
 where
-    C: Default + Serialize + DeserializeOwned + Send + 'static,
+    C: config::Service,
     Run: FnOnce(C, Context) -> Fut + Send + 'static,
     Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
@@ -102,7 +100,7 @@ where
 
 fn settings<C>(name: &'static str, flags: &Flags) -> Result<(Launch, C), ConfigError>
 where
-    C: Default + Serialize + DeserializeOwned,
+    C: config::Service,
 {
     let mut document = flags.load()?;
     // Behind a load balancer, which needs a moment to look elsewhere.
@@ -111,7 +109,8 @@ where
         ..config::Server::default()
     };
     let common = launch::Common::read(&mut document, server, config::SelfProfile::default())?;
-    let config = document.section(name, C::default())?;
+    let defaults = C::default().within(common.memory.share(100));
+    let config = document.section(name, defaults)?;
     document.finish()?;
     Ok((Launch::new(name, common, &document), config))
 }

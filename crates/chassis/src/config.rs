@@ -7,6 +7,8 @@ mod secret;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use bytesize::ByteSize;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use document::{ConfigError, Document};
@@ -58,6 +60,39 @@ impl Server {
             Some(address) if !self.insecure_listen_anywhere => Err(ConfigError::Exposed(address)),
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+/// Settings of a service.
+pub trait Service: Default + Serialize + DeserializeOwned + Send + 'static {
+    /// The same with sizes that keep the service within so many bytes of memory.
+    #[must_use]
+    fn within(self, bytes: u64) -> Self;
+}
+
+/// What the process may take of the machine's memory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Memory {
+    /// Resident bytes; processes that it starts have bounds of their own. Services divide them: their own settings ending in `bytes_max` have defaults
+    /// that follow from this one.
+    pub bytes_max: ByteSize,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            bytes_max: ByteSize::gib(1),
+        }
+    }
+}
+
+impl Memory {
+    /// What is left for a service that has `percent` of the process, the program itself and the
+    /// gaps between allocations aside.
+    pub fn share(&self, percent: u64) -> u64 {
+        const USABLE_PERCENT: u64 = 80;
+        self.bytes_max.as_u64() / 100 * USABLE_PERCENT / 100 * percent
     }
 }
 
@@ -114,5 +149,19 @@ impl Default for SelfProfile {
             address: None,
             window: Duration::from_secs(10),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_shares_together_leave_room_for_the_program() {
+        let memory = Memory {
+            bytes_max: ByteSize::mb(1000),
+        };
+        assert_eq!(memory.share(100), 800_000_000);
+        assert_eq!(memory.share(45) + memory.share(55), memory.share(100));
     }
 }

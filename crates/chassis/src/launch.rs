@@ -24,6 +24,7 @@ pub struct Common {
     pub server: config::Server,
     pub telemetry: config::Telemetry,
     pub self_profile: config::SelfProfile,
+    pub memory: config::Memory,
 }
 
 impl Common {
@@ -39,6 +40,7 @@ impl Common {
             server,
             telemetry: document.section("telemetry", config::Telemetry::default())?,
             self_profile: document.section("self_profile", self_profile)?,
+            memory: document.section("memory", config::Memory::default())?,
         })
     }
 }

@@ -59,6 +59,16 @@ impl Strings {
         self.arena.is_empty()
     }
 
+    /// Bytes of all texts.
+    pub fn text_bytes(&self) -> usize {
+        self.arena.len()
+    }
+
+    /// How much memory they take.
+    pub fn bytes(&self) -> usize {
+        self.arena.capacity() + self.ends.capacity() * size_of::<u32>()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         (0..self.ends.len() as u32).map(|id| self.get(id))
     }

@@ -16,7 +16,6 @@ pub struct Interner {
     functions: Index,
     mappings: Index,
     locations: Index,
-    text_bytes: usize,
 }
 
 impl Interner {
@@ -30,19 +29,7 @@ impl Interner {
 
     /// How much memory the tables take.
     pub fn bytes(&self) -> usize {
-        let Symbols {
-            strings,
-            functions,
-            mappings,
-            locations,
-            lines,
-        } = &self.symbols;
-        // Vectors that grow have a third to spare, on average.
-        (self.text_bytes + strings.len() * size_of::<u32>()) * 3 / 2
-            + functions.capacity() * size_of::<Function>()
-            + mappings.capacity() * size_of::<Mapping>()
-            + locations.capacity() * size_of::<Location>()
-            + lines.capacity() * size_of::<Line>()
+        self.symbols.bytes()
             + [
                 &self.strings,
                 &self.functions,
@@ -62,10 +49,7 @@ impl Interner {
         let equal = |id| strings.get(id) == text;
         self.strings
             .find(strings.len(), || hash_str(text), equal)
-            .unwrap_or_else(|vacant| {
-                self.text_bytes += text.len();
-                self.strings.insert(vacant, strings.push(text))
-            })
+            .unwrap_or_else(|vacant| self.strings.insert(vacant, strings.push(text)))
     }
 
     /// String ids must be of this interner.

@@ -24,6 +24,22 @@ impl Symbols {
         self.strings.get(id)
     }
 
+    /// How much memory the tables take.
+    pub fn bytes(&self) -> usize {
+        let Self {
+            strings,
+            functions,
+            mappings,
+            locations,
+            lines,
+        } = self;
+        strings.bytes()
+            + functions.capacity() * size_of::<Function>()
+            + mappings.capacity() * size_of::<Mapping>()
+            + locations.capacity() * size_of::<Location>()
+            + lines.capacity() * size_of::<Line>()
+    }
+
     /// The calls at a location, innermost first; empty if it is not symbolized.
     pub fn lines(&self, location: u32) -> &[Line] {
         let (start, end) = self.locations[location as usize].lines;

@@ -20,6 +20,8 @@ pub(crate) struct Compactor {
     pub(crate) metrics: Metrics,
     /// Blocks that can't be read. Kept in memory: a restart reads them once more.
     pub(crate) quarantine: HashMap<BlockId, TenantId>,
+    /// Blocks that take all the memory there is for a merge alone.
+    pub(crate) full: HashMap<BlockId, TenantId>,
 }
 
 /// How often the catalog is asked the same in a row when its answer is lost.
@@ -49,13 +51,14 @@ impl Compactor {
     pub(crate) async fn run(mut self) {
         let (clock, stopping) = (self.cx.clock(), self.cx.stopping());
         loop {
-            self.round().await;
-            // Several compactors should not look at the same moment.
+            // Several compactors should not look at the same moment. At the start there is nothing
+            // yet to ask, if the catalog starts in this very process.
             let jitter = 0.75 + (self.cx.random().u64() % 512) as f64 / 1024.0;
             tokio::select! {
                 () = stopping.cancelled() => return,
                 () = clock.sleep(self.config.poll_interval.mul_f64(jitter)) => {}
             }
+            self.round().await;
         }
     }
 
@@ -73,22 +76,31 @@ impl Compactor {
         for tenant in self.catalog.tenants().await? {
             let snapshot = self.catalog.snapshot(&tenant).await?;
             let live = |id: &BlockId| snapshot.blocks.iter().any(|block| block.id == *id);
-            self.quarantine
-                .retain(|id, owner| *owner != tenant || live(id));
+            for left_out in [&mut self.quarantine, &mut self.full] {
+                left_out.retain(|id, owner| *owner != tenant || live(id));
+            }
             let mut blocks = snapshot.blocks;
-            blocks.retain(|block| !self.quarantine.contains_key(&block.id));
+            blocks.retain(|block| {
+                !self.quarantine.contains_key(&block.id) && !self.full.contains_key(&block.id)
+            });
             jobs.extend(plan(&blocks, self.cx.clock().now(), &self.config.plan));
         }
         self.metrics.due.set(jobs.len() as i64);
+        self.count_left_out();
         for job in jobs {
             if stopping.is_cancelled() {
                 return Ok(());
             }
             self.job(job).await;
             self.metrics.due.dec();
-            self.metrics.quarantined.set(self.quarantine.len() as i64);
+            self.count_left_out();
         }
         self.delete_expired().await
+    }
+
+    fn count_left_out(&self) {
+        self.metrics.quarantined.set(self.quarantine.len() as i64);
+        self.metrics.full.set(self.full.len() as i64);
     }
 
     async fn job(&mut self, job: Job) {
@@ -141,10 +153,12 @@ impl Compactor {
             }
         }
         let level = u8::try_from(job.level).unwrap_or(u8::MAX);
+        let stacks_bytes_max = self.config.stacks_bytes_max.as_u64();
+        let stacks_bytes_max = usize::try_from(stacks_bytes_max).unwrap_or(usize::MAX);
         while inputs.len() > 1 {
             let (metas, loaded): (Vec<_>, Vec<_>) = inputs.iter().cloned().unzip();
             let merge = move || {
-                let built = cairn_block::merge(&loaded, Options { level })?;
+                let built = cairn_block::merge(&loaded, Options { level }, stacks_bytes_max)?;
                 // What can't be read must not replace what can.
                 let read = verify(&built);
                 Ok((built, read))
@@ -156,9 +170,18 @@ impl Compactor {
                     let (meta, _) = inputs.remove(position);
                     self.quarantine(&meta, &source);
                 }
-                Err(MergeError::Output(cairn_block::Error::TooLarge(what))) => {
-                    tracing::info!(what, "too much for one block; merging half of it");
-                    inputs.truncate(inputs.len() / 2);
+                Err(MergeError::TooLarge { fit, what }) if fit > 1 => {
+                    tracing::debug!(what, fit, "too much for one block; merging some of it");
+                    inputs.truncate(fit);
+                }
+                Err(MergeError::TooLarge { what, .. }) => {
+                    let larger = usize::from(inputs[1].0.bytes > inputs[0].0.bytes);
+                    let (meta, _) = inputs.remove(larger);
+                    tracing::info!(
+                        tenant = %meta.tenant, block = %meta.id, what,
+                        "a block is merged no further; compactor.stacks_bytes_max allows no more"
+                    );
+                    self.full.insert(meta.id, meta.tenant);
                 }
                 Err(MergeError::Output(error)) => return Err(Failure::Merge(error)),
             }
@@ -177,7 +200,6 @@ impl Compactor {
             "a block can't be read and is left out of merges"
         );
         self.quarantine.insert(meta.id, meta.tenant.clone());
-        self.metrics.quarantined.set(self.quarantine.len() as i64);
     }
 
     async fn create(&self, job: &Job, built: &Built) -> Result<BlockMeta, Failure> {
@@ -283,6 +305,7 @@ fn lasting(error: &cairn_block::Error) -> bool {
 fn verify(built: &Built) -> Result<(), cairn_block::Error> {
     let block = Block::from_bytes(built.bytes.clone())?;
     let loaded = futures::executor::block_on(block.load())?;
+    loaded.stacks.unpack()?;
     let mut rows = 0;
     for part in &loaded.rows {
         part.visit(&mut |_, run| rows += run.len() as u64)?;

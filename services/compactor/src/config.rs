@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use cairn_chassis::config;
 use serde::{Deserialize, Serialize};
 
 /// Settings of one compactor.
@@ -25,6 +26,8 @@ pub struct Config {
     /// How long a replaced block stays in the store: longer than any query takes.
     #[serde(with = "humantime_serde")]
     pub deletion_delay: Duration,
+    /// Memory that the stacks of a merge may take; blocks that have more stay apart.
+    pub stacks_bytes_max: ByteSize,
     pub plan: PlanConfig,
 }
 
@@ -37,7 +40,7 @@ pub struct PlanConfig {
     /// How long after its end a window is left alone: until writers have flushed its profiles.
     #[serde(with = "humantime_serde")]
     pub settle: Duration,
-    /// Bytes of blocks that are merged at once. Their rows stay packed in memory, their stacks don't.
+    /// Bytes of blocks that are merged at once. A merge holds them packed, and what becomes of them.
     pub job_bytes_max: ByteSize,
     /// Blocks that are merged at once.
     pub job_blocks_max: usize,
@@ -86,8 +89,18 @@ impl Default for Config {
             request_timeout: Duration::from_secs(30),
             poll_interval: Duration::from_secs(30),
             deletion_delay: Duration::from_secs(30 * 60),
+            stacks_bytes_max: ByteSize::mib(320),
             plan: PlanConfig::default(),
         }
+    }
+}
+
+impl config::Service for Config {
+    fn within(mut self, bytes: u64) -> Self {
+        // The rest is for blocks that are read, and for what becomes of them.
+        self.stacks_bytes_max = ByteSize::b(bytes / 8 * 5);
+        self.plan.job_bytes_max = ByteSize::b(bytes / 8);
+        self
     }
 }
 
@@ -97,7 +110,7 @@ impl Default for PlanConfig {
         Self {
             windows: vec![minutes(15), minutes(2 * 60), minutes(24 * 60)],
             settle: Duration::from_secs(3 * 60),
-            job_bytes_max: ByteSize::mib(256),
+            job_bytes_max: ByteSize::mib(64),
             job_blocks_max: 512,
         }
     }
@@ -106,6 +119,12 @@ impl Default for PlanConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn defaults_suit_half_a_gibibyte() {
+        let config = config::Service::within(Config::default(), 512 << 20);
+        assert_eq!(config, Config::default());
+    }
 
     #[test]
     fn windows_must_fit_into_each_other() {

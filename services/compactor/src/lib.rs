@@ -33,6 +33,7 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
         store,
         metrics: cx.metrics(metrics::Metrics::register),
         quarantine: HashMap::new(),
+        full: HashMap::new(),
         cx: cx.clone(),
         config,
     };

@@ -23,6 +23,8 @@ pub(crate) struct Metrics {
     pub(crate) due: Gauge,
     /// Blocks that are left out of merges because they can't be read: someone must look.
     pub(crate) quarantined: Gauge,
+    /// Blocks that take too much memory to be merged any further.
+    pub(crate) full: Gauge,
     /// Replaced blocks whose objects were deleted.
     pub(crate) deleted_blocks: Counter,
     /// Objects that could not be deleted; they are tried again.
@@ -50,8 +52,8 @@ pub(crate) enum Outcome {
 }
 
 impl Metrics {
-    pub(crate) fn register(registry: &mut Registry) -> Self {
-        let metrics = Self {
+    fn new() -> Self {
+        Self {
             jobs: Family::default(),
             job_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 16)),
             input_blocks: Counter::default(),
@@ -59,10 +61,15 @@ impl Metrics {
             output_bytes: Counter::default(),
             due: Gauge::default(),
             quarantined: Gauge::default(),
+            full: Gauge::default(),
             deleted_blocks: Counter::default(),
             delete_failures: Counter::default(),
             catalog_failures: Counter::default(),
-        };
+        }
+    }
+
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::new();
         let m = &metrics;
         registry.register(
             "jobs",
@@ -109,16 +116,22 @@ impl Metrics {
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
-        registry.register(
-            "due",
-            "Merges that were due at the last look",
-            m.due.clone(),
-        );
-        registry.register(
-            "quarantined",
-            "Blocks left out of merges because they can't be read",
-            m.quarantined.clone(),
-        );
+        let gauges = [
+            ("due", "Merges that were due at the last look", &m.due),
+            (
+                "quarantined",
+                "Blocks left out of merges because they can't be read",
+                &m.quarantined,
+            ),
+            (
+                "full",
+                "Blocks that take too much memory to be merged any further",
+                &m.full,
+            ),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
         metrics
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use cairn_chassis::config;
 use cairn_model::Limits;
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +97,16 @@ impl Default for Config {
     }
 }
 
+impl config::Service for Config {
+    fn within(mut self, bytes: u64) -> Self {
+        // Rows, what writing a block of some of them takes, and pushes in work.
+        self.tail.memory_bytes_max = ByteSize::b(bytes / 2);
+        self.tail.head_bytes_max = ByteSize::b(bytes / 16);
+        self.admission.inflight_bytes_max = ByteSize::b(bytes / 4);
+        self
+    }
+}
+
 impl Default for LogConfig {
     fn default() -> Self {
         Self {
@@ -109,7 +120,7 @@ impl Default for LogConfig {
 impl Default for AdmissionConfig {
     fn default() -> Self {
         Self {
-            inflight_bytes_max: ByteSize::mib(256),
+            inflight_bytes_max: ByteSize::mib(128),
             wait_max: Duration::from_secs(2),
         }
     }
@@ -119,8 +130,8 @@ impl Default for TailConfig {
     fn default() -> Self {
         Self {
             flush_interval: Duration::from_secs(30),
-            head_bytes_max: ByteSize::mib(64),
-            memory_bytes_max: ByteSize::mib(384),
+            head_bytes_max: ByteSize::mib(32),
+            memory_bytes_max: ByteSize::mib(256),
             retention: Duration::from_secs(150),
         }
     }
@@ -129,6 +140,12 @@ impl Default for TailConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn defaults_suit_half_a_gibibyte() {
+        let config = config::Service::within(Config::default(), 512 << 20);
+        assert_eq!(config, Config::default());
+    }
 
     #[test]
     fn written_defaults_read_back_and_typos_are_refused() {

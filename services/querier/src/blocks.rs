@@ -8,7 +8,7 @@ use cairn_model::{BlockId, TenantId};
 use cairn_store::Store;
 use parking_lot::Mutex;
 
-/// Open blocks, bounded by number and by stored size; the least recently used go first.
+/// Open blocks, bounded by number and by memory; the least recently used go first.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     store: Store,
@@ -54,11 +54,16 @@ impl Blocks {
             return Ok(block);
         }
         let block = Arc::new(Block::open(&self.store, tenant, id, size).await?);
-        let bytes = block.info().bytes;
-        let mut open = self.open.lock();
-        open.insert(key, Arc::clone(&block), bytes);
-        open.shrink(self.count_max, self.bytes_max);
+        self.keep(key, &block);
         Ok(block)
+    }
+
+    /// Keeps the block, or goes on keeping it if there is room for all that was read of it by now.
+    pub(crate) fn keep(&self, key: (TenantId, BlockId), block: &Arc<Block>) {
+        let bytes = block.memory_bytes() as u64;
+        let mut open = self.open.lock();
+        open.insert(key, Arc::clone(block), bytes);
+        open.shrink(self.count_max, self.bytes_max);
     }
 
     /// A block whose rows turned out to be damaged is read afresh next time.
@@ -101,5 +106,68 @@ impl Open {
             };
             self.remove(&key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_block::{Head, Options, Origin, write};
+    use cairn_store::Key;
+    use cairn_testkit::generator::{Generator, Spec};
+
+    use super::*;
+
+    async fn store(count: u64) -> (Store, Vec<BlockId>) {
+        let generator = Generator::new(Spec::default());
+        let store = Store::memory();
+        let mut ids = Vec::new();
+        for at in 0..count {
+            let mut head = Head::default();
+            let origin = Origin {
+                name: "cpu".into(),
+                labels: generator.labels(0, 0),
+                time: at as i64,
+                lsn: 1,
+                batch: 0,
+            };
+            let profile = generator.profile(0, 0, at as u32);
+            head.append(&profile, &origin).expect("it fits");
+            let built = write(&head, Options::default()).expect("written");
+            let id = BlockId::new(at, 0);
+            let tenant = &TenantId::anonymous();
+            let created = store.create(Key::Block { tenant, id }, built.bytes);
+            created.await.expect("stored");
+            ids.push(id);
+        }
+        (store, ids)
+    }
+
+    #[tokio::test]
+    async fn what_was_read_of_a_block_counts_and_the_least_used_block_goes() {
+        let (store, ids) = store(3).await;
+        let tenant = TenantId::anonymous();
+        let read = async |blocks: &Blocks, id: BlockId| {
+            let block = blocks.open(&tenant, id, None).await.expect("opened");
+            block.index().await.expect("read");
+            block.stacks().await.expect("read");
+            blocks.keep((tenant.clone(), id), &block);
+            block.memory_bytes() as u64
+        };
+        let all = Blocks::new(store.clone(), 3, u64::MAX);
+        let mut bytes = 0;
+        for id in &ids {
+            bytes += read(&all, *id).await;
+        }
+        assert_eq!(all.open.lock().bytes, bytes);
+
+        let two = Blocks::new(store, 3, bytes - 1);
+        for id in [ids[0], ids[1], ids[0], ids[2]] {
+            read(&two, id).await;
+        }
+        let open = two.open.lock();
+        assert!(open.bytes < bytes);
+        let kept = |id: BlockId| open.blocks.contains_key(&(tenant.clone(), id));
+        let kept: Vec<bool> = ids.into_iter().map(kept).collect();
+        assert_eq!(kept, [true, false, true]);
     }
 }

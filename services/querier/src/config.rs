@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cairn_chassis::config;
 use serde::{Deserialize, Serialize};
 
 /// The settings of a querier.
@@ -42,7 +43,7 @@ pub struct Limits {
     pub block_scans_max: usize,
     /// Blocks kept open between queries.
     pub open_blocks_max: usize,
-    /// Bytes of those blocks, as stored.
+    /// Memory of those blocks: their indexes, and the stacks that were asked for.
     pub open_block_bytes_max: u64,
     /// Nodes of a flame graph for the web page, unless the request says otherwise.
     pub flamegraph_nodes: usize,
@@ -54,6 +55,15 @@ pub struct Limits {
 pub struct Ui {
     /// Serve the page at `/`.
     pub enabled: bool,
+}
+
+// === impl Config ===
+
+impl config::Service for Config {
+    fn within(mut self, bytes: u64) -> Self {
+        self.limits.open_block_bytes_max = bytes / 2;
+        self
+    }
 }
 
 // === impl Limits ===
@@ -68,7 +78,7 @@ impl Default for Limits {
             answer_bytes_max: 512 << 20,
             block_scans_max: 4,
             open_blocks_max: 256,
-            open_block_bytes_max: 1 << 30,
+            open_block_bytes_max: 256 << 20,
             flamegraph_nodes: 16_384,
         }
     }

@@ -105,10 +105,17 @@ impl Worker {
         let query = Arc::clone(query);
         let runtime = tokio::runtime::Handle::current();
         // Decoding dominates, so the whole scan counts as computing; its reads overlap each other.
-        let scan = move || runtime.block_on(scan_block(&block, &query));
-        self.cx.compute(scan).await.map_err(|error| {
-            self.blocks.forget(tenant, id);
-            failed(error)
-        })
+        let scanning = Arc::clone(&block);
+        let scan = move || runtime.block_on(scan_block(&scanning, &query));
+        match self.cx.compute(scan).await {
+            Ok(scanned) => {
+                self.blocks.keep((tenant.clone(), id), &block);
+                Ok(scanned)
+            }
+            Err(error) => {
+                self.blocks.forget(tenant, id);
+                Err(failed(error))
+            }
+        }
     }
 }

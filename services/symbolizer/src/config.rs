@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use cairn_chassis::config;
 use serde::{Deserialize, Serialize};
 
 /// Settings of one symbolizer.
@@ -57,12 +58,19 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             store: cairn_store::Config::default(),
-            cache_bytes_max: ByteSize::mib(512),
+            cache_bytes_max: ByteSize::mib(256),
             absence_ttl: Duration::from_secs(10),
             addresses_max: 100_000,
             upload: UploadConfig::default(),
             conversion: ConversionConfig::default(),
         }
+    }
+}
+
+impl config::Service for Config {
+    fn within(mut self, bytes: u64) -> Self {
+        self.cache_bytes_max = ByteSize::b(bytes / 2);
+        self
     }
 }
 

@@ -1,7 +1,7 @@
 //! What was put in comes out, of one block or of several made one.
 
 use bytes::Bytes;
-use cairn_block::{Block, Loaded, Options, RowRange, SampleColumns, merge, write};
+use cairn_block::{Block, Loaded, MergeError, Options, RowRange, SampleColumns, merge, write};
 use cairn_model::Labels;
 use futures::executor::block_on;
 use proptest::prelude::*;
@@ -29,7 +29,9 @@ fn loaded(bytes: &Bytes) -> Loaded {
 
 fn merged(blocks: &[Bytes], level: u8) -> Bytes {
     let inputs: Vec<Loaded> = blocks.iter().map(loaded).collect();
-    merge(&inputs, Options { level }).expect("merged").bytes
+    merge(&inputs, Options { level }, usize::MAX)
+        .expect("merged")
+        .bytes
 }
 
 /// Without batch hashes nothing counts as sent twice.
@@ -59,7 +61,7 @@ proptest! {
     fn stacks_are_numbered_alike_whatever_came_first(sent in sents(8), level in 0u8..2) {
         let sent = unmarked(sent);
         let turned: Vec<Sent> = sent.iter().rev().cloned().collect();
-        let stacks = |sent: &[Sent]| block(sent, level).map(|bytes| loaded(&bytes).stacks);
+        let stacks = |sent: &[Sent]| block(sent, level).map(|bytes| loaded(&bytes).stacks.unpack().expect("read"));
         prop_assert_eq!(stacks(&sent), stacks(&turned));
     }
 
@@ -82,6 +84,26 @@ proptest! {
             .collect();
         prop_assert_eq!(&Model::of_bytes(merged(&halves, level)).expect("read"), &model);
         prop_assert_eq!(&Model::of_bytes(merged(&[once], 1)).expect("read"), &model);
+    }
+
+    #[test]
+    fn a_merge_for_which_memory_is_short_says_how_many_inputs_it_can_take(
+        parts in prop::collection::vec(sents(5), 2..6), room in 0usize..60_000
+    ) {
+        let blocks: Vec<Bytes> = parts.iter().filter_map(|sent| block(sent, 0)).collect();
+        let inputs: Vec<Loaded> = blocks.iter().map(loaded).collect();
+        prop_assume!(!inputs.is_empty());
+        match merge(&inputs, Options { level: 1 }, room) {
+            Ok(built) => prop_assert_eq!(built.bytes, merged(&blocks, 1)),
+            Err(MergeError::TooLarge { fit, .. }) => {
+                prop_assert!(fit < inputs.len());
+                if fit > 0 {
+                    let built = merge(&inputs[..fit], Options { level: 1 }, room).expect("it fits");
+                    prop_assert_eq!(built.bytes, merged(&blocks[..fit], 1));
+                }
+            }
+            Err(error) => prop_assert!(false, "{error}"),
+        }
     }
 
     #[test]

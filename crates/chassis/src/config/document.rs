@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Sections that every process has.
-const COMMON: [&str; 3] = ["server", "telemetry", "self_profile"];
+const COMMON: [&str; 4] = ["server", "telemetry", "self_profile", "memory"];
 const ENV_PREFIX: &str = "CAIRN__";
 
 #[derive(Debug, thiserror::Error)]

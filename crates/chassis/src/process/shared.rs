@@ -58,6 +58,8 @@ impl Shared {
         services: &[&'static str],
     ) -> Arc<Self> {
         let mut registry = Registry::default();
+        #[cfg(target_os = "linux")]
+        crate::allocator::register(registry.sub_registry_with_prefix("cairn_process"));
         let draining = CancellationToken::new();
         let host = Host::new(
             registry.sub_registry_with_prefix("cairn"),

@@ -206,6 +206,13 @@ async fn a_panic_fails_the_request_and_nothing_else() {
     ] {
         assert!(metrics.contains(line), "{line} in\n{metrics}");
     }
+    #[cfg(target_os = "linux")]
+    for name in ["allocated", "active", "resident"] {
+        let name = format!("cairn_process_memory_{name}_bytes ");
+        let mut lines = metrics.lines().filter_map(|line| line.strip_prefix(&name));
+        let bytes: u64 = lines.next().expect(&name).parse().unwrap();
+        assert!((100_000..1 << 40).contains(&bytes), "{name}{bytes}");
+    }
     process.stop().await.unwrap();
 }
 

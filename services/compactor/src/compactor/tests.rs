@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cairn_block::{Head, Origin, write};
+use bytesize::ByteSize;
+use cairn_block::{Head, Origin, Stacks, write};
 use cairn_catalog::{Catalog, Server, WriterId};
 use cairn_chassis::{FakeClock, Process, Routes};
 use cairn_model::Labels;
@@ -58,6 +59,7 @@ impl World {
             catalog: Client::new(endpoint.expect("an address").connect_lazy()),
             metrics: cx.metrics(Metrics::register),
             quarantine: HashMap::new(),
+            full: HashMap::new(),
             cx,
         };
         Self {
@@ -160,6 +162,7 @@ async fn answer(catalog: &Catalog, store: &Store, tenant: &TenantId) -> Option<M
             loaded => loaded.expect("read"),
         };
         let index = &loaded.index;
+        let stacks = loaded.stacks.unpack().expect("decoded");
         for part in &loaded.rows {
             let mut visit = |first: u64, rows: &cairn_block::SampleColumns| {
                 for at in 0..rows.len() {
@@ -171,7 +174,7 @@ async fn answer(catalog: &Catalog, store: &Store, tenant: &TenantId) -> Option<M
                         index.types[profile.profile_type as usize].to_string(),
                         labels.to_string(),
                         profile.time,
-                        stack(&loaded, rows.stacks[at]),
+                        stack(&stacks, rows.stacks[at]),
                     );
                     *model.entry(key).or_default() += rows.values[at] * profile.scale;
                 }
@@ -182,8 +185,7 @@ async fn answer(catalog: &Catalog, store: &Store, tenant: &TenantId) -> Option<M
     Some(model)
 }
 
-fn stack(loaded: &Loaded, stack: u32) -> Vec<String> {
-    let stacks = &loaded.stacks;
+fn stack(stacks: &Stacks, stack: u32) -> Vec<String> {
     let symbols = &stacks.symbols;
     let name = |location: u32| {
         let names = symbols.lines(location).iter();
@@ -308,6 +310,30 @@ async fn unreadable_blocks_are_left_out_and_the_rest_is_merged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_that_memory_does_not_suffice_for_are_left_alone() {
+    let mut world = World::new().await;
+    world.compactor.config.stacks_bytes_max = ByteSize::b(1);
+    let tenant = TenantId::anonymous();
+    for minute in 0..3 {
+        world.add(&tenant, minute, 0).await;
+    }
+    let live = world.blocks(&tenant);
+    world.clock.advance(Duration::from_secs(20 * 60));
+    let jobs = |world: &World, outcome| {
+        let label = JobLabel { level: 1, outcome };
+        world.compactor.metrics.jobs.get_or_create(&label).get()
+    };
+    for _ in 0..2 {
+        world.compactor.round().await;
+        assert_eq!(world.blocks(&tenant), live);
+        // Once is enough to know.
+        assert_eq!(jobs(&world, Outcome::Skipped), 1);
+        assert_eq!(world.compactor.metrics.full.get(), 2);
+    }
+    world.process.stop().await.expect("stopped");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_compactor_that_was_outrun_leaves_nothing_behind() {
     let mut world = World::new().await;
     let tenant = TenantId::anonymous();
@@ -352,11 +378,13 @@ proptest! {
     fn no_order_of_writing_and_compacting_changes_an_answer(
         steps in prop::collection::vec((prop::collection::vec(0u32..300, 0..12), 1u64..400), 1..6),
         job_bytes_max in 20_000u64..200_000,
+        stacks_bytes_max in 10_000u64..200_000,
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         runtime.expect("a runtime").block_on(async {
             let mut world = World::new().await;
-            world.compactor.config.plan.job_bytes_max = bytesize::ByteSize::b(job_bytes_max);
+            world.compactor.config.plan.job_bytes_max = ByteSize::b(job_bytes_max);
+            world.compactor.config.stacks_bytes_max = ByteSize::b(stacks_bytes_max);
             let tenant = TenantId::anonymous();
             let mut model = Model::new();
             for (minutes, pass) in steps {
