@@ -6,3 +6,4 @@
 pub mod corpus;
 pub mod generator;
 pub mod process;
+pub mod seeds;

@@ -143,27 +143,6 @@ fn a_query_without_an_answer_says_what_to_ask_instead() {
 }
 
 #[test]
-fn one_setting_says_how_much_memory_all_others_add_up_to() {
-    let folder = tempfile::tempdir().unwrap();
-    let said = |memory: &str| {
-        let output = Command::new(binary("cairn"))
-            .arg("config")
-            .env("CAIRN__MEMORY__BYTES_MAX", memory)
-            .env("CAIRN__COMPACTOR__STACKS_BYTES_MAX", "7MiB")
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let text = said("2000MiB");
-    // Of four fifths of it, half of the ingester's 45 %.
-    for line in ["memory_bytes_max: 360.0 MiB", "stacks_bytes_max: 7.0 MiB"] {
-        assert!(text.contains(line), "{line} in\n{text}");
-    }
-    assert!(said("plenty").is_empty());
-}
-
-#[test]
 fn a_file_that_is_no_block_is_called_so() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("hello.txt"), "hello ".repeat(1000)).unwrap();

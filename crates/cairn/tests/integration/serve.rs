@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use cairn_testkit::process::{binary, get, spawn};
 
-use crate::cairn::{Cairn, PATIENCE, address_after};
+use crate::cairn::{Cairn, PATIENCE};
 
 const CPU: &str = r#"process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name="cairn"}"#;
 const HEAP: &str = r#"memory:inuse_space:bytes:space:bytes{service_name="cairn"}"#;
@@ -14,21 +14,9 @@ const TEN_SECONDS: Duration = Duration::from_secs(10);
 #[test]
 fn it_becomes_ready_and_ends_well_on_sigterm() {
     let data = tempfile::tempdir().unwrap();
-    let args = [
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-    ];
     let settings = [("CAIRN__INGESTER__WRITER", "somebody")];
-    let cairn = spawn(
-        binary("cairn"),
-        args.into_iter()
-            .chain(["--data", data.path().to_str().unwrap()]),
-        &settings,
-    );
-    let admin = address_after(&cairn.wait_for_line("Admin", PATIENCE), "http://");
+    let cairn = Cairn::start(data.path(), &settings);
+    let admin = cairn.admin();
     let (status, body) = get(admin, "/ready").unwrap();
     assert_eq!(status, 200);
     for service in ["ingester", "querier", "symbolizer", "compactor"] {
@@ -39,7 +27,7 @@ fn it_becomes_ready_and_ends_well_on_sigterm() {
     assert!(String::from_utf8_lossy(&config).contains("writer: somebody"));
     let (_, metrics) = get(admin, "/metrics").unwrap();
     assert!(String::from_utf8_lossy(&metrics).ends_with("# EOF\n"));
-    assert!(cairn.terminate(PATIENCE).success());
+    cairn.stop();
 }
 
 /// Waits until the selector finds something that is not zero.
@@ -97,6 +85,31 @@ fn its_heap_is_not_profiled_if_a_setting_says_so() {
 fn config(program: &str, args: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String) {
     let mut process = spawn(binary(program), ["config"].iter().chain(args), settings);
     (process.wait(PATIENCE).code(), process.output())
+}
+
+#[test]
+fn one_setting_says_how_much_memory_all_others_add_up_to() {
+    let said = |program, memory| {
+        let settings = [
+            ("CAIRN__MEMORY__BYTES_MAX", memory),
+            ("CAIRN__INGESTER__TAIL__HEAD_BYTES_MAX", "7MiB"),
+        ];
+        config(program, &[], &settings)
+    };
+    // A fifth is for the program itself; rows have half of the ingester's share.
+    for (program, rows) in [("cairn-ingester", "800.0 MiB"), ("cairn", "360.0 MiB")] {
+        let (code, text) = said(program, "2000MiB");
+        assert_eq!(code, Some(0), "{program}: {text}");
+        for line in [
+            format!("    memory_bytes_max: {rows}"),
+            "    head_bytes_max: 7.0 MiB".to_owned(),
+        ] {
+            assert!(text.contains(&line), "{program}: {line} in\n{text}");
+        }
+    }
+    let (code, text) = said("cairn", "plenty");
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("memory.bytes_max"), "{text}");
 }
 
 #[test]

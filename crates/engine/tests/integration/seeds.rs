@@ -1,12 +1,11 @@
 //! The fuzz targets' inputs, run as an ordinary test.
 
-use std::path::Path;
-
 use arrow_flight::FlightData;
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use cairn_engine::codec::{encode, schema};
 use cairn_engine::{GroupBy, Query, Question, Scanned, exchange};
 use cairn_model::{MatchOp, Matcher, TenantId};
+use cairn_testkit::seeds::{self, STALE};
 use cairn_wire::cairn::query::v1::Tail;
 use cairn_wire::cairn::query::v1::scan_ticket::Source;
 use futures::TryStreamExt;
@@ -21,63 +20,30 @@ mod check_codec;
 #[path = "../../../../fuzz/checks/engine_ticket.rs"]
 mod check_ticket;
 
-const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds");
-
-/// A target's seeds with their names.
-fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = Path::new(SEEDS).join(target);
-    let entries = folder.read_dir().expect("seeds are committed");
-    let seed = |entry: std::io::Result<std::fs::DirEntry>| {
-        let path = entry.expect("seeds are readable").path();
-        let bytes = std::fs::read(&path).expect("seeds are readable");
-        (path.display().to_string(), bytes)
-    };
-    entries.map(seed).collect()
-}
-
 #[test]
 fn answers_are_refused_or_merge() {
-    let mut accepted = 0;
-    for (name, raw) in seeds("engine_codec") {
-        println!("{name}");
-        accepted += usize::from(check_codec::check(&raw).is_some());
-    }
+    let accepted = seeds::accepted("engine_codec", |raw| check_codec::check(raw).is_some());
     assert!(accepted >= 3, "only {accepted} seeds are answers");
 }
 
 #[test]
 fn tickets_are_refused_or_survive_a_round_trip() {
-    let mut accepted = 0;
-    for (name, raw) in seeds("engine_ticket") {
-        println!("{name}");
-        accepted += usize::from(check_ticket::check(&raw));
-    }
+    let accepted = seeds::accepted("engine_ticket", check_ticket::check);
     assert!(accepted >= 2, "only {accepted} seeds are tickets");
 }
 
-/// Writes the generated seeds again if `CAIRN_WRITE_SEEDS` is set; otherwise says if they are stale.
 #[test]
 fn generated_seeds_are_as_committed() {
     for (name, question) in questions() {
         let asked = ticket(question.clone());
-        let committed = committed("engine_ticket", name, &asked);
+        let committed = seeds::committed("engine_ticket", name, &asked);
         assert!(committed == asked, "{name} {STALE}");
         let scanned = answer(&made(), &query(question));
-        let committed = self::committed("engine_codec", name, &messages(&scanned));
+        let committed = seeds::committed("engine_codec", name, &messages(&scanned));
         // The library may lay messages out anew; what they mean may not change.
         let read = check_codec::check(&committed);
         assert!(read == Some(scanned), "{name} {STALE}");
     }
-}
-
-const STALE: &str = "is stale: run this test with CAIRN_WRITE_SEEDS=1";
-
-fn committed(target: &str, name: &str, bytes: &[u8]) -> Vec<u8> {
-    let path = Path::new(SEEDS).join(target).join(name);
-    if std::env::var_os("CAIRN_WRITE_SEEDS").is_some() {
-        std::fs::write(&path, bytes).expect("the seeds' folder is writable");
-    }
-    std::fs::read(&path).unwrap_or_default()
 }
 
 fn questions() -> [(&'static str, Question); 4] {

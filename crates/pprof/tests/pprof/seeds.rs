@@ -1,33 +1,24 @@
 //! The fuzz target's inputs, run as an ordinary test.
 
-use std::path::Path;
-
 use cairn_pprof::{canonical, encode};
 use cairn_testkit::generator::{Generator, Spec};
+use cairn_testkit::seeds::{self, STALE};
 
 use crate::decode;
 
-const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/pprof_decode");
+const TARGET: &str = "pprof_decode";
 
 #[test]
 fn seeds_do_not_panic_and_survive_a_round_trip() {
-    let mut accepted = 0;
-    for entry in Path::new(SEEDS).read_dir().expect("seeds are committed") {
-        let path = entry.expect("seeds are readable").path();
-        let raw = std::fs::read(&path).expect("seeds are readable");
-        let Ok(once) = decode(&raw) else { continue };
+    let accepted = seeds::accepted(TARGET, |raw| {
+        let Ok(once) = decode(raw) else { return false };
         let twice = decode(&encode(&once.profile)).expect("we encode valid profiles");
-        assert!(
-            canonical(&once.profile) == canonical(&twice.profile),
-            "{}",
-            path.display()
-        );
-        accepted += 1;
-    }
+        assert!(canonical(&once.profile) == canonical(&twice.profile));
+        true
+    });
     assert!(accepted >= 3, "only {accepted} seeds are valid profiles");
 }
 
-/// Writes the generated seeds again if `CAIRN_WRITE_SEEDS` is set; otherwise says if they are stale.
 #[test]
 fn generated_seeds_are_as_committed() {
     let spec = Spec {
@@ -44,19 +35,12 @@ fn generated_seeds_are_as_committed() {
         ("native.pb", encode(&generator.profile(3, 0, 0))),
         ("named.pb.gz", cairn_pprof::encode_gzip(&named)),
     ] {
-        let path = Path::new(SEEDS).join(name);
-        if std::env::var_os("CAIRN_WRITE_SEEDS").is_some() {
-            std::fs::write(&path, &bytes).expect("the seeds' folder is writable");
-        }
-        let committed = std::fs::read(&path).unwrap_or_default();
+        let committed = seeds::committed(TARGET, name, &bytes);
         let is_same = match name {
             // Compressors may change; what they mean may not.
             "named.pb.gz" => decode(&committed) == decode(&bytes),
             _ => committed == bytes,
         };
-        assert!(
-            is_same,
-            "{name} is stale: run this test with CAIRN_WRITE_SEEDS=1"
-        );
+        assert!(is_same, "{name} {STALE}");
     }
 }
