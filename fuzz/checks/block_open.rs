@@ -7,6 +7,9 @@ use futures::executor::block_on;
 /// Rows of one input, so that a few bytes that claim many are no slow input.
 const ROWS_MAX: u64 = 1 << 16;
 
+/// What a merge may take, so that a few bytes that claim many stacks are no slow input either.
+const STACKS_BYTES_MAX: usize = 64 << 20;
+
 /// What one profile of an accepted block says that its samples add up to, and what they do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Total {
@@ -26,10 +29,17 @@ pub(crate) fn check(raw: &[u8]) -> Option<Vec<Total>> {
 }
 
 fn check_bytes(bytes: Bytes) -> Option<Vec<Total>> {
-    let (loaded, totals) = read(bytes)?;
-    if let Ok(merged) = merge(&[loaded], Options { level: 1 }, usize::MAX) {
+    let loaded = load(bytes)?;
+    let merged = merge(
+        std::slice::from_ref(&loaded),
+        Options { level: 1 },
+        STACKS_BYTES_MAX,
+    );
+    let totals = read(&loaded)?;
+    if let Ok(merged) = merged {
         let profiles = merged.info.profiles;
-        let (_, again) = read(merged.bytes).expect("we write valid blocks");
+        let again = load(merged.bytes).and_then(|loaded| read(&loaded));
+        let again = again.expect("we write valid blocks");
         // A batch that came twice counts once, so a merge may have fewer.
         if profiles == totals.len() as u64 {
             assert_eq!(sum(&again), sum(&totals), "merging changed a value");
@@ -43,13 +53,16 @@ fn sum(totals: &[Total]) -> i64 {
     found.fold(0, i64::wrapping_add)
 }
 
-/// Reads everything and follows every reference.
-fn read(bytes: Bytes) -> Option<(Loaded, Vec<Total>)> {
+fn load(bytes: Bytes) -> Option<Loaded> {
     let block = Block::from_bytes(bytes).ok()?;
     if block.info().rows > ROWS_MAX {
         return None;
     }
-    let loaded = block_on(block.load()).ok()?;
+    block_on(block.load()).ok()
+}
+
+/// Reads everything and follows every reference.
+fn read(loaded: &Loaded) -> Option<Vec<Total>> {
     let stacks = loaded.stacks.unpack().ok()?;
     let mut values = Vec::new();
     for rows in &loaded.rows {
@@ -72,7 +85,7 @@ fn read(bytes: Bytes) -> Option<(Loaded, Vec<Total>)> {
     });
     let totals = totals.collect();
     assert_eq!(values.next(), None, "every row is of a profile");
-    Some((loaded, totals))
+    Some(totals)
 }
 
 fn follow(index: &Index, stacks: &Stacks, run: &SampleColumns, row: usize) {

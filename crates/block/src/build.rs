@@ -3,7 +3,6 @@
 //! Two passes over the rows: the first counts, so that frequent stacks get small numbers and what
 //! no row uses is left out; the second writes. Only one run of rows is in memory at a time.
 
-use bytes::Bytes;
 use cairn_model::{Labels, Link, NONE, ProfileType, TimeRange};
 use cairn_trie::Group;
 use hashbrown::HashMap;
@@ -51,6 +50,7 @@ pub(crate) fn build(
     options: Options,
     stacks_bytes_max: usize,
 ) -> Result<Built, MergeError> {
+    let stacks_bytes_max = room(inputs, stacks_bytes_max)?;
     let plan = Plan::new(inputs)?;
     let times = plan.profiles.iter().map(|placed| placed.time);
     let (Some(start), Some(end)) = (times.clone().min(), times.max()) else {
@@ -77,6 +77,7 @@ pub(crate) fn build(
         scratch: Vec::new(),
     };
     let profiles = rows.write(inputs, &plan)?;
+    (rows.stacks, rows.links) = Default::default();
     let index = Index {
         types: plan.types,
         label_sets: plan.label_sets,
@@ -91,24 +92,32 @@ pub(crate) fn build(
         bytes: 0,
     };
     let counts = (stacks.nodes.len() as u32, index.attr_sets.len() as u32);
-    let mut toc = Toc::new(&info, options.level, counts);
-    let mut object = Vec::new();
-    let Rows { writer, .. } = rows;
-    toc.push(&mut object, writer.finish().map_err(output)?);
-    for section in symbols::write(&stacks, &properties).map_err(output)? {
-        toc.push(&mut object, section);
-    }
+    let mut sections = vec![rows.writer.finish().map_err(output)?];
+    sections.extend(symbols::write(&stacks, &properties).map_err(output)?);
     drop(stacks);
-    for section in index::write(&index, &properties).map_err(output)? {
-        toc.push(&mut object, section);
-    }
-    toc.finish(&mut object);
-    let bytes = Bytes::from(object);
+    sections.extend(index::write(&index, &properties).map_err(output)?);
+    let bytes = Toc::new(&info, options.level, counts).finish(sections);
     let info = Info {
         bytes: bytes.len() as u64,
         ..info
     };
     Ok(Built { bytes, info })
+}
+
+/// Refuses inputs that take too much memory before they are unpacked: gives what is left for the
+/// union of their stacks.
+fn room(inputs: &[Input<'_>], bytes_max: usize) -> Result<usize, MergeError> {
+    let mut left = bytes_max;
+    for (fit, input) in inputs.iter().enumerate() {
+        // How many rows each stack has, and then where it went; indexes, as they are and as they
+        // will be.
+        let bytes = input.stacks.stacks() * size_of::<u32>() + 2 * input.index.bytes();
+        left = left.checked_sub(bytes).ok_or(MergeError::TooLarge {
+            fit,
+            what: "more memory for indexes than there may be",
+        })?;
+    }
+    Ok(left)
 }
 
 /// The stacks of all inputs as one. `maps` says how many rows each stack of each input has, and
@@ -118,18 +127,16 @@ fn unify(
     maps: &mut [Vec<u32>],
     bytes_max: usize,
 ) -> Result<Stacks, MergeError> {
-    let kept = 2 * size_of::<u32>() * maps.iter().map(Vec::len).sum::<usize>();
-    let mut union = Union::new(bytes_max.saturating_sub(kept));
+    let mut union = Union::new(bytes_max);
     for (position, (input, map)) in inputs.iter().zip(&mut *maps).enumerate() {
-        union
-            .add(input.stacks, map)
-            .map_err(|refused| match refused {
-                Refused::Unreadable(source) => MergeError::Input { position, source },
-                Refused::TooLarge(what) => MergeError::TooLarge {
-                    fit: position,
-                    what,
-                },
-            })?;
+        let added = union.add(input.stacks, map);
+        added.map_err(|refused| match refused {
+            Refused::Unreadable(source) => MergeError::Input { position, source },
+            Refused::TooLarge(what) => MergeError::TooLarge {
+                fit: position,
+                what,
+            },
+        })?;
     }
     Ok(union.finish(maps))
 }
@@ -175,7 +182,10 @@ impl Plan {
             })
             .collect();
         if profiles.len() >= NONE as usize {
-            return Err(MergeError::Output(Error::TooLarge("4 billion profiles")));
+            return Err(MergeError::TooLarge {
+                fit: inputs.len() / 2,
+                what: "4 billion profiles",
+            });
         }
         // Inputs that are blocks are sorted runs already, which this sort takes as they are.
         profiles.sort();

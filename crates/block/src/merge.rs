@@ -22,8 +22,8 @@ pub enum MergeError {
 
 /// One block with the rows of all inputs; a batch that was stored twice counts once.
 ///
-/// Besides the inputs and the block itself, of which each row has a few bytes, stacks take up to
-/// `stacks_bytes_max` of memory. Takes CPU time only: run it where that blocks nobody.
+/// Memory holds the inputs as they are packed and the block, and up to `stacks_bytes_max` of stacks
+/// and indexes. Takes CPU time only: run it where that blocks nobody.
 pub fn merge(
     inputs: &[Loaded],
     options: Options,

@@ -103,6 +103,7 @@ impl Block {
     /// About how much memory is taken by what was read so far and is kept.
     pub fn memory_bytes(&self) -> usize {
         self.tail.1.len()
+            + self.layout.get().map_or(0, |layout| layout.memory_bytes())
             + self.index.get().map_or(0, |index| index.bytes())
             + self.stacks.get().map_or(0, |stacks| stacks.bytes())
     }
@@ -148,11 +149,8 @@ impl Block {
     async fn packed_stacks(&self) -> Result<PackedStacks, Error> {
         let names = [STACKS, LOCATIONS, MAPPINGS, FUNCTIONS, STRINGS];
         let sections = self.sections(&names).await?;
-        Ok(PackedStacks {
-            sections: sections.try_into().expect("one section per name"),
-            stacks: self.toc.stacks,
-            nodes: self.toc.section(STACKS)?.rows,
-        })
+        let sections = sections.try_into().expect("one section per name");
+        PackedStacks::new(sections, self.toc.stacks)
     }
 
     /// Gives every row of `ranges` to `visit`, in order of rows, whatever the order of the ranges;

@@ -80,6 +80,11 @@ impl Layout {
         })
     }
 
+    /// How much memory it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.metadata.memory_size()
+    }
+
     /// Sorts and joins `ranges` and cuts them at row groups.
     pub(crate) fn parts(&self, ranges: &[RowRange]) -> Result<Vec<Part>, Error> {
         let mut sorted: Vec<Range<u64>> = ranges

@@ -48,12 +48,30 @@ pub(crate) fn write(
 #[derive(Clone, Debug)]
 pub struct PackedStacks {
     /// In the order of [`write`].
-    pub(crate) sections: [Bytes; 5],
+    sections: [Bytes; 5],
     pub(crate) stacks: u32,
-    pub(crate) nodes: u64,
+    nodes: u64,
 }
 
 impl PackedStacks {
+    /// Sections in the order of [`write`].
+    pub(crate) fn new(sections: [Bytes; 5], stacks: u32) -> Result<Self, Error> {
+        let nodes = table::rows(STACKS, sections[0].clone())?;
+        if u64::from(stacks) > nodes {
+            return Err(Error::corrupt(STACKS, "there are more stacks than nodes"));
+        }
+        Ok(Self {
+            sections,
+            stacks,
+            nodes,
+        })
+    }
+
+    /// How many nodes the trie has.
+    pub fn nodes(&self) -> u64 {
+        self.nodes
+    }
+
     /// Decodes them. Takes CPU time, and a dozen times the memory.
     pub fn unpack(&self) -> Result<Stacks, Error> {
         read(self.sections.clone(), self.stacks)
@@ -137,9 +155,13 @@ fn read_stacks(bytes: Bytes, locations: usize, stacks: u32) -> Result<(Trie, Vec
     if !dense || found.len() != stacks as usize {
         return Err(Error::corrupt(STACKS, "stacks are not numbered densely"));
     }
+    parents.shrink_to_fit();
+    frames.shrink_to_fit();
     let trie = Trie::from_parts(parents, frames)
         .ok_or_else(|| Error::corrupt(STACKS, "nodes are no trie"))?;
-    Ok((trie, found.into_iter().map(|(_, node)| node).collect()))
+    let mut nodes = Vec::with_capacity(found.len());
+    nodes.extend(found.into_iter().map(|(_, node)| node));
+    Ok((trie, nodes))
 }
 
 fn line_fields() -> Fields {

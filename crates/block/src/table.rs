@@ -11,7 +11,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::{
     EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion,
 };
@@ -261,6 +261,21 @@ pub(crate) fn read(name: SectionName, bytes: Bytes) -> Result<Batches, Error> {
         };
         let reader = builder.with_batch_size(rows).build().map_err(corrupt)?;
         Ok(Batches { name, reader })
+    })
+}
+
+/// How many rows a section says it has.
+pub(crate) fn rows(name: SectionName, bytes: Bytes) -> Result<u64, Error> {
+    decode(name, || {
+        let mut reader = ParquetMetaDataReader::new();
+        reader
+            .try_parse(&bytes)
+            .map_err(|error| Error::corrupt(name, error))?;
+        let metadata = reader
+            .finish()
+            .map_err(|error| Error::corrupt(name, error))?;
+        u64::try_from(metadata.file_metadata().num_rows())
+            .map_err(|_| Error::corrupt(name, "it has fewer than no rows"))
     })
 }
 

@@ -87,37 +87,34 @@ impl Toc {
         }
     }
 
-    /// Appends a section to `object`.
-    pub(crate) fn push(&mut self, object: &mut Vec<u8>, section: Encoded) {
-        let Encoded {
-            name,
-            bytes,
-            rows,
-            footer,
-        } = section;
-        self.checksums
-            .extend(bytes.chunks(CHUNK_BYTES as usize).map(crc32fast::hash));
-        self.sections.push(Section {
-            name: name.to_owned(),
-            offset: object.len() as u64,
-            bytes: bytes.len() as u64,
-            rows,
-            footer,
-        });
+    /// The whole object: sections, checksums, table, trailer.
+    pub(crate) fn finish(mut self, sections: Vec<Encoded>) -> Bytes {
+        let mut end = 0;
+        for section in &sections {
+            let chunks = section.bytes.chunks(CHUNK_BYTES as usize);
+            self.checksums.extend(chunks.map(crc32fast::hash));
+            self.sections.push(Section {
+                name: section.name.to_owned(),
+                offset: end,
+                bytes: section.bytes.len() as u64,
+                rows: section.rows,
+                footer: section.footer,
+            });
+            end += section.bytes.len() as u64;
+        }
+        let text = serde_json::to_vec(&self).expect("a table of contents is plain data");
+        let lengths = [self.checksums.len() * size_of::<u32>(), text.len()];
         // Exactly, since twice the block might be more memory than there is.
-        object.reserve_exact(bytes.len());
-        object.extend_from_slice(&bytes);
-    }
-
-    /// Appends checksums, table and trailer: the object is complete.
-    pub(crate) fn finish(self, object: &mut Vec<u8>) {
+        let total = end as usize + lengths[0] + lengths[1] + TRAILER_BYTES;
+        let mut object = Vec::with_capacity(total);
+        for section in sections {
+            object.extend_from_slice(&section.bytes);
+        }
         let start = object.len();
         for checksum in &self.checksums {
             object.extend_from_slice(&checksum.to_le_bytes());
         }
-        let text = object.len();
-        serde_json::to_writer(&mut *object, &self).expect("a table of contents is plain data");
-        let lengths = [text - start, object.len() - text];
+        object.extend_from_slice(&text);
         for length in lengths {
             let length = u32::try_from(length).expect("a table of contents is far below 4 GiB");
             object.extend_from_slice(&length.to_le_bytes());
@@ -126,6 +123,7 @@ impl Toc {
         let checksum = crc32fast::hash(&object[start..]);
         object.extend_from_slice(&checksum.to_le_bytes());
         object.extend_from_slice(&MAGIC);
+        object.into()
     }
 
     /// How much to read from the end of an object of `bytes` at first.

@@ -45,10 +45,13 @@ pub(crate) struct Union {
 }
 
 /// Memory is looked at after so many nodes.
-const STRIDE: usize = 64 << 10;
+const STRIDE: usize = 16 << 10;
 
-/// What a node takes while it is read, in bytes: itself, its stack, where it goes, whether it is used.
-const READ_BYTES: u64 = 24;
+/// What a node takes while it is read, in bytes: itself and its stack, in vectors that grow.
+const UNPACK_BYTES: u64 = 40;
+
+/// What a node takes while it is added: where it goes, and whether it is used.
+const ADD_BYTES: usize = 5;
 
 impl Union {
     pub(crate) fn new(bytes_max: usize) -> Self {
@@ -66,8 +69,9 @@ impl Union {
         match origin {
             Origin::Head(symbols, trie) => self.add_unpacked(symbols, trie, |stack| stack, rows),
             Origin::Block(packed) => {
-                self.check(packed.nodes.saturating_mul(READ_BYTES) as usize)?;
+                self.check(packed.nodes().saturating_mul(UNPACK_BYTES) as usize)?;
                 let stacks = packed.unpack().map_err(Refused::Unreadable)?;
+                self.check(stacks.bytes() + stacks.trie.len() * ADD_BYTES)?;
                 let node = |stack: u32| stacks.nodes[stack as usize];
                 self.add_unpacked(&stacks.symbols, &stacks.trie, node, rows)
             }
@@ -100,14 +104,15 @@ impl Union {
         let mut locations = LocationMap::default();
         let mut map = vec![NONE; trie.len()];
         map[0] = Trie::ROOT;
-        for node in (1..trie.len()).filter(|node| used[*node]) {
+        let nodes = (1..trie.len()).filter(|node| used[*node]);
+        for (done, node) in nodes.enumerate() {
+            if done % STRIDE == 0 {
+                self.check(0)?;
+            }
             let location = trie.frames()[node];
             let frame = locations.location(&mut self.interner, symbols, location);
             let parent = map[trie.parents()[node] as usize];
             map[node] = self.builder.child(parent, frame);
-            if node % STRIDE == 0 {
-                self.check(0)?;
-            }
         }
         self.check(0)?;
         self.counts.resize(self.builder.trie().len(), 0);

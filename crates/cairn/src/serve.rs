@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use cairn_chassis::config::{Document, Memory, SelfProfile, Server, Service as _};
+use cairn_chassis::config::{Budget, Document, SelfProfile, Server, Service as _};
 use cairn_chassis::{Common, Flags, Launch};
 
 /// The flags of `cairn serve`.
@@ -27,6 +27,13 @@ struct Services {
     symbolizer: cairn_symbolizer::Config,
     compactor: cairn_compactor::Config,
 }
+
+/// How the services divide the memory, in percent.
+const INGESTER: u64 = 45;
+const QUERIER: u64 = 20;
+const SYMBOLIZER: u64 = 5;
+const COMPACTOR: u64 = 30;
+const _: () = assert!(INGESTER + QUERIER + SYMBOLIZER + COMPACTOR == 100);
 
 impl Serve {
     pub(crate) fn run(self) -> ExitCode {
@@ -65,14 +72,14 @@ impl Serve {
             ..SelfProfile::default()
         };
         let common = Common::read(&mut document, Server::default(), self_profile)?;
-        let services = Services::read(&mut document, &self.data, &common.memory)?;
+        let services = Services::read(&mut document, &self.data, common.budget)?;
         document.finish()?;
         Ok((common, services, document))
     }
 }
 
 impl Services {
-    fn read(document: &mut Document, data: &Path, memory: &Memory) -> anyhow::Result<Self> {
+    fn read(document: &mut Document, data: &Path, budget: Budget) -> anyhow::Result<Self> {
         let store = cairn_store::Config {
             path: data.join("store"),
         };
@@ -94,10 +101,12 @@ impl Services {
             ..cairn_compactor::Config::default()
         };
         Ok(Self {
-            ingester: document.section("ingester", ingester.within(memory.share(45)))?,
-            querier: document.section("querier", querier.within(memory.share(20)))?,
-            symbolizer: document.section("symbolizer", symbolizer.within(memory.share(5)))?,
-            compactor: document.section("compactor", compactor.within(memory.share(30)))?,
+            ingester: document.section("ingester", ingester.within(budget.percent(INGESTER)))?,
+            querier: document.section("querier", querier.within(budget.percent(QUERIER)))?,
+            symbolizer: document
+                .section("symbolizer", symbolizer.within(budget.percent(SYMBOLIZER)))?,
+            compactor: document
+                .section("compactor", compactor.within(budget.percent(COMPACTOR)))?,
         })
     }
 

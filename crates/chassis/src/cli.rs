@@ -109,7 +109,7 @@ where
         ..config::Server::default()
     };
     let common = launch::Common::read(&mut document, server, config::SelfProfile::default())?;
-    let defaults = C::default().within(common.memory.share(100));
+    let defaults = C::default().within(common.budget.percent(100));
     let config = document.section(name, defaults)?;
     document.finish()?;
     Ok((Launch::new(name, common, &document), config))

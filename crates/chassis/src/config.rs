@@ -74,8 +74,8 @@ pub trait Service: Default + Serialize + DeserializeOwned + Send + 'static {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Memory {
-    /// Resident bytes; processes that it starts have bounds of their own. Services divide them: their own settings ending in `bytes_max` have defaults
-    /// that follow from this one.
+    /// Resident bytes of this process, not of processes that it starts. The sizes of tail,
+    /// admission, merges and caches follow from it.
     pub bytes_max: ByteSize,
 }
 
@@ -87,12 +87,35 @@ impl Default for Memory {
     }
 }
 
+/// What services divide: the memory that is not the program's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget(u64);
+
 impl Memory {
-    /// What is left for a service that has `percent` of the process, the program itself and the
-    /// gaps between allocations aside.
-    pub fn share(&self, percent: u64) -> u64 {
-        const USABLE_PERCENT: u64 = 80;
-        self.bytes_max.as_u64() / 100 * USABLE_PERCENT / 100 * percent
+    /// Code, stacks of threads, connections, and gaps between allocations.
+    const OVERHEAD_PERCENT: u64 = 15;
+    /// Debug information of this very program, which names its functions.
+    const SELF_PROFILE_BYTES: u64 = 256 << 20;
+    /// With less, services could hardly take one large profile.
+    const BUDGET_MIN: u64 = 192 << 20;
+
+    pub(crate) fn budget(&self, self_profile: &SelfProfile) -> Result<Budget, ConfigError> {
+        let own = match self_profile.enabled {
+            true => Self::SELF_PROFILE_BYTES,
+            false => 0,
+        };
+        let rest = self.bytes_max.as_u64().saturating_sub(own);
+        let budget = rest / 100 * (100 - Self::OVERHEAD_PERCENT);
+        if budget < Self::BUDGET_MIN {
+            return Err(ConfigError::Memory(self.bytes_max));
+        }
+        Ok(Budget(budget))
+    }
+}
+
+impl Budget {
+    pub fn percent(self, percent: u64) -> u64 {
+        self.0 / 100 * percent
     }
 }
 
@@ -157,11 +180,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_shares_together_leave_room_for_the_program() {
-        let memory = Memory {
-            bytes_max: ByteSize::mb(1000),
+    fn what_services_divide_leaves_room_for_the_program() {
+        let budget = |mib, enabled| {
+            let memory = Memory {
+                bytes_max: ByteSize::mib(mib),
+            };
+            let self_profile = SelfProfile {
+                enabled,
+                ..SelfProfile::default()
+            };
+            let budget = memory.budget(&self_profile).ok();
+            budget.map(|budget| budget.percent(100) >> 20)
         };
-        assert_eq!(memory.share(100), 800_000_000);
-        assert_eq!(memory.share(45) + memory.share(55), memory.share(100));
+        assert_eq!(budget(1000, false), Some(850));
+        assert_eq!(budget(1256, true), Some(850));
+        assert_eq!(
+            (budget(256, false), budget(512, true)),
+            (Some(217), Some(217))
+        );
+        assert_eq!((budget(192, false), budget(448, true)), (None, None));
+        assert_eq!((budget(0, false), budget(0, true)), (None, None));
     }
 }

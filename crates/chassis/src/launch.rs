@@ -24,7 +24,8 @@ pub struct Common {
     pub server: config::Server,
     pub telemetry: config::Telemetry,
     pub self_profile: config::SelfProfile,
-    pub memory: config::Memory,
+    /// Memory for services.
+    pub budget: config::Budget,
 }
 
 impl Common {
@@ -36,11 +37,13 @@ impl Common {
     ) -> Result<Self, ConfigError> {
         let server: config::Server = document.section("server", server)?;
         server.check()?;
+        let self_profile = document.section("self_profile", self_profile)?;
+        let memory: config::Memory = document.section("memory", config::Memory::default())?;
         Ok(Self {
             server,
             telemetry: document.section("telemetry", config::Telemetry::default())?,
-            self_profile: document.section("self_profile", self_profile)?,
-            memory: document.section("memory", config::Memory::default())?,
+            budget: memory.budget(&self_profile)?,
+            self_profile,
         })
     }
 }

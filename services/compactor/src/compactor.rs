@@ -20,7 +20,7 @@ pub(crate) struct Compactor {
     pub(crate) metrics: Metrics,
     /// Blocks that can't be read. Kept in memory: a restart reads them once more.
     pub(crate) quarantine: HashMap<BlockId, TenantId>,
-    /// Blocks that take all the memory there is for a merge alone.
+    /// Blocks that did not fit with the next one into the memory for a merge.
     pub(crate) full: HashMap<BlockId, TenantId>,
 }
 
@@ -51,8 +51,8 @@ impl Compactor {
     pub(crate) async fn run(mut self) {
         let (clock, stopping) = (self.cx.clock(), self.cx.stopping());
         loop {
-            // Several compactors should not look at the same moment. At the start there is nothing
-            // yet to ask, if the catalog starts in this very process.
+            // Wait first: the catalog may still be starting in this very process. Several compactors
+            // should not look at the same moment.
             let jitter = 0.75 + (self.cx.random().u64() % 512) as f64 / 1024.0;
             tokio::select! {
                 () = stopping.cancelled() => return,
@@ -170,13 +170,15 @@ impl Compactor {
                     let (meta, _) = inputs.remove(position);
                     self.quarantine(&meta, &source);
                 }
-                Err(MergeError::TooLarge { fit, what }) if fit > 1 => {
+                Err(MergeError::TooLarge { fit, what }) if inputs.len() > 2 => {
                     tracing::debug!(what, fit, "too much for one block; merging some of it");
-                    inputs.truncate(fit);
+                    inputs.truncate(fit.max(2));
                 }
-                Err(MergeError::TooLarge { what, .. }) => {
-                    let larger = usize::from(inputs[1].0.bytes > inputs[0].0.bytes);
-                    let (meta, _) = inputs.remove(larger);
+                Err(MergeError::TooLarge { fit, what }) => {
+                    // Not even two: the one that is alone too large, or else the larger one.
+                    let nodes = |input: &(BlockMeta, Loaded)| input.1.stacks.nodes();
+                    let larger = fit > 0 && nodes(&inputs[1]) > nodes(&inputs[0]);
+                    let (meta, _) = inputs.swap_remove(usize::from(larger));
                     tracing::info!(
                         tenant = %meta.tenant, block = %meta.id, what,
                         "a block is merged no further; compactor.stacks_bytes_max allows no more"

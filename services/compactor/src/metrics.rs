@@ -43,7 +43,7 @@ pub(crate) struct JobLabel {
 pub(crate) enum Outcome {
     /// The output is live.
     Done,
-    /// Too few inputs were readable.
+    /// Too few inputs were readable, or memory did not suffice for two.
     Skipped,
     /// Another compactor was faster.
     Outrun,

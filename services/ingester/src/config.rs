@@ -102,7 +102,7 @@ impl config::Service for Config {
         // Rows, what writing a block of some of them takes, and pushes in work.
         self.tail.memory_bytes_max = ByteSize::b(bytes / 2);
         self.tail.head_bytes_max = ByteSize::b(bytes / 16);
-        self.admission.inflight_bytes_max = ByteSize::b(bytes / 4);
+        self.admission.inflight_bytes_max = ByteSize::b(bytes / 16 * 5);
         self
     }
 }
@@ -120,7 +120,7 @@ impl Default for LogConfig {
 impl Default for AdmissionConfig {
     fn default() -> Self {
         Self {
-            inflight_bytes_max: ByteSize::mib(128),
+            inflight_bytes_max: ByteSize::mib(160),
             wait_max: Duration::from_secs(2),
         }
     }

@@ -190,7 +190,16 @@ impl Work<'_> {
             executable_info: &raw.executables,
         };
         let decoded = self.decoder.decode(&raw.bytes, &limits, &options);
-        let decoded = decoded.map_err(|error| Bad::new("profile", error))?;
+        let decoded = decoded.map_err(|error| {
+            let all = self.rules.plain_bytes_max;
+            match limits.profile_bytes_max < self.rules.limits.profile_bytes_max {
+                true => Bad::new(
+                    "profile",
+                    format!("{error}; profiles of one push together: inflight_bytes_max={all}"),
+                ),
+                false => Bad::new("profile", error),
+            }
+        })?;
         self.plain_left -= decoded.plain_bytes.min(self.plain_left);
         Ok(decoded.profile)
     }

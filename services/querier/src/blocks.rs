@@ -54,21 +54,28 @@ impl Blocks {
             return Ok(block);
         }
         let block = Arc::new(Block::open(&self.store, tenant, id, size).await?);
-        self.keep(key, &block);
+        let mut open = self.open.lock();
+        open.insert(key, Arc::clone(&block));
+        open.shrink(self.count_max, self.bytes_max);
         Ok(block)
     }
 
-    /// Keeps the block, or goes on keeping it if there is room for all that was read of it by now.
-    pub(crate) fn keep(&self, key: (TenantId, BlockId), block: &Arc<Block>) {
+    /// More was read of a block: goes on keeping it if there is room for all of it.
+    pub(crate) fn weigh(&self, key: &(TenantId, BlockId), block: &Arc<Block>) {
         let bytes = block.memory_bytes() as u64;
         let mut open = self.open.lock();
-        open.insert(key, Arc::clone(block), bytes);
-        open.shrink(self.count_max, self.bytes_max);
+        if open.keeps(key, block) {
+            open.weigh(key, bytes, self.bytes_max);
+            open.shrink(self.count_max, self.bytes_max);
+        }
     }
 
     /// A block whose rows turned out to be damaged is read afresh next time.
-    pub(crate) fn forget(&self, tenant: &TenantId, id: BlockId) {
-        self.open.lock().remove(&(tenant.clone(), id));
+    pub(crate) fn forget(&self, key: &(TenantId, BlockId), block: &Arc<Block>) {
+        let mut open = self.open.lock();
+        if open.keeps(key, block) {
+            open.remove(key);
+        }
     }
 }
 
@@ -80,8 +87,25 @@ impl Open {
         Some(Arc::clone(&kept.block))
     }
 
-    fn insert(&mut self, key: (TenantId, BlockId), block: Arc<Block>, bytes: u64) {
+    /// Whether it is this very copy that is kept, and not one that was opened later.
+    fn keeps(&self, key: &(TenantId, BlockId), block: &Arc<Block>) -> bool {
+        let kept = self.blocks.get(key);
+        kept.is_some_and(|kept| Arc::ptr_eq(&kept.block, block))
+    }
+
+    /// A block that is larger than all may be together goes alone, and not after all others.
+    fn weigh(&mut self, key: &(TenantId, BlockId), bytes: u64, bytes_max: u64) {
+        if bytes > bytes_max {
+            self.remove(key);
+        } else if let Some(kept) = self.blocks.get_mut(key) {
+            self.bytes = self.bytes - kept.bytes + bytes;
+            kept.bytes = bytes;
+        }
+    }
+
+    fn insert(&mut self, key: (TenantId, BlockId), block: Arc<Block>) {
         self.uses += 1;
+        let bytes = block.memory_bytes() as u64;
         let kept = Kept {
             block,
             bytes,
@@ -145,29 +169,55 @@ mod tests {
     #[tokio::test]
     async fn what_was_read_of_a_block_counts_and_the_least_used_block_goes() {
         let (store, ids) = store(3).await;
-        let tenant = TenantId::anonymous();
+        let key = |id: BlockId| (TenantId::anonymous(), id);
         let read = async |blocks: &Blocks, id: BlockId| {
+            let (tenant, id) = key(id);
             let block = blocks.open(&tenant, id, None).await.expect("opened");
             block.index().await.expect("read");
             block.stacks().await.expect("read");
-            blocks.keep((tenant.clone(), id), &block);
-            block.memory_bytes() as u64
+            blocks.weigh(&(tenant, id), &block);
+            block
+        };
+        let kept = |blocks: &Blocks| {
+            let open = blocks.open.lock();
+            let kept = ids.iter().map(|id| open.blocks.contains_key(&key(*id)));
+            kept.collect::<Vec<bool>>()
         };
         let all = Blocks::new(store.clone(), 3, u64::MAX);
-        let mut bytes = 0;
+        let mut sizes = Vec::new();
         for id in &ids {
-            bytes += read(&all, *id).await;
+            sizes.push(read(&all, *id).await.memory_bytes() as u64);
         }
+        let bytes: u64 = sizes.iter().sum();
         assert_eq!(all.open.lock().bytes, bytes);
 
-        let two = Blocks::new(store, 3, bytes - 1);
+        let two = Blocks::new(store.clone(), 3, bytes - 1);
         for id in [ids[0], ids[1], ids[0], ids[2]] {
             read(&two, id).await;
         }
-        let open = two.open.lock();
-        assert!(open.bytes < bytes);
-        let kept = |id: BlockId| open.blocks.contains_key(&(tenant.clone(), id));
-        let kept: Vec<bool> = ids.into_iter().map(kept).collect();
-        assert_eq!(kept, [true, false, true]);
+        assert!(two.open.lock().bytes < bytes);
+        assert_eq!(kept(&two), [true, false, true]);
+
+        // One that is too large pushes nothing else out.
+        let small = Blocks::new(store, 3, sizes[0] - 1);
+        let (tenant, id) = key(ids[1]);
+        small.open(&tenant, id, None).await.expect("opened");
+        read(&small, ids[0]).await;
+        assert_eq!(kept(&small), [false, true, false]);
+    }
+
+    #[tokio::test]
+    async fn only_the_copy_that_was_damaged_is_forgotten() {
+        let (store, ids) = store(1).await;
+        let blocks = Blocks::new(store, 3, u64::MAX);
+        let key = (TenantId::anonymous(), ids[0]);
+        let open = async || blocks.open(&key.0, key.1, None).await.expect("opened");
+        let damaged = open().await;
+        blocks.forget(&key, &damaged);
+        let fresh = open().await;
+        assert!(!Arc::ptr_eq(&damaged, &fresh));
+        blocks.forget(&key, &damaged);
+        blocks.weigh(&key, &damaged);
+        assert!(Arc::ptr_eq(&open().await, &fresh));
     }
 }

@@ -105,17 +105,16 @@ impl Worker {
         let query = Arc::clone(query);
         let runtime = tokio::runtime::Handle::current();
         // Decoding dominates, so the whole scan counts as computing; its reads overlap each other.
-        let scanning = Arc::clone(&block);
-        let scan = move || runtime.block_on(scan_block(&scanning, &query));
-        match self.cx.compute(scan).await {
-            Ok(scanned) => {
-                self.blocks.keep((tenant.clone(), id), &block);
-                Ok(scanned)
+        let (blocks, key) = (Arc::clone(&self.blocks), (tenant.clone(), id));
+        let scan = move || {
+            let scanned = runtime.block_on(scan_block(&block, &query));
+            // Here, since whoever asked may have gone by now.
+            match &scanned {
+                Ok(_) => blocks.weigh(&key, &block),
+                Err(_) => blocks.forget(&key, &block),
             }
-            Err(error) => {
-                self.blocks.forget(tenant, id);
-                Err(failed(error))
-            }
-        }
+            scanned
+        };
+        self.cx.compute(scan).await.map_err(failed)
     }
 }

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use bytesize::ByteSize;
 use figment::Figment;
 use figment::providers::Serialized;
 use figment::value::{Dict, Value};
@@ -32,6 +33,11 @@ pub enum ConfigError {
          profile. Listen on 127.0.0.1, or say --insecure-listen-anywhere"
     )]
     Exposed(SocketAddr),
+    #[error(
+        "memory.bytes_max: {0} is too little. Say at least 512MiB, or 256MiB together with \
+         self_profile.enabled=false"
+    )]
+    Memory(ByteSize),
 }
 
 /// Settings of one process, by section.

@@ -284,8 +284,9 @@ mod tests {
         assert!((32 << 20..128 << 20).contains(&bytes), "{bytes} of 64 MiB");
         for sample in ours {
             let innermost = profile.lines(profile.samples.stack(sample)[0])[0];
-            let innermost = name(innermost.function);
-            assert!(!innermost.contains("alloc"), "{innermost}");
+            // What a generic function works on may well be the allocator's.
+            let innermost = name(innermost.function).split('<').next();
+            assert!(!innermost.expect("the first part").contains("alloc"));
         }
     }
 
