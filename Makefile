@@ -3,10 +3,11 @@
 CARGO ?= cargo
 LISTEN ?= 127.0.0.1:7070
 DATA ?= data
+STATES ?= 30000000
 NPM := $(shell command -v npm 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-services test check fix bench web e2e doc deny fuzz power-cut load soak dist
+.PHONY: help run run-services test check fix bench web e2e doc deny fuzz model power-cut load soak dist
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +60,9 @@ deny: ## Check who uses which crate, and licences.
 
 fuzz: ## Fuzz every decoder for a minute each; see fuzz/README.md.
 	./scripts/fuzz 60
+
+model: ## Look at every order of events around the catalog, as far as STATES go.
+	CAIRN_MODEL_STATES=$(STATES) $(CARGO) test --release --package cairn-catalog --test model -- --nocapture
 
 power-cut: ## Cut the power under the local log 300 times (root, XFS, loop devices).
 	CAIRN_POWER_CUTS=300 $(CARGO) test --package cairn-ingester --lib -- power_cut --nocapture

@@ -4,7 +4,7 @@ use cairn_model::{BlockId, TenantId, TimeRange};
 use serde::{Deserialize, Serialize};
 
 /// One immutable block.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BlockMeta {
     pub id: BlockId,
     pub tenant: TenantId,
@@ -19,8 +19,24 @@ pub struct BlockMeta {
 }
 
 /// A block that was swapped out: no query that starts later reads it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tombstone {
     pub block: BlockMeta,
     pub replaced_unix_ms: i64,
+}
+
+/// An object that lists the old blocks of a tenant's day, so that the catalog need not.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Manifest {
+    pub id: BlockId,
+    /// Days since the Unix epoch.
+    pub day: i64,
+    /// First and last nanosecond that the blocks hold.
+    pub range: TimeRange,
+    pub blocks: u64,
+    pub bytes: u64,
+    pub rows: u64,
+    pub created_unix_ms: i64,
+    /// The manifest of this day before, all of whose blocks this one lists too.
+    pub replaces: Option<BlockId>,
 }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::journal::Journal;
 use crate::{
-    BlockMeta, Command, Error, Reply, Snapshot, State, Tombstone, Writer, WriterId, apply,
+    BlockMeta, Command, Error, Log, Reply, Snapshot, State, Tombstone, Writer, WriterId, apply,
 };
 
 /// A handle on the catalog. Cheap to clone; the journal closes with the last one.
@@ -81,6 +81,8 @@ impl Catalog {
                 writer: writer.clone(),
                 incarnation,
                 address: address.to_owned(),
+                log: Log::Continued,
+                lease_until_unix_ms: i64::MAX,
             })
             .await?;
         match reply {
@@ -88,17 +90,17 @@ impl Catalog {
                 incarnation,
                 flushed_lsn,
             }),
-            Reply::Done => unreachable!("registering answers with a position"),
+            _ => unreachable!("registering answers with a position"),
         }
     }
 
-    /// The log from `lsns.0` to `lsns.1`, both included, is in `blocks`.
+    /// The log from `lsns.0` to `lsns.1`, both included, is in these blocks.
     pub async fn commit(
         &self,
         writer: &WriterId,
         incarnation: u64,
         lsns: (u64, u64),
-        blocks: Vec<BlockMeta>,
+        (blocks, at_unix_ms): (Vec<BlockMeta>, i64),
     ) -> Result<(), Error> {
         let command = Command::Commit {
             writer: writer.clone(),
@@ -106,13 +108,14 @@ impl Catalog {
             lsn_from: lsns.0,
             lsn_to: lsns.1,
             blocks,
+            at_unix_ms,
         };
         self.apply(command).await.map(drop)
     }
 
     /// Ends a writer that has flushed everything up to `lsn`, its last position.
-    pub async fn seal(&self, writer: &WriterId, incarnation: u64, lsn: u64) -> Result<(), Error> {
-        let command = Command::Seal {
+    pub async fn close(&self, writer: &WriterId, incarnation: u64, lsn: u64) -> Result<(), Error> {
+        let command = Command::Close {
             writer: writer.clone(),
             incarnation,
             lsn,
@@ -133,6 +136,7 @@ impl Catalog {
             inputs,
             outputs,
             at_unix_ms,
+            ticket: None,
         };
         self.apply(command).await.map(drop)
     }

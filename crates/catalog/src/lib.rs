@@ -13,12 +13,15 @@ mod server;
 mod state;
 mod writer;
 
-pub use block::{BlockMeta, Tombstone};
+pub use block::{BlockMeta, Manifest, Tombstone};
 pub use catalog::{Catalog, Registered};
 pub use client::Client;
 pub use convert::InvalidMessage;
 pub use error::Error;
 pub use journal::lock_folder;
 pub use server::{Server, UnixMillis};
-pub use state::{Command, Refused, Reply, Snapshot, State, apply};
+pub use state::{
+    Command, Job, JobId, Log, Owner, Refused, Reply, SHARDS, Scope, ShardMap, Snapshot, State,
+    Tenant, Ticket, Token, TokenHash, Work, apply,
+};
 pub use writer::{InvalidWriter, Writer, WriterId};

@@ -115,10 +115,10 @@ impl Flusher {
         self.flush().await.context("flush before stopping")?;
         let writer = self.catalog.writer(&self.id);
         let last = writer.map_or(0, |writer| writer.flushed_lsn);
-        let sealed = self
+        let closed = self
             .catalog
-            .seal(&self.id, self.registered.incarnation, last);
-        sealed.await.context("seal the writer")
+            .close(&self.id, self.registered.incarnation, last);
+        closed.await.context("close the writer")
     }
 
     async fn write_part(&self, part: &Frozen) -> anyhow::Result<()> {
@@ -191,9 +191,10 @@ impl Flusher {
     async fn commit(&self, part: &Frozen, blocks: Vec<BlockMeta>) -> anyhow::Result<()> {
         let incarnation = self.registered.incarnation;
         let lsns = (part.from, part.to);
+        let now = self.cx.clock().now() / 1_000_000;
         let result = self
             .catalog
-            .commit(&self.id, incarnation, lsns, blocks)
+            .commit(&self.id, incarnation, lsns, (blocks, now))
             .await;
         // The answer to an earlier attempt may have been lost: the position tells.
         let known = self.catalog.writer(&self.id);

@@ -19,7 +19,7 @@ async fn what_was_answered_is_there_after_a_restart() {
     assert_eq!((first.incarnation, first.flushed_lsn), (1, 0));
     let blocks = vec![block(&t, 1, 4), block(&t, 2, 4)];
     catalog
-        .commit(&w, 1, (1, 8), blocks)
+        .commit(&w, 1, (1, 8), (blocks, 0))
         .await
         .expect("gapless");
     let merged = vec![block(&t, 3, 8)];
@@ -36,9 +36,9 @@ async fn what_was_answered_is_there_after_a_restart() {
     catalog.forget(&t, vec![id(1), id(2)]).await.expect("dead");
     let second = catalog.register(&w, "http://b").await.expect("newer");
     assert_eq!((second.incarnation, second.flushed_lsn), (2, 8));
-    let fenced = catalog.commit(&w, 1, (9, 9), vec![]).await;
+    let fenced = catalog.commit(&w, 1, (9, 9), (vec![], 0)).await;
     assert_eq!(fenced.expect_err("fenced").code(), Code::Conflict);
-    catalog.seal(&w, 2, 8).await.expect("flushed");
+    catalog.close(&w, 2, 8).await.expect("flushed");
     assert!(catalog.snapshot(&t).writers.is_empty());
 }
 
@@ -56,7 +56,7 @@ async fn concurrent_commands_each_happen_once() {
                 let blocks = vec![block(&t, number * 100 + lsn, 1)];
                 let incarnation = registered.incarnation;
                 catalog
-                    .commit(&w, incarnation, (lsn, lsn), blocks)
+                    .commit(&w, incarnation, (lsn, lsn), (blocks, 0))
                     .await
                     .expect("gapless");
                 assert_eq!(catalog.writer(&w).expect("known").flushed_lsn, lsn);
@@ -80,7 +80,7 @@ async fn of_two_compactions_of_one_block_one_wins() {
     catalog.register(&w, "").await.expect("first");
     let blocks = vec![block(&t, 1, 4)];
     catalog
-        .commit(&w, 1, (1, 1), blocks)
+        .commit(&w, 1, (1, 1), (blocks, 0))
         .await
         .expect("gapless");
     let (a, b) = tokio::join!(

@@ -1,10 +1,17 @@
-//! Each command by example, then random ones against invariants; and the commands that tests of
+//! Each command by example; random ones against invariants are below. The commands that tests of
 //! other modules share. Nothing here touches a disk.
 
-use cairn_model::TimeRange;
-use proptest::prelude::*;
+mod jobs;
+mod random;
+mod recovery;
+mod tenants;
+
+use cairn_model::{BlockId, TimeRange};
 
 use super::*;
+use crate::WriterId;
+
+pub(crate) use random::{aim, any_command};
 
 pub(crate) fn tenant(name: &str) -> TenantId {
     TenantId::parse(name).expect("valid")
@@ -31,11 +38,26 @@ pub(crate) fn block(owner: &TenantId, number: u64, rows: u64) -> BlockMeta {
     }
 }
 
+fn manifest(day: i64, number: u64, replaces: Option<BlockId>) -> Manifest {
+    Manifest {
+        id: id(number),
+        day,
+        range: TimeRange { start: 5, end: 9 },
+        blocks: 1,
+        bytes: 100,
+        rows: 1,
+        created_unix_ms: 7,
+        replaces,
+    }
+}
+
 pub(crate) fn register(incarnation: u64) -> Command {
     Command::RegisterWriter {
         writer: writer("w"),
         incarnation,
         address: "http://w".to_owned(),
+        log: Log::Continued,
+        lease_until_unix_ms: i64::MAX,
     }
 }
 
@@ -46,6 +68,7 @@ pub(crate) fn commit(incarnation: u64, lsns: (u64, u64), blocks: Vec<BlockMeta>)
         lsn_from: lsns.0,
         lsn_to: lsns.1,
         blocks,
+        at_unix_ms: 7,
     }
 }
 
@@ -55,6 +78,7 @@ fn replace(inputs: &[u64], outputs: Vec<BlockMeta>) -> Command {
         inputs: inputs.iter().map(|number| id(*number)).collect(),
         outputs,
         at_unix_ms: 50,
+        ticket: None,
     }
 }
 
@@ -142,6 +166,8 @@ fn a_newer_incarnation_fences_off_older_ones_and_goes_on_where_they_stopped() {
         writer: writer("w"),
         incarnation: 2,
         address: "http://other".to_owned(),
+        log: Log::Continued,
+        lease_until_unix_ms: i64::MAX,
     };
     assert!(matches!(
         apply(&mut state, elsewhere),
@@ -151,7 +177,7 @@ fn a_newer_incarnation_fences_off_older_ones_and_goes_on_where_they_stopped() {
         apply(&mut state, commit(2, (4, 5), vec![])),
         Ok(Reply::Done)
     );
-    let stranger = Command::Seal {
+    let stranger = Command::Close {
         writer: writer("x"),
         incarnation: 1,
         lsn: 0,
@@ -163,19 +189,19 @@ fn a_newer_incarnation_fences_off_older_ones_and_goes_on_where_they_stopped() {
 }
 
 #[test]
-fn a_sealed_writer_has_no_tail_and_commits_nothing() {
+fn a_closed_writer_has_no_tail_and_commits_nothing() {
     let mut state = started();
-    let seal = |lsn| Command::Seal {
+    let close = |lsn| Command::Close {
         writer: writer("w"),
         incarnation: 1,
         lsn,
     };
     assert!(matches!(
-        apply(&mut state, seal(4)),
+        apply(&mut state, close(4)),
         Err(Refused::Gap { .. })
     ));
     apply(&mut state, commit(1, (1, 4), vec![])).expect("gapless");
-    assert_eq!(apply(&mut state, seal(4)), Ok(Reply::Done));
+    assert_eq!(apply(&mut state, close(4)), Ok(Reply::Done));
     assert!(state.snapshot(&tenant("t")).writers.is_empty());
     assert_eq!(
         apply(&mut state, commit(1, (5, 5), vec![])),
@@ -200,7 +226,7 @@ fn a_replacement_swaps_at_once_and_only_what_is_live() {
     assert_eq!(live(&state), [id(3), id(10)]);
     let before = state.clone();
     assert_eq!(apply(&mut state, merged), Ok(Reply::Done), "a repetition");
-    assert_eq!(state.tenants, before.tenants);
+    assert_eq!(state.blocks, before.blocks);
 
     for (command, refused) in [
         (
@@ -258,160 +284,9 @@ fn tenants_do_not_see_each_other() {
         inputs: vec![id(1)],
         outputs: vec![],
         at_unix_ms: 0,
+        ticket: None,
     };
     assert_eq!(apply(&mut state, foreign), Err(Refused::NotLive(id(1))));
     assert_eq!(state.snapshot(&tenant("a")).blocks.len(), 1);
     assert_eq!(state.tenants(), [tenant("a"), tenant("b")]);
-}
-
-/// A command that is often right and often wrong.
-pub(crate) fn any_command() -> impl Strategy<Value = Command> {
-    let owners = prop_oneof![Just("t"), Just("u")].prop_map(tenant);
-    let numbers = prop::collection::vec(0..400u64, 0..4);
-    let writers = prop_oneof![Just("w"), Just("v")].prop_map(writer);
-    prop_oneof![
-        1 => (writers.clone(), 0..4u64).prop_map(|(writer, incarnation)| Command::RegisterWriter {
-            writer,
-            incarnation,
-            address: String::new(),
-        }),
-        6 => (writers.clone(), 0..4u64, 1..12u64, 0..3u64, owners.clone(), numbers.clone()).prop_map(
-            |(writer, incarnation, lsn_from, more, owner, numbers)| Command::Commit {
-                writer,
-                incarnation,
-                lsn_from,
-                lsn_to: lsn_from + more,
-                // One row per log position, so that rows count what is covered.
-                blocks: shares(numbers.len(), more + 1)
-                    .zip(numbers)
-                    .map(|(rows, number)| block(&owner, number, rows))
-                    .collect(),
-            }
-        ),
-        1 => (writers, 0..4u64, 0..12u64).prop_map(|(writer, incarnation, lsn)| Command::Seal {
-            writer,
-            incarnation,
-            lsn,
-        }),
-        5 => (owners.clone(), numbers.clone(), numbers.clone(), 0..9i64).prop_map(
-            |(tenant, inputs, outputs, at_unix_ms)| Command::Replace {
-                inputs: inputs.into_iter().map(id).collect(),
-                outputs: outputs.iter().map(|number| block(&tenant, *number, 1)).collect(),
-                tenant,
-                at_unix_ms,
-            }
-        ),
-        1 => (owners, numbers).prop_map(|(tenant, blocks)| Command::Forget {
-            tenant,
-            blocks: blocks.into_iter().map(id).collect(),
-        }),
-    ]
-}
-
-/// `rows`, shared between `count` blocks.
-fn shares(count: usize, rows: u64) -> impl Iterator<Item = u64> {
-    let count = count as u64;
-    (0..count).map(move |at| rows / count + u64::from(at < rows % count))
-}
-
-/// Makes most commands plausible, which chance alone would hardly ever do, and lets a replacement's
-/// outputs hold the rows of its inputs, as a compactor's do.
-pub(crate) fn aim(state: &State, command: &mut Command) {
-    match command {
-        Command::Commit {
-            writer,
-            incarnation,
-            lsn_from,
-            lsn_to,
-            ..
-        } if *lsn_from % 4 > 0 => {
-            if let Some(known) = state.writer(writer) {
-                let more = *lsn_to - *lsn_from;
-                *incarnation = known.incarnation;
-                *lsn_from = known.flushed_lsn + 1;
-                *lsn_to = *lsn_from + more;
-            }
-        }
-        Command::Replace {
-            tenant,
-            inputs,
-            outputs,
-            at_unix_ms,
-        } => {
-            let live = state.snapshot(tenant).blocks;
-            if *at_unix_ms % 4 > 0 && !live.is_empty() {
-                for input in &mut *inputs {
-                    *input = live[input.unix_ms() as usize % live.len()].id;
-                }
-                inputs.dedup();
-            }
-            let rows = live.iter().filter(|block| inputs.contains(&block.id));
-            let rows = rows.map(|block| block.rows).sum();
-            let count = outputs.len();
-            for (output, share) in outputs.iter_mut().zip(shares(count, rows)) {
-                output.rows = share;
-            }
-        }
-        _ => {}
-    }
-}
-
-proptest! {
-    #[test]
-    fn every_row_is_in_exactly_one_live_block_until_it_is_deleted(
-        commands in prop::collection::vec(any_command(), 0..120)
-    ) {
-        let mut state = State::default();
-        let (mut committed, mut deleted) = (0, 0);
-        let mut flushed: BTreeMap<WriterId, u64> = BTreeMap::new();
-        for mut command in commands {
-            aim(&state, &mut command);
-            let before = state.clone();
-            let accepted = apply(&mut state, command.clone()).is_ok();
-            if !accepted {
-                prop_assert_eq!(&state, &before, "a refusal changed something");
-                continue;
-            }
-            prop_assert_eq!(state.version, before.version + 1);
-            let rows_of = |state: &State| -> u64 {
-                let blocks = state.tenants.values().flat_map(|t| t.blocks.values());
-                blocks.map(|block| block.rows).sum()
-            };
-            match command {
-                Command::Commit { writer, lsn_from, lsn_to, blocks, .. } => {
-                    let flushed = flushed.entry(writer).or_default();
-                    prop_assert_eq!(lsn_from, *flushed + 1, "a gap or an overlap");
-                    *flushed = lsn_to;
-                    committed += blocks.iter().map(|block| block.rows).sum::<u64>();
-                }
-                Command::Replace { outputs, .. } if outputs.is_empty() => {
-                    deleted += rows_of(&before) - rows_of(&state);
-                }
-                Command::Replace { .. } | Command::Forget { .. } => {
-                    prop_assert_eq!(rows_of(&state), rows_of(&before), "rows were lost or doubled");
-                }
-                Command::RegisterWriter { .. } | Command::Seal { .. } => {}
-            }
-            prop_assert_eq!(rows_of(&state) + deleted, committed);
-            for (id, lsn) in &flushed {
-                prop_assert_eq!(state.writer(id).expect("known").flushed_lsn, *lsn);
-            }
-            for tenant in state.tenants.values() {
-                prop_assert!(tenant.blocks.keys().all(|id| !tenant.tombstones.contains_key(id)));
-            }
-        }
-    }
-
-    #[test]
-    fn the_state_survives_json(commands in prop::collection::vec(any_command(), 0..60)) {
-        let mut state = State::default();
-        for mut command in commands {
-            aim(&state, &mut command);
-            let text = serde_json::to_string(&command).expect("plain data");
-            prop_assert_eq!(&serde_json::from_str::<Command>(&text).expect("own JSON"), &command);
-            let _ = apply(&mut state, command);
-        }
-        let text = serde_json::to_string(&state).expect("plain data");
-        prop_assert_eq!(serde_json::from_str::<State>(&text).expect("own JSON"), state);
-    }
 }

@@ -48,7 +48,7 @@ async fn a_remote_catalog_answers_like_the_local_one() {
     let blocks = vec![block(&tenant, 1), block(&tenant, 2)];
     let ids: Vec<BlockId> = blocks.iter().map(|block| block.id).collect();
     catalog
-        .commit(&writer, 1, (1, 9), blocks)
+        .commit(&writer, 1, (1, 9), (blocks, 0))
         .await
         .expect("gapless");
 

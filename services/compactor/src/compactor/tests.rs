@@ -102,7 +102,7 @@ impl World {
         let lsns = (self.lsn, self.lsn);
         let committed = self
             .catalog
-            .commit(&self.writer, 1, lsns, vec![meta.clone()]);
+            .commit(&self.writer, 1, lsns, (vec![meta.clone()], 0));
         committed.await.expect("committed");
         meta
     }

@@ -113,10 +113,10 @@ impl Fixture {
             .unwrap();
         let incarnation = registered.incarnation;
         self.catalog
-            .commit(&writer, incarnation, (1, 1), vec![meta])
+            .commit(&writer, incarnation, (1, 1), (vec![meta], 0))
             .await
             .unwrap();
-        self.catalog.seal(&writer, incarnation, 1).await.unwrap();
+        self.catalog.close(&writer, incarnation, 1).await.unwrap();
         (id, built.bytes)
     }
 
