@@ -72,7 +72,7 @@ pub struct TailConfig {
     /// A block is written early when this much waits for it. Writing takes a few times as much.
     pub head_bytes_max: ByteSize,
     /// Memory of all rows, written or not. When it is used up, written rows go early, then pushes
-    /// are refused.
+    /// wait for `admission.wait_max` and are refused.
     pub memory_bytes_max: ByteSize,
     /// How long written rows stay readable here for queries that planned before.
     #[serde(with = "humantime_serde")]

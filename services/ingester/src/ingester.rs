@@ -73,7 +73,7 @@ impl Ingester {
         let metrics = &self.0.metrics;
         let received = metrics.received_bytes.get_or_create(&label).clone();
         received.inc_by(push.bytes() as u64);
-        self.make_room()?;
+        self.room().await?;
         let permit = self.0.admission.decoding(push.memory()).await?;
         let rules = self.0.rules.clone();
         let prepared = self.0.cx.compute(move || prepare(&push, &rules)).await;
@@ -100,8 +100,28 @@ impl Ingester {
         }))
     }
 
-    /// Flushes early, then drops rows that are in blocks, then refuses.
-    fn make_room(&self) -> Result<(), Error> {
+    /// Waits a while for rows to get into blocks, then refuses.
+    async fn room(&self) -> Result<(), Error> {
+        let clock = self.0.cx.clock();
+        let patience = clock.sleep(self.0.config.admission.wait_max);
+        tokio::pin!(patience);
+        loop {
+            let committed = self.0.tail.next_commit();
+            if self.make_room() {
+                return Ok(());
+            }
+            tokio::select! {
+                () = committed => {}
+                () = &mut patience => {
+                    let max = self.0.config.tail.memory_bytes_max.as_u64();
+                    return Err(Error::MemoryFull { max });
+                }
+            }
+        }
+    }
+
+    /// Flushes early and drops rows that are in blocks; says whether there is room.
+    fn make_room(&self) -> bool {
         let limits = &self.0.config.tail;
         let max = limits.memory_bytes_max.as_u64();
         let Usage { unflushed, flushed } = self.0.tail.usage();
@@ -112,9 +132,6 @@ impl Ingester {
             let max = usize::try_from(max).unwrap_or(usize::MAX);
             self.0.tail.drop_flushed(i64::MIN, max);
         }
-        if unflushed as u64 >= max {
-            return Err(Error::MemoryFull { max });
-        }
-        Ok(())
+        (unflushed as u64) < max
     }
 }

@@ -10,6 +10,8 @@ use cairn_block::{Head, Lsn, Origin};
 use cairn_model::TenantId;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -23,6 +25,7 @@ pub(crate) struct Tail {
     parts: RwLock<Parts>,
     /// A part with this much in it is closed, so that writing it takes memory in proportion.
     part_bytes_max: u64,
+    commits: Notify,
     metrics: Metrics,
 }
 
@@ -69,6 +72,7 @@ impl Tail {
     pub(crate) fn new(flushed: Lsn, part_bytes_max: u64, metrics: Metrics) -> Self {
         Self {
             part_bytes_max,
+            commits: Notify::new(),
             parts: RwLock::new(Parts {
                 active: Part::after(flushed),
                 frozen: VecDeque::new(),
@@ -158,6 +162,12 @@ impl Tail {
     pub(crate) fn committed(&self, part: &Frozen, now: i64) {
         *part.committed.write() = Some(now);
         self.report(&self.parts.read());
+        self.commits.notify_waiters();
+    }
+
+    /// Ends when a part is committed that is not yet when this is called.
+    pub(crate) fn next_commit(&self) -> Notified<'_> {
+        self.commits.notified()
     }
 
     /// Forgets parts that were committed before `older_than`, and more, oldest first, until the

@@ -36,7 +36,8 @@ pub enum Command {
         #[serde(default)]
         at_unix_ms: i64,
     },
-    /// A writer ends, with nothing in its log that is not in blocks.
+    /// A writer ends, with nothing in its log that is not in blocks. Journals of earlier builds call
+    /// this a seal.
     #[serde(alias = "Seal")]
     Close {
         writer: WriterId,

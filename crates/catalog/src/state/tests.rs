@@ -290,3 +290,35 @@ fn tenants_do_not_see_each_other() {
     assert_eq!(state.snapshot(&tenant("a")).blocks.len(), 1);
     assert_eq!(state.tenants(), [tenant("a"), tenant("b")]);
 }
+
+#[test]
+fn what_an_earlier_build_wrote_is_read() {
+    let block = serde_json::to_string(&block(&tenant("t"), 1, 3)).expect("plain data");
+    let writer_state = r#"{"incarnation":1,"address":"http://w","flushed_lsn":3,"open":true}"#;
+    let blocks = format!(r#"{{"{}":{block}}}"#, id(1));
+    let state = format!(
+        r#"{{"version":2,"writers":{{"w":{writer_state}}},"tenants":{{"t":{{"blocks":{blocks},"tombstones":{{}}}}}}}}"#
+    );
+    let commands = [
+        r#"{"RegisterWriter":{"writer":"w","incarnation":1,"address":"http://w"}}"#.to_owned(),
+        format!(
+            r#"{{"Commit":{{"writer":"w","incarnation":1,"lsn_from":1,"lsn_to":3,"blocks":[{block}]}}}}"#
+        ),
+    ];
+    let mut replayed = State::default();
+    for command in commands {
+        apply(&mut replayed, serde_json::from_str(&command).expect("read")).expect("valid");
+    }
+    let mut read: State = serde_json::from_str(&state).expect("read");
+    assert_eq!(read, replayed);
+    let seal = r#"{"Seal":{"writer":"w","incarnation":1,"lsn":3}}"#;
+    let replace = format!(
+        r#"{{"Replace":{{"tenant":"t","inputs":["{}"],"outputs":[],"at_unix_ms":4}}}}"#,
+        id(1)
+    );
+    for command in [seal, &replace] {
+        apply(&mut read, serde_json::from_str(command).expect("read")).expect("valid");
+    }
+    let after = read.snapshot(&tenant("t"));
+    assert!(after.blocks.is_empty() && after.writers.is_empty());
+}

@@ -1,5 +1,7 @@
 //! What is wrong with a request is told by the code that its protocol has for it, with the reason.
 
+use std::time::Duration;
+
 use bytesize::ByteSize;
 use cairn_testkit::corpus;
 use cairn_wire::parca::profilestore::v1alpha1::profile_store_service_client::ProfileStoreServiceClient;
@@ -223,7 +225,7 @@ async fn http_doors_refuse_with_their_own_codes() {
 async fn profiles_of_another_time_are_refused_by_the_limits_they_break() {
     let folder = folder();
     let config = cairn_ingester::Config {
-        age_max: Some(std::time::Duration::from_secs(60)),
+        age_max: Some(Duration::from_secs(60)),
         ..config(folder.path())
     };
     let running = Running::start(config).await;
@@ -242,12 +244,29 @@ async fn profiles_of_another_time_are_refused_by_the_limits_they_break() {
 }
 
 #[tokio::test]
+async fn a_push_waits_until_rows_before_it_are_in_blocks() {
+    let folder = folder();
+    let mut config = config(folder.path());
+    config.tail.memory_bytes_max = ByteSize::b(1);
+    config.tail.head_bytes_max = ByteSize::b(1);
+    config.admission.wait_max = Duration::from_secs(60);
+    let running = Running::start(config).await;
+    for name in ["a", "b", "c"] {
+        let target = format!("/ingest?name={name}&format=pprof");
+        let answer = running.post(&target, &[], &good()).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_full_memory_is_answered_by_a_code_that_senders_retry() {
     let folder = folder();
     let mut config = config(folder.path());
     config.tail.memory_bytes_max = ByteSize::b(1);
     // Flushing would make room again.
     config.tail.head_bytes_max = ByteSize::gib(1);
+    config.admission.wait_max = Duration::ZERO;
     let running = Running::start(config).await;
     let good = good();
     let target = "/ingest?name=a&format=pprof";
