@@ -1,11 +1,9 @@
 //! What must hold of any bytes that arrive as the Flight messages of an answer.
 
 use arrow_flight::FlightData;
-use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
-use cairn_engine::codec::{DecodeLimits, Decoder, decode, encode};
-use cairn_engine::{Answer, Flame, Scanned};
+use cairn_engine::codec::{DecodeLimits, decode, encode};
+use cairn_engine::{Answer, Flame, Scanned, exchange};
 use cairn_trie::Merger;
-use futures::TryStreamExt;
 use futures::executor::block_on;
 use prost::Message;
 
@@ -38,12 +36,5 @@ fn read(mut raw: &[u8]) -> Option<Scanned> {
             messages.push(Ok(message));
         }
     }
-    let mut flight = FlightDataDecoder::new(futures::stream::iter(messages));
-    let mut decoder = Decoder::new(LIMITS);
-    while let Some(data) = block_on(flight.try_next()).ok()? {
-        if let DecodedPayload::RecordBatch(batch) = data.payload {
-            decoder.add(&batch).ok()?;
-        }
-    }
-    decoder.finish().ok()
+    block_on(exchange::read(futures::stream::iter(messages), LIMITS)).ok()
 }

@@ -3,9 +3,11 @@
 //!
 //! Owns the protocol; who holds which rows and scans them is the service's business.
 
+mod answer;
 mod serve;
 mod ticket;
 
+pub use answer::{InvalidAnswer, read};
 pub use serve::{BlockFlight, Partial, Scan, blocks, tail};
 pub use ticket::{Asked, InvalidTicket, decode, encode};
 

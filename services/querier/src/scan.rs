@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
 use arrow_flight::error::FlightError;
 use arrow_flight::{FlightData, Ticket};
 use bytes::Bytes;
 use cairn_engine::Scanned;
-use cairn_engine::codec::{DecodeLimits, Decoder};
+use cairn_engine::codec::DecodeLimits;
+use cairn_engine::exchange::{self, InvalidAnswer};
 use cairn_model::Code;
 use cairn_wire::cairn::query::v1::{ScanTicket, ScanTrailer, ScanWarning};
 use futures::TryStreamExt;
@@ -52,29 +52,16 @@ impl Peer {
                 // The trailer may stand alone, in a message that holds no data.
                 futures::future::ready(Ok((!data.data_header.is_empty()).then_some(data)))
             });
-        let mut flight = FlightDataDecoder::new(messages);
-        let mut decoder = Decoder::new(DecodeLimits {
+        let limits = DecodeLimits {
             bytes_max: self.answer_bytes_max,
-        });
-        while let Some(data) = flight
-            .try_next()
-            .await
-            .map_err(|error| self.failed(error))?
-        {
-            if let DecodedPayload::RecordBatch(batch) = data.payload {
-                decoder
-                    .add(&batch)
-                    .map_err(|error| self.failure(error.code(), error))?;
-            }
-        }
+        };
+        let read = exchange::read(messages, limits).await;
+        let scanned = read.map_err(|error| self.failed(error))?;
         let trailer = trailer.lock().take();
         let trailer =
             trailer.ok_or_else(|| self.failure(Code::Unavailable, "the answer was cut off"))?;
         let trailer = ScanTrailer::decode(trailer)
             .map_err(|error| self.failure(Code::Internal, format!("the trailer: {error}")))?;
-        let scanned = decoder
-            .finish()
-            .map_err(|error| self.failure(error.code(), error))?;
         Ok((scanned, warnings(trailer)))
     }
 
@@ -99,10 +86,15 @@ impl Peer {
         Ok(response.into_inner())
     }
 
-    fn failed(&self, error: FlightError) -> Failure {
+    fn failed(&self, error: InvalidAnswer) -> Failure {
         match error {
-            FlightError::Tonic(status) => Failure::of(&self.address, &status),
-            error => self.failure(Code::Internal, error),
+            InvalidAnswer::Flight(FlightError::Tonic(status)) => {
+                Failure::of(&self.address, &status)
+            }
+            InvalidAnswer::Codec(error) => self.failure(error.code(), error),
+            error @ (InvalidAnswer::Flight(_) | InvalidAnswer::Malformed) => {
+                self.failure(Code::Internal, error)
+            }
         }
     }
 
