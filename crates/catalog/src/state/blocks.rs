@@ -44,9 +44,7 @@ impl Blocks {
                 let text = format!("block {} ends before it starts", block.id);
                 return Err(Refused::Invalid(text));
             }
-            if at_unix_ms.saturating_sub(block.created_unix_ms) > UNCOMMITTED_MS_MAX {
-                return Err(Refused::Stale(block.id));
-            }
+            check_age(block.id, block.created_unix_ms, at_unix_ms)?;
         }
         Ok(())
     }
@@ -128,9 +126,7 @@ impl Blocks {
         at_unix_ms: i64,
     ) -> Result<(), Refused> {
         self.check_inputs(tenant, blocks)?;
-        if at_unix_ms.saturating_sub(manifest.created_unix_ms) > UNCOMMITTED_MS_MAX {
-            return Err(Refused::Stale(manifest.id));
-        }
+        check_age(manifest.id, manifest.created_unix_ms, at_unix_ms)?;
         let unknown = || Refused::UnknownTenant(tenant.clone());
         let known = self.0.get_mut(tenant).ok_or_else(unknown)?;
         let current = known.manifests.get(&manifest.day).map(|known| known.id);
@@ -195,6 +191,13 @@ impl Blocks {
 impl TenantBlocks {
     fn knows(&self, id: &BlockId) -> bool {
         self.blocks.contains_key(id) || self.tombstones.contains_key(id)
+    }
+}
+
+fn check_age(id: BlockId, created_unix_ms: i64, at_unix_ms: i64) -> Result<(), Refused> {
+    match at_unix_ms.saturating_sub(created_unix_ms) > UNCOMMITTED_MS_MAX {
+        true => Err(Refused::Stale(id)),
+        false => Ok(()),
     }
 }
 

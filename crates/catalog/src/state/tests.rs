@@ -89,6 +89,23 @@ fn forget(blocks: &[u64]) -> Command {
     }
 }
 
+fn claim(job: JobId, worker: &str, at_unix_ms: i64) -> Command {
+    Command::Claim {
+        job,
+        worker: worker.to_owned(),
+        at_unix_ms,
+        until_unix_ms: at_unix_ms + 10,
+    }
+}
+
+/// Claims the job; gives the ticket.
+fn claimed(state: &mut State, job: JobId, worker: &str, at_unix_ms: i64) -> Ticket {
+    match apply(state, claim(job, worker, at_unix_ms)) {
+        Ok(Reply::Claimed { token }) => Ticket { job, token },
+        other => panic!("{other:?}"),
+    }
+}
+
 fn live(state: &State) -> Vec<BlockId> {
     let blocks = state.snapshot(&tenant("t")).blocks;
     blocks.iter().map(|block| block.id).collect()

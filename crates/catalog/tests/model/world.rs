@@ -1,4 +1,8 @@
-//! What there is besides the catalog, and what may happen next.
+//! What there is besides the catalog, and what happens to it.
+
+mod actions;
+mod questions;
+mod wander;
 
 use std::collections::BTreeSet;
 
@@ -10,6 +14,8 @@ use cairn_model::{BlockId, TenantId, TimeRange};
 use crate::Bounds;
 use crate::query::{Query, Source};
 use crate::store::{Segment, Store};
+
+pub(crate) use wander::wander;
 
 /// A row is known by its number; every row is sent once.
 pub(crate) type Row = u8;
@@ -171,127 +177,6 @@ impl World {
         };
         world.step(bounds, Action::Start);
         world
-    }
-
-    /// All that may happen next.
-    pub(crate) fn actions(&self, bounds: Bounds, out: &mut Vec<Action>) {
-        if (self.processes.len() as u64) < bounds.incarnations {
-            out.push(Action::Start);
-        }
-        for (at, process) in self.processes.iter().enumerate() {
-            self.actions_of(bounds, at, process, out);
-        }
-        for (incarnation, lsn, row) in &self.puts {
-            if !self.store.segments.contains_key(&(*incarnation, *lsn)) {
-                out.push(Action::Deliver(*incarnation, *lsn, *row));
-            }
-        }
-        out.extend((0..self.commands.len()).map(Action::Apply));
-        self.actions_of_jobs(bounds, out);
-        self.actions_on_objects(bounds, out);
-        match &self.query {
-            None if self.queries < bounds.queries => out.push(Action::Ask),
-            None => {}
-            Some(query) if query.is_done() => out.push(Action::Answer),
-            Some(query) => {
-                out.extend(query.sources.iter().map(|source| Action::Read(*source)));
-                if query.is_blind {
-                    out.push(Action::Look);
-                }
-            }
-        }
-    }
-
-    fn actions_of(&self, bounds: Bounds, at: usize, process: &Process, out: &mut Vec<Action>) {
-        let incarnation = at as u64 + 1;
-        let is_open = self.is_open(incarnation);
-        if process.is_leased {
-            out.push(Action::LeaseEnds(at));
-        } else if is_open {
-            out.push(Action::Seal(incarnation));
-        }
-        if !process.is_alive {
-            return;
-        }
-        out.push(Action::Crash(at));
-        let under_way = process.sent.len() - process.durable as usize;
-        if !process.is_fenced && under_way < PUTS_MAX && self.next_row < bounds.rows {
-            out.push(Action::Write(at));
-        }
-        for lsn in process.durable + 1..=process.sent.len() as u64 {
-            let is_there = self.store.segments.contains_key(&(incarnation, lsn));
-            if is_there && !process.put.contains(&lsn) && !process.is_fenced {
-                out.push(Action::Learn(at, lsn));
-            }
-        }
-        if process.flushing < process.durable && self.next_block <= bounds.blocks {
-            out.push(Action::Flush(at));
-        }
-    }
-
-    fn actions_of_jobs(&self, bounds: Bounds, out: &mut Vec<Action>) {
-        let live = self.catalog.snapshot(&tenant()).blocks.len();
-        let has_room = self.next_block <= bounds.blocks;
-        if live > 1
-            && has_room
-            && self
-                .catalog
-                .jobs()
-                .all(|job| matches!(job.work, Work::Recover { .. }))
-        {
-            out.push(Action::Offer);
-        }
-        for job in self.catalog.jobs() {
-            let claims = self
-                .workers
-                .iter()
-                .filter(|worker| worker.ticket.job == job.id);
-            if claims.count() < 2 {
-                out.push(Action::Claim(job.id));
-            }
-        }
-        for (at, worker) in self.workers.iter().enumerate() {
-            match self.work_of(worker.ticket.job) {
-                Some(Work::Recover { .. }) if !worker.has_fenced && !worker.is_done => {
-                    out.push(Action::Fence(at));
-                }
-                Some(_) if has_room && !worker.is_done => out.push(Action::Work(at)),
-                _ => {}
-            }
-        }
-    }
-
-    fn actions_on_objects(&self, bounds: Bounds, out: &mut Vec<Action>) {
-        let is_idle = self.query.is_none() || bounds.bug == Some(Bug::DeleteAtOnce);
-        for tombstone in self.catalog.expired(i64::MAX).iter().filter(|_| is_idle) {
-            out.push(Action::Delete(number(tombstone.block.id)));
-        }
-        for block in self.store.blocks.keys() {
-            let is_aged = self.store.aged.contains(block);
-            if !self.is_known(*block) {
-                if !is_aged {
-                    out.push(Action::Age(*block));
-                }
-                if is_aged || bounds.bug == Some(Bug::SweepTheYoung) {
-                    out.push(Action::Sweep(*block));
-                }
-            }
-        }
-        for (at, process) in self.processes.iter().enumerate() {
-            let incarnation = at as u64 + 1;
-            let is_sealed = self.sealed(incarnation).is_some();
-            let may_drop = bounds.bug == Some(Bug::DropSealedLogs) || !is_sealed;
-            let is_read = self
-                .query
-                .as_ref()
-                .is_some_and(|query| query.reads_log(incarnation));
-            let is_there = self.store.segments.keys().any(|(of, _)| *of == incarnation);
-            // A day after sealing, leases and queries are over.
-            if !self.is_open(incarnation) && may_drop && !is_read && !process.is_leased && is_there
-            {
-                out.push(Action::DropLog(incarnation));
-            }
-        }
     }
 
     pub(crate) fn step(&mut self, bounds: Bounds, action: Action) {
@@ -564,130 +449,4 @@ impl World {
             query.read(source, &self.store, tail);
         }
     }
-}
-
-// === impl World: questions ===
-
-impl World {
-    fn is_open(&self, incarnation: u64) -> bool {
-        let open = self.catalog.snapshot(&tenant()).writers;
-        open.iter().any(|writer| writer.incarnation == incarnation)
-    }
-
-    /// How far the log of a sealed incarnation is in blocks.
-    fn sealed(&self, incarnation: u64) -> Option<u64> {
-        let sealed = self.catalog.sealed();
-        let found = sealed
-            .iter()
-            .find(|writer| writer.incarnation == incarnation);
-        found.map(|writer| writer.flushed_lsn)
-    }
-
-    fn work_of(&self, job: JobId) -> Option<Work> {
-        self.catalog
-            .jobs()
-            .find(|found| found.id == job)
-            .map(|job| job.work)
-    }
-
-    fn is_known(&self, block: u64) -> bool {
-        let live = self.catalog.snapshot(&tenant()).blocks;
-        let dead = self.catalog.expired(i64::MAX);
-        let dead = dead.iter().map(|tombstone| tombstone.block.id);
-        live.iter()
-            .map(|block| block.id)
-            .chain(dead)
-            .any(|known| known == id(block))
-    }
-
-    /// Every row that is in a live block, or in a log where somebody will look for it; as often as
-    /// it is there.
-    fn kept(&self) -> Vec<Row> {
-        let live = self.catalog.snapshot(&tenant());
-        let blocks = live.blocks.iter();
-        let blocks = blocks.filter_map(|block| self.store.blocks.get(&number(block.id)));
-        let sealed = self.catalog.sealed();
-        let logs = live.writers.iter().chain(&sealed);
-        let logs = logs.flat_map(|w| self.store.rows_after(w.incarnation, w.flushed_lsn));
-        let mut kept: Vec<Row> = blocks.flatten().copied().chain(logs).collect();
-        kept.sort_unstable();
-        kept
-    }
-
-    /// Acknowledged, and nowhere to be found.
-    pub(crate) fn lost(&self) -> Vec<Row> {
-        let kept = self.kept();
-        let lost = self.acked.iter().filter(|row| !kept.contains(row));
-        lost.copied().collect()
-    }
-
-    pub(crate) fn doubled(&self) -> Vec<Row> {
-        let kept = self.kept();
-        let twice = kept.windows(2).filter(|pair| pair[0] == pair[1]);
-        twice.map(|pair| pair[0]).collect()
-    }
-
-    pub(crate) fn is_recovered(&self) -> bool {
-        let mut recoveries = self.commands.iter().filter_map(|command| match command {
-            Command::Recover { blocks, .. } => blocks.first(),
-            _ => None,
-        });
-        recoveries.any(|block| self.is_known(number(block.id)))
-    }
-
-    fn violation(&self) -> Option<String> {
-        let (lost, doubled) = (self.lost(), self.doubled());
-        if !lost.is_empty() {
-            return Some(format!("lost {lost:?}"));
-        }
-        if !doubled.is_empty() {
-            return Some(format!("twice {doubled:?}"));
-        }
-        self.is_query_wrong
-            .then(|| "a query was answered wrongly".to_owned())
-    }
-}
-
-/// What random histories came across.
-#[derive(Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) violation: Option<String>,
-    pub(crate) recovered: usize,
-    pub(crate) compacted: usize,
-    pub(crate) queried: usize,
-    pub(crate) fenced: usize,
-}
-
-/// Draws histories of so many steps, until one violates something.
-pub(crate) fn wander(bounds: Bounds, histories: u64, steps: usize) -> Seen {
-    let mut seen = Seen::default();
-    for seed in 0..histories {
-        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut world = World::new(bounds);
-        let mut actions = Vec::new();
-        for step in 0..steps {
-            actions.clear();
-            world.actions(bounds, &mut actions);
-            if actions.is_empty() {
-                break;
-            }
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            let action = actions.swap_remove((random >> 11) as usize % actions.len());
-            let shown = format!("{action:?}");
-            world.step(bounds, action);
-            if let Some(violation) = world.violation() {
-                seen.violation = Some(format!(
-                    "{violation} after step {step} of history {seed}, {shown}"
-                ));
-                return seen;
-            }
-        }
-        seen.recovered += usize::from(world.is_recovered());
-        seen.compacted += usize::from(world.is_compacted);
-        seen.queried += usize::from(world.is_query_full);
-        seen.fenced += usize::from(world.is_fenced);
-    }
-    seen
 }

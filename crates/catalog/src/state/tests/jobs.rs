@@ -1,6 +1,6 @@
 //! Jobs, blocks in their hands, manifests, shards.
 
-use super::{block, commit, id, manifest, replace, started, tenant, writer};
+use super::{block, claimed, commit, id, manifest, replace, started, tenant, writer};
 use crate::state::*;
 
 fn offer(inputs: &[u64]) -> Command {
@@ -14,19 +14,6 @@ fn offer(inputs: &[u64]) -> Command {
 fn offered(state: &mut State, inputs: &[u64]) -> JobId {
     match apply(state, offer(inputs)) {
         Ok(Reply::Offered { job }) => job,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn claimed(state: &mut State, job: JobId, worker: &str, at_unix_ms: i64) -> Ticket {
-    let claim = Command::Claim {
-        job,
-        worker: worker.to_owned(),
-        at_unix_ms,
-        until_unix_ms: at_unix_ms + 10,
-    };
-    match apply(state, claim) {
-        Ok(Reply::Claimed { token }) => Ticket { job, token },
         other => panic!("{other:?}"),
     }
 }

@@ -1,6 +1,6 @@
 //! Writers whose logs others recover.
 
-use super::{block, commit, id, tenant, writer};
+use super::{block, claim, claimed, commit, id, tenant, writer};
 use crate::Writer;
 use crate::state::*;
 
@@ -22,15 +22,6 @@ fn seal(incarnation: u64, at_unix_ms: i64) -> Command {
     }
 }
 
-fn claim(job: JobId, worker: &str, at_unix_ms: i64) -> Command {
-    Command::Claim {
-        job,
-        worker: worker.to_owned(),
-        at_unix_ms,
-        until_unix_ms: at_unix_ms + 10,
-    }
-}
-
 fn recover(ticket: Ticket, lsns: (u64, u64), blocks: &[u64], is_last: bool) -> Command {
     Command::Recover {
         ticket,
@@ -42,14 +33,6 @@ fn recover(ticket: Ticket, lsns: (u64, u64), blocks: &[u64], is_last: bool) -> C
             .collect(),
         at_unix_ms: 9,
         is_last,
-    }
-}
-
-/// Claims the job; gives the ticket.
-fn claimed(state: &mut State, job: JobId, worker: &str, at_unix_ms: i64) -> Ticket {
-    match apply(state, claim(job, worker, at_unix_ms)) {
-        Ok(Reply::Claimed { token }) => Ticket { job, token },
-        other => panic!("{other:?}"),
     }
 }
 
