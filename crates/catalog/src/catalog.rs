@@ -6,14 +6,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn_model::{BlockId, TenantId};
+use cairn_model::{BlockId, TenantId, WriterId};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
 use crate::journal::Journal;
-use crate::{
-    BlockMeta, Command, Error, Log, Reply, Snapshot, State, Tombstone, Writer, WriterId, apply,
-};
+use crate::{BlockMeta, Command, Error, Log, Reply, Snapshot, State, Tombstone, Writer, apply};
 
 /// A handle on the catalog. Cheap to clone; the journal closes with the last one.
 #[derive(Clone, Debug)]

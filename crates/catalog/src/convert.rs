@@ -1,9 +1,9 @@
 //! Wire messages to the catalog's types and back. Only what comes in is checked.
 
-use cairn_model::{BlockId, TenantId, TimeRange};
+use cairn_model::{BlockId, TenantId, TimeRange, WriterId};
 use cairn_wire::cairn::catalog::v1 as wire;
 
-use crate::{BlockMeta, Error, Snapshot, Tombstone, Writer, WriterId};
+use crate::{BlockMeta, Error, Snapshot, Tombstone, Writer};
 
 /// A message that does not say what it should.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use cairn_model::Code;
+use cairn_model::{Code, InvalidWriter};
 
-use crate::{InvalidMessage, InvalidWriter, Refused};
+use crate::{InvalidMessage, Refused};
 
 /// Why the catalog did not do as asked.
 #[derive(Debug, thiserror::Error)]

@@ -24,4 +24,4 @@ pub use state::{
     Command, Job, JobId, Log, Owner, Refused, Reply, SHARDS, Scope, ShardMap, Snapshot, State,
     Tenant, Ticket, Token, TokenHash, Work, apply,
 };
-pub use writer::{InvalidWriter, Writer, WriterId};
+pub use writer::Writer;

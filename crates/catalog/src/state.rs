@@ -10,7 +10,7 @@ mod shards;
 mod tenants;
 mod writers;
 
-use cairn_model::TenantId;
+use cairn_model::{TenantId, WriterId};
 use serde::{Deserialize, Serialize};
 
 use crate::{BlockMeta, Manifest, Writer};
@@ -284,7 +284,7 @@ impl State {
     }
 
     /// What is known of the newest incarnation of a writer, closed or not.
-    pub fn writer(&self, id: &crate::WriterId) -> Option<Writer> {
+    pub fn writer(&self, id: &WriterId) -> Option<Writer> {
         self.writers.newest(id)
     }
 

@@ -2,7 +2,6 @@
 //! is their own.
 
 mod document;
-mod secret;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -11,8 +10,8 @@ use bytesize::ByteSize;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use cairn_model::Secret;
 pub use document::{ConfigError, Document};
-pub use secret::Secret;
 
 /// The ports and the end of a process.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -10,9 +10,11 @@ mod labels;
 mod limits;
 mod profile;
 mod profile_type;
+mod secret;
 mod selector;
 mod tenant;
 mod time;
+mod writer_id;
 
 pub use block_id::BlockId;
 pub use build_id::{BuildId, FileKind, InvalidBuildId};
@@ -24,6 +26,8 @@ pub use profile::{
     StrId, Strings, ValueType,
 };
 pub use profile_type::{InvalidProfileType, ProfileType};
+pub use secret::Secret;
 pub use selector::{InvalidSelector, MatchOp, Matcher, Selector};
 pub use tenant::{InvalidTenant, TenantId};
 pub use time::TimeRange;
+pub use writer_id::{InvalidWriter, WriterId};

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use arrow_flight::flight_service_server::{FlightService, FlightServiceServer};
 use cairn_block::Lsn;
-use cairn_catalog::WriterId;
 use cairn_chassis::Context;
 use cairn_engine::exchange::{self, Asked, Partial};
 use cairn_engine::{Merge, Query, Scanned, scan_head};
-use cairn_model::Code;
+use cairn_model::{Code, WriterId};
 use cairn_wire::cairn::query::v1::Tail as WireTail;
 use cairn_wire::cairn::query::v1::scan_ticket::Source;
 use futures::FutureExt;

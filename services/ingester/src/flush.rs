@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use cairn_block::Lsn;
-use cairn_catalog::{BlockMeta, Catalog, Registered, WriterId};
+use cairn_catalog::{BlockMeta, Catalog, Registered};
 use cairn_chassis::Context;
-use cairn_model::{BlockId, TenantId};
+use cairn_model::{BlockId, TenantId, WriterId};
 use cairn_store::{Key, Store};
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::{Mutex, Notify};

@@ -1,10 +1,11 @@
 //! Puts the ingester together, and takes it apart in order.
 
+use cairn_model::WriterId;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use cairn_catalog::{Catalog, Server, WriterId};
+use cairn_catalog::{Catalog, Server};
 use cairn_chassis::Context;
 use cairn_store::Store;
 use tokio::sync::{Mutex, Notify, oneshot};

@@ -1,10 +1,10 @@
 //! What may be asked of the catalog, what it answers, why it refuses.
 
-use cairn_model::{BlockId, Code, TenantId};
+use cairn_model::{BlockId, Code, TenantId, WriterId};
 use serde::{Deserialize, Serialize};
 
 use super::{JobId, Log, Tenant, Ticket, Token, TokenHash, Work};
-use crate::{BlockMeta, Manifest, WriterId};
+use crate::{BlockMeta, Manifest};
 
 /// Something that should happen. Times are those of whoever leads the catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

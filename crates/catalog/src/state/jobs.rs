@@ -6,11 +6,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use cairn_model::{BlockId, TenantId};
+use cairn_model::{BlockId, TenantId, WriterId};
 use serde::{Deserialize, Serialize};
 
 use super::Refused;
-use crate::WriterId;
 
 /// Bytes of a worker's name.
 const WORKER_BYTES_MAX: usize = 256;

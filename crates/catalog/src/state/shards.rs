@@ -2,12 +2,12 @@
 //!
 //! Moving a shard moves future writes only: what the old owner has acknowledged stays with it.
 
+use cairn_model::WriterId;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::Refused;
-use crate::WriterId;
 
 /// Virtual shards; every tenant and service falls into some.
 pub const SHARDS: u16 = 4096;

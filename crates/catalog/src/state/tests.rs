@@ -6,10 +6,9 @@ mod random;
 mod recovery;
 mod tenants;
 
-use cairn_model::{BlockId, TimeRange};
+use cairn_model::{BlockId, TimeRange, WriterId};
 
 use super::*;
-use crate::WriterId;
 
 pub(crate) use random::{aim, any_command};
 

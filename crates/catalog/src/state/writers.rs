@@ -1,12 +1,13 @@
 //! Writers, their incarnations, and how far each one's log is in blocks.
 
+use cairn_model::WriterId;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Refused, Work};
-use crate::{Writer, WriterId};
+use crate::Writer;
 
 /// Bytes of a writer's address.
 const ADDRESS_BYTES_MAX: usize = 1_024;

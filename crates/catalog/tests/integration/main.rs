@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use cairn_catalog::{BlockMeta, Catalog, Client, Server, WriterId};
-use cairn_model::{BlockId, Code, TenantId, TimeRange};
+use cairn_catalog::{BlockMeta, Catalog, Client, Server};
+use cairn_model::{BlockId, Code, TenantId, TimeRange, WriterId};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;

@@ -6,10 +6,8 @@ mod wander;
 
 use std::collections::BTreeSet;
 
-use cairn_catalog::{
-    BlockMeta, Command, JobId, Log, Refused, Reply, State, Ticket, Work, WriterId, apply,
-};
-use cairn_model::{BlockId, TenantId, TimeRange};
+use cairn_catalog::{BlockMeta, Command, JobId, Log, Refused, Reply, State, Ticket, Work, apply};
+use cairn_model::{BlockId, TenantId, TimeRange, WriterId};
 
 use crate::Bounds;
 use crate::query::{Query, Source};

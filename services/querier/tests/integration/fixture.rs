@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_block::{Head, Origin};
-use cairn_catalog::{BlockMeta, Catalog, Server, WriterId};
+use cairn_catalog::{BlockMeta, Catalog, Server};
 use cairn_chassis::{Options, Process, Routes};
 use cairn_model::{
     Attr, AttrValue, BlockId, Function, Labels, Line, Location, Mapping, NONE, Profile, StrId,
-    TenantId, ValueType,
+    TenantId, ValueType, WriterId,
 };
 use cairn_store::{Key, Store};
 use cairn_wire::parca::query::v1alpha1::query_service_client::QueryServiceClient;

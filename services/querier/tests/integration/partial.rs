@@ -1,8 +1,7 @@
 //! What is missing from an answer is said, and is never a reason to answer nothing.
 
 use bytes::Bytes;
-use cairn_catalog::WriterId;
-use cairn_model::BlockId;
+use cairn_model::{BlockId, WriterId};
 use cairn_store::Key;
 
 use crate::fixture::{Fixture, SECOND, START, Sent, encoded, head};

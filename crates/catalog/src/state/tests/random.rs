@@ -1,5 +1,6 @@
 //! Random commands against invariants.
 
+use cairn_model::WriterId;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -7,8 +8,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use super::{block, id, tenant, writer};
+use crate::BlockMeta;
 use crate::state::*;
-use crate::{BlockMeta, WriterId};
 
 /// A command that is often right and often wrong.
 pub(crate) fn any_command() -> impl Strategy<Value = Command> {

@@ -1,0 +1,1 @@
+//! The write-ahead log: entries, and where they become durable.
