@@ -1,10 +1,12 @@
 //! A catalog in another process, seen through the catalog's own types.
 
+use std::time::Duration;
+
 use cairn_model::{BlockId, TenantId};
 use cairn_wire::cairn::catalog::v1 as wire;
 use cairn_wire::cairn::catalog::v1::catalog_service_client::CatalogServiceClient;
-use tonic::Status;
 use tonic::transport::Channel;
+use tonic::{Request, Status};
 
 use crate::convert::tenant;
 use crate::{BlockMeta, Error, InvalidMessage, Snapshot, Tombstone};
@@ -12,21 +14,47 @@ use crate::{BlockMeta, Error, InvalidMessage, Snapshot, Tombstone};
 /// Bytes of one answer: about half a million blocks.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
-/// Calls the catalog. Cheap to clone. Deadlines and retries are the caller's, through the channel.
+/// Calls the catalog. Cheap to clone. Retries are the caller's.
 #[derive(Clone, Debug)]
-pub struct Client(CatalogServiceClient<Channel>);
+pub struct Client {
+    remote: CatalogServiceClient<Channel>,
+    timeout: Option<Duration>,
+}
 
 impl Client {
     pub fn new(channel: Channel) -> Self {
-        let client = CatalogServiceClient::new(channel);
-        Self(client.max_decoding_message_size(ANSWER_BYTES_MAX))
+        let remote = CatalogServiceClient::new(channel);
+        Self {
+            remote: remote.max_decoding_message_size(ANSWER_BYTES_MAX),
+            timeout: None,
+        }
+    }
+
+    /// The same with a limit to how long a call may take.
+    #[must_use]
+    pub fn within(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    fn request<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        if let Some(timeout) = self.timeout {
+            request.set_timeout(timeout);
+        }
+        request
     }
 
     /// What a query has to read. Take this first and the tails second.
     pub async fn snapshot(&self, tenant: &TenantId) -> Result<Snapshot, Error> {
         let tenant = tenant.to_string();
         let request = wire::SnapshotRequest { tenant };
-        let answer = self.0.clone().snapshot(request).await.map_err(remote)?;
+        let answer = self
+            .remote
+            .clone()
+            .snapshot(self.request(request))
+            .await
+            .map_err(remote)?;
         answer.into_inner().try_into()
     }
 
@@ -42,7 +70,12 @@ impl Client {
             inputs: inputs.iter().map(ToString::to_string).collect(),
             outputs: outputs.into_iter().map(Into::into).collect(),
         };
-        let answer = self.0.clone().replace(request).await.map_err(remote)?;
+        let answer = self
+            .remote
+            .clone()
+            .replace(self.request(request))
+            .await
+            .map_err(remote)?;
         let wire::ReplaceResponse {} = answer.into_inner();
         Ok(())
     }
@@ -50,7 +83,12 @@ impl Client {
     /// Tombstones that are at least as old as this, oldest first.
     pub async fn expired(&self, before_unix_ms: i64) -> Result<Vec<Tombstone>, Error> {
         let request = wire::ExpiredRequest { before_unix_ms };
-        let answer = self.0.clone().expired(request).await.map_err(remote)?;
+        let answer = self
+            .remote
+            .clone()
+            .expired(self.request(request))
+            .await
+            .map_err(remote)?;
         let wire::ExpiredResponse { tombstones } = answer.into_inner();
         let tombstones: Result<_, InvalidMessage> =
             tombstones.into_iter().map(Tombstone::try_from).collect();
@@ -63,7 +101,12 @@ impl Client {
             tenant: tenant.to_string(),
             blocks: blocks.iter().map(ToString::to_string).collect(),
         };
-        let answer = self.0.clone().forget(request).await.map_err(remote)?;
+        let answer = self
+            .remote
+            .clone()
+            .forget(self.request(request))
+            .await
+            .map_err(remote)?;
         let wire::ForgetResponse {} = answer.into_inner();
         Ok(())
     }
@@ -71,7 +114,12 @@ impl Client {
     /// Everyone who has a block or a tombstone.
     pub async fn tenants(&self) -> Result<Vec<TenantId>, Error> {
         let request = wire::TenantsRequest {};
-        let answer = self.0.clone().tenants(request).await.map_err(remote)?;
+        let answer = self
+            .remote
+            .clone()
+            .tenants(self.request(request))
+            .await
+            .map_err(remote)?;
         let wire::TenantsResponse { tenants } = answer.into_inner();
         let tenants: Result<_, InvalidMessage> = tenants.iter().map(|name| tenant(name)).collect();
         Ok(tenants?)

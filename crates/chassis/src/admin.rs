@@ -7,11 +7,11 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, put};
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::net::Bound;
 use crate::process::{Options, Shared};
 use crate::readiness::Standing;
 use crate::server;
@@ -31,7 +31,7 @@ struct Admin {
 /// Answers until `stop`, which comes last: probes and scrapes go on while draining.
 pub(crate) fn start(
     shared: &Arc<Shared>,
-    listener: TcpListener,
+    listener: Bound,
     options: &Options,
     stop: CancellationToken,
 ) {

@@ -1,6 +1,7 @@
-//! The time of day and of the stopwatch, real or a test's. Owns no timer wheel: real sleeping is
-//! tokio's.
+//! The time of day and of the stopwatch: real, a test's or a simulation's. Owns no timer wheel:
+//! sleeping is tokio's except for a test's clock.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
@@ -9,10 +10,11 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Source {
     Real,
     Fake(FakeClock),
+    Simulated(Arc<dyn Fn() -> i64 + Send + Sync>),
 }
 
 /// A clock that stands still until told to advance.
@@ -29,6 +31,12 @@ impl Clock {
         Self(Source::Real)
     }
 
+    /// For a simulation, in which tokio's time stands still or jumps: stopwatch and sleep follow
+    /// that time, the time of day is whatever `now` says, in nanoseconds since the Unix epoch.
+    pub fn simulated(now: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
+        Self(Source::Simulated(Arc::new(now)))
+    }
+
     /// Nanoseconds since the Unix epoch.
     #[expect(
         clippy::disallowed_methods,
@@ -41,6 +49,7 @@ impl Clock {
                 i64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(i64::MAX)
             }
             Source::Fake(fake) => *fake.now.borrow(),
+            Source::Simulated(now) => now(),
         }
     }
 
@@ -56,19 +65,30 @@ impl Clock {
                 let passed = self.now().saturating_sub(fake.origin_nanos);
                 fake.origin + Duration::from_nanos(passed.unsigned_abs())
             }
+            Source::Simulated(_) => stopwatch().into_std(),
         }
     }
 
     /// Returns when this much time has passed on this clock.
     pub async fn sleep(&self, duration: Duration) {
         match &self.0 {
-            Source::Real => tokio::time::sleep(duration).await,
+            Source::Real | Source::Simulated(_) => tokio::time::sleep(duration).await,
             Source::Fake(fake) => {
                 let until = self.now().saturating_add(nanos(duration));
                 let mut now = fake.now.subscribe();
                 // The sender lives in `fake`, which this future borrows.
                 let _ = now.wait_for(|now| *now >= until).await;
             }
+        }
+    }
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Real => f.write_str("Real"),
+            Self::Fake(fake) => fake.fmt(f),
+            Self::Simulated(_) => f.write_str("Simulated"),
         }
     }
 }

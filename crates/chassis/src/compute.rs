@@ -12,42 +12,70 @@ use tokio_util::task::AbortOnDropHandle;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Compute {
-    cores: Arc<Semaphore>,
+    /// Nobody waits for a core of a simulation: it has one thread, and work takes no time in it.
+    cores: Option<Arc<Semaphore>>,
 }
 
 impl Compute {
     pub(crate) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
-            cores: Arc::new(Semaphore::new(cores)),
+            cores: Some(Arc::new(Semaphore::new(cores))),
         }
     }
 
-    /// Waits in a task of its own: a place in the queue that nobody polls, as in a stream of
-    /// buffered futures, would keep everybody behind it waiting. The permit moves into the work,
-    /// so that giving up on the answer does not let more in while the old one still burns a core.
+    /// Where the caller is.
+    pub(crate) fn inline() -> Self {
+        Self { cores: None }
+    }
+
     pub(crate) async fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> R {
-        let cores = Arc::clone(&self.cores);
-        let span = tracing::Span::current();
-        let queued = async move {
-            let permit = cores.acquire_owned().await;
-            let permit = permit.expect("the semaphore is never closed");
-            let done = tokio::task::spawn_blocking(move || {
-                let _permit = permit;
-                span.in_scope(work)
-            });
-            match done.await {
-                Ok(result) => result,
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
+        match &self.cores {
+            Some(cores) => queue(Arc::clone(cores), work).await,
+            None => work(),
+        }
+    }
+
+    pub(crate) async fn run_async<F>(&self, work: impl FnOnce() -> F + Send + 'static) -> F::Output
+    where
+        F: Future<Output: Send + 'static> + Send,
+    {
+        match &self.cores {
+            Some(cores) => {
+                let runtime = tokio::runtime::Handle::current();
+                queue(Arc::clone(cores), move || runtime.block_on(work())).await
             }
-        };
-        match AbortOnDropHandle::new(tokio::spawn(queued)).await {
+            None => work().await,
+        }
+    }
+}
+
+/// Waits in a task of its own: a place in the queue that nobody polls, as in a stream of buffered
+/// futures, would keep everybody behind it waiting. The permit moves into the work, so that giving
+/// up on the answer does not let more in while the old one still burns a core.
+async fn queue<R: Send + 'static>(
+    cores: Arc<Semaphore>,
+    work: impl FnOnce() -> R + Send + 'static,
+) -> R {
+    let span = tracing::Span::current();
+    let queued = async move {
+        let permit = cores.acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            span.in_scope(work)
+        });
+        match done.await {
             Ok(result) => result,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
+    };
+    match AbortOnDropHandle::new(tokio::spawn(queued)).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
@@ -57,10 +85,14 @@ mod tests {
 
     use super::*;
 
+    fn cores(compute: &Compute) -> Arc<Semaphore> {
+        Arc::clone(compute.cores.as_ref().expect("not a simulation"))
+    }
+
     #[tokio::test]
     async fn work_that_nobody_waits_for_holds_nobody_up() {
         let compute = Compute::new();
-        let cores = compute.cores.available_permits();
+        let cores = cores(&compute).available_permits();
         let jobs = (0..cores * 4).map(|job| compute.run(move || job));
         let mut first = futures::stream::iter(jobs).buffer_unordered(cores * 4);
         assert!(first.next().await.is_some());
@@ -74,8 +106,8 @@ mod tests {
     #[tokio::test]
     async fn work_that_was_given_up_before_its_turn_is_not_done() {
         let compute = Compute::new();
-        let all = compute.cores.available_permits() as u32;
-        let busy = Arc::clone(&compute.cores).acquire_many_owned(all).await;
+        let all = cores(&compute).available_permits() as u32;
+        let busy = cores(&compute).acquire_many_owned(all).await;
         let (done, mut seen) = tokio::sync::mpsc::channel::<()>(1);
         let work = compute.run(move || done.blocking_send(()));
         assert!(work.now_or_never().is_none());

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
 
+use crate::channels::{self, InvalidAddress};
 use crate::process::Shared;
 use crate::{Clock, Random, Readiness, Routes};
 
@@ -96,6 +98,20 @@ impl Context {
         self.shared.compute.run(work).await
     }
 
+    /// The same for work that waits for something in between, such as reads from the store.
+    pub async fn compute_async<F>(&self, work: impl FnOnce() -> F + Send + 'static) -> F::Output
+    where
+        F: Future<Output: Send + 'static> + Send,
+    {
+        self.shared.compute.run_async(work).await
+    }
+
+    /// A connection to the process at this address, `http://host:port` or `host:port`, made when
+    /// it is first needed and shared by everybody here. Calls over it need deadlines of their own.
+    pub fn channel(&self, address: &str) -> Result<Channel, InvalidAddress> {
+        self.shared.channels.get(address)
+    }
+
     /// Answers requests with these routes. Returns when the last request in flight is done, so
     /// that the service can close what requests needed.
     pub async fn serve(&self, routes: Routes) -> anyhow::Result<()> {
@@ -113,5 +129,10 @@ impl Context {
     /// Where the process listens: the real port, also if port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.shared.address
+    }
+
+    /// The address under which the process reaches itself, as `http://host:port`.
+    pub fn own_address(&self) -> String {
+        channels::own_address(self.shared.address)
     }
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, ConfigError, Document};
 use crate::telemetry::Telemetry;
-use crate::{Clock, Context, Options, Process, Random};
+use crate::{Clock, Context, Net, Options, Process, Random};
 
 /// What a shell reports for a process that ctrl-c ended.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -145,6 +145,7 @@ async fn run_async(launch: Launch) -> anyhow::Result<()> {
 
 async fn supervise(launch: Launch, telemetry: &Telemetry) -> anyhow::Result<()> {
     let options = Options {
+        net: Net::default(),
         server: launch.server,
         self_profile: launch.self_profile,
         clock: Clock::real(),

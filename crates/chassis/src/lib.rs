@@ -7,6 +7,7 @@
 mod admin;
 #[cfg(target_os = "linux")]
 mod allocator;
+mod channels;
 mod cli;
 mod clock;
 mod compute;
@@ -14,6 +15,7 @@ pub mod config;
 mod context;
 mod healthcheck;
 mod launch;
+pub mod net;
 mod process;
 mod random;
 mod readiness;
@@ -22,11 +24,13 @@ mod self_profile;
 mod server;
 mod telemetry;
 
+pub use channels::InvalidAddress;
 pub use cli::{Flags, main};
 pub use clock::{Clock, FakeClock};
 pub use context::{Context, TaskOutput};
 pub use healthcheck::run as healthcheck;
 pub use launch::{Common, Launch, run};
+pub use net::Net;
 pub use process::{Options, Process};
 pub use random::Random;
 pub use readiness::Readiness;

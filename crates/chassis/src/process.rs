@@ -9,17 +9,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use shared::{Shared, panic_text};
 
+use crate::net::Bound;
 use crate::telemetry::LogFilter;
-use crate::{Clock, Context, Random, admin, config, self_profile, server};
+use crate::{Clock, Context, Net, Random, admin, config, self_profile, server};
 
 /// What a process is made of, apart from its services.
 #[derive(Clone, Debug)]
 pub struct Options {
+    pub net: Net,
     pub server: config::Server,
     pub self_profile: config::SelfProfile,
     pub clock: Clock,
@@ -34,6 +35,7 @@ impl Options {
     pub fn for_tests() -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
+            net: Net::default(),
             server: config::Server {
                 listen: any,
                 admin_listen: any,
@@ -59,8 +61,8 @@ pub struct Process {
 impl Process {
     /// Binds the ports and begins to answer: "unavailable" until all `services` serve.
     pub async fn bind(options: Options, services: &[&'static str]) -> anyhow::Result<Self> {
-        let listener = bind(options.server.listen).await?;
-        let admin_listener = bind(options.server.admin_listen).await?;
+        let listener = bind(&options.net, options.server.listen).await?;
+        let admin_listener = bind(&options.net, options.server.admin_listen).await?;
         let address = listener.local_addr().context("read the bound address")?;
         let admin_address = admin_listener
             .local_addr()
@@ -69,7 +71,8 @@ impl Process {
         let admin_stop = CancellationToken::new();
         server::start(&shared, listener, &options.server)?;
         admin::start(&shared, admin_listener, &options, admin_stop.clone());
-        if options.self_profile.enabled {
+        // It samples this very thread, which simulates others too.
+        if options.self_profile.enabled && options.net.simulation().is_none() {
             self_profile::start(&shared, &options.self_profile)?;
         }
         Ok(Self {
@@ -133,8 +136,8 @@ impl Process {
     }
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
+async fn bind(net: &Net, address: SocketAddr) -> anyhow::Result<Bound> {
+    net.bind(address)
         .await
         .with_context(|| format!("listen on {address}"))
 }

@@ -8,13 +8,12 @@ mod heap;
 mod names;
 mod sampler;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use cairn_wire::parca::profilestore::v1alpha1 as wire;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use wire::profile_store_service_client::ProfileStoreServiceClient;
 
 use self::heap::Heap;
@@ -22,7 +21,7 @@ use self::names::Names;
 use self::sampler::Sampler;
 use crate::process::Shared;
 use crate::readiness::Standing;
-use crate::{Clock, config};
+use crate::{Clock, channels, config};
 
 /// The first profile covers less, so that there is soon something to look at.
 const FIRST_WINDOW: Duration = Duration::from_secs(3);
@@ -37,11 +36,10 @@ const SERVICE: (&str, &str) = ("service_name", "cairn");
 pub(crate) fn start(shared: &Arc<Shared>, settings: &config::SelfProfile) -> anyhow::Result<()> {
     let address = match &settings.address {
         Some(address) => address.clone(),
-        None => format!("http://{}", reachable(shared.address)),
+        None => channels::own_address(shared.address),
     };
-    let channel = Endpoint::try_from(address.clone())
-        .with_context(|| format!("`{address}`, which takes self profiles, is not an address"))?
-        .connect_lazy();
+    let channel = shared.channels.get(&address);
+    let channel = channel.context("find who takes self profiles")?;
     // Without is no reason not to serve: some sandboxes forbid profiling.
     let sampler = Sampler::start(&shared.clock)
         .inspect_err(|error| tracing::warn!(%error, "cannot profile its own CPU time"));
@@ -127,16 +125,6 @@ async fn send(
     });
     request.set_timeout(SEND_TIMEOUT);
     client.write_raw(request).await.map(drop)
-}
-
-/// A process that listens on all addresses reaches itself on loopback.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        IpAddr::V4(_) | IpAddr::V6(_) => {}
-    }
-    address
 }
 
 /// Everything that notes something. What fails once is not tried again.

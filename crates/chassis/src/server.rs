@@ -14,13 +14,13 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use parking_lot::{Mutex, RwLock};
 use prometheus_client::registry::Registry;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::dispatch::{Dispatch, Table};
 use self::observe::Metrics;
+use crate::net::{Accepted, Bound};
 use crate::process::Shared;
 use crate::{Routes, config};
 
@@ -113,7 +113,7 @@ pub(crate) struct Stops {
 /// Accepts on the process' port until draining.
 pub(crate) fn start(
     shared: &Arc<Shared>,
-    listener: TcpListener,
+    listener: Bound,
     settings: &config::Server,
 ) -> anyhow::Result<()> {
     *shared.host.table.write() = Arc::new(Table::build(&shared.host, &[])?);
@@ -134,7 +134,7 @@ pub(crate) fn start(
 /// Accepts until draining, then lets the open connections finish. The listener closes at once.
 pub(crate) async fn accept<S, B>(
     tracker: TaskTracker,
-    listener: TcpListener,
+    mut listener: Bound,
     service: S,
     slots: Arc<Semaphore>,
     stops: Stops,
@@ -162,7 +162,7 @@ pub(crate) async fn accept<S, B>(
             () = stops.draining.cancelled() => return,
         };
         match stream {
-            Ok((stream, _peer)) => {
+            Ok(stream) => {
                 let connection = connection(stream, service.clone(), stops.clone());
                 tracker.spawn(async move {
                     connection.await;
@@ -177,7 +177,7 @@ pub(crate) async fn accept<S, B>(
     }
 }
 
-async fn connection<S, B>(stream: TcpStream, service: S, stops: Stops)
+async fn connection<S, B>(stream: Accepted, service: S, stops: Stops)
 where
     S: tower::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>>
         + Clone
@@ -189,10 +189,6 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    // Answers are small and somebody waits for them.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "set TCP_NODELAY");
-    }
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()

@@ -14,9 +14,6 @@ pub struct Config {
     pub store: cairn_store::Config,
     /// An ingester that serves the catalog, as a URI; this process if empty.
     pub catalog: String,
-    /// How long to wait for a connection to the catalog.
-    #[serde(with = "humantime_serde")]
-    pub connect_timeout: Duration,
     /// How long to wait for an answer of the catalog.
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
@@ -85,7 +82,6 @@ impl Default for Config {
         Self {
             store: cairn_store::Config::default(),
             catalog: String::new(),
-            connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
             poll_interval: Duration::from_secs(30),
             deletion_delay: Duration::from_secs(30 * 60),

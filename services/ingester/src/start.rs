@@ -1,7 +1,6 @@
 //! Puts the ingester together, and takes it apart in order.
 
 use cairn_model::WriterId;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -131,12 +130,5 @@ fn address(config: &Config, cx: &Context) -> String {
     if !config.address.is_empty() {
         return config.address.clone();
     }
-    let listening = cx.address();
-    let host = match listening.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
-        IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
-    };
-    format!("http://{host}:{}", listening.port())
+    cx.own_address()
 }

@@ -32,9 +32,6 @@ pub struct Limits {
     /// Names that take longer are left out of the answer.
     #[serde(with = "humantime_serde")]
     pub symbolize_timeout: Duration,
-    /// How long to wait for a connection to another service.
-    #[serde(with = "humantime_serde")]
-    pub connect_timeout: Duration,
     /// Bytes of one message, in and out.
     pub message_bytes_max: usize,
     /// Bytes of one worker's whole answer.
@@ -73,7 +70,6 @@ impl Default for Limits {
         Self {
             query_timeout: Duration::from_secs(30),
             symbolize_timeout: Duration::from_secs(5),
-            connect_timeout: Duration::from_secs(2),
             message_bytes_max: 64 << 20,
             answer_bytes_max: 512 << 20,
             block_scans_max: 4,

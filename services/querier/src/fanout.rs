@@ -16,7 +16,7 @@ use futures::stream::FuturesUnordered;
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::Warning;
-use crate::peers::{Failure, Peers};
+use crate::peers::Failure;
 use crate::plan::{Plan, assign};
 use crate::scan::Peer;
 
@@ -24,7 +24,6 @@ use crate::scan::Peer;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fanout<'a> {
     pub(crate) cx: &'a Context,
-    pub(crate) peers: &'a Peers,
     pub(crate) limits: &'a Limits,
     pub(crate) tenant: &'a TenantId,
     pub(crate) query: &'a Query,
@@ -141,7 +140,7 @@ impl Fanout<'_> {
             }
         };
         let ticket = exchange::encode(self.tenant, self.query, source);
-        let result = match self.peers.channel(address) {
+        let result = match self.cx.channel(address) {
             Ok(channel) => {
                 let peer = Peer {
                     address: address.clone(),
@@ -152,7 +151,7 @@ impl Fanout<'_> {
                 };
                 peer.scan(&ticket, self.deadline).await
             }
-            Err(failure) => Err(failure),
+            Err(error) => Err(error.into()),
         };
         (part, result)
     }

@@ -19,7 +19,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Warning};
 use crate::fanout::{Fanout, Outcome};
 use crate::metrics::Metrics;
-use crate::peers::{Failure, Peers, own_address};
+use crate::peers::Failure;
 use crate::plan::plan;
 use crate::symbolize::symbolize;
 
@@ -32,7 +32,6 @@ struct Inner {
     cx: Context,
     config: Config,
     metrics: Metrics,
-    peers: Peers,
     workers: Vec<String>,
     catalog: String,
     symbolizer: String,
@@ -72,13 +71,12 @@ pub(crate) struct Stacks {
 
 impl Querier {
     pub(crate) fn new(config: Config, cx: Context, metrics: Metrics) -> Self {
-        let own = own_address(cx.address());
+        let own = cx.own_address();
         let or_own = |address: &str| match address {
             "" => own.clone(),
             address => address.to_owned(),
         };
         Self(Arc::new(Inner {
-            peers: Peers::new(config.limits.connect_timeout),
             workers: match config.workers.as_slice() {
                 [] => vec![own.clone()],
                 workers => workers.to_vec(),
@@ -101,10 +99,6 @@ impl Querier {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
-    }
-
-    pub(crate) fn peers(&self) -> &Peers {
-        &self.0.peers
     }
 
     pub(crate) fn symbolizer(&self) -> &str {
@@ -184,7 +178,6 @@ impl Session {
         }
         let fanout = Fanout {
             cx: &inner.cx,
-            peers: &inner.peers,
             limits: &inner.config.limits,
             tenant: &self.tenant,
             query,
@@ -199,7 +192,8 @@ impl Session {
             code: failure.code,
             text: failure.to_string(),
         };
-        let channel = inner.peers.channel(&inner.catalog).map_err(failed)?;
+        let channel = inner.cx.channel(&inner.catalog);
+        let channel = channel.map_err(|error| failed(error.into()))?;
         let mut request = tonic::Request::new(SnapshotRequest {
             tenant: self.tenant.to_string(),
         });

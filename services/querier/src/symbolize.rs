@@ -107,7 +107,7 @@ async fn ask(
 ) -> Result<(Batch, SymbolizeResponse), Failure> {
     let querier = &session.querier;
     let address = querier.symbolizer();
-    let channel = querier.peers().channel(address)?;
+    let channel = querier.cx().channel(address)?;
     querier
         .metrics()
         .addresses_asked

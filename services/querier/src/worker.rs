@@ -103,11 +103,10 @@ impl Worker {
         let size = (meta.bytes > 0).then_some(meta.bytes);
         let block = self.blocks.open(tenant, id, size).await.map_err(failed)?;
         let query = Arc::clone(query);
-        let runtime = tokio::runtime::Handle::current();
         // Decoding dominates, so the whole scan counts as computing; its reads overlap each other.
         let (blocks, key) = (Arc::clone(&self.blocks), (tenant.clone(), id));
-        let scan = move || {
-            let scanned = runtime.block_on(scan_block(&block, &query));
+        let scan = move || async move {
+            let scanned = scan_block(&block, &query).await;
             // Here, since whoever asked may have gone by now.
             match &scanned {
                 Ok(_) => blocks.weigh(&key, &block),
@@ -115,6 +114,6 @@ impl Worker {
             }
             scanned
         };
-        self.cx.compute(scan).await.map_err(failed)
+        self.cx.compute_async(scan).await.map_err(failed)
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use crate::channels::Channels;
 use crate::compute::Compute;
 use crate::context::TaskOutput;
 use crate::readiness::{Board, Standing};
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) compute: Compute,
+    pub(crate) channels: Channels,
     pub(crate) registry: Mutex<Registry>,
     pub(crate) board: Arc<Board>,
     pub(crate) host: Host,
@@ -74,7 +76,11 @@ impl Shared {
         Arc::new(Self {
             clock: options.clock.clone(),
             random: options.random.clone(),
-            compute: Compute::new(),
+            compute: match options.net.simulation() {
+                None => Compute::new(),
+                Some(_) => Compute::inline(),
+            },
+            channels: Channels::new(options.net.clone()),
             registry: Mutex::new(registry),
             board: Arc::new(Board::new(standings.collect())),
             host,
