@@ -5,5 +5,6 @@
 
 pub mod corpus;
 pub mod generator;
+pub mod ledger;
 pub mod process;
 pub mod seeds;

@@ -114,6 +114,11 @@ impl Process {
         self.child.id()
     }
 
+    /// Whether the program has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
     /// Everything printed so far.
     pub fn output(&self) -> String {
         let lines = self.output.lines.lock();
@@ -155,9 +160,8 @@ impl Process {
     pub fn wait_until_ready(&mut self, address: SocketAddr, path: &str, patience: Duration) {
         let deadline = Instant::now() + patience;
         while !matches!(get(address, path), Ok((200, _))) {
-            let has_ended = matches!(self.child.try_wait(), Ok(Some(_)));
             assert!(
-                !has_ended && Instant::now() < deadline,
+                !self.has_ended() && Instant::now() < deadline,
                 "http://{address}{path} never answered 200; the program said:\n{}",
                 self.output()
             );
@@ -236,11 +240,28 @@ impl Drop for Process {
 
 /// One HTTP/1.1 request without body: status and body of the answer.
 pub fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, Vec<u8>)> {
+    request("GET", address, path)
+}
+
+/// The same for a `POST`.
+pub fn post(address: SocketAddr, path: &str) -> std::io::Result<(u16, Vec<u8>)> {
+    request("POST", address, path)
+}
+
+fn request(method: &str, address: SocketAddr, path: &str) -> std::io::Result<(u16, Vec<u8>)> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     // 1.0, so that the answer is neither chunked nor followed by another.
-    write!(stream, "GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n")?;
+    let length = if method == "GET" {
+        ""
+    } else {
+        "content-length: 0\r\n"
+    };
+    write!(
+        stream,
+        "{method} {path} HTTP/1.0\r\nhost: {address}\r\n{length}\r\n"
+    )?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let broken = || std::io::Error::new(std::io::ErrorKind::InvalidData, "not an HTTP answer");

@@ -1,0 +1,94 @@
+//! What came of every fault, as a table for people.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::load::Seen;
+
+/// Writes must work again within this time.
+const WRITE_OUTAGE_MAX: Duration = Duration::from_secs(15);
+/// Questions must be answered again within this time.
+const READ_OUTAGE_MAX: Duration = Duration::from_secs(5);
+
+/// One row of the matrix.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub fault: &'static str,
+    pub about: &'static str,
+    pub result: Result<Seen, Missed>,
+}
+
+/// Why there is nothing to show.
+#[derive(Clone, Debug)]
+pub enum Missed {
+    /// The machine can't do this.
+    Skipped(String),
+    Failed(String),
+}
+
+impl Row {
+    /// What is wrong, if anything is.
+    pub fn faults(&self) -> Vec<String> {
+        match &self.result {
+            Ok(seen) => judge(seen),
+            Err(Missed::Skipped(_)) => Vec::new(),
+            Err(Missed::Failed(reason)) => vec![reason.clone()],
+        }
+    }
+}
+
+fn judge(seen: &Seen) -> Vec<String> {
+    let mut faults: Vec<String> = seen.wrong_answers.iter().take(5).cloned().collect();
+    for (what, outage, max) in [
+        ("writes", seen.write_outage, WRITE_OUTAGE_MAX),
+        ("questions", seen.read_outage, READ_OUTAGE_MAX),
+    ] {
+        if outage > max {
+            faults.push(format!("{what} failed for {outage:.1?}, more than {max:?}"));
+        }
+    }
+    faults
+}
+
+/// The matrix as Markdown.
+pub fn table(rows: &[Row]) -> String {
+    let mut out = String::from(
+        "| fault | what happens | acknowledged | unknown | lost or doubled | writes out | questions out | flagged answers | result |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
+    );
+    for Row {
+        fault,
+        about,
+        result,
+    } in rows
+    {
+        let row = match result {
+            Ok(seen) => {
+                let Seen {
+                    acknowledged,
+                    unknown,
+                    write_outage,
+                    read_outage,
+                    partial_answers,
+                    wrong_answers,
+                    ..
+                } = seen;
+                let verdict = if judge(seen).is_empty() {
+                    "held"
+                } else {
+                    "**broken**"
+                };
+                format!(
+                    "{acknowledged} | {unknown} | {} | {:.1} s | {:.1} s | {partial_answers} | {verdict}",
+                    wrong_answers.len(),
+                    write_outage.as_secs_f64(),
+                    read_outage.as_secs_f64(),
+                )
+            }
+            Err(Missed::Skipped(reason)) => format!("| | | | | | skipped: {reason}"),
+            Err(Missed::Failed(reason)) => format!("| | | | | | **failed**: {reason}"),
+        };
+        writeln!(out, "| {fault} | {about} | {row} |").expect("a string takes everything");
+    }
+    out
+}
