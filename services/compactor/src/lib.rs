@@ -17,7 +17,8 @@ pub use config::{Config, InvalidConfig, PlanConfig, Window};
 /// Compacts until the process stops.
 pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
     config.plan.check()?;
-    let store = Store::open(&config.store).context("open the object store")?;
+    let store = Store::open(&config.store, cx.random().u128()).await;
+    let store = store.context("open the object store")?;
     let catalog = match &*config.catalog {
         "" => cx.own_address(),
         address => address.to_owned(),
