@@ -7,9 +7,10 @@ pub mod plan;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use cairn_catalog::Client;
+use cairn_catalog::{Client, RemoteParts};
 use cairn_chassis::{Context, Routes};
 use cairn_store::Store;
 use tonic::transport::Endpoint;
@@ -28,8 +29,14 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
         .with_context(|| format!("catalog: {catalog:?} is not an address"))?
         .connect_timeout(config.connect_timeout)
         .timeout(config.request_timeout);
+    let channel = endpoint.connect_lazy();
     let compactor = compactor::Compactor {
-        catalog: Client::new(endpoint.connect_lazy()),
+        catalog: Client::remote(RemoteParts {
+            addresses: vec![catalog],
+            connect: Arc::new(move |_| Ok(channel.clone())),
+            seed: cx.random().u64(),
+        })
+        .with_patience(config.request_timeout),
         store,
         metrics: cx.metrics(metrics::Metrics::register),
         quarantine: HashMap::new(),
