@@ -4,7 +4,7 @@ use cairn_model::WriterId;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use cairn_catalog::{Catalog, Server};
+use cairn_catalog::{Node, Registration};
 use cairn_chassis::Context;
 use cairn_store::Store;
 use tokio::sync::{Mutex, Notify, oneshot};
@@ -21,13 +21,9 @@ use crate::writer::{Parts, Writer};
 
 /// Runs the ingester until the process stops: replays the log, serves, flushes what is left.
 pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
-    let flusher = Arc::new(open(&config, &cx).await?);
+    let (flusher, node) = open(&config, &cx).await?;
+    let flusher = Arc::new(flusher);
     cx.own("flush", Arc::clone(&flusher).run());
-    let clock = cx.clock();
-    let catalog = Server::new(
-        flusher.catalog.clone(),
-        Arc::new(move || clock.now() / 1_000_000),
-    );
     let flight = TailFlight {
         cx: cx.clone(),
         tail: Arc::clone(&flusher.tail),
@@ -37,7 +33,7 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
     };
     let ingester = Ingester::new(cx.clone(), config, Arc::clone(&flusher));
     let routes = doors::routes(&ingester)
-        .grpc(catalog.into_service())
+        .grpc(node.catalog_service())
         .grpc(flight.serve());
     cx.serve(routes).await?;
     let closed = flusher.close().await;
@@ -49,18 +45,23 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
             "rows stay in the log for the next start"
         );
     });
-    Ok(())
+    node.shutdown().await.context("stop the catalog")
 }
 
 /// Opens catalog, log and store, in the order in which they need each other.
-pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Flusher> {
+pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<(Flusher, Node)> {
     let id = WriterId::parse(&config.writer).context("read the setting \"writer\"")?;
     let store = Store::open(&config.store, cx.random().u128()).await;
     let store = store.context("open the object store")?;
     let folder = config.data.join("catalog");
-    let catalog = cx.compute(move || Catalog::open(&folder)).await;
-    let catalog = catalog.context("open the catalog")?;
-    let registered = catalog.register(&id, &address(config, cx)).await;
+    let clock = cx.clock();
+    let now = Arc::new(move || clock.now() / 1_000_000);
+    let node = Node::alone(&folder, now)
+        .await
+        .context("open the catalog")?;
+    let catalog = node.client();
+    let registration = Registration::continued(id.clone(), &address(config, cx));
+    let registered = catalog.register(registration).await;
     let registered = registered.context("register the writer")?;
     let metrics = cx.metrics(Metrics::register);
     let tail = Arc::new(Tail::new(
@@ -90,7 +91,7 @@ pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Flushe
         ready: cx.ready(),
         metrics: metrics.clone(),
     };
-    Ok(Flusher {
+    let flusher = Flusher {
         writer: start_writer(parts, cx)?,
         cx: cx.clone(),
         config: config.clone(),
@@ -101,8 +102,9 @@ pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Flushe
         registered,
         metrics,
         wake: Notify::new(),
-        turn: Mutex::new(()),
-    })
+        flushed: Mutex::new(registered.flushed_lsn),
+    };
+    Ok((flusher, node))
 }
 
 /// The thread as a task of the process: if it ends early, the process stops.
