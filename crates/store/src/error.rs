@@ -9,6 +9,9 @@ pub enum Error {
     NotFound { key: String },
     #[error("object {key} exists already")]
     AlreadyExists { key: String },
+    /// Creators of one key hindered each other until patience was over. None of ours is stored.
+    #[error("object {key} can't be created: others try the same without end")]
+    Contended { key: String },
     /// The object is shorter than whoever wrote it says, or the range is no range.
     #[error("object {key} does not hold bytes {start}..{end}")]
     OutOfRange { key: String, start: u64, end: u64 },
@@ -36,7 +39,7 @@ impl Error {
             Self::AlreadyExists { .. } => Code::Conflict,
             Self::OutOfRange { .. } => Code::Corrupt,
             Self::Denied { .. } | Self::Open { .. } => Code::Internal,
-            Self::Unavailable { .. } => Code::Unavailable,
+            Self::Unavailable { .. } | Self::Contended { .. } => Code::Unavailable,
         }
     }
 

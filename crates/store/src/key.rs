@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use cairn_model::{BlockId, BuildId, FileKind, TenantId};
+use cairn_model::{BlockId, BuildId, FileKind, TenantId, WriterId};
 use object_store::path::Path;
 
-/// The name of one object. Every key begins with its tenant, so a path without one can't be written
-/// down, and every part is a checked type, so no part can leave its folder.
+/// The name of one object. Every part is a checked type, so no part can leave its folder. What is
+/// kept for one tenant lies under its name. A segment of a log is the one kind of object that holds
+/// what several tenants sent: each entry in it names its tenant, and whoever reads one checks that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Key<'a> {
     /// `blocks/{tenant}/{id}.cairn`: an immutable block of profiles.
@@ -31,19 +32,30 @@ pub enum Key<'a> {
         kind: FileKind,
         version: u32,
     },
+    /// `log/{writer}/{incarnation}/{first}`: the entries of a write-ahead log from number `first`
+    /// on that became durable together. Both numbers have twenty digits, so that the order of names
+    /// is the order of entries.
+    LogSegment {
+        writer: &'a WriterId,
+        incarnation: u64,
+        first: u64,
+    },
 }
 
 const BLOCKS: &str = "blocks";
 const DEBUGINFO: &str = "debuginfo";
+const LOG: &str = "log";
 const BLOCK_SUFFIX: &str = ".cairn";
 
 impl<'a> Key<'a> {
-    pub fn tenant(&self) -> &'a TenantId {
+    /// Whose object this is; none for a segment of a log, whose entries name their tenants.
+    pub fn tenant(&self) -> Option<&'a TenantId> {
         match self {
             Self::Block { tenant, .. }
             | Self::Debuginfo { tenant, .. }
             | Self::Refusal { tenant, .. }
-            | Self::SymbolFile { tenant, .. } => tenant,
+            | Self::SymbolFile { tenant, .. } => Some(tenant),
+            Self::LogSegment { .. } => None,
         }
     }
 
@@ -73,6 +85,11 @@ impl fmt::Display for Key<'_> {
                 kind,
                 version,
             } => write!(f, "{}/symbols.{version}", Folder(tenant, build_id, *kind)),
+            Self::LogSegment {
+                writer,
+                incarnation,
+                first,
+            } => write!(f, "{LOG}/{writer}/{incarnation:020}/{first:020}"),
         }
     }
 }
@@ -132,6 +149,39 @@ pub(crate) fn debuginfo_of_path(tenant: &TenantId, path: &Path) -> Option<(Build
     (key.path() == *path).then_some((build_id, kind))
 }
 
+/// The folder that holds one folder per writer.
+pub(crate) fn logs_folder() -> Path {
+    Path::from(LOG)
+}
+
+/// The folder of one log.
+pub(crate) fn log_folder(writer: &WriterId, incarnation: u64) -> Path {
+    Path::from(format!("{LOG}/{writer}/{incarnation:020}"))
+}
+
+/// The writer whose folder of logs this is, unless something foreign lies there.
+pub(crate) fn writer_of_folder(folder: &Path) -> Option<WriterId> {
+    WriterId::parse(folder.filename()?).ok()
+}
+
+/// The incarnation whose log lies in this folder, unless it is something foreign.
+pub(crate) fn incarnation_of_folder(writer: &WriterId, folder: &Path) -> Option<u64> {
+    let incarnation = folder.filename()?.parse().ok()?;
+    (log_folder(writer, incarnation) == *folder).then_some(incarnation)
+}
+
+/// The number of the first entry in the segment that a listed path names, unless it is something
+/// foreign.
+pub(crate) fn first_of_path(writer: &WriterId, incarnation: u64, path: &Path) -> Option<u64> {
+    let first = path.filename()?.parse().ok()?;
+    let key = Key::LogSegment {
+        writer,
+        incarnation,
+        first,
+    };
+    (key.path() == *path).then_some(first)
+}
+
 /// Undoes [`BuildId::key_segment`].
 fn build_id_of_segment(segment: &str) -> Option<BuildId> {
     let mut bytes = segment.bytes();
@@ -188,7 +238,52 @@ mod tests {
         for (key, spelled) in keys.iter().zip(spelled) {
             assert_eq!(key.to_string(), spelled);
             assert_eq!(key.path().as_ref(), spelled);
-            assert_eq!(key.tenant(), &tenant);
+            assert_eq!(key.tenant(), Some(&tenant));
+        }
+    }
+
+    #[test]
+    fn log_segments_sort_by_their_numbers_and_belong_to_no_tenant() {
+        let writer = WriterId::parse("ingester-0").expect("valid");
+        let segment = |incarnation, first| Key::LogSegment {
+            writer: &writer,
+            incarnation,
+            first,
+        };
+        let spelled = "log/ingester-0/00000000000000000007/00000000000000000010";
+        assert_eq!(segment(7, 10).to_string(), spelled);
+        assert_eq!(segment(7, 10).tenant(), None);
+        let mut paths =
+            [(u64::MAX, 1), (7, u64::MAX), (7, 10), (7, 9)].map(|(i, f)| segment(i, f).path());
+        paths.sort();
+        assert_eq!(paths[0], segment(7, 9).path());
+        assert_eq!(paths[3], segment(u64::MAX, 1).path());
+    }
+
+    #[test]
+    fn log_paths_read_back_and_foreign_ones_do_not() {
+        let writer = WriterId::parse("w").expect("valid");
+        let key = Key::LogSegment {
+            writer: &writer,
+            incarnation: 2,
+            first: u64::MAX,
+        };
+        assert_eq!(first_of_path(&writer, 2, &key.path()), Some(u64::MAX));
+        for foreign in [
+            "log/w/00000000000000000002/1",
+            "log/w/00000000000000000002/+0000000000000000001",
+            "log/w/00000000000000000002/99999999999999999999",
+            "log/w/00000000000000000003/00000000000000000001",
+            "log/v/00000000000000000002/00000000000000000001",
+            "log/w/00000000000000000002/deep/00000000000000000001",
+        ] {
+            assert_eq!(first_of_path(&writer, 2, &Path::from(foreign)), None);
+        }
+        let folder = Path::from("log/w/00000000000000000002");
+        assert_eq!(incarnation_of_folder(&writer, &folder), Some(2));
+        for foreign in ["log/w/2", "log/v/00000000000000000002", "log/w/x"] {
+            let found = incarnation_of_folder(&writer, &Path::from(foreign));
+            assert_eq!(found, None, "{foreign}");
         }
     }
 

@@ -4,9 +4,12 @@
 //! durable; it does not know what is inside one.
 
 mod error;
+#[cfg(any(test, feature = "faults"))]
+pub mod faulty;
 mod key;
 mod store;
 
 pub use error::Error;
 pub use key::Key;
-pub use store::{BlockObject, Config, DebuginfoObject, Store};
+pub use store::list::{BlockObject, DebuginfoObject, LogObject};
+pub use store::{Config, Store};

@@ -4,16 +4,20 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use cairn_model::{BlockId, BuildId, FileKind, TenantId};
-use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
-use crate::Error;
-use crate::key::{self, Key};
+use crate::{Error, Key};
+
+pub(crate) mod list;
+
+/// How often a create is tried that met a conflict but no object, and the first pause between.
+const CONFLICT_ATTEMPTS: u32 = 6;
+const CONFLICT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Where objects are kept.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -35,23 +39,6 @@ impl Default for Config {
 #[derive(Clone)]
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
-}
-
-/// A block that a listing found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct BlockObject {
-    pub id: BlockId,
-    pub bytes: u64,
-}
-
-/// An uploaded file that a listing found.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DebuginfoObject {
-    pub build_id: BuildId,
-    pub kind: FileKind,
-    pub bytes: u64,
-    /// When it was stored, by the store's clock.
-    pub stored_unix_ms: i64,
 }
 
 impl Store {
@@ -80,8 +67,17 @@ impl Store {
         }
     }
 
+    /// A store over these objects, which nothing has probed: for tests and simulation.
+    #[cfg(any(test, feature = "faults"))]
+    pub fn over(objects: Arc<dyn ObjectStore>) -> Self {
+        Self { objects }
+    }
+
     /// Stores a new object. An object under this key is never replaced: that is
     /// [`Error::AlreadyExists`]. Readers see the whole object or none.
+    ///
+    /// The object found may be the caller's own: a reply that was lost, here or in a retry below,
+    /// leaves it behind. Where that matters, use [`Store::create_once`].
     pub async fn create(&self, key: Key<'_>, bytes: Bytes) -> Result<(), Error> {
         let options = PutOptions::from(PutMode::Create);
         self.objects
@@ -89,6 +85,52 @@ impl Store {
             .await
             .map_err(|error| Error::new(key, error))?;
         Ok(())
+    }
+
+    /// Stores a new object like [`Store::create`], and succeeds too if the object under this key
+    /// holds these very bytes already: then an earlier attempt stored them and its reply was lost.
+    ///
+    /// After [`cairn_model::Code::Unavailable`] the object may or may not be there, or come later:
+    /// repeat the call with the same bytes. Where only one of several writers may succeed, the
+    /// bytes must hold something that only this writer knows, such as a random number.
+    pub async fn create_once(&self, key: Key<'_>, bytes: Bytes) -> Result<(), Error> {
+        let mut pause = CONFLICT_PAUSE;
+        for _ in 0..CONFLICT_ATTEMPTS {
+            match self.create(key, bytes.clone()).await {
+                Err(Error::AlreadyExists { .. }) => {}
+                outcome => return outcome,
+            }
+            match self.holds(key, &bytes).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {
+                    return Err(Error::AlreadyExists {
+                        key: key.to_string(),
+                    });
+                }
+                // S3 answers "conflict" to creators that race, also when in the end none wins.
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        Err(Error::Contended {
+            key: key.to_string(),
+        })
+    }
+
+    /// Whether this object holds exactly these bytes. Reads no object of another size.
+    async fn holds(&self, key: Key<'_>, bytes: &Bytes) -> Result<bool, Error> {
+        let found = self.objects.get(&key.path()).await;
+        let found = found.map_err(|error| Error::new(key, error))?;
+        if found.meta.size != bytes.len() as u64 {
+            return Ok(false);
+        }
+        let stored = found
+            .bytes()
+            .await
+            .map_err(|error| Error::new(key, error))?;
+        Ok(stored == *bytes)
     }
 
     /// Reads a whole object. Ask [`Store::size`] first where it may be too large to hold.
@@ -153,62 +195,6 @@ impl Store {
             Err(error) => Err(Error::new(key, error)),
         }
     }
-
-    /// The tenant's blocks, oldest first.
-    pub async fn list_blocks(&self, tenant: &TenantId) -> Result<Vec<BlockObject>, Error> {
-        let folder = key::tenant_blocks_folder(tenant);
-        let found = self.objects.list(Some(&folder));
-        let mut blocks: Vec<_> = found
-            .try_filter_map(async |object| {
-                let id = key::block_of_path(tenant, &object.location);
-                Ok(id.map(|id| BlockObject {
-                    id,
-                    bytes: object.size,
-                }))
-            })
-            .boxed()
-            .try_collect()
-            .await
-            .map_err(|error| Error::new(&folder, error))?;
-        blocks.sort();
-        Ok(blocks)
-    }
-
-    /// The tenant's uploaded files, by build id.
-    pub async fn list_debuginfo(&self, tenant: &TenantId) -> Result<Vec<DebuginfoObject>, Error> {
-        let folder = key::tenant_debuginfo_folder(tenant);
-        let found = self.objects.list(Some(&folder));
-        let mut files: Vec<_> = found
-            .try_filter_map(async |object| {
-                let named = key::debuginfo_of_path(tenant, &object.location);
-                Ok(named.map(|(build_id, kind)| DebuginfoObject {
-                    build_id,
-                    kind,
-                    bytes: object.size,
-                    stored_unix_ms: object.last_modified.timestamp_millis(),
-                }))
-            })
-            .boxed()
-            .try_collect()
-            .await
-            .map_err(|error| Error::new(&folder, error))?;
-        files.sort();
-        Ok(files)
-    }
-
-    /// Every tenant that has blocks, in the order of their names.
-    pub async fn list_tenants(&self) -> Result<Vec<TenantId>, Error> {
-        let folder = key::blocks_folder();
-        let found = self.objects.list_with_delimiter(Some(&folder)).await;
-        let found = found.map_err(|error| Error::new(&folder, error))?;
-        let mut tenants: Vec<_> = found
-            .common_prefixes
-            .iter()
-            .filter_map(key::tenant_of_folder)
-            .collect();
-        tenants.sort();
-        Ok(tenants)
-    }
 }
 
 impl fmt::Debug for Store {
@@ -218,147 +204,4 @@ impl fmt::Debug for Store {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What every backing store must do.
-    async fn contract(store: Store) {
-        let (a, b) = (
-            TenantId::parse("a").expect("valid"),
-            TenantId::parse("ab").expect("valid"),
-        );
-        let id = |ms| BlockId::new(ms, 7);
-        let block = |tenant, ms| Key::Block { tenant, id: id(ms) };
-        assert_eq!(store.list_tenants().await.expect("listed"), []);
-        assert_eq!(store.list_blocks(&a).await.expect("listed"), []);
-
-        let bytes = Bytes::from_static(b"0123456789");
-        for ms in [2, 1] {
-            store
-                .create(block(&a, ms), bytes.clone())
-                .await
-                .expect("created");
-        }
-        store
-            .create(block(&b, 3), Bytes::from_static(b"other"))
-            .await
-            .expect("created");
-        let again = store
-            .create(block(&a, 1), Bytes::from_static(b"x"))
-            .await
-            .expect_err("the key is taken");
-        assert!(matches!(again, Error::AlreadyExists { .. }), "{again:?}");
-        assert_eq!(again.code(), cairn_model::Code::Conflict);
-
-        assert_eq!(store.get(block(&a, 1)).await.expect("there"), bytes);
-        assert_eq!(store.size(block(&a, 1)).await.expect("there"), 10);
-        let parts = store.get_ranges(block(&a, 1), &[8..10, 4..4, 0..3]).await;
-        assert_eq!(parts.expect("in range"), ["89", "", "012"]);
-        for (start, end) in [(5, 11), (10, u64::MAX), (7, 2)] {
-            let range = Range { start, end };
-            let cut = store.get_range(block(&a, 1), range).await;
-            let cut = cut.expect_err("the object is shorter");
-            assert!(matches!(cut, Error::OutOfRange { .. }), "{cut:?}");
-        }
-
-        let listed = store.list_blocks(&a).await.expect("listed");
-        assert_eq!(
-            listed,
-            [1, 2].map(|ms| BlockObject {
-                id: id(ms),
-                bytes: 10
-            })
-        );
-        assert_eq!(
-            store.list_tenants().await.expect("listed"),
-            [a.clone(), b.clone()]
-        );
-
-        for _ in 0..2 {
-            store.delete(block(&a, 1)).await.expect("deleted");
-        }
-        let gone = store.get(block(&a, 1)).await.expect_err("deleted");
-        assert!(matches!(gone, Error::NotFound { .. }), "{gone:?}");
-        assert_eq!(store.list_blocks(&a).await.expect("listed").len(), 1);
-        debuginfo_contract(&store).await;
-    }
-
-    async fn debuginfo_contract(store: &Store) {
-        let tenant = TenantId::parse("t").expect("valid");
-        let ids = ["ab", "a/b"].map(|id| BuildId::parse(id).expect("valid"));
-        for build_id in &ids {
-            let kind = FileKind::Debuginfo;
-            let (tenant, bytes) = (&tenant, Bytes::from_static(b"elf"));
-            let file = Key::Debuginfo {
-                tenant,
-                build_id,
-                kind,
-            };
-            let refusal = Key::Refusal {
-                tenant,
-                build_id,
-                kind,
-            };
-            store.create(file, bytes.clone()).await.expect("created");
-            store.create(refusal, bytes).await.expect("created");
-        }
-        let listed = store.list_debuginfo(&tenant).await.expect("listed");
-        let listed: Vec<_> = listed.iter().map(|f| (&f.build_id, f.bytes)).collect();
-        assert_eq!(listed, [(&ids[1], 3), (&ids[0], 3)]);
-        let other = TenantId::parse("u").expect("valid");
-        assert_eq!(store.list_debuginfo(&other).await.expect("listed"), []);
-    }
-
-    #[tokio::test]
-    async fn memory_keeps_the_contract() {
-        contract(Store::memory()).await;
-    }
-
-    #[tokio::test]
-    async fn a_folder_keeps_the_contract() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("made/on/open");
-        contract(Store::open(&Config { path }).expect("opened")).await;
-    }
-
-    #[tokio::test]
-    async fn objects_outlive_the_handle_that_wrote_them() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let config = Config {
-            path: folder.path().to_owned(),
-        };
-        let tenant = TenantId::anonymous();
-        let key = Key::Block {
-            tenant: &tenant,
-            id: BlockId::new(1, 1),
-        };
-        let store = Store::open(&config).expect("opened");
-        store
-            .create(key, Bytes::from_static(b"kept"))
-            .await
-            .expect("created");
-        drop(store);
-        let store = Store::open(&config).expect("opened again");
-        assert_eq!(store.get(key).await.expect("there"), "kept");
-    }
-
-    #[tokio::test]
-    async fn one_of_many_racing_creators_wins() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let config = Config {
-            path: folder.path().to_owned(),
-        };
-        let store = Store::open(&config).expect("opened");
-        let tenant = TenantId::anonymous();
-        let key = Key::Block {
-            tenant: &tenant,
-            id: BlockId::new(1, 1),
-        };
-        let writers = (0..16u8).map(|n| store.create(key, Bytes::from(vec![n; 1000])));
-        let outcomes = futures::future::join_all(writers).await;
-        let winner = outcomes.iter().position(Result::is_ok).expect("one wins");
-        assert_eq!(outcomes.iter().filter(|o| o.is_ok()).count(), 1);
-        let kept = store.get(key).await.expect("there");
-        assert_eq!(kept, vec![winner as u8; 1000]);
-    }
-}
+mod tests;
