@@ -80,9 +80,7 @@ impl Serve {
 
 impl Services {
     fn read(document: &mut Document, data: &Path, budget: Budget) -> anyhow::Result<Self> {
-        let store = cairn_store::Config {
-            path: data.join("store"),
-        };
+        let store = cairn_store::Config::folder(data.join("store"));
         let ingester = cairn_ingester::Config {
             data: data.join("ingester"),
             store: store.clone(),

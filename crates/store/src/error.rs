@@ -20,11 +20,22 @@ pub enum Error {
         key: String,
         source: object_store::Error,
     },
-    #[error("open the folder {path}")]
+    #[error("setting `s3.{name}`: {reason}")]
+    Setting { name: &'static str, reason: String },
+    #[error("open the object store at {place}")]
     Open {
-        path: String,
+        place: String,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The store would lose data under Cairn. `seen` says what it did.
+    #[error(
+        "the object store at {place} does not enforce create-only puts: {seen}. Cairn relies on \
+         them to keep a writer that was declared dead from adding to its log, and blocks from \
+         being replaced; on this store it would lose or double data, so it does not start. Use a \
+         store that honours `If-None-Match: *` on puts, also between puts that race, and no proxy \
+         before it that drops the header"
+    )]
+    NotEnforced { place: String, seen: String },
     #[error("reach the object store for {key}")]
     Unavailable {
         key: String,
@@ -38,7 +49,8 @@ impl Error {
             Self::NotFound { .. } => Code::NotFound,
             Self::AlreadyExists { .. } => Code::Conflict,
             Self::OutOfRange { .. } => Code::Corrupt,
-            Self::Denied { .. } | Self::Open { .. } => Code::Internal,
+            Self::Denied { .. } | Self::Open { .. } | Self::NotEnforced { .. } => Code::Internal,
+            Self::Setting { .. } => Code::Invalid,
             Self::Unavailable { .. } | Self::Contended { .. } => Code::Unavailable,
         }
     }

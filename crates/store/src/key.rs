@@ -40,22 +40,26 @@ pub enum Key<'a> {
         incarnation: u64,
         first: u64,
     },
+    /// `probe/{nonce}/{number}`: what a process creates when it starts, to see that the store lets
+    /// it, and deletes again. What a crash leaves behind is harmless.
+    Probe { nonce: u128, number: u32 },
 }
 
 const BLOCKS: &str = "blocks";
 const DEBUGINFO: &str = "debuginfo";
 const LOG: &str = "log";
+const PROBE: &str = "probe";
 const BLOCK_SUFFIX: &str = ".cairn";
 
 impl<'a> Key<'a> {
-    /// Whose object this is; none for a segment of a log, whose entries name their tenants.
+    /// Whose object this is. None for a segment of a log, whose entries name their tenants.
     pub fn tenant(&self) -> Option<&'a TenantId> {
         match self {
             Self::Block { tenant, .. }
             | Self::Debuginfo { tenant, .. }
             | Self::Refusal { tenant, .. }
             | Self::SymbolFile { tenant, .. } => Some(tenant),
-            Self::LogSegment { .. } => None,
+            Self::LogSegment { .. } | Self::Probe { .. } => None,
         }
     }
 
@@ -90,6 +94,7 @@ impl fmt::Display for Key<'_> {
                 incarnation,
                 first,
             } => write!(f, "{LOG}/{writer}/{incarnation:020}/{first:020}"),
+            Self::Probe { nonce, number } => write!(f, "{PROBE}/{nonce:032x}/{number}"),
         }
     }
 }

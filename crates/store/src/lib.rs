@@ -3,13 +3,18 @@
 //! The only crate that names `object_store`. It knows where an object lives and whether it is
 //! durable; it does not know what is inside one.
 
+mod config;
 mod error;
 #[cfg(any(test, feature = "faults"))]
 pub mod faulty;
 mod key;
+mod probe;
 mod store;
 
+#[cfg(any(test, feature = "faults"))]
+pub use config::InProcess;
+pub use config::{Config, S3};
 pub use error::Error;
 pub use key::Key;
+pub use store::Store;
 pub use store::list::{BlockObject, DebuginfoObject, LogObject};
-pub use store::{Config, Store};

@@ -2,38 +2,20 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
-use crate::{Error, Key};
+use crate::{Config, Error, Key, probe};
 
 pub(crate) mod list;
 
 /// How often a create is tried that met a conflict but no object, and the first pause between.
 const CONFLICT_ATTEMPTS: u32 = 6;
 const CONFLICT_PAUSE: Duration = Duration::from_millis(20);
-
-/// Where objects are kept.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// The local folder that holds every object; it is made if it is missing.
-    pub path: PathBuf,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            path: PathBuf::from("./data/store"),
-        }
-    }
-}
 
 /// A handle on the object store. Clones share it.
 #[derive(Clone)]
@@ -42,22 +24,20 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store, making its folder if needed.
+    /// Opens the store and proves that it enforces create-only puts, on objects of its own under
+    /// `probe/`, which it deletes. `nonce` names them: a random number.
     ///
-    /// A created object is durable when [`Store::create`] returns: its file is synced before it
-    /// gets its name, and the folders that hold the name afterwards.
-    pub fn open(config: &Config) -> Result<Self, Error> {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::Open {
-            path: config.path.display().to_string(),
-            source,
+    /// A created object is durable when [`Store::create`] returns. In a local folder its file is
+    /// synced before it gets its name, and the folders that hold the name afterwards.
+    pub async fn open(config: &Config, nonce: u128) -> Result<Self, Error> {
+        let (objects, place) = config.connect()?;
+        let store = Self { objects };
+        let effort = match config.s3 {
+            Some(_) => probe::Effort::Network,
+            None => probe::Effort::Folder,
         };
-        std::fs::create_dir_all(&config.path).map_err(|error| failed(error.into()))?;
-        let local = LocalFileSystem::new_with_prefix(&config.path)
-            .map_err(|error| failed(error.into()))?
-            .with_fsync(true);
-        Ok(Self {
-            objects: Arc::new(local),
-        })
+        probe::run(&store, &place, nonce, effort).await?;
+        Ok(store)
     }
 
     /// A store that lives as long as its last clone: for tests.

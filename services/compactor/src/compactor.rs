@@ -211,7 +211,7 @@ impl Compactor {
             tenant: &job.tenant,
             id,
         };
-        let created = self.store.create(key, built.bytes.clone()).await;
+        let created = self.store.create_once(key, built.bytes.clone()).await;
         created.map_err(Failure::Store)?;
         Ok(BlockMeta {
             id,

@@ -19,7 +19,8 @@ pub use config::{Config, InvalidConfig, PlanConfig, Window};
 /// Compacts until the process stops.
 pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
     config.plan.check()?;
-    let store = Store::open(&config.store).context("open the object store")?;
+    let store = Store::open(&config.store, cx.random().u128()).await;
+    let store = store.context("open the object store")?;
     let catalog = match &*config.catalog {
         "" => own_address(cx.address()),
         address => address.to_owned(),

@@ -166,9 +166,7 @@ fn run(bencher: divan::Bencher<'_, '_>, name: &'static str, load: &'static Load)
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let config = Config {
             data: folder.path().join("data"),
-            store: cairn_store::Config {
-                path: folder.path().join("store"),
-            },
+            store: cairn_store::Config::folder(folder.path().join("store")),
             admission: AdmissionConfig {
                 wait_max: Duration::from_secs(60),
                 ..AdmissionConfig::default()

@@ -159,10 +159,8 @@ impl Flusher {
         };
         let mut attempt = 1;
         loop {
-            match self.store.create(key, built.bytes.clone()).await {
+            match self.store.create_once(key, built.bytes.clone()).await {
                 Ok(()) => break,
-                // The name is random: only our own earlier attempt can have taken it.
-                Err(cairn_store::Error::AlreadyExists { .. }) if attempt > 1 => break,
                 Err(error) if attempt == ATTEMPTS => {
                     return Err(error).context("store a block");
                 }

@@ -57,7 +57,8 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
 /// Opens catalog, log and store, in the order in which they need each other.
 pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Flusher> {
     let id = WriterId::parse(&config.writer).context("read the setting \"writer\"")?;
-    let store = Store::open(&config.store).context("open the object store")?;
+    let store = Store::open(&config.store, cx.random().u128()).await;
+    let store = store.context("open the object store")?;
     let folder = config.data.join("catalog");
     let catalog = cx.compute(move || Catalog::open(&folder)).await;
     let catalog = catalog.context("open the catalog")?;

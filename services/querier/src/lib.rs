@@ -27,7 +27,8 @@ pub use config::{Config, Limits, Ui};
 
 /// Serves until the process stops.
 pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
-    let store = Store::open(&config.store).context("open the object store")?;
+    let store = Store::open(&config.store, cx.random().u128()).await;
+    let store = store.context("open the object store")?;
     let metrics = cx.metrics(metrics::Metrics::register);
     let limits = &config.limits;
     let message_bytes_max = limits.message_bytes_max;

@@ -199,17 +199,12 @@ impl Files {
     ) -> Result<(), Error> {
         self.open(symbols.clone()).await.map_err(not_ours)?;
         let _turn = self.turn(slot).await;
-        match self.store.create(slot.file_key(), elf.clone()).await {
-            Ok(()) => {}
+        // A client that lost the answer sends the file again.
+        match self.store.create_once(slot.file_key(), elf).await {
             Err(cairn_store::Error::AlreadyExists { .. }) => {
-                // A client that lost the answer sends the file again.
-                if self.store.size(slot.file_key()).await? != elf.len() as u64
-                    || self.store.get(slot.file_key()).await? != elf
-                {
-                    return Err(Error::Taken(slot.build_id.to_string()));
-                }
+                return Err(Error::Taken(slot.build_id.to_string()));
             }
-            Err(error) => return Err(error.into()),
+            outcome => outcome?,
         }
         self.create_unless_there(slot.symbols_key(), symbols.clone())
             .await?;

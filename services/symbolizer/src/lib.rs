@@ -22,7 +22,8 @@ pub use worker::worker_main;
 
 /// Runs the symbolizer until the process stops.
 pub async fn run(config: Config, cx: cairn_chassis::Context) -> anyhow::Result<()> {
-    let store = Store::open(&config.store).context("open object store")?;
+    let store = Store::open(&config.store, cx.random().u128()).await;
+    let store = store.context("open the object store")?;
     let metrics = cx.metrics(metrics::Metrics::register);
     let converter = convert::Converter::new(&config.conversion, metrics.clone())
         .context("prepare conversion")?;

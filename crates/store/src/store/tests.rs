@@ -185,37 +185,33 @@ async fn memory_keeps_the_contract() {
 async fn a_folder_keeps_the_contract() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("made/on/open");
-    contract(Store::open(&Config { path }).expect("opened")).await;
+    contract(Store::open(&Config::folder(path), 1).await.expect("opened")).await;
 }
 
 #[tokio::test]
 async fn objects_outlive_the_handle_that_wrote_them() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let config = Config {
-        path: folder.path().to_owned(),
-    };
+    let config = Config::folder(folder.path());
     let tenant = TenantId::anonymous();
     let key = Key::Block {
         tenant: &tenant,
         id: BlockId::new(1, 1),
     };
-    let store = Store::open(&config).expect("opened");
+    let store = Store::open(&config, 1).await.expect("opened");
     store
         .create(key, Bytes::from_static(b"kept"))
         .await
         .expect("created");
     drop(store);
-    let store = Store::open(&config).expect("opened again");
+    let store = Store::open(&config, 1).await.expect("opened again");
     assert_eq!(store.get(key).await.expect("there"), "kept");
 }
 
 #[tokio::test]
 async fn one_of_many_racing_creators_wins() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let config = Config {
-        path: folder.path().to_owned(),
-    };
-    let store = Store::open(&config).expect("opened");
+    let config = Config::folder(folder.path());
+    let store = Store::open(&config, 1).await.expect("opened");
     let tenant = TenantId::anonymous();
     let key = Key::Block {
         tenant: &tenant,

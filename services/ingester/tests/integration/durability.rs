@@ -33,7 +33,8 @@ async fn push(running: &Running, requests: std::ops::Range<usize>) -> i64 {
 /// Sum of all values of all blocks.
 async fn stored(folder: &std::path::Path) -> i64 {
     let path = folder.join("store");
-    let store = Store::open(&cairn_store::Config { path }).expect("opened");
+    let store = Store::open(&cairn_store::Config::folder(path), 1).await;
+    let store = store.expect("opened");
     let tenant = TenantId::anonymous();
     let query = Query {
         profile_type: None,

@@ -38,9 +38,7 @@ pub(crate) struct Response {
 pub(crate) fn config(folder: &Path) -> Config {
     Config {
         data: folder.join("ingester"),
-        store: cairn_store::Config {
-            path: folder.join("store"),
-        },
+        store: cairn_store::Config::folder(folder.join("store")),
         tail: TailConfig {
             flush_interval: Duration::from_secs(30),
             ..TailConfig::default()

@@ -44,9 +44,7 @@ impl Fixture {
         let process = Process::bind(Options::for_tests(), &["catalog", "querier"])
             .await
             .unwrap();
-        let store = cairn_store::Config {
-            path: folder.path().join("store"),
-        };
+        let store = cairn_store::Config::folder(folder.path().join("store"));
         let mut config = cairn_querier::Config {
             store: store.clone(),
             ..cairn_querier::Config::default()
@@ -60,7 +58,7 @@ impl Fixture {
         process.run("querier", |cx| cairn_querier::run(config, cx));
         process.ready().await;
         Self {
-            store: Store::open(&store).unwrap(),
+            store: Store::open(&store, 1).await.unwrap(),
             _folder: folder,
             catalog,
             tenant: TenantId::anonymous(),

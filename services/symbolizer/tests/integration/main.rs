@@ -145,7 +145,9 @@ async fn symbol_files_that_are_missing_or_damaged_are_made_again() {
         kind: FileKind::Executable,
         version: cairn_symbols::VERSION,
     };
-    let store = Store::open(&config(&folder).store).expect("opened");
+    let store = Store::open(&config(&folder).store, 1)
+        .await
+        .expect("opened");
     let good = store.get(symbols).await.expect("stored by the upload");
     for damage in [None, Some(good.slice(..good.len() / 2))] {
         store.delete(symbols).await.expect("deleted");

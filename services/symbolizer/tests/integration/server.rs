@@ -46,9 +46,7 @@ pub(crate) fn native(binary: &str) -> Vec<u8> {
 
 pub(crate) fn config(folder: &TempDir) -> Config {
     Config {
-        store: cairn_store::Config {
-            path: folder.path().join("store"),
-        },
+        store: cairn_store::Config::folder(folder.path().join("store")),
         upload: UploadConfig {
             bytes_max: ByteSize::mib(4),
             ..UploadConfig::default()
