@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cairn_chassis::{Options, Process};
 use cairn_model::{Labels, TenantId};
+use cairn_wal::NAME_LABEL;
 
 use crate::config::Config;
-use crate::entry::NAME_LABEL;
 use crate::ingester::Ingester;
 use crate::push::{Door, Naming, Push, Raw, Series};
 use crate::start;

@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use cairn_catalog::{Node, Registration};
 use cairn_chassis::Context;
 use cairn_store::Store;
-use tokio::sync::{Mutex, Notify, oneshot};
+use cairn_wal::OnThread;
+use tokio::sync::{Mutex, Notify};
 
 use crate::config::Config;
 use crate::doors;
@@ -17,7 +18,7 @@ use crate::ingester::Ingester;
 use crate::metrics::Metrics;
 use crate::replay::replay;
 use crate::tail::Tail;
-use crate::writer::{Parts, Writer};
+use crate::writer::{Grouping, Parts, Writer};
 
 /// Runs the ingester until the process stops: replays the log, serves, flushes what is left.
 pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
@@ -82,17 +83,21 @@ pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<(Flush
         replayed = opened.replayed,
         "the log is open"
     );
-    let parts = Parts {
-        log: Box::new(opened.log),
+    let log = OnThread::start(opened.log).context("start the thread of the log")?;
+    let (writer, task) = Writer::new(Parts {
+        log: Box::new(log),
         window: opened.window,
         tail: Arc::clone(&tail),
-        config: config.log.clone(),
-        clock: cx.clock(),
-        ready: cx.ready(),
+        grouping: Grouping {
+            bytes_max: config.log.batch_bytes_max.as_u64(),
+            delay: config.log.commit_delay,
+        },
+        cx: cx.clone(),
         metrics: metrics.clone(),
-    };
+    });
+    cx.own("log", task.run());
     let flusher = Flusher {
-        writer: start_writer(parts, cx)?,
+        writer,
         cx: cx.clone(),
         config: config.clone(),
         tail,
@@ -105,27 +110,6 @@ pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<(Flush
         flushed: Mutex::new(registered.flushed_lsn),
     };
     Ok((flusher, node))
-}
-
-/// The thread as a task of the process: if it ends early, the process stops.
-fn start_writer(parts: Parts, cx: &Context) -> anyhow::Result<Writer> {
-    let (writer, thread) = Writer::start(parts).context("start the log thread")?;
-    let (ended, end) = oneshot::channel();
-    let watch = std::thread::Builder::new()
-        .name("ingester-log-end".to_owned())
-        .spawn(move || {
-            let ended_well = thread.join().is_ok();
-            // Nobody listens any more once the process stops.
-            let _ = ended.send(ended_well);
-        });
-    watch.context("watch the log thread")?;
-    cx.own("log", async move {
-        match end.await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(anyhow::anyhow!("the log thread panicked")),
-        }
-    });
-    Ok(writer)
 }
 
 /// Where queriers find the tail.
