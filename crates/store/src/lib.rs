@@ -4,6 +4,8 @@
 //! durable; it does not know what is inside one.
 
 mod config;
+#[cfg(test)]
+mod conformance;
 mod error;
 #[cfg(any(test, feature = "faults"))]
 pub mod faulty;

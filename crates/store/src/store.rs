@@ -182,6 +182,3 @@ impl fmt::Debug for Store {
         write!(f, "Store({})", self.objects)
     }
 }
-
-#[cfg(test)]
-mod tests;
