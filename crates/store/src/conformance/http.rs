@@ -138,7 +138,7 @@ async fn start(fault: Fault) -> (Config, JoinSet<()>) {
 }
 
 fn unprobed(config: &Config) -> Store {
-    Store::over(config.connect().expect("the settings work").0)
+    Store::over(config.connect().expect("the settings work").objects)
 }
 
 #[tokio::test]
@@ -189,6 +189,22 @@ async fn a_conflict_without_an_object_is_tried_again() {
         created.await.expect("the third attempt succeeds");
         assert_eq!(store.get(key).await.expect("there"), "mine");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_sends_more_than_asked_gives_no_wrong_bytes() {
+    let (config, _server) = start(Fault::Ignores).await;
+    let store = unprobed(&config);
+    let key = Key::Probe {
+        nonce: 1,
+        number: 1,
+    };
+    let created = store.create(key, Bytes::from_static(b"0123456789")).await;
+    created.expect("created");
+    store
+        .get_range(key, 2..4)
+        .await
+        .expect_err("it has no ranges");
 }
 
 #[tokio::test]

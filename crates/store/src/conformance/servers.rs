@@ -48,7 +48,7 @@ async fn objects_contract(objects: &dyn ObjectStore) {
 }
 
 fn objects(config: &Config) -> Arc<dyn ObjectStore> {
-    config.connect().expect("the settings work").0
+    config.connect().expect("the settings work").objects
 }
 
 #[tokio::test]
