@@ -127,7 +127,10 @@ impl From<&wal::Error> for Error {
             wal::Error::Io { .. } | wal::Error::Locked(_) => "its folder can't be used",
             wal::Error::NoSpace(_) => "its disk is full or failing",
             wal::Error::Poisoned(_) => "it failed and waits for a restart",
-            wal::Error::Damaged { .. } => "it is damaged",
+            wal::Error::Fenced | wal::Error::LeaseLost => "its lease is over",
+            wal::Error::TooLarge => "a group of pushes is too large for it",
+            wal::Error::Store(_) => "the object store can't be reached",
+            wal::Error::Damaged { .. } | wal::Error::Corrupt { .. } => "it is damaged",
         })
     }
 }
