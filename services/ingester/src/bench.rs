@@ -32,7 +32,7 @@ impl Pushes {
         let flusher = Arc::new(start::open(&config, &cx).await?);
         Ok(Self {
             writer: flusher.writer.clone(),
-            ingester: Ingester::new(cx, config, flusher),
+            ingester: Ingester::new(cx, config, flusher, None),
             process,
         })
     }
