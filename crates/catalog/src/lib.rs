@@ -11,6 +11,7 @@ mod encoding;
 mod error;
 mod journal;
 mod node;
+mod placement;
 mod server;
 mod shards;
 mod state;
@@ -23,6 +24,7 @@ pub use convert::InvalidMessage;
 pub use error::Error;
 pub use journal::lock_folder;
 pub use node::{Node, UnixMillis};
+pub use placement::{Candidate, assign};
 pub use server::{CatalogService, Server};
 pub use shards::{Place, Shards};
 pub use state::{
