@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use cairn_block::Lsn;
+use cairn_block::{Lsn, Stretch};
 use cairn_catalog::{BlockMeta, Catalog, Registered};
 use cairn_chassis::Context;
 use cairn_model::{BlockId, TenantId, WriterId};
@@ -127,8 +127,19 @@ impl Flusher {
             .iter()
             .filter(|(_, head)| !head.read().is_empty());
         let heads: Vec<_> = heads.cloned().collect();
+        let options = cairn_block::Options {
+            level: 0,
+            origins: vec![Stretch {
+                writer: self.id.clone(),
+                // A log on the writer's own disk goes on from one incarnation to the next.
+                incarnation: 0,
+                from: part.from,
+                to: part.to,
+            }],
+            siblings: u32::try_from(heads.len()).unwrap_or(u32::MAX),
+        };
         let blocks: Vec<BlockMeta> = futures::stream::iter(heads)
-            .map(|(tenant, head)| self.write_block(tenant, head))
+            .map(|(tenant, head)| self.write_block(tenant, head, options.clone()))
             .buffered(WRITES)
             .try_collect()
             .await?;
@@ -147,8 +158,13 @@ impl Flusher {
         Ok(())
     }
 
-    async fn write_block(&self, tenant: TenantId, head: SharedHead) -> anyhow::Result<BlockMeta> {
-        let write = move || cairn_block::write(&head.read(), cairn_block::Options { level: 0 });
+    async fn write_block(
+        &self,
+        tenant: TenantId,
+        head: SharedHead,
+        options: cairn_block::Options,
+    ) -> anyhow::Result<BlockMeta> {
+        let write = move || cairn_block::write(&head.read(), options);
         let built = self.cx.compute(write).await;
         let built = built.with_context(|| format!("write a block of {tenant}"))?;
         let created_unix_ms = self.cx.clock().now() / 1_000_000;
