@@ -9,6 +9,7 @@ mod client;
 mod convert;
 mod error;
 mod journal;
+mod rebuild;
 mod server;
 mod state;
 mod writer;
@@ -19,6 +20,7 @@ pub use client::Client;
 pub use convert::InvalidMessage;
 pub use error::Error;
 pub use journal::lock_folder;
+pub use rebuild::{Conflict, Dead, Found, FoundLog, LogPosition, Plan, plan};
 pub use server::{Server, UnixMillis};
 pub use state::{
     Command, Job, JobId, Log, Owner, Refused, Reply, SHARDS, Scope, ShardMap, Snapshot, State,
