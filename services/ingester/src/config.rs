@@ -41,14 +41,27 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
-    /// A segment file is closed when it is at least this large.
+    pub kind: LogKind,
+    /// A segment file of a local log is closed when it is at least this large.
     pub segment_bytes: ByteSize,
-    /// Bytes that share one sync, at most.
+    /// Pushes are appended together until they are at least this large; 64 MiB at most.
     pub batch_bytes_max: ByteSize,
-    /// How long the first push of a batch waits for company. Pushes that arrive during a sync
-    /// share the next one anyway, so this helps only slow disks.
+    /// How long the first push of a batch waits for company. By default not at all in a local log,
+    /// since pushes that arrive during a sync share the next one anyway, and 250 ms in an object
+    /// log, where every append is paid for.
     #[serde(with = "humantime_serde")]
-    pub commit_delay: Duration,
+    pub commit_delay: Option<Duration>,
+}
+
+/// Where a push is durable before it is in a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogKind {
+    /// On this machine's disk, below `data`.
+    #[default]
+    Local,
+    /// In the object store: it outlives the machine.
+    Object,
 }
 
 /// Settings of what may be in work at once.
@@ -110,10 +123,21 @@ impl config::Service for Config {
 impl Default for LogConfig {
     fn default() -> Self {
         Self {
+            kind: LogKind::default(),
             segment_bytes: ByteSize::mib(64),
             batch_bytes_max: ByteSize::mib(4),
-            commit_delay: Duration::ZERO,
+            commit_delay: None,
         }
+    }
+}
+
+impl LogConfig {
+    /// [`LogConfig::commit_delay`], or what suits this kind of log.
+    pub fn delay(&self) -> Duration {
+        self.commit_delay.unwrap_or(match self.kind {
+            LogKind::Local => Duration::ZERO,
+            LogKind::Object => Duration::from_millis(250),
+        })
     }
 }
 
@@ -152,6 +176,10 @@ mod tests {
         let json = serde_json::to_value(Config::default()).expect("plain data");
         let read: Config = serde_json::from_value(json).expect("as written");
         assert_eq!(read, Config::default());
+        let log = serde_json::json!({"log": {"kind": "object", "commit_delay": "100ms"}});
+        let read: Config = serde_json::from_value(log).expect("valid");
+        assert_eq!(read.log.kind, LogKind::Object);
+        assert_eq!(read.log.delay(), Duration::from_millis(100));
         let typo = serde_json::json!({"tail": {"flush_intervall": "1s"}});
         assert!(serde_json::from_value::<Config>(typo).is_err());
     }

@@ -10,6 +10,7 @@ mod error;
 mod flight;
 mod flush;
 mod ingester;
+mod log;
 mod metrics;
 mod prepare;
 mod push;
@@ -18,5 +19,5 @@ mod start;
 mod tail;
 mod writer;
 
-pub use config::{AdmissionConfig, Config, LogConfig, TailConfig};
+pub use config::{AdmissionConfig, Config, LogConfig, LogKind, TailConfig};
 pub use start::run;

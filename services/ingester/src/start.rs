@@ -8,7 +8,6 @@ use anyhow::Context as _;
 use cairn_catalog::{Catalog, Server};
 use cairn_chassis::Context;
 use cairn_store::Store;
-use cairn_wal::OnThread;
 use tokio::sync::{Mutex, Notify};
 
 use crate::config::Config;
@@ -16,10 +15,10 @@ use crate::doors;
 use crate::flight::TailFlight;
 use crate::flush::Flusher;
 use crate::ingester::Ingester;
+use crate::log::{self, Owner};
 use crate::metrics::Metrics;
-use crate::replay::replay;
 use crate::tail::Tail;
-use crate::writer::{Grouping, Parts, Writer};
+use crate::writer::{Parts, Writer};
 
 /// Runs the ingester until the process stops: replays the log, serves, flushes what is left.
 pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
@@ -70,28 +69,27 @@ pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Flushe
         config.tail.head_bytes_max.as_u64(),
         metrics.clone(),
     ));
-    let opened = {
-        let (config, tail, metrics) = (config.clone(), Arc::clone(&tail), metrics.clone());
-        cx.compute(move || replay(&config, registered.flushed_lsn, &tail, &metrics))
-            .await?
+    let owner = Owner {
+        id: &id,
+        incarnation: registered.incarnation,
+        flushed: registered.flushed_lsn,
+        lease: None,
     };
+    let grouping = log::grouping(config)?;
+    let opened = log::open(config, (cx, &store), owner, (&tail, &metrics)).await?;
     tracing::info!(
         writer = %id,
         incarnation = registered.incarnation,
         flushed_lsn = registered.flushed_lsn,
-        next_lsn = opened.log.next(),
+        next_lsn = opened.next,
         replayed = opened.replayed,
         "the log is open"
     );
-    let log = OnThread::start(opened.log).context("start the thread of the log")?;
     let (writer, task) = Writer::new(Parts {
-        log: Box::new(log),
+        log: opened.log,
         window: opened.window,
         tail: Arc::clone(&tail),
-        grouping: Grouping {
-            bytes_max: config.log.batch_bytes_max.as_u64(),
-            delay: config.log.commit_delay,
-        },
+        grouping,
         cx: cx.clone(),
         metrics: metrics.clone(),
     });
