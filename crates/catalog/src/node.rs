@@ -311,14 +311,7 @@ async fn boot(
     };
     tasks.push(handle.spawn(housekeeping.run()));
     if let Some((listener, acceptor)) = parts.listener {
-        let listener = listener
-            .set_nonblocking(true)
-            .and_then(|()| tokio::net::TcpListener::from_std(listener));
-        let listener = listener.map_err(|source| Error::Io {
-            what: "listen for",
-            path: config.folder.clone(),
-            source,
-        })?;
+        let listener = adopted(listener, &config)?;
         let service = Peers::new(local.clone()).into_service();
         tasks.push(handle.spawn(listen::serve(listener, acceptor, service, stop)));
     }
@@ -327,6 +320,20 @@ async fn boot(
         lead_alone(&local).await?;
     }
     Ok((local, tasks, running))
+}
+
+/// The port, as one of the current runtime.
+fn adopted(
+    listener: std::net::TcpListener,
+    config: &NodeConfig,
+) -> Result<tokio::net::TcpListener, Error> {
+    let ready = listener.set_nonblocking(true);
+    let adopted = ready.and_then(|()| tokio::net::TcpListener::from_std(listener));
+    adopted.map_err(|source| Error::Io {
+        what: "listen for",
+        path: config.folder.clone(),
+        source,
+    })
 }
 
 /// Makes a new catalog, if this node is to be in it. Every one of its nodes may do this: it is the

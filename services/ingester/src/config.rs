@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The local folder of the log (`log/`) and of the catalog's journal (`catalog/`).
+    /// The local folder of the log (`log/`) and of the catalog (`catalog/`).
     pub data: PathBuf,
     /// Where blocks go.
     pub store: cairn_store::Config,

@@ -35,6 +35,7 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
     let ingester = Ingester::new(cx.clone(), config, Arc::clone(&flusher));
     let routes = doors::routes(&ingester)
         .grpc(node.catalog_service())
+        .grpc(node.admin_service())
         .grpc(flight.serve());
     cx.serve(routes).await?;
     let closed = flusher.close().await;

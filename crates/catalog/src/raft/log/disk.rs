@@ -168,14 +168,13 @@ impl Disk {
     }
 
     fn check_gapless(&self, purged: Option<&LogId>, entries: &[Entry]) -> Result<(), Error> {
-        let mut next = purged.map_or(0, |purged| purged.index + 1);
-        for entry in entries {
-            if entry.log_id.index != next {
-                return Err(self.corrupt(format!("entry {next} is missing")));
-            }
-            next += 1;
+        let first = purged.map_or(0, |purged| purged.index.saturating_add(1));
+        let expected = (0..).map(|nth| first.saturating_add(nth));
+        let mut pairs = expected.zip(entries);
+        match pairs.find(|(expected, entry)| entry.log_id.index != *expected) {
+            None => Ok(()),
+            Some((expected, _)) => Err(self.corrupt(format!("entry {expected} is missing"))),
         }
-        Ok(())
     }
 
     /// Reads entries in the range, in order.
