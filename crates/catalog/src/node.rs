@@ -64,6 +64,8 @@ pub enum Runtime {
 
 /// What a node works with.
 pub struct NodeParts {
+    /// The way to other nodes; not shared with what else the process calls, since its connections
+    /// live where the node runs.
     pub connect: Connect,
     pub now: UnixMillis,
     pub runtime: Runtime,
@@ -202,6 +204,38 @@ impl Node {
         self.local.change(change).await
     }
 
+    /// Waits for the end of the node: an error if it failed, so that its process should end too.
+    pub fn ended(&self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
+        let mut metrics = self.local.raft().metrics();
+        let stop = self.stop.clone();
+        async move {
+            let failed = async {
+                // An error: openraft is gone without a word.
+                let failed = metrics
+                    .wait_for(|metrics| metrics.running_state.is_err())
+                    .await;
+                failed.map_or_else(
+                    |error| error.to_string(),
+                    |metrics| {
+                        metrics
+                            .running_state
+                            .clone()
+                            .err()
+                            .map_or_else(String::new, |e| e.to_string())
+                    },
+                )
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => Ok(()),
+                reason = failed => {
+                    tracing::error!(reason, "the node of the catalog has failed");
+                    Err(Error::Unavailable(reason))
+                }
+            }
+        }
+    }
+
     /// Ends the node in order.
     pub async fn shutdown(mut self) -> Result<(), Error> {
         self.stop.cancel();
@@ -265,6 +299,7 @@ async fn boot(
     let network = Network {
         cluster: config.cluster.as_str().into(),
         connect: Arc::clone(&parts.connect),
+        handle: Handle::current(),
     };
     let owner = Owner {
         cluster: config.cluster.clone(),

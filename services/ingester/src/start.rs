@@ -25,6 +25,7 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
     let (flusher, node) = open(&config, &cx).await?;
     let flusher = Arc::new(flusher);
     cx.own("flush", Arc::clone(&flusher).run());
+    cx.own("catalog", node.ended());
     let flight = TailFlight {
         cx: cx.clone(),
         tail: Arc::clone(&flusher.tail),

@@ -96,6 +96,9 @@ impl Disk {
             _lock: lock,
         };
         let found = disk.claim(owner).map_err(|error| damaged(&error))??;
+        // A vote must not vanish together with the name of the file that it is in.
+        let dir = path.parent().unwrap_or(Path::new("."));
+        folder::sync(dir).map_err(folder::io_error("sync", dir))?;
         if found != *owner {
             return Err(Error::Config(format!(
                 "{} is the log of node {} of {:?}, and this is node {} of {:?}",
