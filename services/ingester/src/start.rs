@@ -41,6 +41,9 @@ async fn serve(config: Config, cx: Context, peers: Option<Peers>) -> anyhow::Res
         closed,
     } = open(&config, &cx).await?;
     cx.own("flush", Arc::clone(&flusher).run());
+    if let Some(ended) = hosting.ended() {
+        cx.own("catalog", ended);
+    }
     let peers = match config.log.kind {
         LogKind::Local => peers,
         LogKind::Object => {
