@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use cairn::commands::block::Block;
+use cairn::commands::catalog_rebuild::Catalog;
 use cairn::commands::debuginfo::Debuginfo;
 use cairn::commands::push::Push;
 use cairn::commands::query::Query;
@@ -41,6 +42,9 @@ enum Client {
     /// Look into block files.
     #[command(subcommand)]
     Block(Block),
+    /// Work on the catalog itself.
+    #[command(subcommand)]
+    Catalog(Catalog),
     /// Hand in the debug information of binaries.
     #[command(subcommand)]
     Debuginfo(Debuginfo),
@@ -77,6 +81,10 @@ impl Client {
                 query.run(now, &mut out).await?;
             }
             Self::Block(block) => block.run(&mut out).await?,
+            Self::Catalog(Catalog::Rebuild(rebuild)) => {
+                let now = cairn_chassis::Clock::real().now() / 1_000_000;
+                rebuild.run(now.unsigned_abs(), &mut out).await?;
+            }
             Self::Debuginfo(debuginfo) => debuginfo.run(&mut out).await?,
         }
         out.flush().context("write to standard output")

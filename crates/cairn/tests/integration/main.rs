@@ -12,6 +12,7 @@ mod crash;
 mod damage;
 mod doors;
 mod http;
+mod rebuild;
 mod roundtrip;
 mod serve;
 mod services;
