@@ -80,7 +80,11 @@ impl Client {
             }
             Self::Block(block) => block.run(&mut out).await?,
             Self::Debuginfo(debuginfo) => debuginfo.run(&mut out).await?,
-            Self::Catalog(catalog) => catalog.run(&mut out).await?,
+            Self::Catalog(catalog) => {
+                let now = cairn_chassis::Clock::real().now() / 1_000_000;
+                let nonce = cairn_chassis::Random::fresh().u128();
+                catalog.run((now.unsigned_abs(), nonce), &mut out).await?;
+            }
         }
         out.flush().context("write to standard output")
     }

@@ -1,5 +1,7 @@
 //! `cairn catalog`: how the nodes of the catalog are, and who they are.
 
+mod rebuild;
+
 use std::io::Write;
 
 use cairn_wire::cairn::catalog::v1::admin_service_client::AdminServiceClient;
@@ -47,14 +49,20 @@ enum Action {
         #[arg(value_parser = clap::value_parser!(u64).range(1..))]
         node: u64,
     },
+    Rebuild(rebuild::Rebuild),
     /// Have the node at --server take a snapshot, and drop old entries of its log.
     Snapshot,
 }
 
 impl Catalog {
-    pub async fn run(self, out: &mut dyn Write) -> anyhow::Result<()> {
+    /// `drawn` is the time in milliseconds since the epoch, and a number that nobody else draws.
+    pub async fn run(self, drawn: (u64, u128), out: &mut dyn Write) -> anyhow::Result<()> {
+        if let Action::Rebuild(rebuild) = self.action {
+            return rebuild.run(drawn, out).await;
+        }
         let mut client = AdminServiceClient::new(self.server.connect().await?);
         let (change, done) = match self.action {
+            Action::Rebuild(_) => unreachable!("it needs no server, and was run above"),
             Action::Status => {
                 let status = client.members(MembersRequest {}).await;
                 let status = status.map_err(|status| refused(&status))?;
