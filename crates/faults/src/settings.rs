@@ -46,9 +46,11 @@ fn ingester(name: &str, network: &Network, data: &Path) -> Value {
         "log": {"kind": "object"},
         "tail": {"flush_interval": "2s"},
         "catalog": {
-            "node": node(name),
             "listen": format!("{}:{PEER_PORT}", host.ip),
-            "voters": voters.into_iter().collect::<BTreeMap<_, _>>(),
+            "node": {
+                "id": node(name),
+                "voters": voters.into_iter().collect::<BTreeMap<_, _>>(),
+            },
         },
     })
 }
