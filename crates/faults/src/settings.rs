@@ -1,6 +1,5 @@
 //! The settings of every service of the cluster, as the file that the service reads.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -37,7 +36,7 @@ fn ingester(name: &str, network: &Network, data: &Path) -> Value {
         let at = INGESTERS.iter().position(|ingester| *ingester == name);
         at.expect("an ingester") + 1
     };
-    let voters = INGESTERS.map(|name| (node(name), url(network.host(name), PEER_PORT)));
+    let voter = |name| json!({"id": node(name), "address": url(network.host(name), PEER_PORT)});
     json!({
         "writer": name,
         "zone": format!("zone-{}", node(name)),
@@ -49,7 +48,7 @@ fn ingester(name: &str, network: &Network, data: &Path) -> Value {
             "listen": format!("{}:{PEER_PORT}", host.ip),
             "node": {
                 "id": node(name),
-                "voters": voters.into_iter().collect::<BTreeMap<_, _>>(),
+                "voters": INGESTERS.map(voter),
             },
         },
     })
