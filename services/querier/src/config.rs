@@ -74,7 +74,7 @@ impl Default for Limits {
         Self {
             query_timeout: Duration::from_secs(30),
             symbolize_timeout: Duration::from_secs(5),
-            tail_timeout: Duration::from_secs(2),
+            tail_timeout: Duration::from_secs(1),
             message_bytes_max: 64 << 20,
             answer_bytes_max: 512 << 20,
             block_scans_max: 4,

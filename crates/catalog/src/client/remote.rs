@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cairn_model::{Code, TenantId};
@@ -21,8 +21,14 @@ pub type Connect = Arc<dyn Fn(&str) -> Result<Channel, String> + Send + Sync>;
 /// Bytes of one answer: about half a million blocks.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
-/// How long one node may take to answer before the next is asked.
+/// How long one node may take to carry out a command before the next is told.
 const TRY_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long one node may take to answer a question before the next is asked. A node that stands
+/// still must not hold queries up; an answer that takes long because it is large gets twice the
+/// time after every failure, so often at most.
+const ASK_TIME_MIN: Duration = Duration::from_secs(1);
+const ASK_TIME_DOUBLINGS: u32 = 5;
 
 /// What a client of a catalog in other processes needs.
 #[derive(Clone)]
@@ -38,6 +44,8 @@ pub(super) struct Remote {
     parts: RemoteParts,
     /// Who answered last.
     current: AtomicUsize,
+    /// Questions in a row that were not answered in time.
+    failures: AtomicU32,
 }
 
 impl fmt::Debug for RemoteParts {
@@ -56,8 +64,11 @@ type Service = CatalogServiceClient<Channel>;
 
 impl Remote {
     pub(super) fn new(parts: RemoteParts) -> Self {
-        let current = AtomicUsize::new(0);
-        Self { parts, current }
+        Self {
+            parts,
+            current: AtomicUsize::new(0),
+            failures: AtomicU32::new(0),
+        }
     }
 
     pub(super) async fn attempt(&self, command: &Command) -> Attempt {
@@ -130,13 +141,22 @@ impl Remote {
     {
         let at = self.current.load(Ordering::Relaxed);
         let service = self.service(at)?;
-        let error = match tokio::time::timeout(TRY_TIME_MAX, ask(service)).await {
-            Ok(Ok(answer)) => return Ok(answer.into_inner()),
+        let failures = self.failures.load(Ordering::Relaxed);
+        let time = ASK_TIME_MIN * 2u32.pow(failures.min(ASK_TIME_DOUBLINGS));
+        let error = match tokio::time::timeout(time, ask(service)).await {
+            Ok(Ok(answer)) => {
+                self.failures.store(0, Ordering::Relaxed);
+                return Ok(answer.into_inner());
+            }
             Ok(Err(status)) => Error::Remote {
                 code: cairn_wire::code_of(&status),
                 message: text(&status),
             },
-            Err(_) => Error::Unavailable("it did not answer in time".to_owned()),
+            Err(_) => {
+                // Those who asked together count as one.
+                self.failures.store(failures + 1, Ordering::Relaxed);
+                Error::Unavailable("it did not answer in time".to_owned())
+            }
         };
         if matches!(error.code(), Code::Unavailable | Code::Timeout) {
             self.turn_from(at);
