@@ -37,7 +37,10 @@ pub struct State {
     #[serde(rename = "tenants")]
     blocks: Blocks,
     jobs: Jobs,
+    /// A catalog that was rebuilt has none of these.
+    #[serde(default)]
     shards: Arc<ShardMap>,
+    #[serde(default)]
     known_tenants: Arc<Tenants>,
 }
 

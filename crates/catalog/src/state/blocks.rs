@@ -26,6 +26,7 @@ pub(crate) struct TenantBlocks {
     blocks: ById<BlockMeta>,
     tombstones: ById<Tombstone>,
     /// By day.
+    #[serde(default)]
     manifests: BTreeMap<i64, Manifest>,
 }
 

@@ -7,14 +7,31 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_model::BlockId;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Blocks whose names are within this many bits of a millisecond: about half an hour.
 const CHUNK_BITS: u32 = 21;
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ById<T>(BTreeMap<u64, Arc<BTreeMap<BlockId, T>>>);
+
+/// As one map: how blocks are kept together is no part of what is stored.
+impl<T: Serialize> Serialize for ById<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.values().flat_map(|chunk| chunk.iter()))
+    }
+}
+
+impl<'de, T: Clone + Deserialize<'de>> Deserialize<'de> for ById<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let all = BTreeMap::<BlockId, T>::deserialize(deserializer)?;
+        let mut chunked = Self::default();
+        for (id, value) in all {
+            chunked.insert(id, value);
+        }
+        Ok(chunked)
+    }
+}
 
 impl<T> Default for ById<T> {
     fn default() -> Self {
