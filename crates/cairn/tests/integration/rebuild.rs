@@ -90,20 +90,20 @@ async fn blocks_and_the_position_of_the_log_come_back_from_the_store_alone() {
     assert!(!nowhere.status.success());
     assert!(!data.path().join("nowhere").exists());
 
-    // Without its catalog, Cairn goes on with the one that was made anew.
-    std::fs::remove_dir_all(data.path().join("ingester/catalog")).unwrap();
-    let restore = data.path().join("catalog.json");
+    goes_on_with_a_rebuilt_catalog(data.path()).await;
+}
+
+/// The catalog is thrown away, and Cairn started with the one that was made anew.
+async fn goes_on_with_a_rebuilt_catalog(data: &Path) {
+    std::fs::remove_dir_all(data.join("ingester/catalog")).unwrap();
+    let restore = data.join("catalog.json");
     let restore = (
         "CAIRN__INGESTER__CATALOG__RESTORE",
         restore.to_str().unwrap(),
     );
-    let cairn = Cairn::start(data.path(), &[SETTINGS[0], SETTINGS[1], restore]);
-    cairn
-        .connect()
-        .await
-        .push(profile(3), &LABELS)
-        .await
-        .unwrap();
+    let cairn = Cairn::start(data, &[SETTINGS[0], SETTINGS[1], restore]);
+    let client = cairn.connect().await;
+    client.push(profile(3), &LABELS).await.unwrap();
     let found = stored(&cairn).await;
     let expected = (0..4).map(|attempt| (attempt, ledger::value(attempt)));
     assert_eq!(found, expected.collect());
