@@ -111,6 +111,11 @@ impl Process {
         self.shared.stop.clone()
     }
 
+    /// Whether every service is ready and stopping was not asked for.
+    pub fn is_ready(&self) -> bool {
+        self.shared.is_ready()
+    }
+
     /// Returns when every service is ready, or the process is stopping.
     pub async fn ready(&self) {
         let mut board = self.shared.board.subscribe();

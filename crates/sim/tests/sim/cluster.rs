@@ -1,0 +1,225 @@
+//! Who takes part, and what each host runs: the services themselves, over a simulated network, a
+//! simulated clock and a store that fails.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use cairn_chassis::{Clock, Context, Net, Options, Process, Random, config};
+use cairn_store::InProcess;
+use cairn_store::faulty::{FaultyStore, Server};
+use tempfile::TempDir;
+
+use crate::network::Simulated;
+use crate::trace::note;
+
+pub(crate) const INGESTERS: [&str; 1] = ["ingester-1"];
+pub(crate) const QUERIERS: [&str; 2] = ["querier-1", "querier-2"];
+pub(crate) const SERVERS: [&str; 4] = ["ingester-1", "querier-1", "querier-2", "compactor"];
+pub(crate) const CLIENTS: [&str; 3] = ["client-1", "client-2", "client-3"];
+
+const PORT: u16 = 7070;
+/// The time of day at which every run begins.
+pub(crate) const EPOCH_SECONDS: u64 = 1_700_000_000;
+/// How often a host tells whether it is ready.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Everything that is shared by the hosts of a run, and outlives their crashes.
+pub(crate) struct Cluster {
+    seed: u64,
+    pub(crate) objects: Server,
+    pub(crate) stores: BTreeMap<&'static str, Arc<FaultyStore>>,
+    disks: TempDir,
+    skews: BTreeMap<&'static str, i64>,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    starts: BTreeMap<&'static str, u64>,
+    ready: BTreeSet<&'static str>,
+    /// Processes that have ended by themselves and wait to be started again.
+    ended: BTreeSet<&'static str>,
+}
+
+impl Cluster {
+    pub(crate) fn new(seed: u64, skews: &[i64]) -> Rc<Self> {
+        let sleep = |time| Box::pin(tokio::time::sleep(time)) as futures::future::BoxFuture<_>;
+        let now = || time_of_day() / 1_000_000;
+        let objects = Server::new(seed, Arc::new(sleep), Arc::new(now));
+        let stores = SERVERS.map(|name| (name, objects.connect()));
+        Rc::new(Self {
+            seed,
+            objects,
+            stores: BTreeMap::from(stores),
+            disks: tempfile::tempdir().expect("a folder for disks"),
+            skews: SERVERS.into_iter().zip(skews.iter().copied()).collect(),
+            state: RefCell::default(),
+        })
+    }
+
+    /// One life of a server's process. Never returns: a process that ends is for the supervisor.
+    pub(crate) async fn serve(self: Rc<Self>, name: &'static str) -> turmoil::Result {
+        let service = name.split('-').next().unwrap_or(name);
+        let ended = self.live(name, service).await;
+        let said = match ended {
+            Ok(()) => "without an error".to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+        note(&format!("{name} ended: {said}"));
+        self.state.borrow_mut().ready.remove(name);
+        self.state.borrow_mut().ended.insert(name);
+        std::future::pending().await
+    }
+
+    async fn live(&self, name: &'static str, service: &str) -> anyhow::Result<()> {
+        let process = Process::bind(self.options(name), &[service_name(service)]).await?;
+        match service {
+            "ingester" => {
+                let config = self.ingester(name);
+                process.run("ingester", |cx| cairn_ingester::run(config, cx));
+            }
+            "querier" => {
+                let config = self.querier(name);
+                process.run("querier", |cx| cairn_querier::run(config, cx));
+            }
+            _ => {
+                let config = self.compactor(name);
+                process.run("compactor", |cx| cairn_compactor::run(config, cx));
+            }
+        }
+        let stop = process.stop_token();
+        while !stop.is_cancelled() {
+            match process.is_ready() {
+                true => self.state.borrow_mut().ready.insert(name),
+                false => self.state.borrow_mut().ready.remove(name),
+            };
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        process.finished().await
+    }
+
+    /// A client's handle on the network. Keep the process as long as it.
+    pub(crate) async fn client(&self, name: &'static str) -> anyhow::Result<(Process, Context)> {
+        let process = Process::bind(self.options(name), &[]).await?;
+        let context = process.context("client");
+        Ok((process, context))
+    }
+
+    fn options(&self, name: &'static str) -> Options {
+        let mut state = self.state.borrow_mut();
+        let start = state.starts.entry(name).or_default();
+        *start += 1;
+        state.ready.remove(name);
+        let salt = name.bytes().fold(*start, |salt, byte| {
+            salt.wrapping_mul(31).wrapping_add(u64::from(byte))
+        });
+        let skew = self.skews.get(name).copied().unwrap_or_default();
+        Options {
+            net: Net::simulated(Simulated),
+            server: config::Server {
+                listen: ([0, 0, 0, 0], PORT).into(),
+                admin_listen: ([0, 0, 0, 0], PORT + 1).into(),
+                ..config::Server::default()
+            },
+            clock: Clock::simulated(move || time_of_day() + skew),
+            random: Random::seeded(self.seed ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            ..Options::for_tests()
+        }
+    }
+
+    fn store(&self, name: &str) -> cairn_store::Config {
+        let objects = Arc::clone(&self.stores[name]);
+        cairn_store::Config {
+            in_process: Some(InProcess(objects)),
+            ..cairn_store::Config::default()
+        }
+    }
+
+    fn ingester(&self, name: &str) -> cairn_ingester::Config {
+        cairn_ingester::Config {
+            data: self.disks.path().join(name),
+            store: self.store(name),
+            writer: name.to_owned(),
+            address: url(name),
+            tail: cairn_ingester::TailConfig {
+                flush_interval: Duration::from_secs(3),
+                retention: Duration::from_secs(10),
+                ..cairn_ingester::TailConfig::default()
+            },
+            ..cairn_ingester::Config::default()
+        }
+    }
+
+    fn querier(&self, name: &str) -> cairn_querier::Config {
+        cairn_querier::Config {
+            store: self.store(name),
+            catalog: url(INGESTERS[0]),
+            workers: QUERIERS.map(url).to_vec(),
+            ..cairn_querier::Config::default()
+        }
+    }
+
+    fn compactor(&self, name: &str) -> cairn_compactor::Config {
+        cairn_compactor::Config {
+            store: self.store(name),
+            catalog: url(INGESTERS[0]),
+            poll_interval: Duration::from_secs(1),
+            deletion_delay: Duration::from_secs(40),
+            request_timeout: Duration::from_secs(5),
+            plan: cairn_compactor::PlanConfig {
+                settle: Duration::from_secs(1),
+                ..cairn_compactor::PlanConfig::default()
+            },
+            ..cairn_compactor::Config::default()
+        }
+    }
+
+    pub(crate) fn is_ready(&self, name: &str) -> bool {
+        self.state.borrow().ready.contains(name)
+    }
+
+    /// Servers that are not ready.
+    pub(crate) fn unready(&self) -> Vec<&'static str> {
+        let unready = SERVERS.into_iter().filter(|name| !self.is_ready(name));
+        unready.collect()
+    }
+
+    /// Processes that have ended since the last call.
+    pub(crate) fn take_ended(&self) -> BTreeSet<&'static str> {
+        std::mem::take(&mut self.state.borrow_mut().ended)
+    }
+
+    /// The process is dead.
+    pub(crate) fn forget(&self, name: &'static str) {
+        let mut state = self.state.borrow_mut();
+        state.ready.remove(name);
+        state.ended.remove(name);
+    }
+}
+
+/// Where a host serves.
+pub(crate) fn url(name: &str) -> String {
+    format!("http://{name}:{PORT}")
+}
+
+fn service_name(service: &str) -> &'static str {
+    match service {
+        "ingester" => "ingester",
+        "querier" => "querier",
+        _ => "compactor",
+    }
+}
+
+/// The right one, in nanoseconds since 1970. Outside of the simulation, as while a crashed host is
+/// taken apart, it stands still.
+fn time_of_day() -> i64 {
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    if let Some(elapsed) = turmoil::sim_elapsed() {
+        LAST.store(elapsed.as_nanos() as i64, Ordering::Relaxed);
+    }
+    EPOCH_SECONDS as i64 * 1_000_000_000 + LAST.load(Ordering::Relaxed)
+}
