@@ -65,7 +65,7 @@ model: ## Look at every order of events around the catalog, as far as STATES go.
 	CAIRN_MODEL_STATES=$(STATES) $(CARGO) test --release --package cairn-catalog --test model -- --nocapture
 
 power-cut: ## Cut the power under the local log 300 times (root, XFS, loop devices).
-	CAIRN_POWER_CUTS=300 $(CARGO) test --package cairn-ingester --lib -- power_cut --nocapture
+	CAIRN_POWER_CUTS=300 $(CARGO) test --package cairn-wal --lib -- power_cut --nocapture
 
 load: ## Send a generated fleet to a running Cairn.
 	$(CARGO) run --release --bin cairn-loadtest -- --workload loadtest/workloads/small.yaml

@@ -6,16 +6,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn_model::{BlockId, TenantId, WriterId};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
 use crate::journal::Journal;
-use crate::{BlockMeta, Command, Error, Log, Reply, Snapshot, State, Tombstone, Writer, apply};
+use crate::{Command, Error, Reply, State, apply};
 
 /// A handle on the catalog. Cheap to clone; the journal closes with the last one.
 #[derive(Clone, Debug)]
-pub struct Catalog(Arc<Inner>);
+pub(crate) struct Catalog(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -38,17 +37,9 @@ struct Ahead {
     state: State,
 }
 
-/// What a writer has to know at its start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registered {
-    pub incarnation: u64,
-    /// What follows in its log is not in blocks.
-    pub flushed_lsn: u64,
-}
-
 impl Catalog {
     /// Opens or creates the catalog in a folder of its own. Blocks while it reads.
-    pub fn open(dir: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(dir: &Path) -> Result<Self, Error> {
         let (journal, state) = Journal::open(dir)?;
         Ok(Self(Arc::new(Inner {
             waiting: Mutex::new(Vec::new()),
@@ -59,110 +50,21 @@ impl Catalog {
 
     /// Carries one command out and answers once it is durable. Dropping the future does not take
     /// the command back. Must run inside a tokio runtime.
-    pub async fn apply(&self, command: Command) -> Result<Reply, Error> {
+    pub(crate) async fn apply(&self, command: Command) -> Result<Reply, Error> {
         let (answer, answered) = oneshot::channel();
         self.0.waiting.lock().push(Waiting { command, answer });
         let inner = Arc::clone(&self.0);
         // Whichever of these gets the journal first takes every command that waits by then. Waiting
         // for one's own means that once all calls have returned, nothing holds the journal open.
         let worked = tokio::task::spawn_blocking(move || inner.work_off()).await;
-        worked.map_err(|_| Error::Closed)?;
-        answered.await.unwrap_or(Err(Error::Closed))
-    }
-
-    /// Starts a new incarnation of a writer, which fences off all earlier ones.
-    pub async fn register(&self, writer: &WriterId, address: &str) -> Result<Registered, Error> {
-        let known = self.writer(writer);
-        let incarnation = known.map_or(0, |known| known.incarnation) + 1;
-        let reply = self
-            .apply(Command::RegisterWriter {
-                writer: writer.clone(),
-                incarnation,
-                address: address.to_owned(),
-                log: Log::Continued,
-                lease_until_unix_ms: i64::MAX,
-            })
-            .await?;
-        match reply {
-            Reply::Registered { flushed_lsn } => Ok(Registered {
-                incarnation,
-                flushed_lsn,
-            }),
-            _ => unreachable!("registering answers with a position"),
-        }
-    }
-
-    /// The log from `lsns.0` to `lsns.1`, both included, is in these blocks.
-    pub async fn commit(
-        &self,
-        writer: &WriterId,
-        incarnation: u64,
-        lsns: (u64, u64),
-        (blocks, at_unix_ms): (Vec<BlockMeta>, i64),
-    ) -> Result<(), Error> {
-        let command = Command::Commit {
-            writer: writer.clone(),
-            incarnation,
-            lsn_from: lsns.0,
-            lsn_to: lsns.1,
-            blocks,
-            at_unix_ms,
-        };
-        self.apply(command).await.map(drop)
-    }
-
-    /// Ends a writer that has flushed everything up to `lsn`, its last position.
-    pub async fn close(&self, writer: &WriterId, incarnation: u64, lsn: u64) -> Result<(), Error> {
-        let command = Command::Close {
-            writer: writer.clone(),
-            incarnation,
-            lsn,
-        };
-        self.apply(command).await.map(drop)
-    }
-
-    /// Swaps blocks; without outputs, deletes them.
-    pub async fn replace(
-        &self,
-        tenant: &TenantId,
-        inputs: Vec<BlockId>,
-        outputs: Vec<BlockMeta>,
-        at_unix_ms: i64,
-    ) -> Result<(), Error> {
-        let command = Command::Replace {
-            tenant: tenant.clone(),
-            inputs,
-            outputs,
-            at_unix_ms,
-            ticket: None,
-        };
-        self.apply(command).await.map(drop)
-    }
-
-    /// Drops tombstones whose objects are deleted.
-    pub async fn forget(&self, tenant: &TenantId, blocks: Vec<BlockId>) -> Result<(), Error> {
-        let tenant = tenant.clone();
-        self.apply(Command::Forget { tenant, blocks })
+        worked.map_err(|_| Error::Unavailable("it is closing".to_owned()))?;
+        answered
             .await
-            .map(drop)
+            .unwrap_or(Err(Error::Unavailable("it is closing".to_owned())))
     }
 
-    /// What a query has to read. Take this first and the tails second.
-    pub fn snapshot(&self, tenant: &TenantId) -> Snapshot {
-        self.0.state.read().snapshot(tenant)
-    }
-
-    pub fn writer(&self, writer: &WriterId) -> Option<Writer> {
-        self.0.state.read().writer(writer)
-    }
-
-    /// Tombstones that are at least as old as this, oldest first.
-    pub fn expired(&self, before_unix_ms: i64) -> Vec<Tombstone> {
-        self.0.state.read().expired(before_unix_ms)
-    }
-
-    pub fn tenants(&self) -> Vec<TenantId> {
-        self.0.state.read().tenants()
+    pub(crate) fn read<R>(&self, ask: impl FnOnce(&State) -> R) -> R {
+        ask(&self.0.state.read())
     }
 }
 
@@ -205,6 +107,3 @@ impl Inner {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,9 +1,14 @@
 //! Wire messages to the catalog's types and back. Only what comes in is checked.
 
+mod jobs;
+mod shards;
+
 use cairn_model::{BlockId, TenantId, TimeRange, WriterId};
 use cairn_wire::cairn::catalog::v1 as wire;
+use cairn_wire::cairn::catalog::v1::apply_response::Outcome;
 
-use crate::{BlockMeta, Error, Snapshot, Tombstone, Writer};
+use crate::client::Attempt;
+use crate::{BlockMeta, Error, Log, Member, Snapshot, Status, Tombstone, Writer, encoding};
 
 /// A message that does not say what it should.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -24,7 +29,7 @@ pub(crate) fn tenant(text: &str) -> Result<TenantId, InvalidMessage> {
     TenantId::parse(text).map_err(|error| invalid("tenant")(&error))
 }
 
-pub(crate) fn block_ids(texts: &[String]) -> Result<Vec<BlockId>, InvalidMessage> {
+fn block_ids(texts: &[String]) -> Result<Vec<BlockId>, InvalidMessage> {
     texts.iter().map(|text| block_id(text)).collect()
 }
 
@@ -133,11 +138,19 @@ impl TryFrom<wire::Writer> for Writer {
             incarnation,
             address,
             flushed_lsn,
+            log,
+            zone,
         } = writer;
+        let log = wire::LogKind::try_from(log).map_err(|error| invalid("log")(&error))?;
         Ok(Self {
             id: WriterId::parse(&writer)?,
             incarnation,
             address,
+            zone,
+            log: match log {
+                wire::LogKind::Continued => Log::Continued,
+                wire::LogKind::OnePerIncarnation => Log::OnePerIncarnation,
+            },
             flushed_lsn,
         })
     }
@@ -149,13 +162,21 @@ impl From<Writer> for wire::Writer {
             id,
             incarnation,
             address,
+            zone,
+            log,
             flushed_lsn,
         } = writer;
+        let log = match log {
+            Log::Continued => wire::LogKind::Continued,
+            Log::OnePerIncarnation => wire::LogKind::OnePerIncarnation,
+        };
         Self {
             writer: id.as_str().to_owned(),
             incarnation,
             address,
             flushed_lsn,
+            log: log.into(),
+            zone,
         }
     }
 }
@@ -170,14 +191,18 @@ impl TryFrom<wire::SnapshotResponse> for Snapshot {
             version,
             blocks,
             writers,
+            sealed,
         } = response;
         let blocks: Result<_, InvalidMessage> =
             blocks.into_iter().map(BlockMeta::try_from).collect();
-        let writers: Result<_, Error> = writers.into_iter().map(Writer::try_from).collect();
+        let read = |writers: Vec<wire::Writer>| -> Result<Vec<Writer>, Error> {
+            writers.into_iter().map(Writer::try_from).collect()
+        };
         Ok(Self {
             version,
             blocks: blocks?,
-            writers: writers?,
+            writers: read(writers)?,
+            sealed: read(sealed)?,
         })
     }
 }
@@ -188,11 +213,118 @@ impl From<Snapshot> for wire::SnapshotResponse {
             version,
             blocks,
             writers,
+            sealed,
         } = snapshot;
         Self {
             version,
             blocks: blocks.into_iter().map(Into::into).collect(),
             writers: writers.into_iter().map(Into::into).collect(),
+            sealed: sealed.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+// === impl Attempt ===
+
+pub(crate) fn attempt_of(response: wire::ApplyResponse) -> Attempt {
+    let wire::ApplyResponse { outcome } = response;
+    let odd = |error: &dyn std::fmt::Display| Attempt::Unknown(format!("an odd answer: {error}"));
+    match outcome {
+        Some(Outcome::Reply(reply)) => {
+            encoding::decode(&reply).map_or_else(|error| odd(&error), Attempt::Done)
+        }
+        Some(Outcome::Refused(refused)) => {
+            encoding::decode(&refused).map_or_else(|error| odd(&error), Attempt::Refused)
+        }
+        Some(Outcome::NotDone(reason)) => Attempt::NotDone(reason),
+        Some(Outcome::Unknown(reason)) => Attempt::Unknown(reason),
+        None => odd(&"nothing"),
+    }
+}
+
+pub(crate) fn response_of(attempt: Attempt) -> wire::ApplyResponse {
+    let outcome = match attempt {
+        Attempt::Done(reply) => Outcome::Reply(encoding::encode(&reply).into()),
+        Attempt::Refused(refused) => Outcome::Refused(encoding::encode(&refused).into()),
+        Attempt::NotDone(reason) => Outcome::NotDone(reason),
+        Attempt::Unknown(reason) => Outcome::Unknown(reason),
+    };
+    let outcome = Some(outcome);
+    wire::ApplyResponse { outcome }
+}
+
+// === impl Status ===
+
+impl From<wire::StatusResponse> for Status {
+    fn from(response: wire::StatusResponse) -> Self {
+        let wire::StatusResponse {
+            node,
+            cluster,
+            role,
+            leader,
+            term,
+            last_log_index,
+            applied_index,
+            snapshot_index,
+            version,
+            members,
+            failure,
+        } = response;
+        let member = |member: wire::Member| Member {
+            node: member.node,
+            address: member.address,
+            is_voter: member.voter,
+            matched_index: member.matched_index,
+        };
+        Self {
+            node,
+            cluster,
+            role,
+            leader: Some(leader).filter(|leader| *leader > 0),
+            term,
+            last_log_index,
+            applied_index,
+            snapshot_index,
+            version,
+            members: members.into_iter().map(member).collect(),
+            failure: Some(failure).filter(|failure| !failure.is_empty()),
+        }
+    }
+}
+
+impl From<Status> for wire::StatusResponse {
+    fn from(status: Status) -> Self {
+        let Status {
+            node,
+            cluster,
+            role,
+            leader,
+            term,
+            last_log_index,
+            applied_index,
+            snapshot_index,
+            version,
+            members,
+            failure,
+        } = status;
+        let member = |member: Member| wire::Member {
+            node: member.node,
+            address: member.address,
+            voter: member.is_voter,
+            matched_index: member.matched_index,
+        };
+        Self {
+            node,
+            cluster,
+            role,
+            leader: leader.unwrap_or_default(),
+            term,
+            last_log_index,
+            applied_index,
+            snapshot_index,
+            version,
+            members: members.into_iter().map(member).collect(),
+            failure: failure.unwrap_or_default(),
         }
     }
 }

@@ -25,21 +25,21 @@ pub enum Error {
     },
     #[error("{} is in use by another process", .0.display())]
     Locked(PathBuf),
-    #[error("the journal {} is damaged at byte {at}: {reason}", path.display())]
-    Corrupt {
-        path: PathBuf,
-        at: u64,
+    #[error("{} is damaged: {reason}", path.display())]
+    Corrupt { path: PathBuf, reason: String },
+    #[error("{0}")]
+    Config(String),
+    /// It did not happen and never will: ask again later or elsewhere.
+    #[error("the catalog is not available: {0}")]
+    Unavailable(String),
+    /// A command may have happened, or may yet. Repeating it does no harm.
+    #[error("whether the catalog did it is unknown: {reason}")]
+    Unknown {
         reason: String,
+        /// What a later try was told; an earlier one may have happened all the same.
+        refused: Option<Refused>,
     },
-    /// Nothing was changed; the next command may succeed.
-    #[error("the journal could not be written: {0}")]
-    Unwritten(String),
-    /// Whether the command is durable is unknown until the catalog is opened again.
-    #[error("the journal failed and takes no more commands: {0}")]
-    Broken(String),
-    #[error("the catalog is closing")]
-    Closed,
-    /// A catalog in another process answered.
+    /// A catalog in another process answered a question.
     #[error("{message}")]
     Remote { code: Code, message: String },
 }
@@ -48,13 +48,30 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::Refused(refused) => refused.code(),
-            Self::Message(_) | Self::Writer(_) => Code::Invalid,
+            Self::Message(_) | Self::Writer(_) | Self::Config(_) => Code::Invalid,
             Self::Io { .. } => Code::Internal,
             Self::Locked(_) => Code::Conflict,
             Self::Corrupt { .. } => Code::Corrupt,
-            Self::Unwritten(_) | Self::Closed => Code::Unavailable,
-            Self::Broken(_) => Code::Timeout,
+            Self::Unavailable(_) => Code::Unavailable,
+            Self::Unknown { .. } => Code::Timeout,
             Self::Remote { code, .. } => *code,
         }
+    }
+
+    /// Why the newest try was refused, if it was.
+    pub fn refused(&self) -> Option<&Refused> {
+        match self {
+            Self::Refused(refused) => Some(refused),
+            Self::Unknown { refused, .. } => refused.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether another process has taken a writer's place, or has sealed it: it may not go on.
+    pub fn is_fenced(&self) -> bool {
+        matches!(
+            self.refused(),
+            Some(Refused::Fenced { .. } | Refused::Sealed(_) | Refused::UnknownWriter(_))
+        )
     }
 }

@@ -45,8 +45,11 @@ pub(crate) enum NotAppended {
 impl From<NotAppended> for Error {
     fn from(error: NotAppended) -> Self {
         match error {
-            NotAppended::Unwritten(reason) => Self::Unwritten(reason),
-            NotAppended::Broken(reason) => Self::Broken(reason),
+            NotAppended::Unwritten(reason) => Self::Unavailable(reason),
+            NotAppended::Broken(reason) => Self::Unknown {
+                reason,
+                refused: None,
+            },
         }
     }
 }
@@ -69,8 +72,7 @@ impl Journal {
         let bytes = std::fs::read(&path).map_err(io("read", &path))?;
         let (state, len) = replay(&bytes).map_err(|(at, reason)| Error::Corrupt {
             path: path.clone(),
-            at,
-            reason,
+            reason: format!("at byte {at}: {reason}"),
         })?;
         let file = OpenOptions::new()
             .write(true)
@@ -263,6 +265,3 @@ fn replay(bytes: &[u8]) -> Result<(State, u64), (u64, String)> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,80 +1,46 @@
 //! The catalog as a gRPC service: decode, call, encode.
 
-use std::fmt;
-use std::sync::Arc;
-
 use cairn_model::Code;
 use cairn_wire::cairn::catalog::v1 as wire;
 use cairn_wire::cairn::catalog::v1::catalog_service_server::{
-    CatalogService, CatalogServiceServer,
+    CatalogService as Calls, CatalogServiceServer,
 };
 use tonic::{Request, Response, Status};
 
-use crate::convert::{block_ids, tenant};
-use crate::{BlockMeta, Catalog, Error, InvalidMessage};
+use crate::convert::{response_of, tenant};
+use crate::node::Local;
+use crate::{Error, encoding};
 
-/// Tells the time, in milliseconds since the Unix epoch.
-pub type UnixMillis = Arc<dyn Fn() -> i64 + Send + Sync>;
+/// The service, ready to be added to a server.
+pub type CatalogService = CatalogServiceServer<Server>;
 
-/// Bytes of one request: a replacement names at most some thousand blocks.
+/// Bytes of one request: a command names at most some thousand blocks.
 const REQUEST_BYTES_MAX: usize = 16 << 20;
 
 /// Answers other services' calls.
-#[derive(Clone)]
-pub struct Server {
-    catalog: Catalog,
-    now: UnixMillis,
-}
-
-impl fmt::Debug for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Server").field(&self.catalog).finish()
-    }
-}
+#[derive(Clone, Debug)]
+pub struct Server(Local);
 
 impl Server {
-    /// `now` dates tombstones, so that callers' clocks do not matter.
-    pub fn new(catalog: Catalog, now: UnixMillis) -> Self {
-        Self { catalog, now }
+    pub(crate) fn new(local: Local) -> Self {
+        Self(local)
     }
 
-    /// The service, ready to be added to a server.
-    pub fn into_service(self) -> CatalogServiceServer<Self> {
+    pub(crate) fn into_service(self) -> CatalogService {
         CatalogServiceServer::new(self).max_decoding_message_size(REQUEST_BYTES_MAX)
     }
 }
 
 #[tonic::async_trait]
-impl CatalogService for Server {
+impl Calls for Server {
     async fn snapshot(
         &self,
         request: Request<wire::SnapshotRequest>,
     ) -> Result<Response<wire::SnapshotResponse>, Status> {
         let wire::SnapshotRequest { tenant: owner } = request.into_inner();
         let owner = tenant(&owner).map_err(answer)?;
-        Ok(Response::new(self.catalog.snapshot(&owner).into()))
-    }
-
-    async fn replace(
-        &self,
-        request: Request<wire::ReplaceRequest>,
-    ) -> Result<Response<wire::ReplaceResponse>, Status> {
-        let wire::ReplaceRequest {
-            tenant: owner,
-            inputs,
-            outputs,
-        } = request.into_inner();
-        let owner = tenant(&owner).map_err(answer)?;
-        let inputs = block_ids(&inputs).map_err(answer)?;
-        let outputs: Result<Vec<_>, InvalidMessage> =
-            outputs.into_iter().map(BlockMeta::try_from).collect();
-        let outputs = outputs.map_err(answer)?;
-        let at = (self.now)();
-        self.catalog
-            .replace(&owner, inputs, outputs, at)
-            .await
-            .map_err(answer)?;
-        Ok(Response::new(wire::ReplaceResponse {}))
+        self.0.up_to_date().await.map_err(answer)?;
+        Ok(Response::new(self.0.snapshot(&owner).into()))
     }
 
     async fn expired(
@@ -82,24 +48,11 @@ impl CatalogService for Server {
         request: Request<wire::ExpiredRequest>,
     ) -> Result<Response<wire::ExpiredResponse>, Status> {
         let wire::ExpiredRequest { before_unix_ms } = request.into_inner();
-        let tombstones = self.catalog.expired(before_unix_ms);
+        self.0.up_to_date().await.map_err(answer)?;
+        let tombstones = self.0.read(|state| state.expired(before_unix_ms));
         Ok(Response::new(wire::ExpiredResponse {
             tombstones: tombstones.into_iter().map(Into::into).collect(),
         }))
-    }
-
-    async fn forget(
-        &self,
-        request: Request<wire::ForgetRequest>,
-    ) -> Result<Response<wire::ForgetResponse>, Status> {
-        let wire::ForgetRequest {
-            tenant: owner,
-            blocks,
-        } = request.into_inner();
-        let owner = tenant(&owner).map_err(answer)?;
-        let blocks = block_ids(&blocks).map_err(answer)?;
-        self.catalog.forget(&owner, blocks).await.map_err(answer)?;
-        Ok(Response::new(wire::ForgetResponse {}))
     }
 
     async fn tenants(
@@ -107,14 +60,53 @@ impl CatalogService for Server {
         request: Request<wire::TenantsRequest>,
     ) -> Result<Response<wire::TenantsResponse>, Status> {
         let wire::TenantsRequest {} = request.into_inner();
-        let tenants = self.catalog.tenants();
+        self.0.up_to_date().await.map_err(answer)?;
+        let tenants = self.0.read(crate::State::tenants);
         Ok(Response::new(wire::TenantsResponse {
             tenants: tenants.iter().map(ToString::to_string).collect(),
         }))
     }
+
+    async fn apply(
+        &self,
+        request: Request<wire::ApplyRequest>,
+    ) -> Result<Response<wire::ApplyResponse>, Status> {
+        let wire::ApplyRequest { command } = request.into_inner();
+        let command = encoding::decode(&command).map_err(|error| {
+            cairn_wire::status(Code::Invalid, &format!("invalid command: {error}"))
+        })?;
+        let attempt = self.0.attempt(&command).await;
+        Ok(Response::new(response_of(attempt)))
+    }
+
+    async fn jobs(
+        &self,
+        request: Request<wire::JobsRequest>,
+    ) -> Result<Response<wire::JobsResponse>, Status> {
+        let wire::JobsRequest {} = request.into_inner();
+        self.0.up_to_date().await.map_err(answer)?;
+        let jobs = self.0.read(|state| state.jobs().map(Into::into).collect());
+        Ok(Response::new(wire::JobsResponse { jobs }))
+    }
+
+    async fn shards(
+        &self,
+        request: Request<wire::ShardsRequest>,
+    ) -> Result<Response<wire::ShardsResponse>, Status> {
+        let wire::ShardsRequest {} = request.into_inner();
+        Ok(Response::new((&*self.0.shards()).into()))
+    }
+
+    async fn status(
+        &self,
+        request: Request<wire::StatusRequest>,
+    ) -> Result<Response<wire::StatusResponse>, Status> {
+        let wire::StatusRequest {} = request.into_inner();
+        Ok(Response::new(self.0.status().into()))
+    }
 }
 
-fn answer(error: impl Into<Error>) -> Status {
+pub(crate) fn answer(error: impl Into<Error>) -> Status {
     let error = error.into();
     let code = error.code();
     match code {

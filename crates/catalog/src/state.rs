@@ -18,7 +18,7 @@ use crate::{BlockMeta, Manifest, Writer};
 use self::blocks::Blocks;
 use self::jobs::Jobs;
 use self::tenants::Tenants;
-use self::writers::{Writers, advance};
+use self::writers::{Place, Writers, advance};
 
 pub use self::command::{Command, Refused, Reply};
 pub use self::jobs::{Job, JobId, Ticket, Work};
@@ -33,11 +33,8 @@ pub struct State {
     writers: Writers,
     #[serde(rename = "tenants")]
     blocks: Blocks,
-    #[serde(default)]
     jobs: Jobs,
-    #[serde(default)]
     shards: ShardMap,
-    #[serde(default)]
     known_tenants: Tenants,
 }
 
@@ -46,7 +43,11 @@ pub struct State {
 pub struct Snapshot {
     pub version: u64,
     pub blocks: Vec<BlockMeta>,
+    /// What is in none of the blocks is in their tails.
     pub writers: Vec<Writer>,
+    /// Incarnations that are gone and not recovered yet: what is in none of the blocks is in their
+    /// logs.
+    pub sealed: Vec<Writer>,
 }
 
 /// Carries a command out, or refuses it and changes nothing.
@@ -64,22 +65,22 @@ impl State {
         match command {
             Command::RegisterWriter {
                 writer,
-                incarnation,
                 address,
+                zone,
                 log,
                 lease_until_unix_ms,
             } => {
-                let registered = self.writers.register(
-                    &writer,
-                    incarnation,
-                    (address, lease_until_unix_ms),
-                    log,
-                )?;
+                let place = Place { address, zone };
+                let registered = self
+                    .writers
+                    .register(&writer, place, lease_until_unix_ms, log)?;
                 if let Some(work) = registered.recovery {
                     self.jobs.add(JobId(next), work);
                 }
-                let flushed_lsn = registered.flushed_lsn;
-                Ok(Reply::Registered { flushed_lsn })
+                Ok(Reply::Registered {
+                    incarnation: registered.incarnation,
+                    flushed_lsn: registered.flushed_lsn,
+                })
             }
             Command::RenewLease {
                 writer,
@@ -111,9 +112,7 @@ impl State {
                 incarnation,
                 lsn,
             } => {
-                self.writers
-                    .open(&writer, incarnation)?
-                    .close(&writer, lsn)?;
+                self.writers.close(&writer, incarnation, lsn)?;
                 Ok(Reply::Done)
             }
             Command::Seal {
@@ -166,6 +165,10 @@ impl State {
                 blocks,
                 at_unix_ms,
             } => {
+                // The answer to the first try may have been lost.
+                if self.blocks.is_spilled(&tenant, &manifest) {
+                    return Ok(Reply::Done);
+                }
                 self.jobs.check_free(&tenant, &blocks)?;
                 self.blocks.spill(&tenant, manifest, &blocks, at_unix_ms)?;
                 Ok(Reply::Done)
@@ -247,6 +250,8 @@ impl State {
                 return Err(Refused::Invalid(text));
             }
             Work::Merge { tenant, inputs } => {
+                // The answer to the first try may have been lost.
+                self.jobs.check_none(&work)?;
                 self.blocks.check_inputs(tenant, inputs)?;
                 self.jobs.check_free(tenant, inputs)?;
             }
@@ -270,6 +275,7 @@ impl State {
             version: self.version,
             blocks: self.blocks.live(tenant),
             writers: self.writers.all_open(),
+            sealed: self.sealed(),
         }
     }
 
@@ -281,6 +287,11 @@ impl State {
     /// Incarnations that are gone and not recovered yet: what is in no block is in their logs.
     pub fn sealed(&self) -> Vec<Writer> {
         self.writers.all_sealed()
+    }
+
+    /// Everyone who takes writes, with where they are.
+    pub fn open_writers(&self) -> Vec<Writer> {
+        self.writers.all_open()
     }
 
     /// What is known of the newest incarnation of a writer, closed or not.

@@ -18,11 +18,11 @@ use crate::Net;
 use crate::net::{Network, Stream};
 
 /// Who does not take a connection by then is taken for gone.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A peer that stands still, or that packets do not reach, is noticed after the sum of these: calls
 /// to it fail, and the next one connects anew.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(3);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_millis(1500);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Addresses remembered. A fleet has fewer at once, but they change as it is rolled over.
 const ADDRESSES_MAX: usize = 4096;
 /// The port of `http` where an address names none.

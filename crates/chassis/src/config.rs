@@ -1,6 +1,7 @@
 //! Settings: what every process has, and how a document of them is read. What services configure
 //! is their own.
 
+mod addresses;
 mod document;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,6 +11,7 @@ use bytesize::ByteSize;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use addresses::Addresses;
 pub use cairn_model::Secret;
 pub use document::{ConfigError, Document};
 

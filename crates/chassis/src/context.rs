@@ -20,6 +20,9 @@ pub struct Context {
     shared: Arc<Shared>,
 }
 
+/// Gives the connection to an address, or says why it is none.
+pub type Connector = Arc<dyn Fn(&str) -> Result<Channel, String> + Send + Sync>;
+
 /// What an owned task may end with.
 pub trait TaskOutput: Send {
     fn into_result(self) -> anyhow::Result<()>;
@@ -110,6 +113,15 @@ impl Context {
     /// it is first needed and shared by everybody here. Calls over it need deadlines of their own.
     pub fn channel(&self, address: &str) -> Result<Channel, InvalidAddress> {
         self.shared.channels.get(address)
+    }
+
+    /// [`Context::channel`] for whoever knows nothing of processes.
+    pub fn connector(&self) -> Connector {
+        let shared = Arc::clone(&self.shared);
+        Arc::new(move |address| {
+            let channel = shared.channels.get(address);
+            channel.map_err(|error| error.to_string())
+        })
     }
 
     /// Answers requests with these routes. Returns when the last request in flight is done, so

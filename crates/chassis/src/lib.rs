@@ -27,7 +27,7 @@ mod telemetry;
 pub use channels::InvalidAddress;
 pub use cli::{Flags, main};
 pub use clock::{Clock, FakeClock};
-pub use context::{Context, TaskOutput};
+pub use context::{Connector, Context, TaskOutput};
 pub use healthcheck::run as healthcheck;
 pub use launch::{Common, Launch, run};
 pub use net::Net;

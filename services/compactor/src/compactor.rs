@@ -24,9 +24,6 @@ pub(crate) struct Compactor {
     pub(crate) full: HashMap<BlockId, TenantId>,
 }
 
-/// How often the catalog is asked the same in a row when its answer is lost.
-const ATTEMPTS: usize = 3;
-
 /// Why a merge did not happen.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -232,26 +229,18 @@ impl Compactor {
         inputs: &[BlockId],
         output: BlockMeta,
     ) -> Result<(), Failure> {
-        let mut attempt = 1;
-        loop {
-            let replaced = self.catalog.replace(tenant, inputs, vec![output.clone()]);
-            let error = match replaced.await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            let refused = matches!(
-                error.code(),
-                Code::Conflict | Code::Invalid | Code::NotFound
-            );
-            // After a lost answer a refusal may mean that the output was live for a moment.
-            if refused && attempt == 1 {
-                self.discard(tenant, output.id).await;
-                return Err(Failure::Refused(error));
+        let id = output.id;
+        match self
+            .catalog
+            .replace(tenant, inputs, vec![output], None)
+            .await
+        {
+            Ok(()) => Ok(()),
+            Err(error @ cairn_catalog::Error::Refused(_)) => {
+                self.discard(tenant, id).await;
+                Err(Failure::Refused(error))
             }
-            if refused || attempt == ATTEMPTS {
-                return Err(Failure::Unknown(error));
-            }
-            attempt += 1;
+            Err(error) => Err(Failure::Unknown(error)),
         }
     }
 

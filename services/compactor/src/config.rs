@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Where blocks are.
     pub store: cairn_store::Config,
-    /// An ingester that serves the catalog, as a URI; this process if empty.
-    pub catalog: String,
+    /// Ingesters that serve the catalog, as URIs; this process if there are none.
+    pub catalog: config::Addresses,
     /// How long to wait for an answer of the catalog.
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
@@ -81,7 +81,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             store: cairn_store::Config::default(),
-            catalog: String::new(),
+            catalog: config::Addresses::default(),
             request_timeout: Duration::from_secs(30),
             poll_interval: Duration::from_secs(30),
             deletion_delay: Duration::from_secs(30 * 60),

@@ -8,7 +8,7 @@ pub mod plan;
 use std::collections::HashMap;
 
 use anyhow::Context as _;
-use cairn_catalog::Client;
+use cairn_catalog::{Client, RemoteParts};
 use cairn_chassis::{Context, Routes};
 use cairn_store::Store;
 
@@ -19,13 +19,13 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
     config.plan.check()?;
     let store = Store::open(&config.store, cx.random().u128()).await;
     let store = store.context("open the object store")?;
-    let catalog = match &*config.catalog {
-        "" => cx.own_address(),
-        address => address.to_owned(),
-    };
-    let channel = cx.channel(&catalog).context("find the catalog")?;
     let compactor = compactor::Compactor {
-        catalog: Client::new(channel).within(config.request_timeout),
+        catalog: Client::remote(RemoteParts {
+            addresses: config.catalog.or(cx.own_address()),
+            connect: cx.connector(),
+            seed: cx.random().u64(),
+        })
+        .with_patience(config.request_timeout),
         store,
         metrics: cx.metrics(metrics::Metrics::register),
         quarantine: HashMap::new(),

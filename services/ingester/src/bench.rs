@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cairn_chassis::{Options, Process};
 use cairn_model::{Labels, TenantId};
+use cairn_wal::NAME_LABEL;
 
 use crate::config::Config;
-use crate::entry::NAME_LABEL;
 use crate::ingester::Ingester;
 use crate::push::{Door, Naming, Push, Raw, Series};
 use crate::start;
@@ -20,6 +20,7 @@ use crate::writer::Writer;
 pub struct Pushes {
     ingester: Ingester,
     writer: Writer,
+    node: cairn_catalog::Node,
     process: Process,
 }
 
@@ -29,10 +30,12 @@ impl Pushes {
     pub async fn open(config: Config) -> anyhow::Result<Self> {
         let process = Process::bind(Options::for_tests(), &[SERVICE]).await?;
         let cx = process.context(SERVICE);
-        let flusher = Arc::new(start::open(&config, &cx).await?);
+        let (flusher, node) = start::open(&config, &cx).await?;
+        let flusher = Arc::new(flusher);
         Ok(Self {
             writer: flusher.writer.clone(),
             ingester: Ingester::new(cx, config, flusher),
+            node,
             process,
         })
     }
@@ -67,6 +70,7 @@ impl Pushes {
         let stop = self.process.stop_token();
         stop.cancel();
         self.writer.stop().await;
+        self.node.shutdown().await?;
         self.process.stop().await
     }
 }

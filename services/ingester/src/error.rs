@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use cairn_model::Code;
-
-use crate::log;
+use cairn_wal as wal;
 
 /// What went wrong, once for all doors.
 #[derive(Debug, thiserror::Error)]
@@ -122,13 +121,13 @@ impl Error {
 }
 
 /// Senders learn the kind of trouble; paths and the system's words are in our log.
-impl From<&log::Error> for Error {
-    fn from(error: &log::Error) -> Self {
+impl From<&wal::Error> for Error {
+    fn from(error: &wal::Error) -> Self {
         Self::Log(match error {
-            log::Error::Io { .. } | log::Error::Locked(_) => "its folder can't be used",
-            log::Error::NoSpace(_) => "its disk is full or failing",
-            log::Error::Poisoned(_) => "it failed and waits for a restart",
-            log::Error::Damaged { .. } => "it is damaged",
+            wal::Error::Io { .. } | wal::Error::Locked(_) => "its folder can't be used",
+            wal::Error::NoSpace(_) => "its disk is full or failing",
+            wal::Error::Poisoned(_) => "it failed and waits for a restart",
+            wal::Error::Damaged { .. } => "it is damaged",
         })
     }
 }

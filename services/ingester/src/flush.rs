@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use cairn_block::Lsn;
-use cairn_catalog::{BlockMeta, Catalog, Registered};
+use cairn_catalog::{BlockMeta, Client, Registered};
 use cairn_chassis::Context;
 use cairn_model::{BlockId, TenantId, WriterId};
 use cairn_store::{Key, Store};
@@ -27,14 +27,15 @@ pub(crate) struct Flusher {
     pub(crate) config: Config,
     pub(crate) tail: Arc<Tail>,
     pub(crate) writer: Writer,
-    pub(crate) catalog: Catalog,
+    pub(crate) catalog: Client,
     pub(crate) store: Store,
     pub(crate) id: WriterId,
     pub(crate) registered: Registered,
     pub(crate) metrics: Metrics,
     pub(crate) wake: Notify,
-    /// Held while flushing: parts are committed in order.
-    pub(crate) turn: Mutex<()>,
+    /// The last position of the log that is in blocks. Held while flushing: parts are committed in
+    /// order.
+    pub(crate) flushed: Mutex<Lsn>,
 }
 
 /// How long a failed flush waits, at first and at most.
@@ -86,7 +87,7 @@ impl Flusher {
     /// Puts everything that is acknowledged by now into blocks; returns the last position of the
     /// log that is in blocks, if anything was done.
     pub(crate) async fn flush(&self) -> anyhow::Result<Option<Lsn>> {
-        let _turn = self.turn.lock().await;
+        let mut turn = self.flushed.lock().await;
         let mut flushed = None;
         if let Err(error) = self.writer.rotate().await {
             anyhow::bail!("freeze rows: {error}");
@@ -98,23 +99,21 @@ impl Flusher {
             let took = self.cx.clock().instant().duration_since(start);
             self.metrics.flush_seconds.observe(took.as_secs_f64());
             flushed = Some(part.to);
+            *turn = part.to;
         }
         let limits = &self.config.tail;
         let retention = i64::try_from(limits.retention.as_nanos()).unwrap_or(i64::MAX);
         let older_than = self.cx.clock().now().saturating_sub(retention);
         let max = usize::try_from(limits.memory_bytes_max.as_u64()).unwrap_or(usize::MAX);
         self.tail.drop_flushed(older_than, max);
-        if let Some(writer) = self.catalog.writer(&self.id) {
-            self.writer.truncate(writer.flushed_lsn).await;
-        }
+        self.writer.truncate(*turn).await;
         Ok(flushed)
     }
 
     /// Ends the writer: flushes, and tells queries that there is no tail to ask any more.
     pub(crate) async fn close(&self) -> anyhow::Result<()> {
         self.flush().await.context("flush before stopping")?;
-        let writer = self.catalog.writer(&self.id);
-        let last = writer.map_or(0, |writer| writer.flushed_lsn);
+        let last = *self.flushed.lock().await;
         let closed = self
             .catalog
             .close(&self.id, self.registered.incarnation, last);
@@ -189,28 +188,13 @@ impl Flusher {
     async fn commit(&self, part: &Frozen, blocks: Vec<BlockMeta>) -> anyhow::Result<()> {
         let incarnation = self.registered.incarnation;
         let lsns = (part.from, part.to);
-        let now = self.cx.clock().now() / 1_000_000;
-        let result = self
-            .catalog
-            .commit(&self.id, incarnation, lsns, (blocks, now))
-            .await;
-        // The answer to an earlier attempt may have been lost: the position tells.
-        let known = self.catalog.writer(&self.id);
-        let done = known
-            .is_some_and(|known| known.incarnation == incarnation && known.flushed_lsn == part.to);
-        match result {
-            Err(error) if !done => Err(error).context("commit blocks"),
-            _ => Ok(()),
-        }
+        let committed = self.catalog.commit(&self.id, incarnation, lsns, blocks);
+        committed.await.context("commit blocks")
     }
 }
 
 /// Another process writes under this writer's name: this one must stop.
 fn fenced(error: &anyhow::Error) -> bool {
-    use cairn_catalog::{Error, Refused};
-    let error = error.downcast_ref::<Error>();
-    matches!(
-        error,
-        Some(Error::Refused(Refused::Fenced { .. } | Refused::Sealed(_)))
-    )
+    let error = error.downcast_ref::<cairn_catalog::Error>();
+    error.is_some_and(cairn_catalog::Error::is_fenced)
 }

@@ -1,15 +1,14 @@
 //! A push to rows and a log entry: decoding, checking, naming, dating. Pure, and safe to run
 //! anywhere; storing what comes out is the writer's business.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_model::{Labels, Limits, Profile, TenantId};
 use cairn_pprof::{Decoder, Options, usual_name};
+use cairn_wal::{Entry, NAME_LABEL, Payload, Row, Span, batch_hash, log_executable, split_name};
 use cairn_wire::cairn::ingest::v1::{LogLabel, LogSeries};
 
 use crate::config::Config;
-use crate::entry::{self, NAME_LABEL, Span};
 use crate::error::Refusal;
 use crate::push::{Naming, Push, Raw, Series};
 
@@ -39,14 +38,21 @@ pub(crate) struct Item {
     pub(crate) row: Row,
 }
 
-/// One profile as the tail keeps it, but for its place in the log.
-#[derive(Debug)]
-pub(crate) struct Row {
-    pub(crate) name: Arc<str>,
-    pub(crate) labels: Labels,
-    pub(crate) time: i64,
-    pub(crate) batch: u128,
-    pub(crate) profile: Profile,
+impl Ready {
+    /// What the log keeps.
+    pub(crate) fn payload(&self) -> Payload {
+        let entry = Entry {
+            tenant: self.tenant.clone(),
+            span: self.span,
+            normalized: self.normalized,
+            series: self.items.iter().map(|item| item.logged.clone()).collect(),
+        };
+        let hashes = self.items.iter().map(|item| item.row.batch);
+        Payload {
+            bytes: entry.encode(),
+            hashes: hashes.filter(|hash| *hash != 0).collect(),
+        }
+    }
 }
 
 impl Rules {
@@ -162,12 +168,12 @@ impl Work<'_> {
         let logged = LogSeries {
             labels: log_labels(&name, &labels),
             profile: raw.bytes.clone(),
-            executables: raw.executables.iter().map(entry::log_executable).collect(),
+            executables: raw.executables.iter().map(log_executable).collect(),
             sample_type_config: series.sample_type_config.clone(),
             sample_rate: series.sample_rate,
         };
         let batch = match self.span.says_when(&profile) {
-            true => entry::batch_hash(&self.push.tenant, &self.span, &logged),
+            true => batch_hash(&self.push.tenant, &self.span, &logged),
             false => 0,
         };
         let row = Row {
@@ -255,7 +261,7 @@ fn named_labels(series: &Series, limits: &Limits) -> Result<(Option<String>, Lab
     }
     let pairs = series.labels.iter().map(|(name, value)| (name, value));
     let all = Labels::from_pairs(pairs).map_err(|error| Bad::new("labels", error))?;
-    Ok(entry::split_name(&all))
+    Ok(split_name(&all))
 }
 
 /// The parts of a profile type are joined by colons, so none may hold one.

@@ -6,13 +6,11 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use cairn_block::Lsn;
+use cairn_wal::{Entry, Error, LocalLog, Row, Unreadable};
 
 use crate::config::Config;
 use crate::dedup::Window;
-use crate::entry;
-use crate::log::{Error, LocalLog};
 use crate::metrics::Metrics;
-use crate::prepare::Row;
 use crate::tail::Tail;
 
 /// What the log had to say.
@@ -75,7 +73,7 @@ impl Replay<'_> {
             let reason = format!("the catalog expects {expected} first; were segments removed?");
             return Err(damaged(reason));
         }
-        let entry = entry::decode(payload).map_err(|error| damaged(error.to_string()))?;
+        let entry = Entry::decode(payload).map_err(|error| damaged(error.to_string()))?;
         for hash in entry.hashes() {
             self.window.insert(hash, entry.span.received);
         }
@@ -89,7 +87,7 @@ impl Replay<'_> {
         Ok(entry.span.received)
     }
 
-    fn readable(&self, lsn: Lsn, row: Result<Row, entry::Unreadable>) -> Option<Row> {
+    fn readable(&self, lsn: Lsn, row: Result<Row, Unreadable>) -> Option<Row> {
         row.inspect_err(|error| {
             self.metrics.unreadable_profiles.inc();
             tracing::error!(lsn, %error, "a durable profile is not readable");

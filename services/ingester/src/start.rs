@@ -4,10 +4,11 @@ use cairn_model::WriterId;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use cairn_catalog::{Catalog, Server};
+use cairn_catalog::{Node, Registration};
 use cairn_chassis::Context;
 use cairn_store::Store;
-use tokio::sync::{Mutex, Notify, oneshot};
+use cairn_wal::OnThread;
+use tokio::sync::{Mutex, Notify};
 
 use crate::config::Config;
 use crate::doors;
@@ -17,17 +18,13 @@ use crate::ingester::Ingester;
 use crate::metrics::Metrics;
 use crate::replay::replay;
 use crate::tail::Tail;
-use crate::writer::{Parts, Writer};
+use crate::writer::{Grouping, Parts, Writer};
 
 /// Runs the ingester until the process stops: replays the log, serves, flushes what is left.
 pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
-    let flusher = Arc::new(open(&config, &cx).await?);
+    let (flusher, node) = open(&config, &cx).await?;
+    let flusher = Arc::new(flusher);
     cx.own("flush", Arc::clone(&flusher).run());
-    let clock = cx.clock();
-    let catalog = Server::new(
-        flusher.catalog.clone(),
-        Arc::new(move || clock.now() / 1_000_000),
-    );
     let flight = TailFlight {
         cx: cx.clone(),
         tail: Arc::clone(&flusher.tail),
@@ -37,7 +34,7 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
     };
     let ingester = Ingester::new(cx.clone(), config, Arc::clone(&flusher));
     let routes = doors::routes(&ingester)
-        .grpc(catalog.into_service())
+        .grpc(node.catalog_service())
         .grpc(flight.serve());
     cx.serve(routes).await?;
     let closed = flusher.close().await;
@@ -49,18 +46,23 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
             "rows stay in the log for the next start"
         );
     });
-    Ok(())
+    node.shutdown().await.context("stop the catalog")
 }
 
 /// Opens catalog, log and store, in the order in which they need each other.
-pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Flusher> {
+pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<(Flusher, Node)> {
     let id = WriterId::parse(&config.writer).context("read the setting \"writer\"")?;
     let store = Store::open(&config.store, cx.random().u128()).await;
     let store = store.context("open the object store")?;
     let folder = config.data.join("catalog");
-    let catalog = cx.compute(move || Catalog::open(&folder)).await;
-    let catalog = catalog.context("open the catalog")?;
-    let registered = catalog.register(&id, &address(config, cx)).await;
+    let clock = cx.clock();
+    let now = Arc::new(move || clock.now() / 1_000_000);
+    let node = Node::alone(&folder, now)
+        .await
+        .context("open the catalog")?;
+    let catalog = node.client();
+    let registration = Registration::continued(id.clone(), &address(config, cx));
+    let registered = catalog.register(registration).await;
     let registered = registered.context("register the writer")?;
     let metrics = cx.metrics(Metrics::register);
     let tail = Arc::new(Tail::new(
@@ -81,17 +83,21 @@ pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Flushe
         replayed = opened.replayed,
         "the log is open"
     );
-    let parts = Parts {
-        log: Box::new(opened.log),
+    let log = OnThread::start(opened.log).context("start the thread of the log")?;
+    let (writer, task) = Writer::new(Parts {
+        log: Box::new(log),
         window: opened.window,
         tail: Arc::clone(&tail),
-        config: config.log.clone(),
-        clock: cx.clock(),
-        ready: cx.ready(),
+        grouping: Grouping {
+            bytes_max: config.log.batch_bytes_max.as_u64(),
+            delay: config.log.commit_delay,
+        },
+        cx: cx.clone(),
         metrics: metrics.clone(),
-    };
-    Ok(Flusher {
-        writer: start_writer(parts, cx)?,
+    });
+    cx.own("log", task.run());
+    let flusher = Flusher {
+        writer,
         cx: cx.clone(),
         config: config.clone(),
         tail,
@@ -101,29 +107,9 @@ pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Flushe
         registered,
         metrics,
         wake: Notify::new(),
-        turn: Mutex::new(()),
-    })
-}
-
-/// The thread as a task of the process: if it ends early, the process stops.
-fn start_writer(parts: Parts, cx: &Context) -> anyhow::Result<Writer> {
-    let (writer, thread) = Writer::start(parts).context("start the log thread")?;
-    let (ended, end) = oneshot::channel();
-    let watch = std::thread::Builder::new()
-        .name("ingester-log-end".to_owned())
-        .spawn(move || {
-            let ended_well = thread.join().is_ok();
-            // Nobody listens any more once the process stops.
-            let _ = ended.send(ended_well);
-        });
-    watch.context("watch the log thread")?;
-    cx.own("log", async move {
-        match end.await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(anyhow::anyhow!("the log thread panicked")),
-        }
-    });
-    Ok(writer)
+        flushed: Mutex::new(registered.flushed_lsn),
+    };
+    Ok((flusher, node))
 }
 
 /// Where queriers find the tail.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use cairn_block::{Head, Lsn, Origin};
 use cairn_model::TenantId;
+use cairn_wal::Row;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
@@ -15,7 +16,6 @@ use tokio::sync::futures::Notified;
 
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::prepare::Row;
 
 pub(crate) type SharedHead = Arc<RwLock<Head>>;
 

@@ -1,34 +1,34 @@
-//! The one thread that decides the order: it drops repeats, appends to the log, makes rows readable
+//! The one task that decides the order: it drops repeats, appends to the log, makes rows readable
 //! and answers, in this order.
 //!
-//! Being one thread is what makes the tail a gapless prefix of the log at every moment. Owns the
-//! log and the window of repeats; decoding happens before, blocks after.
+//! Being one task that does one thing at a time is what makes the tail a gapless prefix of the log
+//! at every moment. Owns the log and the window of repeats; decoding happens before, blocks after.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use cairn_block::Lsn;
-use cairn_chassis::{Clock, Readiness};
+use cairn_chassis::{Clock, Context};
+use cairn_wal as wal;
+use cairn_wal::{DurableLog, Payload};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admission::Permit;
-use crate::config::LogConfig;
 use crate::dedup::Window;
-use crate::entry;
 use crate::error::Error;
-use crate::log::{self, DurableLog};
 use crate::metrics::Metrics;
 use crate::prepare::Ready;
 use crate::tail::Tail;
 
-/// Pushes and orders that wait for the thread; the memory of pushes is bounded by admission.
+/// Pushes and orders that wait for the task; the memory of pushes is bounded by admission.
 const QUEUE_MAX: usize = 1024;
 
-/// A handle on the thread. Clones share it.
+/// A handle on the task. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
     orders: mpsc::Sender<Order>,
+    clock: Clock,
 }
 
 /// What became of a push.
@@ -40,15 +40,23 @@ pub(crate) struct Stored {
     pub(crate) repeats: usize,
 }
 
-/// What the thread works with.
+/// What the task works with.
 pub(crate) struct Parts {
     pub(crate) log: Box<dyn DurableLog>,
     pub(crate) window: Window,
     pub(crate) tail: Arc<Tail>,
-    pub(crate) config: LogConfig,
-    pub(crate) clock: Clock,
-    pub(crate) ready: Readiness,
+    pub(crate) grouping: Grouping,
+    pub(crate) cx: Context,
     pub(crate) metrics: Metrics,
+}
+
+/// Which pushes share one append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grouping {
+    /// A group is closed when it is at least this large.
+    pub(crate) bytes_max: u64,
+    /// How long the first of a group waits for company.
+    pub(crate) delay: Duration,
 }
 
 #[derive(Debug)]
@@ -62,6 +70,7 @@ enum Order {
 #[derive(Debug)]
 struct Queued {
     ready: Ready,
+    arrived: Instant,
     _permit: Permit,
     answer: oneshot::Sender<Result<Stored, Error>>,
     stored: Stored,
@@ -69,14 +78,11 @@ struct Queued {
 }
 
 impl Writer {
-    /// Starts the thread. It ends after [`Writer::stop`], or when the last handle is gone.
-    pub(crate) fn start(parts: Parts) -> std::io::Result<(Self, JoinHandle<()>)> {
+    /// A writer, and the task that does its work.
+    pub(crate) fn new(parts: Parts) -> (Self, Task) {
         let (orders, queue) = mpsc::channel(QUEUE_MAX);
-        let thread = Thread { parts, queue };
-        let handle = std::thread::Builder::new()
-            .name("ingester-log".to_owned())
-            .spawn(move || thread.run())?;
-        Ok((Self { orders }, handle))
+        let clock = parts.cx.clock();
+        (Self { orders, clock }, Task { parts, queue })
     }
 
     /// Returns when the profiles are durable and readable.
@@ -84,6 +90,7 @@ impl Writer {
         let (answer, answered) = oneshot::channel();
         let order = Order::Store(Queued {
             ready,
+            arrived: self.clock.instant(),
             _permit: permit,
             answer,
             stored: Stored::default(),
@@ -107,124 +114,126 @@ impl Writer {
         drop(self.orders.send(Order::Truncate(flushed)).await);
     }
 
-    /// Ends the thread once everything before is done.
+    /// Ends the task once everything before is done.
     pub(crate) async fn stop(&self) {
         drop(self.orders.send(Order::Stop).await);
     }
 }
 
-struct Thread {
+/// What [`Writer`] hands its orders to.
+pub(crate) struct Task {
     parts: Parts,
     queue: mpsc::Receiver<Order>,
 }
 
-impl Thread {
-    fn run(mut self) {
-        let mut next = self.queue.blocking_recv();
+impl Task {
+    /// Works until [`Writer::stop`], or until the last handle is gone. Fails if another may write
+    /// in this one's place: then nothing may be acknowledged any more, and the process has to end.
+    pub(crate) async fn run(mut self) -> anyhow::Result<()> {
+        let worked = self.work().await;
+        self.parts.log.close().await;
+        worked
+    }
+
+    async fn work(&mut self) -> anyhow::Result<()> {
+        let mut next = self.queue.recv().await;
         while let Some(order) = next.take() {
             let mut then = None;
             match order {
-                Order::Store(first) => then = self.group(first),
+                Order::Store(first) => then = self.group(first).await?,
                 Order::Rotate(answer) => drop(answer.send(self.parts.tail.rotate())),
-                Order::Truncate(flushed) => self.truncate(flushed),
-                Order::Stop => return,
+                Order::Truncate(flushed) => self.truncate(flushed).await,
+                Order::Stop => return Ok(()),
             }
-            next = then.or_else(|| self.queue.blocking_recv());
+            next = match then {
+                Some(order) => Some(order),
+                None => self.queue.recv().await,
+            };
         }
+        Ok(())
     }
 
-    /// Commits `first` and what waits behind it, up to the next other order, which it returns.
-    fn group(&mut self, first: Queued) -> Option<Order> {
-        let LogConfig {
-            batch_bytes_max,
-            commit_delay,
-            ..
-        } = self.parts.config;
-        if commit_delay > Duration::ZERO {
-            std::thread::sleep(commit_delay);
-        }
+    /// Commits `first` and what comes while it waits, up to the next other order, which it returns.
+    async fn group(&mut self, first: Queued) -> anyhow::Result<Option<Order>> {
+        let Grouping { bytes_max, delay } = self.parts.grouping;
+        let clock = self.parts.cx.clock();
+        // What arrived during the last append has waited already.
+        let waited = clock.instant().saturating_duration_since(first.arrived);
+        let patience = async move {
+            // A timer may take a millisecond to find that no time is left.
+            match delay.saturating_sub(waited) {
+                Duration::ZERO => {}
+                left => clock.sleep(left).await,
+            }
+        };
+        tokio::pin!(patience);
         let mut bytes = first.bytes();
         let mut group = vec![first];
         let mut then = None;
-        while bytes < batch_bytes_max.as_u64() {
-            match self.queue.try_recv() {
-                Ok(Order::Store(queued)) => {
+        while bytes < bytes_max && group.len() < QUEUE_MAX {
+            // What is there already comes along without waiting.
+            let order = tokio::select! {
+                biased;
+                order = self.queue.recv() => order,
+                () = &mut patience => break,
+            };
+            match order {
+                Some(Order::Store(queued)) => {
                     bytes += queued.bytes();
                     group.push(queued);
                 }
-                Ok(order) => {
-                    then = Some(order);
+                other => {
+                    then = other;
                     break;
                 }
-                Err(_) => break,
             }
         }
-        self.commit(group);
-        then
+        self.commit(group).await?;
+        Ok(then)
     }
 
-    fn commit(&mut self, mut group: Vec<Queued>) {
-        let Parts {
-            log,
-            window,
-            clock,
-            metrics,
-            ..
-        } = &mut self.parts;
+    async fn commit(&mut self, mut group: Vec<Queued>) -> anyhow::Result<()> {
+        let clock = self.parts.cx.clock();
         let (now, start) = (clock.now(), clock.instant());
+        let window = &mut self.parts.window;
         group
             .iter_mut()
             .for_each(|queued| queued.drop_repeats(window, now));
         let fresh = group.iter().filter(|queued| !queued.ready.items.is_empty());
-        let payloads: Vec<Vec<u8>> = fresh.map(|queued| entry::encode(&queued.ready)).collect();
+        let payloads: Vec<Payload> = fresh.map(|queued| queued.ready.payload()).collect();
+        let bytes: usize = payloads.iter().map(|payload| payload.bytes.len()).sum();
         let appended = match payloads.is_empty() {
             true => Ok(0),
-            false => log.append(&payloads, now),
+            false => self.parts.log.append(payloads, now).await,
         };
         match appended {
             Ok(first) => {
-                let bytes: usize = payloads.iter().map(Vec::len).sum();
+                let metrics = &self.parts.metrics;
                 metrics.log_bytes.inc_by(bytes as u64);
                 metrics.log_commit_pushes.observe(group.len() as f64);
                 let took = clock.instant().duration_since(start);
                 metrics.log_commit_seconds.observe(took.as_secs_f64());
-                self.publish(group, first);
+                let (tail, metrics) = (Arc::clone(&self.parts.tail), metrics.clone());
+                let publish = move || publish(group, first, &tail, &metrics);
+                self.parts.cx.compute(publish).await;
+                Ok(())
             }
-            Err(error) => self.fail(group, &error),
-        }
-    }
-
-    /// Makes durable rows readable, then says so.
-    fn publish(&self, group: Vec<Queued>, first: Lsn) {
-        let mut lsn = first;
-        for queued in group {
-            let Queued {
-                ready,
-                answer,
-                stored,
-                _permit,
-                ..
-            } = queued;
-            if !ready.items.is_empty() {
-                let rows = ready.items.into_iter().map(|item| item.row).collect();
-                self.parts.tail.apply(lsn, &ready.tenant, rows);
-                lsn += 1;
+            Err(error) => {
+                self.fail(group, &error);
+                match error.is_fatal() {
+                    true => Err(error).context("append to the log"),
+                    false => Ok(()),
+                }
             }
-            self.parts
-                .metrics
-                .repeated_profiles
-                .inc_by(stored.repeats as u64);
-            // Who asked may have gone; the push is stored all the same.
-            drop(answer.send(Ok(stored)));
         }
     }
 
     /// Nothing of the group is stored. Pushes of repeats fail too: the first of their kind may be
     /// in this very group.
-    fn fail(&mut self, group: Vec<Queued>, error: &log::Error) {
+    fn fail(&mut self, group: Vec<Queued>, error: &wal::Error) {
         let Parts {
             window,
-            ready,
+            cx,
             metrics,
             ..
         } = &mut self.parts;
@@ -233,8 +242,8 @@ impl Thread {
             error = text(error),
             "the log did not take a group of pushes"
         );
-        if matches!(error, log::Error::Poisoned(_)) {
-            ready.hold(text(error));
+        if error.is_final() {
+            cx.ready().hold(text(error));
         }
         for queued in group {
             queued.noted.iter().for_each(|hash| window.remove(*hash));
@@ -242,17 +251,40 @@ impl Thread {
         }
     }
 
-    fn truncate(&mut self, flushed: Lsn) {
+    async fn truncate(&mut self, flushed: Lsn) {
         let Parts {
-            log, window, clock, ..
+            log, window, cx, ..
         } = &mut self.parts;
-        if let Err(error) = log.truncate(flushed, window.start(clock.now())) {
+        let older_than = window.start(cx.clock().now());
+        if let Err(error) = log.truncate(flushed, older_than).await {
             tracing::warn!(error = text(&error), "old parts of the log stay for now");
         }
     }
 }
 
-fn text(error: &log::Error) -> String {
+/// Makes durable rows readable, then says so.
+fn publish(group: Vec<Queued>, first: Lsn, tail: &Tail, metrics: &Metrics) {
+    let mut lsn = first;
+    for queued in group {
+        let Queued {
+            ready,
+            answer,
+            stored,
+            _permit,
+            ..
+        } = queued;
+        if !ready.items.is_empty() {
+            let rows = ready.items.into_iter().map(|item| item.row).collect();
+            tail.apply(lsn, &ready.tenant, rows);
+            lsn += 1;
+        }
+        metrics.repeated_profiles.inc_by(stored.repeats as u64);
+        // Who asked may have gone; the push is stored all the same.
+        drop(answer.send(Ok(stored)));
+    }
+}
+
+fn text(error: &wal::Error) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),

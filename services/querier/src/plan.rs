@@ -25,6 +25,7 @@ pub(crate) fn plan(snapshot: SnapshotResponse, range: TimeRange, workers: &[Stri
         version: _,
         blocks,
         writers,
+        sealed: _,
     } = snapshot;
     let overlapping = blocks.into_iter().filter(|block| {
         range.overlaps(&TimeRange {
@@ -38,6 +39,8 @@ pub(crate) fn plan(snapshot: SnapshotResponse, range: TimeRange, workers: &[Stri
             incarnation,
             address,
             flushed_lsn,
+            log: _,
+            zone: _,
         } = writer;
         let position = TailPosition {
             writer,
@@ -108,11 +111,13 @@ mod tests {
             incarnation: 7,
             address: "http://i1".to_owned(),
             flushed_lsn: lsn,
+            ..Writer::default()
         };
         let snapshot = SnapshotResponse {
             version: 3,
             blocks: vec![block(1, 0, 9), block(2, 10, 20), block(3, 21, 30)],
             writers: vec![writer("w1", 4), writer("w2", 0)],
+            sealed: Vec::new(),
         };
         let range = TimeRange { start: 10, end: 20 };
         let plan = plan(snapshot, range, &workers(&["http://q1"]));

@@ -143,6 +143,12 @@ impl Blocks {
         Ok(())
     }
 
+    /// Whether this very manifest is the one of its day.
+    pub(super) fn is_spilled(&self, tenant: &TenantId, manifest: &Manifest) -> bool {
+        let known = self.0.get(tenant);
+        known.is_some_and(|known| known.manifests.get(&manifest.day) == Some(manifest))
+    }
+
     pub(super) fn forget(&mut self, tenant: &TenantId, blocks: &[BlockId]) -> Result<(), Refused> {
         at_most(blocks.len())?;
         let Some(known) = self.0.get_mut(tenant) else {

@@ -6,17 +6,20 @@ use serde::{Deserialize, Serialize};
 use super::{JobId, Log, Tenant, Ticket, Token, TokenHash, Work};
 use crate::{BlockMeta, Manifest};
 
-/// Something that should happen. Times are those of whoever leads the catalog.
+/// Something that should happen. Clients leave the moments (`at_unix_ms`) empty and give lengths of
+/// time for the ends (`*until_unix_ms`); whoever leads the catalog makes both absolute with
+/// [`Command::dated`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Command {
-    /// A writer starts. It fences off its earlier incarnations.
+    /// A writer starts: it becomes a new incarnation, which fences off all earlier ones.
     RegisterWriter {
         writer: WriterId,
-        incarnation: u64,
         address: String,
+        /// Where it runs, for placing shards.
+        #[serde(default)]
+        zone: String,
         #[serde(default)]
         log: Log,
-        #[serde(default = "forever")]
         lease_until_unix_ms: i64,
     },
     /// A writer is well, and may acknowledge until then.
@@ -36,16 +39,13 @@ pub enum Command {
         #[serde(default)]
         at_unix_ms: i64,
     },
-    /// A writer ends, with nothing in its log that is not in blocks. Journals of earlier builds call
-    /// this a seal.
-    #[serde(alias = "Seal")]
+    /// A writer ends, with nothing in its log that is not in blocks.
     Close {
         writer: WriterId,
         incarnation: u64,
         lsn: u64,
     },
     /// A writer's lease is over: nobody may commit for it any more but a recovery.
-    #[serde(rename = "SealExpired")]
     Seal {
         writer: WriterId,
         incarnation: u64,
@@ -110,16 +110,80 @@ pub enum Command {
     RevokeToken { hash: TokenHash },
 }
 
-fn forever() -> i64 {
-    i64::MAX
+impl Command {
+    /// The same command with the leader's time: moments are now, and ends as far from now as the
+    /// client asked for.
+    #[must_use]
+    pub fn dated(mut self, now_unix_ms: i64) -> Self {
+        match &mut self {
+            Self::RegisterWriter {
+                lease_until_unix_ms: until,
+                ..
+            }
+            | Self::RenewLease {
+                until_unix_ms: until,
+                ..
+            }
+            | Self::Extend {
+                until_unix_ms: until,
+                ..
+            } => *until = now_unix_ms.saturating_add((*until).max(0)),
+            Self::Claim {
+                at_unix_ms,
+                until_unix_ms,
+                ..
+            } => {
+                *at_unix_ms = now_unix_ms;
+                *until_unix_ms = now_unix_ms.saturating_add((*until_unix_ms).max(0));
+            }
+            Self::Commit { at_unix_ms, .. }
+            | Self::Seal { at_unix_ms, .. }
+            | Self::Recover { at_unix_ms, .. }
+            | Self::Replace { at_unix_ms, .. }
+            | Self::Spill { at_unix_ms, .. } => *at_unix_ms = now_unix_ms,
+            Self::Close { .. }
+            | Self::Forget { .. }
+            | Self::Offer { .. }
+            | Self::Abandon { .. }
+            | Self::Assign { .. }
+            | Self::PutTenant { .. }
+            | Self::PutToken { .. }
+            | Self::RevokeToken { .. } => {}
+        }
+        self
+    }
+
+    /// What a refusal means if the command may have happened before, its answer lost: `Some` if it
+    /// is done, by this client or in its place. `is_repeated`: an earlier try had no answer.
+    pub(crate) fn settled(&self, refused: &Refused, is_repeated: bool) -> Option<Reply> {
+        match (self, refused) {
+            // Only this incarnation, or whoever holds the newest ticket, moves the position.
+            (
+                Self::Commit { lsn_to, .. } | Self::Recover { lsn_to, .. },
+                Refused::Gap { flushed_lsn, .. },
+            ) if flushed_lsn == lsn_to => Some(Reply::Done),
+            // A recovery is over once its job is gone, whoever did it last.
+            (Self::Recover { is_last: true, .. }, Refused::NoJob(_))
+            | (Self::Abandon { .. }, Refused::NoJob(_) | Refused::NotYours(_))
+                if is_repeated =>
+            {
+                Some(Reply::Done)
+            }
+            (Self::Offer { .. }, Refused::Offered(job)) if is_repeated => {
+                Some(Reply::Offered { job: *job })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What an accepted command did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     Done,
     /// The writer goes on after this position of its log.
     Registered {
+        incarnation: u64,
         flushed_lsn: u64,
     },
     Offered {
@@ -135,7 +199,7 @@ pub enum Reply {
 }
 
 /// Why a command was refused; the state is as before.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refused {
     #[error("{0}")]
     Invalid(String),

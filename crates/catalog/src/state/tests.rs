@@ -10,7 +10,7 @@ use cairn_model::{BlockId, TimeRange, WriterId};
 
 use super::*;
 
-pub(crate) use random::{aim, any_command};
+pub(crate) use random::any_command;
 
 pub(crate) fn tenant(name: &str) -> TenantId {
     TenantId::parse(name).expect("valid")
@@ -50,11 +50,11 @@ fn manifest(day: i64, number: u64, replaces: Option<BlockId>) -> Manifest {
     }
 }
 
-pub(crate) fn register(incarnation: u64) -> Command {
+pub(crate) fn register() -> Command {
     Command::RegisterWriter {
         writer: writer("w"),
-        incarnation,
         address: "http://w".to_owned(),
+        zone: String::new(),
         log: Log::Continued,
         lease_until_unix_ms: i64::MAX,
     }
@@ -105,6 +105,13 @@ fn claimed(state: &mut State, job: JobId, worker: &str, at_unix_ms: i64) -> Tick
     }
 }
 
+fn registered(incarnation: u64, flushed_lsn: u64) -> Result<Reply, Refused> {
+    Ok(Reply::Registered {
+        incarnation,
+        flushed_lsn,
+    })
+}
+
 fn live(state: &State) -> Vec<BlockId> {
     let blocks = state.snapshot(&tenant("t")).blocks;
     blocks.iter().map(|block| block.id).collect()
@@ -112,7 +119,7 @@ fn live(state: &State) -> Vec<BlockId> {
 
 fn started() -> State {
     let mut state = State::default();
-    apply(&mut state, register(1)).expect("first");
+    apply(&mut state, register()).expect("first");
     state
 }
 
@@ -161,10 +168,7 @@ fn commits_are_taken_once_and_without_gaps() {
 fn a_newer_incarnation_fences_off_older_ones_and_goes_on_where_they_stopped() {
     let mut state = started();
     apply(&mut state, commit(1, (1, 3), vec![])).expect("gapless");
-    assert_eq!(
-        apply(&mut state, register(2)),
-        Ok(Reply::Registered { flushed_lsn: 3 })
-    );
+    assert_eq!(apply(&mut state, register()), registered(2, 3));
     assert_eq!(
         apply(&mut state, commit(1, (4, 5), vec![])),
         Err(Refused::Fenced {
@@ -173,24 +177,13 @@ fn a_newer_incarnation_fences_off_older_ones_and_goes_on_where_they_stopped() {
             current: 2
         })
     );
-    assert!(apply(&mut state, register(1)).is_err());
     assert_eq!(
-        apply(&mut state, register(2)),
-        Ok(Reply::Registered { flushed_lsn: 3 })
+        apply(&mut state, register()),
+        registered(3, 3),
+        "its answer was lost"
     );
-    let elsewhere = Command::RegisterWriter {
-        writer: writer("w"),
-        incarnation: 2,
-        address: "http://other".to_owned(),
-        log: Log::Continued,
-        lease_until_unix_ms: i64::MAX,
-    };
-    assert!(matches!(
-        apply(&mut state, elsewhere),
-        Err(Refused::Fenced { .. })
-    ));
     assert_eq!(
-        apply(&mut state, commit(2, (4, 5), vec![])),
+        apply(&mut state, commit(3, (4, 5), vec![])),
         Ok(Reply::Done)
     );
     let stranger = Command::Close {
@@ -217,17 +210,19 @@ fn a_closed_writer_has_no_tail_and_commits_nothing() {
         Err(Refused::Gap { .. })
     ));
     apply(&mut state, commit(1, (1, 4), vec![])).expect("gapless");
-    assert_eq!(apply(&mut state, close(4)), Ok(Reply::Done));
+    for _ in 0..2 {
+        assert_eq!(apply(&mut state, close(4)), Ok(Reply::Done), "also again");
+    }
+    assert!(matches!(
+        apply(&mut state, close(3)),
+        Err(Refused::Sealed(_))
+    ));
     assert!(state.snapshot(&tenant("t")).writers.is_empty());
     assert_eq!(
         apply(&mut state, commit(1, (5, 5), vec![])),
         Err(Refused::Sealed(writer("w")))
     );
-    assert!(apply(&mut state, register(1)).is_err());
-    assert_eq!(
-        apply(&mut state, register(2)),
-        Ok(Reply::Registered { flushed_lsn: 4 })
-    );
+    assert_eq!(apply(&mut state, register()), registered(2, 4));
 }
 
 #[test]
@@ -308,33 +303,47 @@ fn tenants_do_not_see_each_other() {
 }
 
 #[test]
-fn what_an_earlier_build_wrote_is_read() {
-    let block = serde_json::to_string(&block(&tenant("t"), 1, 3)).expect("plain data");
-    let writer_state = r#"{"incarnation":1,"address":"http://w","flushed_lsn":3,"open":true}"#;
-    let blocks = format!(r#"{{"{}":{block}}}"#, id(1));
-    let state = format!(
-        r#"{{"version":2,"writers":{{"w":{writer_state}}},"tenants":{{"t":{{"blocks":{blocks},"tombstones":{{}}}}}}}}"#
-    );
-    let commands = [
-        r#"{"RegisterWriter":{"writer":"w","incarnation":1,"address":"http://w"}}"#.to_owned(),
-        format!(
-            r#"{{"Commit":{{"writer":"w","incarnation":1,"lsn_from":1,"lsn_to":3,"blocks":[{block}]}}}}"#
-        ),
-    ];
-    let mut replayed = State::default();
-    for command in commands {
-        apply(&mut replayed, serde_json::from_str(&command).expect("read")).expect("valid");
+fn the_leader_dates_what_clients_ask_for() {
+    const NOW: i64 = 1_000;
+    let ticket = Ticket {
+        job: JobId(1),
+        token: 2,
+    };
+    let lease = |lease_until_unix_ms| Command::RegisterWriter {
+        writer: writer("w"),
+        address: String::new(),
+        zone: String::new(),
+        log: Log::Continued,
+        lease_until_unix_ms,
+    };
+    let renew = |until_unix_ms| Command::RenewLease {
+        writer: writer("w"),
+        incarnation: 1,
+        until_unix_ms,
+    };
+    let claim = |at_unix_ms, until_unix_ms| Command::Claim {
+        job: JobId(1),
+        worker: "a".to_owned(),
+        at_unix_ms,
+        until_unix_ms,
+    };
+    let extend = |until_unix_ms| Command::Extend {
+        ticket,
+        until_unix_ms,
+    };
+    for (asked, dated) in [
+        (lease(5), lease(1_005)),
+        (lease(i64::MAX), lease(i64::MAX)),
+        (renew(5), renew(1_005)),
+        (renew(-5), renew(1_000)),
+        (claim(77, 5), claim(1_000, 1_005)),
+        (extend(5), extend(1_005)),
+    ] {
+        assert_eq!(asked.dated(NOW), dated);
     }
-    let mut read: State = serde_json::from_str(&state).expect("read");
-    assert_eq!(read, replayed);
-    let seal = r#"{"Seal":{"writer":"w","incarnation":1,"lsn":3}}"#;
-    let replace = format!(
-        r#"{{"Replace":{{"tenant":"t","inputs":["{}"],"outputs":[],"at_unix_ms":4}}}}"#,
-        id(1)
-    );
-    for command in [seal, &replace] {
-        apply(&mut read, serde_json::from_str(command).expect("read")).expect("valid");
+    let mut at = commit(1, (1, 1), vec![]);
+    if let Command::Commit { at_unix_ms, .. } = &mut at {
+        *at_unix_ms = NOW;
     }
-    let after = read.snapshot(&tenant("t"));
-    assert!(after.blocks.is_empty() && after.writers.is_empty());
+    assert_eq!(commit(1, (1, 1), vec![]).dated(NOW), at);
 }

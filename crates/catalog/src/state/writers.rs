@@ -1,7 +1,6 @@
 //! Writers, their incarnations, and how far each one's log is in blocks.
 
 use cairn_model::WriterId;
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,8 @@ use crate::Writer;
 
 /// Bytes of a writer's address.
 const ADDRESS_BYTES_MAX: usize = 1_024;
+/// Bytes of the name of a zone.
+const ZONE_BYTES_MAX: usize = 256;
 
 /// What becomes of a writer's log when the writer starts again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,55 +32,49 @@ pub(super) struct Writers(BTreeMap<WriterId, WriterState>);
 pub(super) struct WriterState {
     incarnation: u64,
     address: String,
+    zone: String,
     flushed_lsn: u64,
     open: bool,
-    #[serde(default = "forever")]
     lease_until_unix_ms: i64,
-    #[serde(default)]
     log: Log,
     /// Incarnations that ended with something in their logs that may be in no block: how far they
     /// are in blocks.
-    #[serde(default)]
     sealed: BTreeMap<u64, u64>,
 }
 
-fn forever() -> i64 {
-    i64::MAX
+/// Where a writer is.
+pub(super) struct Place {
+    pub(super) address: String,
+    pub(super) zone: String,
 }
 
 /// What came of a registration.
 pub(super) struct Registered {
+    pub(super) incarnation: u64,
     pub(super) flushed_lsn: u64,
     /// What the incarnation before left to do.
     pub(super) recovery: Option<Work>,
 }
 
 impl Writers {
+    /// Starts the next incarnation. Whoever asks twice, having had no answer, gets the newer one; an
+    /// earlier one with a log of its own is sealed with nothing in it.
     pub(super) fn register(
         &mut self,
         id: &WriterId,
-        incarnation: u64,
-        (address, lease_until_unix_ms): (String, i64),
+        Place { address, zone }: Place,
+        lease_until_unix_ms: i64,
         log: Log,
     ) -> Result<Registered, Refused> {
-        if address.len() > ADDRESS_BYTES_MAX {
+        if address.len() > ADDRESS_BYTES_MAX || zone.len() > ZONE_BYTES_MAX {
             return Err(Refused::Invalid(format!(
-                "a writer's address has at most {ADDRESS_BYTES_MAX} bytes"
+                "a writer's address has at most {ADDRESS_BYTES_MAX} bytes, its zone {ZONE_BYTES_MAX}"
             )));
         }
-        let known = self.0.get(id);
-        // The very same again is allowed: the answer to the first try may have been lost.
-        let newer = |known: &&WriterState| match known.incarnation.cmp(&incarnation) {
-            Ordering::Less => false,
-            Ordering::Equal => known.address != address || known.log != log || !known.open,
-            Ordering::Greater => true,
-        };
-        if let Some(known) = known.filter(newer) {
-            return Err(fenced(id, incarnation, known.incarnation));
-        }
         let mut new = WriterState {
-            incarnation,
+            incarnation: 1,
             address,
+            zone,
             flushed_lsn: 0,
             open: true,
             lease_until_unix_ms,
@@ -87,16 +82,16 @@ impl Writers {
             sealed: BTreeMap::new(),
         };
         let mut recovery = None;
-        if let Some(known) = known {
-            let left = known.open && known.incarnation != incarnation;
-            if known.log != log && (left || !known.sealed.is_empty()) {
+        if let Some(known) = self.0.get(id) {
+            if known.log != log && (known.open || !known.sealed.is_empty()) {
                 let text = format!("writer {id} has another kind of log, which is not in blocks");
                 return Err(Refused::Invalid(text));
             }
+            new.incarnation += known.incarnation;
             new.sealed.clone_from(&known.sealed);
-            if known.incarnation == incarnation || log == Log::Continued {
+            if log == Log::Continued {
                 new.flushed_lsn = known.flushed_lsn;
-            } else if left {
+            } else if known.open {
                 new.sealed.insert(known.incarnation, known.flushed_lsn);
                 recovery = Some(Work::Recover {
                     writer: id.clone(),
@@ -104,12 +99,13 @@ impl Writers {
                 });
             }
         }
-        let flushed_lsn = new.flushed_lsn;
-        self.0.insert(id.clone(), new);
-        Ok(Registered {
-            flushed_lsn,
+        let registered = Registered {
+            incarnation: new.incarnation,
+            flushed_lsn: new.flushed_lsn,
             recovery,
-        })
+        };
+        self.0.insert(id.clone(), new);
+        Ok(registered)
     }
 
     /// The incarnation, if it may still commit.
@@ -155,6 +151,29 @@ impl Writers {
         Ok(())
     }
 
+    /// Everything up to `lsn` is in blocks, and nothing comes after. Closing twice is closing: the
+    /// answer to the first try may have been lost.
+    pub(super) fn close(
+        &mut self,
+        id: &WriterId,
+        incarnation: u64,
+        lsn: u64,
+    ) -> Result<(), Refused> {
+        let known = self.0.get(id);
+        let is_closed = |w: &WriterState| !w.open && !w.sealed.contains_key(&incarnation);
+        if known
+            .is_some_and(|w| w.incarnation == incarnation && is_closed(w) && w.flushed_lsn == lsn)
+        {
+            return Ok(());
+        }
+        let writer = self.open(id, incarnation)?;
+        if writer.flushed_lsn != lsn {
+            return Err(gap(id, writer.flushed_lsn));
+        }
+        writer.open = false;
+        Ok(())
+    }
+
     /// How far a sealed log is in blocks.
     pub(super) fn sealed(&self, id: &WriterId, incarnation: u64) -> Result<u64, Refused> {
         let writer = self.0.get(id);
@@ -188,6 +207,8 @@ impl Writers {
                 id: id.clone(),
                 incarnation: *incarnation,
                 address: String::new(),
+                zone: String::new(),
+                log: writer.log,
                 flushed_lsn: *flushed_lsn,
             };
             writer.sealed.iter().map(shown).collect::<Vec<_>>()
@@ -212,20 +233,13 @@ impl WriterState {
         &mut self.flushed_lsn
     }
 
-    /// Everything up to `lsn` is in blocks, and nothing comes after.
-    pub(super) fn close(&mut self, id: &WriterId, lsn: u64) -> Result<(), Refused> {
-        if self.flushed_lsn != lsn {
-            return Err(gap(id, self.flushed_lsn));
-        }
-        self.open = false;
-        Ok(())
-    }
-
     fn shown(&self, id: &WriterId) -> Writer {
         Writer {
             id: id.clone(),
             incarnation: self.incarnation,
             address: self.address.clone(),
+            zone: self.zone.clone(),
+            log: self.log,
             flushed_lsn: self.flushed_lsn,
         }
     }

@@ -35,7 +35,7 @@ impl Query {
         let snapshot = catalog.snapshot(&tenant());
         let tails = snapshot.writers.iter();
         let tails = tails.map(|writer| Source::Tail(writer.incarnation, writer.flushed_lsn));
-        let logs = catalog.sealed().into_iter();
+        let logs = snapshot.sealed.into_iter();
         let logs = logs.map(|writer| Source::Log(writer.incarnation, writer.flushed_lsn));
         let mut query = Self {
             must,

@@ -261,13 +261,19 @@ impl World {
 
     fn start(&mut self) {
         let incarnation = self.processes.len() as u64 + 1;
-        self.tell(Command::RegisterWriter {
+        let register = Command::RegisterWriter {
             writer: writer(),
-            incarnation,
             address: String::new(),
+            zone: String::new(),
             log: Log::OnePerIncarnation,
             lease_until_unix_ms: LEASE_OVER,
-        });
+        };
+        // An answer that is lost is a process that crashes at once.
+        let given = match apply(&mut self.catalog, register) {
+            Ok(Reply::Registered { incarnation, .. }) => incarnation,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(given, incarnation, "incarnations are numbered one by one");
         self.processes.push(Process {
             is_alive: true,
             is_leased: true,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytesize::ByteSize;
 use cairn_block::{Head, Origin, Stacks, write};
-use cairn_catalog::{Catalog, Server};
+use cairn_catalog::{Node, Registration, RemoteParts};
 use cairn_chassis::{FakeClock, Process, Routes};
 use cairn_model::{Labels, WriterId};
 use cairn_testkit::generator::{Generator, Spec};
@@ -26,7 +26,8 @@ type Model = BTreeMap<(String, String, i64, Vec<String>), i64>;
 struct World {
     clock: FakeClock,
     process: Process,
-    catalog: Catalog,
+    node: Node,
+    catalog: Client,
     compactor: Compactor,
     writer: WriterId,
     lsn: u64,
@@ -36,27 +37,31 @@ struct World {
 impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let catalog = Catalog::open(folder.path()).expect("opened");
         let clock = FakeClock::at(START);
+        let now = clock.clock();
+        let now = Arc::new(move || now.now() / 1_000_000);
+        let node = Node::alone(folder.path(), now).await.expect("opened");
+        let catalog = node.client();
         let mut options = cairn_chassis::Options::for_tests();
         options.clock = clock.clock();
         let process = Process::bind(options, &["catalog"]).await.expect("bound");
-        let now = clock.clock();
-        let server = Server::new(catalog.clone(), Arc::new(move || now.now() / 1_000_000));
-        let routes = Routes::new().grpc(server.into_service());
+        let routes = Routes::new().grpc(node.catalog_service());
         process.run("catalog", |cx| async move { cx.serve(routes).await });
         process.ready().await;
         let writer = WriterId::parse("w").expect("valid");
-        catalog
-            .register(&writer, "nowhere")
-            .await
-            .expect("registered");
+        let registration = Registration::continued(writer.clone(), "nowhere");
+        catalog.register(registration).await.expect("registered");
         let cx = process.context("compactor");
         let endpoint = Endpoint::from_shared(format!("http://{}", process.address()));
+        let channel = endpoint.expect("an address").connect_lazy();
         let compactor = Compactor {
             config: Config::default(),
             store: Store::memory(),
-            catalog: Client::new(endpoint.expect("an address").connect_lazy()),
+            catalog: Client::remote(RemoteParts {
+                addresses: vec![process.address().to_string()],
+                connect: Arc::new(move |_| Ok(channel.clone())),
+                seed: 1,
+            }),
             metrics: cx.metrics(Metrics::register),
             quarantine: HashMap::new(),
             full: HashMap::new(),
@@ -65,6 +70,7 @@ impl World {
         Self {
             clock,
             process,
+            node,
             catalog,
             compactor,
             writer,
@@ -97,18 +103,24 @@ impl World {
             bytes: built.info.bytes,
             rows: built.info.rows,
             profiles: built.info.profiles,
-            created_unix_ms: 0,
+            created_unix_ms: self.clock.clock().now() / 1_000_000,
         };
         let lsns = (self.lsn, self.lsn);
         let committed = self
             .catalog
-            .commit(&self.writer, 1, lsns, (vec![meta.clone()], 0));
+            .commit(&self.writer, 1, lsns, vec![meta.clone()]);
         committed.await.expect("committed");
         meta
     }
 
-    fn blocks(&self, tenant: &TenantId) -> Vec<BlockMeta> {
-        self.catalog.snapshot(tenant).blocks
+    async fn blocks(&self, tenant: &TenantId) -> Vec<BlockMeta> {
+        let snapshot = self.catalog.snapshot(tenant).await;
+        snapshot.expect("it answers").blocks
+    }
+
+    async fn stop(self) {
+        self.process.stop().await.expect("stopped");
+        self.node.shutdown().await.expect("stopped");
     }
 
     async fn stored(&self, tenant: &TenantId) -> usize {
@@ -155,9 +167,9 @@ fn head((minute, samples): (u32, u32), lsn: u64, batch: u128) -> Head {
 
 /// What a query of everything that the catalog lists adds up to; unreadable blocks are left out.
 /// `None` if a block is gone: the clock of these tests may jump beyond what a query may take.
-async fn answer(catalog: &Catalog, store: &Store, tenant: &TenantId) -> Option<Model> {
+async fn answer(catalog: &Client, store: &Store, tenant: &TenantId) -> Option<Model> {
     let mut model = Model::new();
-    for meta in catalog.snapshot(tenant).blocks {
+    for meta in catalog.snapshot(tenant).await.expect("it answers").blocks {
         let block = match Block::open(store, tenant, meta.id, Some(meta.bytes)).await {
             Err(cairn_block::Error::NotFound(_)) => return None,
             block => block.expect("opened"),
@@ -235,7 +247,7 @@ async fn answers_stay_the_same_while_blocks_become_fewer() {
     let reads = readers.join_next().await.expect("there is a reader");
     assert!(reads.expect("every answer was the same") > 0);
     for tenant in &tenants {
-        let blocks = world.blocks(tenant);
+        let blocks = world.blocks(tenant).await;
         assert_eq!(blocks.len(), 1, "{blocks:?}");
         assert_eq!(blocks[0].level, 3);
         // What was replaced in an earlier round is old enough to be gone.
@@ -243,8 +255,11 @@ async fn answers_stay_the_same_while_blocks_become_fewer() {
     }
     let after = answer(&world.catalog, &store, &tenants[0]).await;
     assert_eq!(after, Some(before));
-    assert_eq!(world.catalog.expired(i64::MAX), []);
-    world.process.stop().await.expect("stopped");
+    assert_eq!(
+        world.catalog.expired(i64::MAX).await.expect("it answers"),
+        []
+    );
+    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -256,7 +271,7 @@ async fn replaced_blocks_outlive_the_queries_that_read_them() {
     }
     world.clock.advance(Duration::from_secs(20 * 60));
     world.compactor.round().await;
-    assert_eq!(world.blocks(&tenant).len(), 1);
+    assert_eq!(world.blocks(&tenant).await.len(), 1);
     assert_eq!(world.stored(&tenant).await, 4);
     world.clock.advance(Duration::from_secs(29 * 60));
     world.compactor.round().await;
@@ -264,7 +279,7 @@ async fn replaced_blocks_outlive_the_queries_that_read_them() {
     world.clock.advance(Duration::from_secs(60));
     world.compactor.round().await;
     assert_eq!(world.stored(&tenant).await, 1);
-    world.process.stop().await.expect("stopped");
+    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -301,7 +316,12 @@ async fn unreadable_blocks_are_left_out_and_the_rest_is_merged() {
     world.clock.advance(Duration::from_secs(20 * 60));
     for _ in 0..2 {
         world.compactor.round().await;
-        let live: Vec<BlockId> = world.blocks(&tenant).iter().map(|block| block.id).collect();
+        let live: Vec<BlockId> = world
+            .blocks(&tenant)
+            .await
+            .iter()
+            .map(|block| block.id)
+            .collect();
         assert_eq!(live.len(), 3, "{live:?}");
         assert!(live.contains(&blocks[1].id) && live.contains(&blocks[3].id));
         assert_eq!(world.compactor.metrics.quarantined.get(), 2);
@@ -311,7 +331,7 @@ async fn unreadable_blocks_are_left_out_and_the_rest_is_merged() {
         outcome: Outcome::Done,
     };
     assert_eq!(world.compactor.metrics.jobs.get_or_create(&label).get(), 1);
-    world.process.stop().await.expect("stopped");
+    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -322,7 +342,7 @@ async fn blocks_that_memory_does_not_suffice_for_are_left_alone() {
     for minute in 0..3 {
         world.add(&tenant, minute, 0).await;
     }
-    let live = world.blocks(&tenant);
+    let live = world.blocks(&tenant).await;
     world.clock.advance(Duration::from_secs(20 * 60));
     let jobs = |world: &World, outcome| {
         let label = JobLabel { level: 1, outcome };
@@ -331,11 +351,11 @@ async fn blocks_that_memory_does_not_suffice_for_are_left_alone() {
     // Each try finds one that is too large; none is tried twice.
     for tried in [1, 2, 2] {
         world.compactor.round().await;
-        assert_eq!(world.blocks(&tenant), live);
+        assert_eq!(world.blocks(&tenant).await, live);
         assert_eq!(jobs(&world, Outcome::Skipped), tried);
         assert_eq!(world.compactor.metrics.full.get(), tried as i64);
     }
-    world.process.stop().await.expect("stopped");
+    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -358,11 +378,16 @@ async fn a_block_with_too_many_stacks_leaves_the_others_to_be_merged() {
     }
     let full: Vec<&BlockId> = world.compactor.full.keys().collect();
     assert_eq!(full, [&large.id]);
-    let levels: Vec<u32> = world.blocks(&tenant).iter().map(|b| b.level).collect();
+    let levels: Vec<u32> = world
+        .blocks(&tenant)
+        .await
+        .iter()
+        .map(|b| b.level)
+        .collect();
     assert_eq!(levels, [0, 1]);
     let after = answer(&world.catalog, &world.compactor.store, &tenant).await;
     assert_eq!(after, before);
-    world.process.stop().await.expect("stopped");
+    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -380,11 +405,11 @@ async fn a_compactor_that_was_outrun_leaves_nothing_behind() {
     };
     world.clock.advance(Duration::from_secs(20 * 60));
     world.compactor.round().await;
-    let (live, stored) = (world.blocks(&tenant), world.stored(&tenant).await);
+    let (live, stored) = (world.blocks(&tenant).await, world.stored(&tenant).await);
     world.compactor.job(late).await;
-    assert_eq!(world.blocks(&tenant), live);
+    assert_eq!(world.blocks(&tenant).await, live);
     assert_eq!(world.stored(&tenant).await, stored);
-    world.process.stop().await.expect("stopped");
+    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -400,7 +425,7 @@ async fn a_batch_that_two_writers_stored_counts_once_afterwards() {
         answer(&world.catalog, &world.compactor.store, &tenant).await,
         once
     );
-    world.process.stop().await.expect("stopped");
+    world.stop().await;
 }
 
 proptest! {
@@ -432,7 +457,7 @@ proptest! {
                 model = answer(&world.catalog, &world.compactor.store, &tenant).await.expect("nothing is deleted");
                 assert_eq!(model, before);
             }
-            world.process.stop().await.expect("stopped");
+            world.stop().await;
         });
     }
 }

@@ -6,10 +6,10 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use cairn_wal::NAME_LABEL;
 use http::{HeaderMap, StatusCode, header};
 
 use super::{attime, body, tenant_of};
-use crate::entry::NAME_LABEL;
 use crate::error::{Error, Refusal, Refusals};
 use crate::ingester::Ingester;
 use crate::push::{Door, Naming, Push, Raw, Series};

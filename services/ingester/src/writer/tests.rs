@@ -1,7 +1,9 @@
 use std::collections::VecDeque;
 
-use cairn_chassis::{FakeClock, Options, Process};
+use async_trait::async_trait;
+use cairn_chassis::{Options, Process};
 use cairn_model::{Labels, Profile, TenantId, ValueType};
+use cairn_wal::{Row, Span};
 use cairn_wire::cairn::ingest::v1::LogSeries;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
@@ -9,37 +11,38 @@ use prometheus_client::registry::Registry;
 use super::*;
 use crate::admission::Admission;
 use crate::config::AdmissionConfig;
-use crate::entry::Span;
-use crate::prepare::{Item, Row};
+use crate::prepare::Item;
 
 /// A log that answers as it was told to, then well.
 #[derive(Clone, Default)]
 struct Told {
-    answers: Arc<Mutex<VecDeque<log::Error>>>,
-    kept: Arc<Mutex<Vec<Vec<u8>>>>,
+    answers: Arc<Mutex<VecDeque<wal::Error>>>,
+    kept: Arc<Mutex<Vec<Payload>>>,
 }
 
+#[async_trait]
 impl DurableLog for Told {
-    fn append(&mut self, payloads: &[Vec<u8>], _: i64) -> Result<Lsn, log::Error> {
+    async fn append(&mut self, payloads: Vec<Payload>, _: i64) -> Result<Lsn, wal::Error> {
         if let Some(error) = self.answers.lock().pop_front() {
             return Err(error);
         }
         let mut kept = self.kept.lock();
         let first = kept.len() as Lsn + 1;
-        kept.extend_from_slice(payloads);
+        kept.extend(payloads);
         Ok(first)
     }
 
-    fn truncate(&mut self, _: Lsn, _: i64) -> Result<(), log::Error> {
+    async fn truncate(&mut self, _: Lsn, _: i64) -> Result<(), wal::Error> {
         Ok(())
     }
+
+    async fn close(self: Box<Self>) {}
 }
 
 struct Harness {
     log: Told,
     tail: Arc<Tail>,
     writer: Writer,
-    thread: JoinHandle<()>,
     admission: Admission,
     process: Process,
 }
@@ -51,23 +54,24 @@ impl Harness {
         let metrics = Metrics::register(&mut Registry::default());
         let tail = Arc::new(Tail::new(0, u64::MAX, metrics.clone()));
         let log = Told::default();
-        let clock = FakeClock::at(1_000).clock();
-        let (writer, thread) = Writer::start(Parts {
+        let cx = process.context("ingester");
+        let (writer, task) = Writer::new(Parts {
             log: Box::new(log.clone()),
             window: Window::new(Duration::from_secs(60)),
             tail: Arc::clone(&tail),
-            config: LogConfig::default(),
-            clock: clock.clone(),
-            ready: process.context("ingester").ready(),
+            grouping: Grouping {
+                bytes_max: 1 << 20,
+                delay: Duration::ZERO,
+            },
+            cx: cx.clone(),
             metrics,
-        })
-        .expect("a thread");
-        let admission = Admission::new(&AdmissionConfig::default(), clock);
+        });
+        cx.own("log", task.run());
+        let admission = Admission::new(&AdmissionConfig::default(), cx.clock());
         Self {
             log,
             tail,
             writer,
-            thread,
             admission,
             process,
         }
@@ -88,7 +92,6 @@ impl Harness {
 
     async fn stop(self) {
         self.writer.stop().await;
-        self.thread.join().expect("the thread ends well");
         self.process.stop().await.expect("stopped");
     }
 }
@@ -144,7 +147,7 @@ async fn an_acknowledged_push_is_logged_and_readable_and_counts_once() {
 #[tokio::test]
 async fn a_refused_append_is_nowhere_and_may_be_sent_again() {
     let harness = Harness::start().await;
-    let full = || log::Error::NoSpace(std::io::Error::other("full"));
+    let full = || wal::Error::NoSpace(std::io::Error::other("full"));
     harness.log.answers.lock().push_back(full());
     let error = harness.store(7).await.expect_err("the disk is full");
     assert_eq!(error.code(), cairn_model::Code::Unavailable);

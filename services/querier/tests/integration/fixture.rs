@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_block::{Head, Origin};
-use cairn_catalog::{BlockMeta, Catalog, Server};
+use cairn_catalog::{BlockMeta, Client as Catalog, Node, Registration};
 use cairn_chassis::{Options, Process, Routes};
 use cairn_model::{
     Attr, AttrValue, BlockId, Function, Labels, Line, Location, Mapping, NONE, Profile, StrId,
@@ -50,10 +50,11 @@ impl Fixture {
             ..cairn_querier::Config::default()
         };
         change(&mut config, process.address());
-        let catalog = open_catalog(&folder.path().join("catalog"));
-        let server = Server::new(catalog.clone(), Arc::new(|| START / 1_000_000));
+        let node = open_catalog(&folder.path().join("catalog")).await;
+        let catalog = node.client();
         process.run("catalog", |cx| async move {
-            cx.serve(Routes::new().grpc(server.into_service())).await
+            cx.serve(Routes::new().grpc(node.catalog_service())).await?;
+            Ok(node.shutdown().await?)
         });
         process.run("querier", |cx| cairn_querier::run(config, cx));
         process.ready().await;
@@ -106,12 +107,15 @@ impl Fixture {
         let writer = WriterId::parse(&format!("test-{number}")).unwrap();
         let registered = self
             .catalog
-            .register(&writer, "http://127.0.0.1:1")
+            .register(Registration::continued(
+                writer.clone(),
+                "http://127.0.0.1:1",
+            ))
             .await
             .unwrap();
         let incarnation = registered.incarnation;
         self.catalog
-            .commit(&writer, incarnation, (1, 1), (vec![meta], 0))
+            .commit(&writer, incarnation, (1, 1), vec![meta])
             .await
             .unwrap();
         self.catalog.close(&writer, incarnation, 1).await.unwrap();
@@ -136,9 +140,10 @@ impl Fixture {
     }
 }
 
-fn open_catalog(path: &Path) -> Catalog {
-    std::fs::create_dir_all(path).unwrap();
-    Catalog::open(path).unwrap()
+async fn open_catalog(path: &Path) -> Node {
+    Node::alone(path, Arc::new(|| START / 1_000_000))
+        .await
+        .unwrap()
 }
 
 pub(crate) async fn send(request: Request<Full<Bytes>>) -> Response<Bytes> {

@@ -82,7 +82,10 @@ async fn a_dead_ingester_is_flagged() {
     let writer = WriterId::parse("gone").unwrap();
     fixture
         .catalog
-        .register(&writer, "http://127.0.0.1:1")
+        .register(cairn_catalog::Registration::continued(
+            writer,
+            "http://127.0.0.1:1",
+        ))
         .await
         .unwrap();
     let (total, texts) = warnings(&fixture).await;

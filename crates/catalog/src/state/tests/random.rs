@@ -38,11 +38,11 @@ fn blocks_of(owner: &TenantId, numbers: &[u64], rows: u64) -> Vec<BlockMeta> {
 
 fn of_writers() -> impl Strategy<Value = Command> {
     prop_oneof![
-        1 => (who(), any::<bool>(), 0..9i64).prop_map(|((writer, incarnation), own, lease)| {
+        1 => (who(), any::<bool>(), 0..9i64).prop_map(|((writer, _), own, lease)| {
             Command::RegisterWriter {
                 writer,
-                incarnation,
                 address: String::new(),
+                zone: String::new(),
                 log: if own { Log::OnePerIncarnation } else { Log::Continued },
                 lease_until_unix_ms: lease,
             }

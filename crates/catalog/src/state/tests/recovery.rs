@@ -1,14 +1,14 @@
 //! Writers whose logs others recover.
 
-use super::{block, claim, claimed, commit, id, tenant, writer};
+use super::{block, claim, claimed, commit, id, registered, tenant, writer};
 use crate::Writer;
 use crate::state::*;
 
-fn register(incarnation: u64, lease_until_unix_ms: i64) -> Command {
+fn register(lease_until_unix_ms: i64) -> Command {
     Command::RegisterWriter {
         writer: writer("w"),
-        incarnation,
         address: "http://w".to_owned(),
+        zone: String::new(),
         log: Log::OnePerIncarnation,
         lease_until_unix_ms,
     }
@@ -55,7 +55,7 @@ fn sealed(state: &State) -> Vec<(u64, u64)> {
 #[test]
 fn a_writer_is_sealed_when_its_lease_is_over_and_not_before() {
     let mut state = State::default();
-    apply(&mut state, register(1, 100)).expect("first");
+    apply(&mut state, register(100)).expect("first");
     let leased = |until_unix_ms| {
         let writer = writer("w");
         Err(Refused::Leased {
@@ -93,7 +93,7 @@ fn recovery_id(state: &mut State, at_unix_ms: i64) -> JobId {
 #[test]
 fn a_log_that_only_its_writer_can_read_is_never_sealed() {
     let mut state = State::default();
-    apply(&mut state, super::register(1)).expect("first");
+    apply(&mut state, super::register()).expect("first");
     let refused = apply(&mut state, seal(1, i64::MAX)).expect_err("nobody could recover it");
     assert!(matches!(refused, Refused::Invalid(_)));
 }
@@ -101,33 +101,37 @@ fn a_log_that_only_its_writer_can_read_is_never_sealed() {
 #[test]
 fn a_new_incarnation_starts_a_log_of_its_own_and_leaves_the_old_one_to_be_recovered() {
     let mut state = State::default();
-    apply(&mut state, register(1, 100)).expect("first");
+    apply(&mut state, register(100)).expect("first");
     apply(&mut state, commit(1, (1, 3), vec![])).expect("gapless");
-    let again = Ok(Reply::Registered { flushed_lsn: 0 });
-    assert_eq!(apply(&mut state, register(2, 100)), again);
-    assert_eq!(apply(&mut state, register(2, 100)), again, "a repetition");
-    assert_eq!(sealed(&state), [(1, 3)]);
+    assert_eq!(apply(&mut state, register(100)), registered(2, 0));
+    // Its answer was lost: the incarnation that nobody knows of leaves an empty log.
+    assert_eq!(apply(&mut state, register(100)), registered(3, 0));
+    assert_eq!(sealed(&state), [(1, 3), (2, 0)]);
+    recovery_of(&state, 1);
+    let job = recovery_of(&state, 2).id;
+    let ticket = claimed(&mut state, job, "a", 0);
+    apply(&mut state, recover(ticket, (1, 0), &[], true)).expect("nothing was left");
     let fenced = apply(&mut state, commit(1, (4, 4), vec![]));
-    assert!(matches!(fenced, Err(Refused::Fenced { current: 2, .. })));
-    apply(&mut state, commit(2, (1, 1), vec![])).expect("its own log");
+    assert!(matches!(fenced, Err(Refused::Fenced { current: 3, .. })));
+    apply(&mut state, commit(3, (1, 1), vec![])).expect("its own log");
 
     // A writer that closed left nothing.
     let close = Command::Close {
         writer: writer("w"),
-        incarnation: 2,
+        incarnation: 3,
         lsn: 1,
     };
     apply(&mut state, close).expect("flushed");
-    apply(&mut state, register(3, 100)).expect("newer");
+    apply(&mut state, register(100)).expect("newer");
     assert_eq!(sealed(&state), [(1, 3)]);
-    let other_log = apply(&mut state, super::register(4));
+    let other_log = apply(&mut state, super::register());
     assert!(matches!(other_log, Err(Refused::Invalid(_))));
 }
 
 #[test]
 fn the_newest_claim_recovers_a_log_once_and_without_gaps() {
     let mut state = State::default();
-    apply(&mut state, register(1, 0)).expect("first");
+    apply(&mut state, register(0)).expect("first");
     apply(&mut state, commit(1, (1, 3), vec![])).expect("gapless");
     let job = recovery_id(&mut state, 0);
     let first = claimed(&mut state, job, "a", 0);

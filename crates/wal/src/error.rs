@@ -1,30 +1,11 @@
-//! The write-ahead log: what is acknowledged is here first.
-//!
-//! Owns bytes and their order, not their meaning: a payload is whatever the caller appended.
-
-mod local;
-mod segment;
+//! Why a log could not do what was asked, or could not be opened.
 
 use std::path::PathBuf;
 
-use cairn_block::Lsn;
+use cairn_model::Code;
 
-pub(crate) use local::LocalLog;
-
-/// Where payloads become durable. Calls block, so they belong on a thread of their own.
-pub(crate) trait DurableLog: Send {
-    /// Makes all payloads durable with consecutive numbers and returns the first. After an error
-    /// none of them will ever be replayed, unless it is [`Error::Poisoned`]: then nobody knows.
-    fn append(&mut self, payloads: &[Vec<u8>], now: i64) -> Result<Lsn, Error>;
-
-    /// Forgets payloads up to `flushed` that were appended before `older_than`, as far as that can
-    /// be done cheaply.
-    fn truncate(&mut self, flushed: Lsn, older_than: i64) -> Result<(), Error>;
-}
-
-/// Why the log could not do what was asked, or could not be opened.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
     #[error("{action} {path}")]
     Io {
         action: &'static str,
@@ -52,5 +33,25 @@ pub(crate) enum Error {
     },
 }
 
-#[cfg(test)]
-mod power_cut_tests;
+impl Error {
+    /// Nothing can be appended until the writer has started anew.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Poisoned(_) => true,
+            Self::Io { .. } | Self::Locked(_) | Self::NoSpace(_) | Self::Damaged { .. } => false,
+        }
+    }
+
+    /// Another may write in this writer's place: it must end.
+    pub fn is_fatal(&self) -> bool {
+        false
+    }
+
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Io { .. } | Self::Locked(_) => Code::Internal,
+            Self::NoSpace(_) | Self::Poisoned(_) => Code::Unavailable,
+            Self::Damaged { .. } => Code::Corrupt,
+        }
+    }
+}

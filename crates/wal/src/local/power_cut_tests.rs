@@ -58,7 +58,7 @@ impl Disk {
             folder: tempfile::tempdir().map_err(|error| error.to_string())?,
             _turn: ONE_AT_A_TIME.lock(),
         };
-        let image = std::fs::File::create(disk.image()).map_err(|error| error.to_string())?;
+        let image = File::create(disk.image()).map_err(|error| error.to_string())?;
         image
             .set_len(512 << 20)
             .map_err(|error| error.to_string())?;
@@ -353,7 +353,7 @@ fn power_cuts_keep_what_was_replayed_after_a_kill() {
     let mut unsynced = Vec::new();
     segment::put(&mut unsynced, 2, 2, b"two");
     segment::put(&mut unsynced, 3, 2, b"three");
-    let file = std::fs::OpenOptions::new().append(true).open(path);
+    let file = OpenOptions::new().append(true).open(path);
     let mut file = file.expect("the segment");
     file.write_all(&unsynced).expect("written");
     drop(file);

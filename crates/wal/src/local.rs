@@ -2,20 +2,25 @@
 //!
 //! Owns files and syncing; the format of their bytes is the segment's.
 
+mod segment;
+mod thread;
+
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use cairn_block::Lsn;
 
-use super::segment::{self, Tail};
-use super::{DurableLog, Error};
+use self::segment::Tail;
+use crate::Error;
+
+pub use thread::OnThread;
 
 const SUFFIX: &str = ".log";
 
 /// A log in a folder. There must be one per folder: that is what the lock file is for.
 #[derive(Debug)]
-pub(crate) struct LocalLog {
+pub struct LocalLog {
     folder: PathBuf,
     segment_bytes: u64,
     /// Full segments, oldest first.
@@ -46,7 +51,7 @@ struct Open {
 
 /// A log that was opened and has not been read yet.
 #[derive(Debug)]
-pub(crate) struct Unread {
+pub struct Unread {
     log: LocalLog,
     segments: Vec<(Lsn, PathBuf)>,
 }
@@ -61,7 +66,7 @@ fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(std::io::Erro
 
 impl LocalLog {
     /// Locks the folder, making it if needed, and lists its segments.
-    pub(crate) fn open(folder: &Path, segment_bytes: u64) -> Result<Unread, Error> {
+    pub fn open(folder: &Path, segment_bytes: u64) -> Result<Unread, Error> {
         std::fs::create_dir_all(folder).map_err(failed("create the folder", folder))?;
         if let Some(parent) = folder.parent().filter(|p| !p.as_os_str().is_empty()) {
             sync_folder(parent)?;
@@ -93,13 +98,13 @@ impl LocalLog {
     }
 
     /// The number that the next payload gets.
-    pub(crate) fn next(&self) -> Lsn {
+    pub fn next(&self) -> Lsn {
         self.next
     }
 
     /// Starts counting no lower than this: numbers that others know must never be given again.
     /// What is here has lower numbers, so it is flushed, and goes: segments have no gaps.
-    pub(crate) fn skip_to(&mut self, next: Lsn) -> Result<(), Error> {
+    pub fn skip_to(&mut self, next: Lsn) -> Result<(), Error> {
         if next > self.next {
             self.next = next;
             for closed in self.closed.drain(..) {
@@ -139,8 +144,9 @@ impl LocalLog {
     }
 }
 
-impl DurableLog for LocalLog {
-    fn append(&mut self, payloads: &[Vec<u8>], now: i64) -> Result<Lsn, Error> {
+impl LocalLog {
+    /// What [`DurableLog::append`](crate::DurableLog::append) does, in the thread that calls.
+    pub fn append(&mut self, payloads: &[impl AsRef<[u8]>], now: i64) -> Result<Lsn, Error> {
         if let Some(reason) = &self.poisoned {
             return Err(Error::Poisoned(reason.clone()));
         }
@@ -148,7 +154,7 @@ impl DurableLog for LocalLog {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         for (lsn, payload) in (first..).zip(payloads) {
-            segment::put(&mut buffer, lsn, first, payload);
+            segment::put(&mut buffer, lsn, first, payload.as_ref());
         }
         let written = self.write(&buffer, now);
         buffer.shrink_to(KEPT_BYTES_MAX);
@@ -158,7 +164,8 @@ impl DurableLog for LocalLog {
         Ok(first)
     }
 
-    fn truncate(&mut self, flushed: Lsn, older_than: i64) -> Result<(), Error> {
+    /// What [`DurableLog::truncate`](crate::DurableLog::truncate) does, in the thread that calls.
+    pub fn truncate(&mut self, flushed: Lsn, older_than: i64) -> Result<(), Error> {
         let old = |closed: &Closed| closed.last <= flushed && closed.appended < older_than;
         let count = self.closed.iter().take_while(|c| old(c)).count();
         for closed in self.closed.drain(..count) {
@@ -223,7 +230,7 @@ fn sync_folder(folder: &Path) -> Result<(), Error> {
 impl Unread {
     /// Hands every payload to `each`, oldest first, cuts a torn end off, and returns the log ready
     /// to append. `each` returns when its payload was appended.
-    pub(crate) fn replay(
+    pub fn replay(
         mut self,
         mut each: impl FnMut(Lsn, &[u8]) -> Result<i64, Error>,
     ) -> Result<LocalLog, Error> {
@@ -302,5 +309,7 @@ fn settle(path: &Path, bytes: &[u8], group: usize) -> Result<(), Error> {
         .map_err(failed("settle the end of", path))
 }
 
+#[cfg(test)]
+mod power_cut_tests;
 #[cfg(test)]
 mod tests;

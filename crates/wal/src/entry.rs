@@ -2,22 +2,22 @@
 //!
 //! Owns the meaning of a log entry; its bytes are `cairn.ingest.v1.LogEntry`.
 
+use std::sync::Arc;
+
 use cairn_model::{Labels, Limits, Profile, TenantId};
 use cairn_pprof::{Decoder, ExecutableInfo, LoadSegment, Options};
 use cairn_wire::cairn::ingest::v1::{Format, LogEntry, LogExecutable, LogLabel, LogSeries};
 use prost::Message;
 
-use crate::prepare::{Ready, Row};
-
 /// The label that is the first part of the profile type, and no label of the stored profile.
-pub(crate) const NAME_LABEL: &str = "__name__";
+pub const NAME_LABEL: &str = "__name__";
 
 /// When a push came, and what it says it covers: nanoseconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) received: i64,
-    pub(crate) from: Option<i64>,
-    pub(crate) until: Option<i64>,
+pub struct Span {
+    pub received: i64,
+    pub from: Option<i64>,
+    pub until: Option<i64>,
 }
 
 /// Some senders' profiles count from the start of the machine: no profile is from before 2000.
@@ -25,7 +25,7 @@ const EARLIEST: i64 = 946_684_800_000_000_000;
 
 impl Span {
     /// When the profile begins: by itself, else by its request, else when it came.
-    pub(crate) fn time_of(&self, profile: &Profile) -> i64 {
+    pub fn time_of(&self, profile: &Profile) -> i64 {
         match self.from {
             Some(from) if profile.time < EARLIEST => from,
             None if profile.time <= 0 => self.received,
@@ -34,73 +34,86 @@ impl Span {
     }
 
     /// Without this, two equal profiles may be two measurements.
-    pub(crate) fn says_when(&self, profile: &Profile) -> bool {
+    pub fn says_when(&self, profile: &Profile) -> bool {
         self.from.is_some() || profile.time > 0
     }
 }
 
-/// The payload for the profiles of `ready`.
-pub(crate) fn encode(ready: &Ready) -> Vec<u8> {
-    let Span {
-        received,
-        from,
-        until,
-    } = ready.span;
-    let entry = LogEntry {
-        tenant: ready.tenant.to_string(),
-        format: Format::Pprof.into(),
-        series: ready.items.iter().map(|item| item.logged.clone()).collect(),
-        received_unix_ns: received,
-        from_unix_ns: from,
-        until_unix_ns: until,
-        normalized: ready.normalized,
-    };
-    entry.encode_to_vec()
+/// One profile as the tail keeps it, but for its place in the log.
+#[derive(Debug)]
+pub struct Row {
+    pub name: Arc<str>,
+    pub labels: Labels,
+    pub time: i64,
+    /// Hash of the batch that it came in; 0 where repeats can't be told.
+    pub batch: u128,
+    pub profile: Profile,
 }
 
-/// A log entry that was read back.
+/// The profiles of one push, as sent.
 #[derive(Debug)]
-pub(crate) struct Replayed {
-    pub(crate) tenant: TenantId,
-    pub(crate) span: Span,
-    normalized: bool,
-    series: Vec<LogSeries>,
+pub struct Entry {
+    pub tenant: TenantId,
+    pub span: Span,
+    /// Addresses are virtual addresses of their files already.
+    pub normalized: bool,
+    pub series: Vec<LogSeries>,
 }
 
 /// Why a payload is no entry, though its checksum holds: a newer version wrote it.
 #[derive(Debug, thiserror::Error)]
 #[error("not a log entry of this version: {0}")]
-pub(crate) struct Unreadable(String);
+pub struct Unreadable(String);
 
-pub(crate) fn decode(payload: &[u8]) -> Result<Replayed, Unreadable> {
-    let entry = LogEntry::decode(payload).map_err(|error| Unreadable(error.to_string()))?;
-    if entry.format() != Format::Pprof {
-        return Err(Unreadable(format!("format {}", entry.format)));
+impl Entry {
+    /// What a log keeps.
+    pub fn encode(self) -> Vec<u8> {
+        let Span {
+            received,
+            from,
+            until,
+        } = self.span;
+        let entry = LogEntry {
+            tenant: self.tenant.to_string(),
+            format: Format::Pprof.into(),
+            series: self.series,
+            received_unix_ns: received,
+            from_unix_ns: from,
+            until_unix_ns: until,
+            normalized: self.normalized,
+        };
+        entry.encode_to_vec()
     }
-    let tenant = TenantId::parse(&entry.tenant).map_err(|error| Unreadable(error.to_string()))?;
-    Ok(Replayed {
-        tenant,
-        span: Span {
-            received: entry.received_unix_ns,
-            from: entry.from_unix_ns,
-            until: entry.until_unix_ns,
-        },
-        normalized: entry.normalized,
-        series: entry.series,
-    })
-}
 
-impl Replayed {
+    pub fn decode(payload: &[u8]) -> Result<Self, Unreadable> {
+        let entry = LogEntry::decode(payload).map_err(|error| Unreadable(error.to_string()))?;
+        if entry.format() != Format::Pprof {
+            return Err(Unreadable(format!("format {}", entry.format)));
+        }
+        let tenant = TenantId::parse(&entry.tenant);
+        let tenant = tenant.map_err(|error| Unreadable(error.to_string()))?;
+        Ok(Self {
+            tenant,
+            span: Span {
+                received: entry.received_unix_ns,
+                from: entry.from_unix_ns,
+                until: entry.until_unix_ns,
+            },
+            normalized: entry.normalized,
+            series: entry.series,
+        })
+    }
+
     /// Hashes of all profiles, those that don't say when they are from included: nobody asks for
     /// the latter.
-    pub(crate) fn hashes(&self) -> impl Iterator<Item = u128> {
+    pub fn hashes(&self) -> impl Iterator<Item = u128> {
         let hash = |series| batch_hash(&self.tenant, &self.span, series);
         self.series.iter().map(hash)
     }
 
     /// The rows, as they were when they were acknowledged. They passed the limits then: limits
     /// that were lowered since must not lose them.
-    pub(crate) fn rows(&self, depth_max: usize) -> Vec<Result<Row, Unreadable>> {
+    pub fn rows(&self, depth_max: usize) -> Vec<Result<Row, Unreadable>> {
         let limits = Limits {
             request_bytes_max: usize::MAX,
             profile_bytes_max: usize::MAX,
@@ -152,7 +165,7 @@ impl Replayed {
 }
 
 /// Takes the name out of a set of labels.
-pub(crate) fn split_name(all: &Labels) -> (Option<String>, Labels) {
+pub fn split_name(all: &Labels) -> (Option<String>, Labels) {
     let Some(name) = all.get(NAME_LABEL) else {
         return (None, all.clone());
     };
@@ -161,7 +174,7 @@ pub(crate) fn split_name(all: &Labels) -> (Option<String>, Labels) {
     (Some(name.to_owned()), others)
 }
 
-pub(crate) fn log_executable(info: &ExecutableInfo) -> LogExecutable {
+pub fn log_executable(info: &ExecutableInfo) -> LogExecutable {
     let segment = info.load_segment.unwrap_or_default();
     LogExecutable {
         elf_type: info.elf_type,
@@ -189,7 +202,7 @@ fn executable(logged: &LogExecutable) -> ExecutableInfo {
 /// Our own function, since the hash is stored in blocks and must be the same in every version. Only
 /// chance could make two profiles agree: a tenant who forges an agreement drops a profile of their
 /// own.
-pub(crate) fn batch_hash(tenant: &TenantId, span: &Span, series: &LogSeries) -> u128 {
+pub fn batch_hash(tenant: &TenantId, span: &Span, series: &LogSeries) -> u128 {
     let mut hash = Hash::default();
     hash.part(tenant.as_str().as_bytes());
     for LogLabel { name, value } in &series.labels {
