@@ -166,7 +166,7 @@ impl Cluster {
     fn compactor(&self, name: &str) -> cairn_compactor::Config {
         cairn_compactor::Config {
             store: self.store(name),
-            catalog: url(INGESTERS[0]),
+            catalog: config::Addresses::new(INGESTERS.map(url)),
             poll_interval: Duration::from_secs(1),
             deletion_delay: Duration::from_secs(40),
             request_timeout: Duration::from_secs(5),

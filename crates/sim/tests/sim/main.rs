@@ -2,33 +2,93 @@
 //!
 //! `make sim SEED=7` repeats a run and tells what happens in it.
 
+mod children;
 mod client;
 mod cluster;
+mod entropy;
 mod load;
 mod network;
 mod plan;
 mod run;
 mod trace;
 
+use std::io::Write as _;
+
+use children::Run;
+
+/// Runs of `cargo test`, and of how many the sameness is tried.
+const SEEDS: u64 = 150;
+const REPEATED: u64 = 3;
+
 #[test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "which runs to make is no setting of a service"
-)]
+fn whatever_fails_nothing_acknowledged_is_lost_or_doubled() {
+    let first = number("CAIRN_SIM_FIRST").unwrap_or(0);
+    let seeds = number("CAIRN_SIM_SEEDS").unwrap_or(SEEDS);
+    let runs = children::all(first..first + seeds, &[]);
+    let failed: Vec<&Run> = runs.iter().filter(|run| !run.is_well).collect();
+    for run in &failed {
+        println!("{}\n=> make sim SEED={}\n", run.said, run.seed);
+    }
+    let seeds: Vec<u64> = failed.iter().map(|run| run.seed).collect();
+    assert!(
+        seeds.is_empty(),
+        "{} of {} runs failed: {seeds:?}",
+        seeds.len(),
+        runs.len()
+    );
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in 0..REPEATED {
+        let (once, again) = (children::one(seed, &[]), children::one(seed, &[]));
+        assert_eq!(
+            once.digest(),
+            again.digest(),
+            "{}\n{}",
+            once.said,
+            again.said
+        );
+    }
+}
+
+/// What the others start in processes of their own, and `make sim` by itself.
+#[test]
 fn one_seed() {
-    let Ok(seed) = std::env::var("CAIRN_SIM_SEED") else {
+    let Some(seed) = number("CAIRN_SIM_SEED") else {
         return;
     };
-    let seed = seed.parse().expect("a number");
-    let _trace = trace::start(std::env::var("CAIRN_SIM_QUIET").is_err());
-    let verdict = run::run(seed);
-    println!(
+    let is_loud = variable("CAIRN_SIM_QUIET").is_none();
+    // A thread of its own, so that nothing that happened in this one before makes a difference.
+    let simulation = std::thread::Builder::new().spawn(move || {
+        entropy::seed(seed);
+        let _listening = trace::start(is_loud);
+        run::run(seed)
+    });
+    let verdict = simulation.expect("threads can be started").join();
+    let verdict = verdict.expect("the simulation itself does not panic");
+    // Not captured, and whole even if the test fails.
+    let _ = writeln!(
+        std::io::stdout(),
         "seed {seed}: digest {:016x}, {}",
-        verdict.digest, verdict.figures
+        verdict.digest,
+        verdict.figures
     );
     assert!(
         verdict.violations.is_empty(),
         "seed {seed}: {:#?}",
         verdict.violations
     );
+}
+
+fn number(name: &str) -> Option<u64> {
+    variable(name).map(|text| text.parse().expect("a number"))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "which runs to make is no setting of a service"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
