@@ -111,24 +111,20 @@ impl Cluster {
 
     fn options(&self, name: &'static str) -> Options {
         let mut state = self.state.borrow_mut();
+        state.ready.remove(name);
         let start = state.starts.entry(name).or_default();
         *start += 1;
-        state.ready.remove(name);
         let salt = name.bytes().fold(*start, |salt, byte| {
             salt.wrapping_mul(31).wrapping_add(u64::from(byte))
         });
         let skew = self.skews.get(name).copied().unwrap_or_default();
-        Options {
-            net: Net::simulated(Simulated),
-            server: config::Server {
-                listen: ([0, 0, 0, 0], PORT).into(),
-                admin_listen: ([0, 0, 0, 0], PORT + 1).into(),
-                ..config::Server::default()
-            },
-            clock: Clock::simulated(move || time_of_day() + skew),
-            random: Random::seeded(self.seed ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-            ..Options::for_tests()
-        }
+        let mut options = Options::for_tests();
+        options.net = Net::simulated(Simulated);
+        options.server.listen = ([0, 0, 0, 0], PORT).into();
+        options.server.admin_listen = ([0, 0, 0, 0], PORT + 1).into();
+        options.clock = Clock::simulated(move || time_of_day() + skew);
+        options.random = Random::seeded(self.seed ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        options
     }
 
     fn store(&self, name: &str) -> cairn_store::Config {

@@ -106,12 +106,11 @@ fn fault(random: &mut Rng) -> Fault {
 }
 
 fn store(random: &mut Rng) -> Faults {
-    let per_mille = |max| random.below(max) as u16;
     let slowest = Duration::from_millis(20 + random.below(1500));
     Faults {
-        refused: per_mille(300),
-        lost_replies: per_mille(200),
-        hanging: per_mille(60),
+        refused: random.below(300) as u16,
+        lost_replies: random.below(200) as u16,
+        hanging: random.below(60) as u16,
         latency: Duration::from_millis(1)..slowest,
         ..Faults::default()
     }
@@ -124,8 +123,8 @@ fn server(random: &mut Rng) -> &'static str {
 /// A server, and another server or a client.
 fn pair(random: &mut Rng) -> (&'static str, &'static str) {
     let a = server(random);
-    let others: Vec<_> = SERVERS.into_iter().chain(CLIENTS);
-    let others: Vec<_> = others.into_iter().filter(|name| *name != a).collect();
+    let others = SERVERS.into_iter().chain(CLIENTS);
+    let others: Vec<_> = others.filter(|name| *name != a).collect();
     let b = others[random.below(others.len() as u64) as usize];
     match random.below(2) {
         0 => (a, b),
