@@ -7,6 +7,8 @@ use prost::Message;
 
 const FILES: &[&str] = &[
     "cairn/catalog/v1/catalog.proto",
+    "cairn/catalog/v1/raft.proto",
+    "cairn/ingest/v1/forward.proto",
     "cairn/ingest/v1/log.proto",
     "cairn/query/v1/scan.proto",
     "cairn/symbols/v1/symbols.proto",

@@ -22,6 +22,7 @@ use self::remote::Remote;
 use self::retry::Retry;
 
 pub use self::remote::{Connect, RemoteParts};
+pub(crate) use self::remote::{never_sent, text};
 
 /// How long a call is tried, unless asked otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -111,7 +112,7 @@ impl Client {
                 match &self.source {
                     Source::Local(local) => {
                         local.up_to_date().await?;
-                        Ok(local.read(|state| state.expired(before_unix_ms)))
+                        Ok(local.frozen().expired(before_unix_ms))
                     }
                     Source::Remote(remote) => remote.expired(before_unix_ms).await,
                 }
@@ -127,7 +128,7 @@ impl Client {
                 match &self.source {
                     Source::Local(local) => {
                         local.up_to_date().await?;
-                        Ok(local.read(crate::State::tenants))
+                        Ok(local.frozen().tenants())
                     }
                     Source::Remote(remote) => remote.tenants().await,
                 }
@@ -143,7 +144,7 @@ impl Client {
                 match &self.source {
                     Source::Local(local) => {
                         local.up_to_date().await?;
-                        Ok(local.read(|state| state.jobs().collect()))
+                        Ok(local.frozen().jobs().collect())
                     }
                     Source::Remote(remote) => remote.jobs().await,
                 }

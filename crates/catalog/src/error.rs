@@ -27,6 +27,12 @@ pub enum Error {
     Locked(PathBuf),
     #[error("{} is damaged: {reason}", path.display())]
     Corrupt { path: PathBuf, reason: String },
+    #[error(
+        "{} was written by an earlier development build, whose catalogs this build does not read: \
+         start with an empty data folder, or go on with that build",
+        .0.display()
+    )]
+    Legacy(PathBuf),
     #[error("{0}")]
     Config(String),
     /// It did not happen and never will: ask again later or elsewhere.
@@ -48,7 +54,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::Refused(refused) => refused.code(),
-            Self::Message(_) | Self::Writer(_) | Self::Config(_) => Code::Invalid,
+            Self::Message(_) | Self::Writer(_) | Self::Config(_) | Self::Legacy(_) => Code::Invalid,
             Self::Io { .. } => Code::Internal,
             Self::Locked(_) => Code::Conflict,
             Self::Corrupt { .. } => Code::Corrupt,

@@ -3,26 +3,36 @@
 //! It holds names and sizes, never profiles, and does not touch object storage: whoever commits a
 //! block has put it there first, whoever forgets one has deleted it first.
 
+mod admin;
 mod block;
-mod catalog;
 mod client;
 mod convert;
 mod encoding;
 mod error;
-mod journal;
+pub mod failpoints;
+mod folder;
 mod node;
+mod placement;
+mod raft;
 mod server;
 mod shards;
 mod state;
 mod status;
 mod writer;
 
+pub use admin::{Admin, AdminService};
 pub use block::{BlockMeta, Manifest, Tombstone};
 pub use client::{Client, Connect, RemoteParts};
 pub use convert::InvalidMessage;
 pub use error::Error;
-pub use journal::lock_folder;
-pub use node::{Node, UnixMillis};
+pub use folder::lock_folder;
+pub use node::{
+    Acceptor, Change, Node, NodeConfig, NodeParts, PeerStream, Placement, Runtime, UnixMillis,
+    duties, plain,
+};
+pub use placement::{Candidate, assign};
+pub use raft::NodeId;
+pub use raft::peers::{PeerService, Peers};
 pub use server::{CatalogService, Server};
 pub use shards::{Place, Shards};
 pub use state::{

@@ -49,7 +49,7 @@ impl Calls for Server {
     ) -> Result<Response<wire::ExpiredResponse>, Status> {
         let wire::ExpiredRequest { before_unix_ms } = request.into_inner();
         self.0.up_to_date().await.map_err(answer)?;
-        let tombstones = self.0.read(|state| state.expired(before_unix_ms));
+        let tombstones = self.0.frozen().expired(before_unix_ms);
         Ok(Response::new(wire::ExpiredResponse {
             tombstones: tombstones.into_iter().map(Into::into).collect(),
         }))
@@ -61,7 +61,7 @@ impl Calls for Server {
     ) -> Result<Response<wire::TenantsResponse>, Status> {
         let wire::TenantsRequest {} = request.into_inner();
         self.0.up_to_date().await.map_err(answer)?;
-        let tenants = self.0.read(crate::State::tenants);
+        let tenants = self.0.frozen().tenants();
         Ok(Response::new(wire::TenantsResponse {
             tenants: tenants.iter().map(ToString::to_string).collect(),
         }))
@@ -85,7 +85,7 @@ impl Calls for Server {
     ) -> Result<Response<wire::JobsResponse>, Status> {
         let wire::JobsRequest {} = request.into_inner();
         self.0.up_to_date().await.map_err(answer)?;
-        let jobs = self.0.read(|state| state.jobs().map(Into::into).collect());
+        let jobs = self.0.frozen().jobs().map(Into::into).collect();
         Ok(Response::new(wire::JobsResponse { jobs }))
     }
 

@@ -4,18 +4,21 @@
 //! replay of the same commands gives the same state.
 
 mod blocks;
+mod by_id;
 mod command;
 mod jobs;
 mod shards;
 mod tenants;
 mod writers;
 
+use std::sync::Arc;
+
 use cairn_model::{TenantId, WriterId};
 use serde::{Deserialize, Serialize};
 
 use crate::{BlockMeta, Manifest, Writer};
 
-use self::blocks::Blocks;
+use self::blocks::{Blocks, TenantBlocks};
 use self::jobs::Jobs;
 use self::tenants::Tenants;
 use self::writers::{Place, Writers, advance};
@@ -34,8 +37,8 @@ pub struct State {
     #[serde(rename = "tenants")]
     blocks: Blocks,
     jobs: Jobs,
-    shards: ShardMap,
-    known_tenants: Tenants,
+    shards: Arc<ShardMap>,
+    known_tenants: Arc<Tenants>,
 }
 
 /// What a query of one tenant has to read.
@@ -48,6 +51,26 @@ pub struct Snapshot {
     /// Incarnations that are gone and not recovered yet: what is in none of the blocks is in their
     /// logs.
     pub sealed: Vec<Writer>,
+}
+
+/// A snapshot that shares its blocks with the state.
+#[derive(Debug)]
+pub(crate) struct Look {
+    version: u64,
+    blocks: Arc<TenantBlocks>,
+    writers: Vec<Writer>,
+    sealed: Vec<Writer>,
+}
+
+impl Look {
+    pub(crate) fn snapshot(self) -> Snapshot {
+        Snapshot {
+            version: self.version,
+            blocks: self.blocks.live(),
+            writers: self.writers,
+            sealed: self.sealed,
+        }
+    }
 }
 
 /// Carries a command out, or refuses it and changes nothing.
@@ -201,21 +224,21 @@ impl State {
             }
             Command::Assign { epoch, moves } => {
                 let writers = &self.writers;
-                self.shards
+                Arc::make_mut(&mut self.shards)
                     .assign(epoch, moves, |writer| writers.is_open(writer))?;
                 let epoch = self.shards.epoch();
                 Ok(Reply::Assigned { epoch })
             }
             Command::PutTenant { tenant, settings } => {
-                self.known_tenants.put(tenant, settings);
+                Arc::make_mut(&mut self.known_tenants).put(tenant, settings);
                 Ok(Reply::Done)
             }
             Command::PutToken { hash, token } => {
-                self.known_tenants.put_token(hash, token)?;
+                Arc::make_mut(&mut self.known_tenants).put_token(hash, token)?;
                 Ok(Reply::Done)
             }
             Command::RevokeToken { hash } => {
-                self.known_tenants.revoke(&hash);
+                Arc::make_mut(&mut self.known_tenants).revoke(&hash);
                 Ok(Reply::Done)
             }
         }
@@ -271,9 +294,14 @@ impl State {
     }
 
     pub fn snapshot(&self, tenant: &TenantId) -> Snapshot {
-        Snapshot {
+        self.look(tenant).snapshot()
+    }
+
+    /// The same, without the time that copying takes.
+    pub(crate) fn look(&self, tenant: &TenantId) -> Look {
+        Look {
             version: self.version,
-            blocks: self.blocks.live(tenant),
+            blocks: self.blocks.of(tenant),
             writers: self.writers.all_open(),
             sealed: self.sealed(),
         }

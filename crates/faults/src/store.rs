@@ -117,7 +117,8 @@ impl StoreServer {
 
     fn envoy(&self, setting: &str) -> anyhow::Result<()> {
         let admin = SocketAddr::from((self.ip, ENVOY_ADMIN_PORT));
-        let (status, body) = process::post(admin, &format!("/runtime_modify?{setting}"))?;
+        let (status, body) =
+            process::request(admin, "POST", &format!("/runtime_modify?{setting}"))?;
         if status != 200 {
             bail!("Envoy: {}", String::from_utf8_lossy(&body));
         }

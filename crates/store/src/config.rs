@@ -111,6 +111,14 @@ impl PartialEq for InProcess {
 #[cfg(any(test, feature = "faults"))]
 impl Eq for InProcess {}
 
+/// What settings lead to.
+pub(crate) struct Connection {
+    pub(crate) objects: Arc<dyn ObjectStore>,
+    /// Where the objects are, in words.
+    pub(crate) place: String,
+    pub(crate) is_folder: bool,
+}
+
 impl Config {
     /// A local folder.
     pub fn folder(path: impl Into<PathBuf>) -> Self {
@@ -120,11 +128,15 @@ impl Config {
         }
     }
 
-    /// The objects, and where they are in words. Reaches no network.
-    pub(crate) fn connect(&self) -> Result<(Arc<dyn ObjectStore>, String), Error> {
+    /// Reaches no network.
+    pub(crate) fn connect(&self) -> Result<Connection, Error> {
         #[cfg(any(test, feature = "faults"))]
         if let Some(InProcess(objects)) = &self.in_process {
-            return Ok((Arc::clone(objects), objects.to_string()));
+            return Ok(Connection {
+                objects: Arc::clone(objects),
+                place: objects.to_string(),
+                is_folder: false,
+            });
         }
         match &self.s3 {
             Some(s3) => s3.connect(),
@@ -132,7 +144,7 @@ impl Config {
         }
     }
 
-    fn connect_folder(&self) -> Result<(Arc<dyn ObjectStore>, String), Error> {
+    fn connect_folder(&self) -> Result<Connection, Error> {
         let place = self.path.display().to_string();
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::Open {
             place: place.clone(),
@@ -142,12 +154,16 @@ impl Config {
         let folder = LocalFileSystem::new_with_prefix(&self.path)
             .map_err(|error| failed(error.into()))?
             .with_fsync(true);
-        Ok((Arc::new(folder), place))
+        Ok(Connection {
+            objects: Arc::new(folder),
+            place,
+            is_folder: true,
+        })
     }
 }
 
 impl S3 {
-    fn connect(&self) -> Result<(Arc<dyn ObjectStore>, String), Error> {
+    fn connect(&self) -> Result<Connection, Error> {
         let prefix = self.check()?;
         let place = match self.endpoint.as_str() {
             "" => format!("s3://{}/{prefix}", self.bucket),
@@ -161,7 +177,11 @@ impl S3 {
             "" => Arc::new(bucket),
             _ => Arc::new(PrefixStore::new(bucket, prefix)),
         };
-        Ok((objects, place))
+        Ok(Connection {
+            objects,
+            place,
+            is_folder: false,
+        })
     }
 
     /// Refuses settings that can't work, and gives the folder in the bucket.
@@ -240,7 +260,8 @@ mod tests {
             ..S3::default()
         };
         change(&mut s3);
-        s3.connect().expect_err("refused").to_string()
+        let refused = s3.connect().err();
+        refused.expect("it can't work").to_string()
     }
 
     #[test]
@@ -282,7 +303,7 @@ mod tests {
             s3: Some(s3.clone()),
             ..Config::default()
         };
-        let (objects, place) = s3.connect().expect("these settings work");
+        let Connection { objects, place, .. } = s3.connect().expect("these settings work");
         let shown = format!("{config:?} {objects} {place}");
         assert!(!shown.contains("hush-hush"), "{shown}");
         assert!(shown.contains("profiles"), "{shown}");

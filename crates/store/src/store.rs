@@ -1,7 +1,6 @@
 //! The operations on stored objects.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +8,11 @@ use bytes::Bytes;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
+use crate::config::Connection;
 use crate::{Config, Error, Key, probe};
 
 pub(crate) mod list;
+mod ranges;
 
 /// How often a create is tried that met a conflict but no object, and the first pause between.
 const CONFLICT_ATTEMPTS: u32 = 6;
@@ -21,6 +22,8 @@ const CONFLICT_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
+    /// Whether objects are files, of which all parts are read in one go.
+    is_folder: bool,
 }
 
 impl Store {
@@ -30,11 +33,15 @@ impl Store {
     /// A created object is durable when [`Store::create`] returns. In a local folder its file is
     /// synced before it gets its name, and the folders that hold the name afterwards.
     pub async fn open(config: &Config, nonce: u128) -> Result<Self, Error> {
-        let (objects, place) = config.connect()?;
-        let store = Self { objects };
-        let effort = match config.s3 {
-            Some(_) => probe::Effort::Network,
-            None => probe::Effort::Folder,
+        let Connection {
+            objects,
+            place,
+            is_folder,
+        } = config.connect()?;
+        let store = Self { objects, is_folder };
+        let effort = match is_folder {
+            true => probe::Effort::Folder,
+            false => probe::Effort::Network,
         };
         probe::run(&store, &place, nonce, effort).await?;
         Ok(store)
@@ -44,13 +51,17 @@ impl Store {
     pub fn memory() -> Self {
         Self {
             objects: Arc::new(InMemory::new()),
+            is_folder: false,
         }
     }
 
     /// A store over these objects, which nothing has probed: for tests and simulation.
     #[cfg(any(test, feature = "faults"))]
     pub fn over(objects: Arc<dyn ObjectStore>) -> Self {
-        Self { objects }
+        Self {
+            objects,
+            is_folder: false,
+        }
     }
 
     /// Stores a new object. An object under this key is never replaced: that is
@@ -120,47 +131,6 @@ impl Store {
         found.bytes().await.map_err(|error| Error::new(key, error))
     }
 
-    /// Reads exactly these bytes; an object that does not hold them all is [`Error::OutOfRange`].
-    pub async fn get_range(&self, key: Key<'_>, range: Range<u64>) -> Result<Bytes, Error> {
-        let mut parts = self.get_ranges(key, std::slice::from_ref(&range)).await?;
-        Ok(parts.pop().expect("one range gives one part"))
-    }
-
-    /// Reads several ranges at once, in the order asked; near ones may share a request.
-    pub async fn get_ranges(
-        &self,
-        key: Key<'_>,
-        ranges: &[Range<u64>],
-    ) -> Result<Vec<Bytes>, Error> {
-        let out_of_range = |range: &Range<u64>| Error::OutOfRange {
-            key: key.to_string(),
-            start: range.start,
-            end: range.end,
-        };
-        // A local file's ranges are allocated as asked: one read from a damaged object must not
-        // become an allocation of the size it claims.
-        let size = self.size(key).await?;
-        if let Some(bad) = ranges.iter().find(|r| r.start > r.end || r.end > size) {
-            return Err(out_of_range(bad));
-        }
-        // Stores refuse to read nothing.
-        let asked: Vec<_> = ranges.iter().filter(|r| !r.is_empty()).cloned().collect();
-        let parts = self.objects.get_ranges(&key.path(), &asked).await;
-        let mut parts = parts.map_err(|error| Error::new(key, error))?.into_iter();
-        let mut out = Vec::with_capacity(ranges.len());
-        for range in ranges {
-            let part = match range.is_empty() {
-                true => Bytes::new(),
-                false => parts.next().ok_or_else(|| out_of_range(range))?,
-            };
-            if part.len() as u64 != range.end - range.start {
-                return Err(out_of_range(range));
-            }
-            out.push(part);
-        }
-        Ok(out)
-    }
-
     /// The bytes of an object.
     pub async fn size(&self, key: Key<'_>) -> Result<u64, Error> {
         let meta = self.objects.head(&key.path()).await;
@@ -182,6 +152,3 @@ impl fmt::Debug for Store {
         write!(f, "Store({})", self.objects)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,5 @@
-//! What tests share: the corpus, a seeded generator of profiles, our programs as child processes.
+//! What tests share: the corpus, a seeded generator of profiles, our programs and
+//! object stores of others as child processes.
 //!
 //! Owns nothing that ships. Everything here panics with a sentence on what to do: the callers are
 //! tests and the load generator.
@@ -8,3 +9,4 @@ pub mod generator;
 pub mod ledger;
 pub mod process;
 pub mod seeds;
+pub mod servers;

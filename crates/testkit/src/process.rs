@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -66,15 +66,58 @@ pub fn spawn<A: AsRef<OsStr>>(
     args: impl IntoIterator<Item = A>,
     env: &[(&str, &str)],
 ) -> Process {
-    let program = program.as_ref();
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(args)
         .envs(env.iter().copied())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
+        .stdin(Stdio::null());
+    start(command)
+}
+
+/// Starts a program in a folder that ends at once when this process does, however that happens: for
+/// children in statics, which nothing drops. With `remove` the folder goes too.
+pub(crate) fn spawn_tied<A: AsRef<OsStr>>(
+    folder: &Path,
+    remove: bool,
+    program: &Path,
+    args: impl IntoIterator<Item = A>,
+) -> Process {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", TIED])
+        .arg(if remove {
+            folder.as_os_str()
+        } else {
+            "".as_ref()
+        })
+        .arg(program)
+        .args(args)
+        .current_dir(folder)
+        .stdin(Stdio::piped());
+    start(command)
+}
+
+/// Standard input is a pipe from us, whose end means ours.
+const TIED: &str = r#"
+exec 3<&0 </dev/null
+"$@" 3<&- &
+program=$!
+{ read -r _ <&3; kill -KILL $program; } >/dev/null 2>&1 &
+watcher=$!
+exec 3<&-
+wait $program
+status=$?
+kill $watcher 2>/dev/null
+[ -z "$0" ] || rm -rf "$0"
+exit $status
+"#;
+
+fn start(mut command: Command) -> Process {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| {
+        let program = command.get_program();
+        panic!("cannot start {}: {error}", program.display())
+    });
     let output = Arc::new(Output::default());
     let stdout = child.stdout.take().expect("standard output is piped");
     let stderr = child.stderr.take().expect("standard error is piped");
@@ -114,11 +157,6 @@ impl Process {
         self.child.id()
     }
 
-    /// Whether the program has ended by itself.
-    pub fn has_ended(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(Some(_)))
-    }
-
     /// Everything printed so far.
     pub fn output(&self) -> String {
         let lines = self.output.lines.lock();
@@ -150,6 +188,11 @@ impl Process {
             let waited = self.output.changed.wait_timeout(lines, left);
             lines = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
     /// Waits until `GET path` answers 200.
@@ -219,8 +262,11 @@ impl Process {
     }
 
     fn end(&mut self) {
-        // Fails only if the child has been waited for already.
-        let _ = self.child.kill();
+        match self.child.stdin.take() {
+            Some(tie) => drop(tie),
+            // Fails only if the child has been waited for already.
+            None => drop(self.child.kill()),
+        }
         let _ = self.child.wait();
         self.join();
     }
@@ -238,29 +284,20 @@ impl Drop for Process {
     }
 }
 
-/// One HTTP/1.1 request without body: status and body of the answer.
+/// One HTTP request without body: status and body of the answer.
 pub fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, Vec<u8>)> {
-    request("GET", address, path)
+    request(address, "GET", path)
 }
 
-/// The same for a `POST`.
-pub fn post(address: SocketAddr, path: &str) -> std::io::Result<(u16, Vec<u8>)> {
-    request("POST", address, path)
-}
-
-fn request(method: &str, address: SocketAddr, path: &str) -> std::io::Result<(u16, Vec<u8>)> {
+/// Like [`get`] with another method.
+pub fn request(address: SocketAddr, method: &str, path: &str) -> std::io::Result<(u16, Vec<u8>)> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     // 1.0, so that the answer is neither chunked nor followed by another.
-    let length = if method == "GET" {
-        ""
-    } else {
-        "content-length: 0\r\n"
-    };
     write!(
         stream,
-        "{method} {path} HTTP/1.0\r\nhost: {address}\r\n{length}\r\n"
+        "{method} {path} HTTP/1.0\r\nhost: {address}\r\ncontent-length: 0\r\n\r\n"
     )?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
@@ -307,7 +344,28 @@ mod tests {
         process.wait_for_line("up", PATIENCE);
         let id = process.id();
         drop(process);
-        assert!(!std::path::Path::new(&format!("/proc/{id}")).exists());
+        assert!(!Path::new(&format!("/proc/{id}")).exists());
+    }
+
+    #[test]
+    fn a_tied_program_ends_with_us_and_takes_its_folder_along() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let inner = folder.path().join("inner");
+        std::fs::create_dir(&inner).expect("made");
+        let script = "echo $$; exec sleep 1000";
+        let process = spawn_tied(&inner, true, Path::new("sh"), ["-c", script]);
+        let line = process.wait_for_line("", PATIENCE);
+        drop(process);
+        assert!(!Path::new(&format!("/proc/{line}")).exists(), "{line} runs");
+        assert!(!inner.exists());
+    }
+
+    #[test]
+    fn a_tied_program_that_ends_is_seen_to() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut process = spawn_tied(folder.path(), false, Path::new("sh"), ["-c", "exit 3"]);
+        assert_eq!(process.wait(PATIENCE).code(), Some(3));
+        assert!(folder.path().exists());
     }
 
     #[test]

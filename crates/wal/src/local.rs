@@ -2,7 +2,7 @@
 //!
 //! Owns files and syncing; the format of their bytes is the segment's.
 
-mod segment;
+pub(crate) mod segment;
 mod thread;
 
 use std::fs::{File, OpenOptions};

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use cairn_block::Lsn;
+use futures::future::BoxFuture;
 
 use crate::Error;
 
@@ -28,8 +29,9 @@ pub trait DurableLog: Send {
     async fn append(&mut self, payloads: Vec<Payload>, now: i64) -> Result<Lsn, Error>;
 
     /// Forgets payloads up to `flushed` that were appended before `older_than`, as far as that can
-    /// be done cheaply.
-    async fn truncate(&mut self, flushed: Lsn, older_than: i64) -> Result<(), Error>;
+    /// be done cheaply. The future does the work, and may be driven beside later appends; what
+    /// fails is done by a later call.
+    fn truncate(&mut self, flushed: Lsn, older_than: i64) -> BoxFuture<'static, Result<(), Error>>;
 
     /// Returns when the next log may be opened in its place.
     async fn close(self: Box<Self>);

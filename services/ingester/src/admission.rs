@@ -15,6 +15,8 @@ use crate::error::Error;
 pub(crate) struct Admission {
     bodies: Pool,
     turns: Pool,
+    forwards: Pool,
+    forwarded: Pool,
     decoding: Pool,
     config: AdmissionConfig,
     clock: Clock,
@@ -39,9 +41,14 @@ fn units(bytes: usize) -> usize {
     (bytes as u64).div_ceil(UNIT).max(1) as usize
 }
 
-/// Bodies may take this part of the budget, decoding the rest. They are apart so that pushes that
-/// are being decoded never wait for those that are still arriving.
-const BODIES_SHARE: u64 = 4;
+/// The budget has this many parts: of them, bodies of senders, copies on their way to other
+/// ingesters and bodies from other ingesters may take so many, decoding the rest. They are apart,
+/// and whoever has a share asks only for those that come later here: so pushes that are being
+/// decoded never wait for those that are still arriving, and two ingesters never for each other.
+const PARTS: u64 = 16;
+const BODIES: u64 = 3;
+const FORWARDS: u64 = 2;
+const FORWARDED: u64 = 2;
 /// The budget is counted in these.
 const UNIT: u64 = 1024;
 
@@ -54,11 +61,14 @@ struct Pool {
 impl Admission {
     pub(crate) fn new(config: &AdmissionConfig, clock: Clock) -> Self {
         let all = config.inflight_bytes_max.as_u64();
-        let bodies = all / BODIES_SHARE;
+        let part = all / PARTS;
+        let before = part * (BODIES + FORWARDS + FORWARDED);
         Self {
-            bodies: Pool::new(bodies),
+            bodies: Pool::new(part * BODIES),
             turns: Pool::new(UNIT),
-            decoding: Pool::new(all - bodies),
+            forwards: Pool::new(part * FORWARDS),
+            forwarded: Pool::new(part * FORWARDED),
+            decoding: Pool::new(all - before),
             config: config.clone(),
             clock,
         }
@@ -72,6 +82,16 @@ impl Admission {
     /// The turn of a message whose size is known only once it is inflated: one at a time.
     pub(crate) async fn turn(&self) -> Result<Permit, Error> {
         self.admit(&self.turns, 1).await
+    }
+
+    /// Room for copies of profiles that other ingesters are sent.
+    pub(crate) async fn forward(&self, bytes: usize) -> Result<Permit, Error> {
+        self.admit(&self.forwards, bytes).await
+    }
+
+    /// Room for what another ingester sends.
+    pub(crate) async fn forwarded(&self, bytes: usize) -> Result<Permit, Error> {
+        self.admit(&self.forwarded, bytes).await
     }
 
     /// Room for decoding. A push that is larger than the whole budget gets all of it.
@@ -128,6 +148,11 @@ mod tests {
         let error = refused.expect_err("the budget is used up");
         assert!(error.to_string().contains("inflight_bytes_max=1048576"));
         admission.body(1).await.expect("bodies are apart");
+        let _forward = admission.forward(1 << 40).await.expect("copies are apart");
+        admission
+            .forwarded(1)
+            .await
+            .expect("others' bodies are apart");
         drop(giant);
         admission.decoding(1).await.expect("given back");
     }

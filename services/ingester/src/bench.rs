@@ -34,7 +34,7 @@ impl Pushes {
         let flusher = Arc::new(flusher);
         Ok(Self {
             writer: flusher.writer.clone(),
-            ingester: Ingester::new(cx, config, flusher),
+            ingester: Ingester::new(cx, config, flusher, None),
             node,
             process,
         })

@@ -26,6 +26,7 @@ pub struct Config {
     pub log: LogConfig,
     pub admission: AdmissionConfig,
     pub tail: TailConfig,
+    pub route: RouteConfig,
     /// A profile sent twice within this time is stored once.
     #[serde(with = "humantime_serde")]
     pub dedup_window: Duration,
@@ -79,6 +80,17 @@ pub struct TailConfig {
     pub retention: Duration,
 }
 
+/// Settings of passing writes on to the ingesters that own them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RouteConfig {
+    /// Bytes per second, as sent, that one shard is for. Services that send more use more shards.
+    pub shard_bytes_per_second: ByteSize,
+    /// How long a push waits for other ingesters, all tries included.
+    #[serde(with = "humantime_serde")]
+    pub deadline: Duration,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -90,6 +102,7 @@ impl Default for Config {
             log: LogConfig::default(),
             admission: AdmissionConfig::default(),
             tail: TailConfig::default(),
+            route: RouteConfig::default(),
             dedup_window: Duration::from_secs(15 * 60),
             age_max: None,
             skew_max: Duration::from_secs(60 * 60),
@@ -133,6 +146,15 @@ impl Default for TailConfig {
             head_bytes_max: ByteSize::mib(32),
             memory_bytes_max: ByteSize::mib(256),
             retention: Duration::from_secs(150),
+        }
+    }
+}
+
+impl Default for RouteConfig {
+    fn default() -> Self {
+        Self {
+            shard_bytes_per_second: ByteSize::mib(1),
+            deadline: Duration::from_secs(10),
         }
     }
 }

@@ -5,6 +5,7 @@ mod admit;
 mod agents;
 mod attime;
 mod body;
+mod forward;
 mod ingest;
 mod parca;
 mod push;
@@ -36,15 +37,26 @@ pub(crate) fn routes(ingester: &Ingester) -> Routes {
     let paths = axum::Router::new()
         .route("/ingest", ingest.clone())
         .route("/pyroscope/ingest", ingest);
-    Routes::new()
+    let routes = match ingester.router() {
+        None => Routes::new(),
+        Some(router) => Routes::new().grpc(Admitted {
+            door: Door::Forward,
+            bytes_max: forward::bytes_max(&ingester.config().limits),
+            ingester: ingester.clone(),
+            server: forward::server(ingester.clone(), router.clone()),
+        }),
+    };
+    routes
         .grpc(Admitted {
             door: Door::WriteRaw,
+            bytes_max,
             ingester: ingester.clone(),
             server: store,
         })
         .grpc(parca::agents_server(parca))
         .grpc(Admitted {
             door: Door::Push,
+            bytes_max,
             ingester: ingester.clone(),
             server: pusher,
         })

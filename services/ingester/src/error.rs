@@ -47,12 +47,37 @@ pub(crate) enum Error {
     TooOld { after: u64, kept: u64 },
     #[error("the tail of {0} is not here: take a new snapshot of the catalog")]
     OtherWriter(String),
+    /// There is no agreement on who takes these writes, for longer than a push waits.
+    #[error(
+        "the ingester that these profiles belong to is changing: send it again in some seconds"
+    )]
+    Moving,
+    /// Its owner crashed, and what it has stored is not known yet.
+    #[error(
+        "the profiles of an ingester that crashed are being counted: send it again in some seconds"
+    )]
+    Pending,
+    #[error(
+        "the ingester that these profiles belong to can't be reached: send it again in some seconds"
+    )]
+    Unreachable,
+    /// Whether it stored them is unknown.
+    #[error(
+        "the ingester that these profiles belong to did not answer within {} seconds: send it again",
+        .0.as_secs()
+    )]
+    OwnerLate(Duration),
+    /// The owner's own words.
+    #[error("{text}")]
+    Owner { code: Code, text: String },
 }
 
 /// The profiles of one push that were refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Refusals {
     pub(crate) refused: Vec<Refusal>,
+    /// Refused ones that are counted only.
+    pub(crate) more: usize,
     /// Profiles of the same push that were stored.
     pub(crate) stored: usize,
 }
@@ -61,29 +86,79 @@ pub(crate) struct Refusals {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// Where in the request.
-    pub(crate) place: String,
+    pub(crate) place: Place,
     pub(crate) reason: String,
     /// For metrics.
     pub(crate) kind: &'static str,
 }
 
+/// Where in a request something is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    Form,
+    Profile {
+        series: usize,
+        /// None: the labels of a series without profiles.
+        sample: Option<usize>,
+        /// The series' `__name__`.
+        name: Option<String>,
+    },
+}
+
 /// Refusals that an answer spells out; the rest is counted.
-const SHOWN_MAX: usize = 10;
+pub(crate) const SHOWN_MAX: usize = 10;
+
+impl Place {
+    /// Series and sample, but for forms.
+    pub(crate) fn position(&self) -> Option<(usize, Option<usize>)> {
+        match self {
+            Self::Form => None,
+            Self::Profile { series, sample, .. } => Some((*series, *sample)),
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self::Profile {
+            series,
+            sample,
+            name,
+        } = self
+        else {
+            return f.write_str("the form");
+        };
+        write!(f, "series {series}")?;
+        if let (Some(name), Some(_)) = (name, sample) {
+            write!(f, " ({name})")?;
+        }
+        match sample {
+            Some(sample) => write!(f, ", sample {sample}"),
+            None => Ok(()),
+        }
+    }
+}
 
 impl std::fmt::Display for Refusals {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { refused, stored } = self;
-        if let ([only], 0) = (refused.as_slice(), stored) {
+        let Self {
+            refused,
+            more,
+            stored,
+        } = self;
+        if let ([only], 0, 0) = (refused.as_slice(), more, stored) {
             return f.write_str(&only.reason);
         }
         for (at, Refusal { place, reason, .. }) in refused.iter().take(SHOWN_MAX).enumerate() {
             let semicolon = if at == 0 { "" } else { "; " };
             write!(f, "{semicolon}{place}: {reason}")?;
         }
-        if refused.len() > SHOWN_MAX {
-            write!(f, "; and {} more", refused.len() - SHOWN_MAX)?;
+        let all = refused.len() + more;
+        let shown = refused.len().min(SHOWN_MAX);
+        if all > shown {
+            write!(f, "; and {} more", all - shown)?;
         }
-        write!(f, " (refused {}, stored {stored})", refused.len())
+        write!(f, " (refused {all}, stored {stored})")
     }
 }
 
@@ -96,7 +171,14 @@ impl Error {
             | Self::Unsupported(_) => Code::Invalid,
             Self::SlowBody(_) | Self::Interrupted(_) => Code::Timeout,
             Self::Busy { .. } => Code::Exhausted,
-            Self::MemoryFull { .. } | Self::Log(_) | Self::Stopping => Code::Unavailable,
+            Self::MemoryFull { .. }
+            | Self::Log(_)
+            | Self::Stopping
+            | Self::Moving
+            | Self::Pending
+            | Self::Unreachable
+            | Self::OwnerLate(_) => Code::Unavailable,
+            Self::Owner { code, .. } => *code,
             Self::TooOld { .. } | Self::OtherWriter(_) => Code::Conflict,
         }
     }
@@ -116,6 +198,11 @@ impl Error {
             Self::Stopping => "stopping",
             Self::TooOld { .. } => "too_old",
             Self::OtherWriter(_) => "other_writer",
+            Self::Moving => "moving",
+            Self::Pending => "pending",
+            Self::Unreachable => "unreachable",
+            Self::OwnerLate(_) => "owner_late",
+            Self::Owner { .. } => "owner",
         }
     }
 }
@@ -127,7 +214,10 @@ impl From<&wal::Error> for Error {
             wal::Error::Io { .. } | wal::Error::Locked(_) => "its folder can't be used",
             wal::Error::NoSpace(_) => "its disk is full or failing",
             wal::Error::Poisoned(_) => "it failed and waits for a restart",
-            wal::Error::Damaged { .. } => "it is damaged",
+            wal::Error::Fenced | wal::Error::LeaseLost => "its lease is over",
+            wal::Error::TooLarge => "a group of pushes is too large for it",
+            wal::Error::Store(_) => "the object store can't be reached",
+            wal::Error::Damaged { .. } | wal::Error::Corrupt { .. } => "it is damaged",
         })
     }
 }

@@ -8,11 +8,12 @@ use cairn_chassis::Context;
 
 use crate::admission::Admission;
 use crate::config::Config;
-use crate::error::{Error, Refusals};
+use crate::error::Error;
 use crate::flush::Flusher;
 use crate::metrics::{DoorLabel, Metrics, Refusal};
 use crate::prepare::{Rules, prepare};
-use crate::push::{Door, Push};
+use crate::push::{Door, Outcome, Push};
+use crate::route::Router;
 use crate::tail::{Tail, Usage};
 use crate::writer::{Stored, Writer};
 
@@ -29,11 +30,18 @@ struct Inner {
     tail: Arc<Tail>,
     writer: Writer,
     flusher: Arc<Flusher>,
+    /// None: there are no others.
+    router: Option<Router>,
     metrics: Metrics,
 }
 
 impl Ingester {
-    pub(crate) fn new(cx: Context, config: Config, flusher: Arc<Flusher>) -> Self {
+    pub(crate) fn new(
+        cx: Context,
+        config: Config,
+        flusher: Arc<Flusher>,
+        router: Option<Router>,
+    ) -> Self {
         Self(Arc::new(Inner {
             rules: Rules::new(&config),
             admission: Admission::new(&config.admission, cx.clock()),
@@ -41,6 +49,7 @@ impl Ingester {
             writer: flusher.writer.clone(),
             metrics: flusher.metrics.clone(),
             flusher,
+            router,
             cx,
             config,
         }))
@@ -58,6 +67,11 @@ impl Ingester {
         &self.0.admission
     }
 
+    /// The way to other ingesters, if there may be any.
+    pub(crate) fn router(&self) -> Option<&Router> {
+        self.0.router.as_ref()
+    }
+
     /// Counts a request that is answered with this error.
     pub(crate) fn failed(&self, door: Door, error: &Error) {
         let reason = error.kind();
@@ -65,14 +79,24 @@ impl Ingester {
         failed.get_or_create(&Refusal { door, reason }).inc();
     }
 
-    /// Returns when every profile that can be stored is durable and readable. If one can't, that is
-    /// the error, after the others are stored.
+    /// Returns when every profile that can be stored is durable and readable, here or at its owner.
+    /// If one can't, that is the error, after the others are stored.
     pub(crate) async fn push(&self, push: Push) -> Result<(), Error> {
+        let label = DoorLabel { door: push.door };
+        let received = &self.0.metrics.received_bytes;
+        received.get_or_create(&label).inc_by(push.bytes() as u64);
+        let outcome = match &self.0.router {
+            Some(router) if !router.is_alone() => Box::pin(router.push(self, push)).await?,
+            _ => self.store(push).await?,
+        };
+        outcome.into_result()
+    }
+
+    /// Stores a push, or a part of one, of which this ingester is the owner.
+    pub(crate) async fn store(&self, push: Push) -> Result<Outcome, Error> {
         let door = push.door;
         let label = DoorLabel { door };
         let metrics = &self.0.metrics;
-        let received = metrics.received_bytes.get_or_create(&label).clone();
-        received.inc_by(push.bytes() as u64);
         self.room().await?;
         let permit = self.0.admission.decoding(push.memory()).await?;
         let rules = self.0.rules.clone();
@@ -86,18 +110,16 @@ impl Ingester {
         profiles.inc_by(stored.profiles as u64);
         let samples = metrics.stored_samples.get_or_create(&label).clone();
         samples.inc_by(stored.samples as u64);
-        if refused.is_empty() {
-            return Ok(());
-        }
         for refusal in &refused {
             let reason = refusal.kind;
             let refused = &metrics.refused_profiles;
             refused.get_or_create(&Refusal { door, reason }).inc();
         }
-        Err(Error::Refused(Refusals {
+        Ok(Outcome {
+            stored,
             refused,
-            stored: stored.profiles + stored.repeats,
-        }))
+            more: 0,
+        })
     }
 
     /// Waits a while for rows to get into blocks, then refuses.

@@ -14,9 +14,11 @@ mod metrics;
 mod prepare;
 mod push;
 mod replay;
+mod route;
 mod start;
 mod tail;
 mod writer;
 
-pub use config::{AdmissionConfig, Config, LogConfig, TailConfig};
-pub use start::run;
+pub use config::{AdmissionConfig, Config, LogConfig, RouteConfig, TailConfig};
+pub use route::{Connect, Inherit, Map, Peer, Peers, Predecessor, Shards};
+pub use start::{run, run_among};

@@ -47,6 +47,28 @@ pub(crate) struct Metrics {
     pub(crate) tail_scans: Counter,
     /// Log entries that could not be decoded again at the start; their profiles are not readable.
     pub(crate) unreadable_profiles: Counter,
+    pub(crate) route: RouteMetrics,
+}
+
+/// What is passed on to other ingesters, and what this one owns.
+#[derive(Clone, Debug)]
+pub(crate) struct RouteMetrics {
+    /// Requests that were passed on to the ingesters that own their shards.
+    pub(crate) forwarded_requests: Counter,
+    /// Bytes of profiles in these, as sent.
+    pub(crate) forwarded_bytes: Counter,
+    /// Seconds until the owner answered.
+    pub(crate) forward_seconds: Histogram,
+    /// Requests of other ingesters that were sent back, since a shard belongs to another writer.
+    pub(crate) misrouted_requests: Counter,
+    /// The epoch of the shard map by which this ingester works.
+    pub(crate) shard_map_epoch: Gauge,
+    /// Fetches of the shard map that failed; the one before stays in use.
+    pub(crate) shard_map_failures: Counter,
+    /// Shards whose writes this ingester takes.
+    pub(crate) owned_shards: Gauge,
+    /// Shards that wait until the log of a writer that crashed is read.
+    pub(crate) pending_shards: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -103,6 +125,43 @@ impl Metrics {
                 r,
                 "unreadable_profiles",
                 "Logged profiles that could not be decoded again",
+            ),
+            route: RouteMetrics::register(r),
+        }
+    }
+}
+
+impl RouteMetrics {
+    fn register(r: &mut Registry) -> Self {
+        let time = Histogram::new(exponential_buckets(0.000_5, 2.0, 16));
+        Self {
+            forwarded_requests: add(
+                r,
+                "forwarded_requests",
+                "Requests passed on to their owners",
+            ),
+            forwarded_bytes: add(
+                r,
+                "forwarded_bytes",
+                "Bytes of profiles passed on to their owners",
+            ),
+            forward_seconds: add_as(r, "forward_seconds", "Time until the owner answered", time),
+            misrouted_requests: add(
+                r,
+                "misrouted_requests",
+                "Requests of other ingesters for shards that are not owned here",
+            ),
+            shard_map_epoch: add(r, "shard_map_epoch", "Epoch of the shard map in use"),
+            shard_map_failures: add(
+                r,
+                "shard_map_failures",
+                "Fetches of the shard map that failed",
+            ),
+            owned_shards: add(r, "owned_shards", "Shards whose writes are taken here"),
+            pending_shards: add(
+                r,
+                "pending_shards",
+                "Shards that wait for the log of a writer that crashed",
             ),
         }
     }

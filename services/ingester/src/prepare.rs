@@ -9,7 +9,7 @@ use cairn_wal::{Entry, NAME_LABEL, Payload, Row, Span, batch_hash, log_executabl
 use cairn_wire::cairn::ingest::v1::{LogLabel, LogSeries};
 
 use crate::config::Config;
-use crate::error::Refusal;
+use crate::error::{Place, Refusal};
 use crate::push::{Naming, Push, Raw, Series};
 
 /// What a push is held against.
@@ -87,13 +87,13 @@ pub(crate) fn prepare(push: &Push, rules: &Rules) -> (Ready, Vec<Refusal>) {
         if series.profiles.is_empty() {
             // Labels are held against the rules even where nothing is stored under them.
             if let Err(bad) = named_labels(series, &rules.limits) {
-                refused.push(bad.at(format!("series {at}")));
+                refused.push(bad.at(place(at, None, series)));
             }
         }
         for (sample, raw) in series.profiles.iter().enumerate() {
             match work.item(series, raw) {
                 Ok(item) => items.push(item),
-                Err(bad) => refused.push(bad.at(place(at, sample, series))),
+                Err(bad) => refused.push(bad.at(place(at, Some(sample), series))),
             }
         }
     }
@@ -109,14 +109,13 @@ pub(crate) fn prepare(push: &Push, rules: &Rules) -> (Ready, Vec<Refusal>) {
 /// Characters of a name that an answer repeats.
 const SHOWN_MAX: usize = 100;
 
-fn place(series: usize, sample: usize, labels: &Series) -> String {
+/// Where a profile is in its push.
+pub(crate) fn place(series: usize, sample: Option<usize>, labels: &Series) -> Place {
     let name = labels.labels.iter().find(|(name, _)| name == NAME_LABEL);
-    match name {
-        Some((_, name)) => {
-            let name: String = name.chars().take(SHOWN_MAX).collect();
-            format!("series {series} ({name}), sample {sample}")
-        }
-        None => format!("series {series}, sample {sample}"),
+    Place::Profile {
+        series,
+        sample,
+        name: name.map(|(_, name)| name.chars().take(SHOWN_MAX).collect()),
     }
 }
 
@@ -133,7 +132,7 @@ impl Bad {
         Self { kind, reason }
     }
 
-    fn at(self, place: String) -> Refusal {
+    fn at(self, place: Place) -> Refusal {
         let Self { kind, reason } = self;
         Refusal {
             place,

@@ -6,6 +6,9 @@ use bytes::Bytes;
 use cairn_model::TenantId;
 use cairn_pprof::ExecutableInfo;
 
+use crate::error::{Error, Refusal, Refusals, SHOWN_MAX};
+use crate::writer::Stored;
+
 /// The protocols profiles come in by.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelValue,
@@ -17,6 +20,8 @@ pub(crate) enum Door {
     Ingest,
     /// Pyroscope's `PusherService/Push`.
     Push,
+    /// Other ingesters'. Counts calls; their profiles count for the door that they came in by.
+    Forward,
 }
 
 /// Profiles that one request brought.
@@ -63,6 +68,59 @@ pub(crate) struct Raw {
     /// pprof, gzip or plain.
     pub(crate) bytes: Bytes,
     pub(crate) executables: Vec<ExecutableInfo>,
+}
+
+/// What became of a push, or of a part of it.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) stored: Stored,
+    pub(crate) refused: Vec<Refusal>,
+    /// Refused ones that are counted only.
+    pub(crate) more: usize,
+}
+
+impl Outcome {
+    /// An error if something was refused, after the rest is stored.
+    pub(crate) fn into_result(self) -> Result<(), Error> {
+        let Self {
+            stored,
+            refused,
+            more,
+        } = self;
+        if refused.is_empty() && more == 0 {
+            return Ok(());
+        }
+        Err(Error::Refused(Refusals {
+            refused,
+            more,
+            stored: stored.profiles + stored.repeats,
+        }))
+    }
+
+    /// Adds what became of another part of the same push.
+    pub(crate) fn add(&mut self, other: Self) {
+        let Self {
+            stored,
+            refused,
+            more,
+        } = other;
+        let all = &mut self.stored.profiles;
+        *all = all.saturating_add(stored.profiles);
+        let all = &mut self.stored.samples;
+        *all = all.saturating_add(stored.samples);
+        let all = &mut self.stored.repeats;
+        *all = all.saturating_add(stored.repeats);
+        self.refused.extend(refused);
+        self.refused.sort_by(|a, b| a.place.cmp(&b.place));
+        self.more = self.more.saturating_add(more);
+        self.shorten();
+    }
+
+    /// Keeps what answers spell out.
+    pub(crate) fn shorten(&mut self) {
+        self.more += self.refused.len().saturating_sub(SHOWN_MAX);
+        self.refused.truncate(SHOWN_MAX);
+    }
 }
 
 impl Push {

@@ -17,14 +17,32 @@ use crate::flush::Flusher;
 use crate::ingester::Ingester;
 use crate::metrics::Metrics;
 use crate::replay::replay;
+use crate::route::{Peers, Router};
 use crate::tail::Tail;
 use crate::writer::{Grouping, Parts, Writer};
 
-/// Runs the ingester until the process stops: replays the log, serves, flushes what is left.
+/// Runs an ingester that has no others beside it until the process stops: replays the log, serves,
+/// flushes what is left.
 pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
+    serve(config, cx, None).await
+}
+
+/// Runs an ingester among others, with which it shares the writes.
+pub async fn run_among(config: Config, cx: Context, peers: Peers) -> anyhow::Result<()> {
+    serve(config, cx, Some(peers)).await
+}
+
+async fn serve(config: Config, cx: Context, peers: Option<Peers>) -> anyhow::Result<()> {
     let (flusher, node) = open(&config, &cx).await?;
     let flusher = Arc::new(flusher);
     cx.own("flush", Arc::clone(&flusher).run());
+    let router = peers.map(|peers| {
+        let (id, metrics) = (flusher.id.clone(), flusher.metrics.route.clone());
+        Router::new(id, config.route.clone(), cx.clock(), peers, metrics)
+    });
+    if let Some(router) = &router {
+        cx.own("route", router.clone().run(cx.stopping()));
+    }
     let flight = TailFlight {
         cx: cx.clone(),
         tail: Arc::clone(&flusher.tail),
@@ -32,7 +50,7 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
         incarnation: flusher.registered.incarnation,
         metrics: flusher.metrics.clone(),
     };
-    let ingester = Ingester::new(cx.clone(), config, Arc::clone(&flusher));
+    let ingester = Ingester::new(cx.clone(), config, Arc::clone(&flusher), router);
     let routes = doors::routes(&ingester)
         .grpc(node.catalog_service())
         .grpc(flight.serve());

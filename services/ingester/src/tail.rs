@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use cairn_block::{Head, Lsn, Origin};
+use cairn_block::{Head, Lsn};
 use cairn_model::TenantId;
 use cairn_wal::Row;
 use hashbrown::HashMap;
@@ -92,21 +92,7 @@ impl Tail {
         let mut guard = head.write();
         let before = guard.bytes();
         for row in rows {
-            let Row {
-                name,
-                labels,
-                time,
-                batch,
-                profile,
-            } = row;
-            let origin = Origin {
-                name,
-                labels,
-                time,
-                lsn,
-                batch,
-            };
-            if let Err(error) = guard.append(&profile, &origin) {
+            if let Err(error) = cairn_wal::append(&mut guard, lsn, row) {
                 // The log has it; a smaller budget keeps heads from ever getting so large.
                 tracing::error!(%tenant, lsn, %error, "a durable profile is not readable");
                 self.metrics.unreadable_profiles.inc();

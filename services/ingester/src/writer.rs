@@ -23,6 +23,8 @@ use crate::tail::Tail;
 
 /// Pushes and orders that wait for the task; the memory of pushes is bounded by admission.
 const QUEUE_MAX: usize = 1024;
+/// Pushes that share one append, at most.
+const GROUP_MAX: usize = wal::ENTRIES_MAX;
 
 /// A handle on the task. Clones share it.
 #[derive(Clone, Debug)]
@@ -142,7 +144,7 @@ impl Task {
             match order {
                 Order::Store(first) => then = self.group(first).await?,
                 Order::Rotate(answer) => drop(answer.send(self.parts.tail.rotate())),
-                Order::Truncate(flushed) => self.truncate(flushed).await,
+                Order::Truncate(flushed) => self.truncate(flushed),
                 Order::Stop => return Ok(()),
             }
             next = match then {
@@ -170,7 +172,7 @@ impl Task {
         let mut bytes = first.bytes();
         let mut group = vec![first];
         let mut then = None;
-        while bytes < bytes_max && group.len() < QUEUE_MAX {
+        while bytes < bytes_max && group.len() < GROUP_MAX {
             // What is there already comes along without waiting.
             let order = tokio::select! {
                 biased;
@@ -251,14 +253,17 @@ impl Task {
         }
     }
 
-    async fn truncate(&mut self, flushed: Lsn) {
+    /// Beside what comes next: deleting may take a while.
+    fn truncate(&mut self, flushed: Lsn) {
         let Parts {
             log, window, cx, ..
         } = &mut self.parts;
-        let older_than = window.start(cx.clock().now());
-        if let Err(error) = log.truncate(flushed, older_than).await {
-            tracing::warn!(error = text(&error), "old parts of the log stay for now");
-        }
+        let truncated = log.truncate(flushed, window.start(cx.clock().now()));
+        cx.spawn("truncate", async move {
+            if let Err(error) = truncated.await {
+                tracing::warn!(error = text(&error), "old parts of the log stay for now");
+            }
+        });
     }
 }
 

@@ -14,8 +14,8 @@ pub struct Config {
     /// The queriers that share the scanning of blocks, as URIs, this one included: the same list
     /// everywhere. Empty: this process alone.
     pub workers: Vec<String>,
-    /// An ingester that serves the catalog, as a URI. Empty: this process.
-    pub catalog: String,
+    /// Ingesters that serve the catalog, as URIs. Empty: this process.
+    pub catalog: config::Addresses,
     /// A symbolizer, as a URI. Empty: this process.
     pub symbolizer: String,
     pub limits: Limits,
@@ -32,6 +32,10 @@ pub struct Limits {
     /// Names that take longer are left out of the answer.
     #[serde(with = "humantime_serde")]
     pub symbolize_timeout: Duration,
+    /// How long a writer may take to answer for what is in its memory before its log in the object
+    /// store is read instead. A log on a writer's own disk can't be.
+    #[serde(with = "humantime_serde")]
+    pub tail_timeout: Duration,
     /// Bytes of one message, in and out.
     pub message_bytes_max: usize,
     /// Bytes of one worker's whole answer.
@@ -70,6 +74,7 @@ impl Default for Limits {
         Self {
             query_timeout: Duration::from_secs(30),
             symbolize_timeout: Duration::from_secs(5),
+            tail_timeout: Duration::from_secs(2),
             message_bytes_max: 64 << 20,
             answer_bytes_max: 512 << 20,
             block_scans_max: 4,

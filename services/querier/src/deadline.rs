@@ -27,6 +27,14 @@ impl Deadline {
         self.end.saturating_duration_since(self.clock.instant())
     }
 
+    /// This or an earlier one.
+    pub(crate) fn within(&self, limit: Duration) -> Self {
+        Self {
+            end: self.end.min(self.clock.instant() + limit),
+            ..self.clone()
+        }
+    }
+
     /// Drops the work, and with it all its calls, when time is up.
     pub(crate) async fn bound<T>(
         &self,

@@ -1,23 +1,25 @@
 //! One plan carried out: everybody asked at once, answers merged as they come.
 //!
 //! Whoever fails is missing from the answer and named in its warnings. The blocks of a dead worker
-//! are given to the others once before they count as missing.
+//! are given to the others once before they count as missing; of a writer that does not answer, the
+//! log in the object store is read.
 
+use cairn_catalog::BlockMeta;
 use cairn_chassis::Context;
 use cairn_engine::exchange::{self, BLOCK_SCAN, TAIL_SCAN};
 use cairn_engine::{Merge, Query, Scanned, WrongAnswer};
 use cairn_model::{Code, TenantId};
-use cairn_wire::cairn::catalog::v1::BlockMeta;
 use cairn_wire::cairn::query::v1::scan_ticket::Source;
-use cairn_wire::cairn::query::v1::{Blocks, Tail, TailPosition};
+use cairn_wire::cairn::query::v1::{Blocks, Tail as WireTail, TailPosition};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::Warning;
+use crate::logs::Logs;
 use crate::peers::Failure;
-use crate::plan::{Plan, assign};
+use crate::plan::{Plan, Position, Tail, assign};
 use crate::scan::Peer;
 
 /// Who asks what, for whom, until when.
@@ -25,6 +27,7 @@ use crate::scan::Peer;
 pub(crate) struct Fanout<'a> {
     pub(crate) cx: &'a Context,
     pub(crate) limits: &'a Limits,
+    pub(crate) logs: &'a Logs,
     pub(crate) tenant: &'a TenantId,
     pub(crate) query: &'a Query,
     pub(crate) deadline: &'a Deadline,
@@ -44,7 +47,8 @@ pub(crate) struct Outcome {
 #[derive(Clone, Debug)]
 enum Part {
     Blocks(String, Vec<BlockMeta>),
-    Tail(String, TailPosition),
+    Tail(Tail),
+    Log(Position),
 }
 
 #[derive(Debug, Default)]
@@ -53,36 +57,31 @@ struct Progress {
     /// Workers that failed, and the blocks they had.
     dead: Vec<String>,
     orphans: Vec<BlockMeta>,
+    /// Of writers that did not answer.
+    logs: Vec<Position>,
     moved: bool,
-    /// Blocks and tails read.
+    /// Blocks, tails and logs read.
     read: u64,
 }
 
 impl Fanout<'_> {
     pub(crate) async fn run(&self, plan: Plan, workers: &[String]) -> Result<Outcome, WrongAnswer> {
-        let Plan { blocks, tails } = plan;
-        let asked = blocks.values().map(Vec::len).sum::<usize>() + tails.len();
+        let Plan {
+            blocks,
+            tails,
+            logs,
+        } = plan;
+        let asked = blocks.values().map(Vec::len).sum::<usize>() + tails.len() + logs.len();
         let blocks = blocks.into_iter().map(|(at, of)| Part::Blocks(at, of));
-        let tails = tails.into_iter().map(|(at, of)| Part::Tail(at, of));
+        let tails = tails.into_iter().map(Part::Tail);
+        let logs = logs.into_iter().map(Part::Log);
         let mut merge = Merge::new(&self.query.question);
         let mut progress = Progress::default();
-        merge = self
-            .round(blocks.chain(tails).collect(), merge, &mut progress)
-            .await?;
-        if !progress.orphans.is_empty() {
-            let orphans = std::mem::take(&mut progress.orphans);
-            let alive: Vec<String> = workers
-                .iter()
-                .filter(|worker| !progress.dead.contains(worker))
-                .cloned()
-                .collect();
-            let again = assign(orphans.iter().cloned(), &alive);
-            if again.is_empty() {
-                progress.orphans = orphans;
-            } else {
-                let again = again.into_iter().map(|(at, of)| Part::Blocks(at, of));
-                merge = self.round(again.collect(), merge, &mut progress).await?;
-            }
+        let parts = blocks.chain(tails).chain(logs).collect();
+        merge = self.round(parts, merge, &mut progress).await?;
+        let again = progress.again(workers);
+        if !again.is_empty() {
+            merge = self.round(again, merge, &mut progress).await?;
         }
         for block in std::mem::take(&mut progress.orphans) {
             let text = format!(
@@ -113,7 +112,7 @@ impl Fanout<'_> {
                 Ok((scanned, warnings)) => {
                     progress.read += match part {
                         Part::Blocks(..) => scanned.stats.blocks,
-                        Part::Tail(..) => 1,
+                        Part::Tail(_) | Part::Log(_) => 1,
                     };
                     progress.warnings.extend(warnings);
                     let added = self.cx.compute(move || {
@@ -129,31 +128,69 @@ impl Fanout<'_> {
     }
 
     async fn ask(&self, part: Part) -> (Part, Result<(Scanned, Vec<Warning>), Failure>) {
-        let (address, path, source) = match &part {
+        let result = match &part {
             Part::Blocks(address, blocks) => {
-                let blocks = blocks.clone();
-                (address, BLOCK_SCAN, Source::Blocks(Blocks { blocks }))
+                let blocks = blocks.iter().cloned().map(Into::into).collect();
+                let source = Source::Blocks(Blocks { blocks });
+                self.ask_peer(address, (BLOCK_SCAN, source), self.deadline)
+                    .await
             }
-            Part::Tail(address, position) => {
-                let positions = vec![position.clone()];
-                (address, TAIL_SCAN, Source::Tail(Tail { positions }))
+            Part::Tail(tail) => self.ask_tail(tail).await,
+            Part::Log(position) => {
+                let scanned = self.logs.scan(self.tenant, self.query, position).await;
+                scanned.map(|scanned| (scanned, Vec::new()))
             }
-        };
-        let ticket = exchange::encode(self.tenant, self.query, source);
-        let result = match self.cx.channel(address) {
-            Ok(channel) => {
-                let peer = Peer {
-                    address: address.clone(),
-                    channel,
-                    path,
-                    message_bytes_max: self.limits.message_bytes_max,
-                    answer_bytes_max: self.limits.answer_bytes_max,
-                };
-                peer.scan(&ticket, self.deadline).await
-            }
-            Err(error) => Err(error.into()),
         };
         (part, result)
+    }
+
+    async fn ask_tail(&self, tail: &Tail) -> Result<(Scanned, Vec<Warning>), Failure> {
+        let Position {
+            writer,
+            incarnation,
+            after,
+        } = &tail.position;
+        let position = TailPosition {
+            writer: writer.to_string(),
+            incarnation: *incarnation,
+            after_lsn: *after,
+        };
+        let source = Source::Tail(WireTail {
+            positions: vec![position],
+        });
+        let deadline = match tail.is_in_store {
+            true => self.deadline.within(self.limits.tail_timeout),
+            false => self.deadline.clone(),
+        };
+        let asked = self.ask_peer(&tail.address, (TAIL_SCAN, source), &deadline);
+        // A writer that stands still does not even notice that its time is up.
+        let late = || Failure {
+            code: Code::Timeout,
+            address: tail.address.clone(),
+            text: "it did not answer in time".to_owned(),
+        };
+        let clock = self.cx.clock();
+        tokio::select! {
+            answered = asked => answered,
+            () = clock.sleep(deadline.left()) => Err(late()),
+        }
+    }
+
+    async fn ask_peer(
+        &self,
+        address: &str,
+        (path, source): (&'static str, Source),
+        deadline: &Deadline,
+    ) -> Result<(Scanned, Vec<Warning>), Failure> {
+        let peer = Peer {
+            address: address.to_owned(),
+            channel: self.cx.channel(address)?,
+            path,
+            message_bytes_max: self.limits.message_bytes_max,
+            answer_bytes_max: self.limits.answer_bytes_max,
+        };
+        let ticket = exchange::encode(self.tenant, self.query, source);
+        peer.scan(&ticket, deadline).await
     }
 }
 
@@ -165,12 +202,33 @@ impl Progress {
                 self.dead.push(worker);
                 self.orphans.extend(blocks);
             }
-            Part::Tail(..) => {
-                // What an ingester answers whose tail begins after the position that was asked for.
-                self.moved |= failure.code == Code::Conflict;
-                let text = format!("the newest profiles are missing, from {failure}");
-                self.warnings.push(Warning::new("", failure.code, text));
+            // What an ingester answers whose tail begins after the position that was asked for.
+            Part::Tail(_) if failure.code == Code::Conflict => {
+                self.moved = true;
+                self.warn(&failure);
             }
+            Part::Tail(tail) if tail.is_in_store => {
+                tracing::info!(writer = %tail.position.writer, error = %failure, "reading a log instead");
+                self.logs.push(tail.position);
+            }
+            Part::Tail(_) | Part::Log(_) => self.warn(&failure),
         }
+    }
+
+    fn warn(&mut self, failure: &Failure) {
+        let text = format!("the newest profiles are missing, from {failure}");
+        self.warnings.push(Warning::new("", failure.code, text));
+    }
+
+    /// What others are asked for after some failed. Blocks that nobody is left for stay orphans.
+    fn again(&mut self, workers: &[String]) -> Vec<Part> {
+        let is_alive = |worker: &&String| !self.dead.contains(worker);
+        let alive: Vec<String> = workers.iter().filter(is_alive).cloned().collect();
+        let mut again: Vec<Part> = self.logs.drain(..).map(Part::Log).collect();
+        if !alive.is_empty() {
+            let blocks = assign(self.orphans.drain(..), &alive);
+            again.extend(blocks.into_iter().map(|(at, of)| Part::Blocks(at, of)));
+        }
+        again
     }
 }

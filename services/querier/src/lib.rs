@@ -6,6 +6,7 @@ mod config;
 mod deadline;
 mod error;
 mod fanout;
+mod logs;
 mod metrics;
 mod peers;
 mod plan;
@@ -34,7 +35,7 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
     let message_bytes_max = limits.message_bytes_max;
     let worker = worker::Worker {
         blocks: Arc::new(blocks::Blocks::new(
-            store,
+            store.clone(),
             limits.open_blocks_max,
             limits.open_block_bytes_max,
         )),
@@ -43,7 +44,7 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
         metrics: metrics.clone(),
     };
     let page = config.ui.enabled;
-    let querier = querier::Querier::new(config, cx.clone(), metrics);
+    let querier = querier::Querier::new(config, store, cx.clone(), metrics);
     let mut routes = Routes::new()
         .grpc(worker.serve(message_bytes_max))
         .grpc(api::parca::Api::serve(querier.clone()))

@@ -1,57 +1,75 @@
 //! Who scans what. Pure: a snapshot of the catalog goes in, assignments come out.
 //!
+//! Rows that are in no block are in the tail of their writer, or, if that is gone, in its log.
+//!
 //! The snapshot must be older than the tails that are asked: a row that moves from a tail to a
 //! block in between is then found in the tail, which keeps it until no query can miss it.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 
-use cairn_model::TimeRange;
-use cairn_wire::cairn::catalog::v1::{BlockMeta, SnapshotResponse, Writer};
-use cairn_wire::cairn::query::v1::TailPosition;
+use cairn_block::Lsn;
+use cairn_catalog::{BlockMeta, Log, Snapshot, Writer};
+use cairn_model::{TimeRange, WriterId};
 
 /// What one query asks of whom.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Plan {
     /// Worker -> its blocks.
     pub(crate) blocks: BTreeMap<String, Vec<BlockMeta>>,
-    /// Where each writer's tail is. An empty address stands for whoever serves the catalog.
-    pub(crate) tails: Vec<(String, TailPosition)>,
+    pub(crate) tails: Vec<Tail>,
+    /// Logs of writers that are gone.
+    pub(crate) logs: Vec<Position>,
 }
 
-/// Every tail, and every block that may hold rows of the range.
-pub(crate) fn plan(snapshot: SnapshotResponse, range: TimeRange, workers: &[String]) -> Plan {
-    let SnapshotResponse {
+/// Where the rows of one writer begin that are in no block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) writer: WriterId,
+    pub(crate) incarnation: u64,
+    pub(crate) after: Lsn,
+}
+
+/// Rows in the memory of a writer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// Empty: whoever serves the catalog.
+    pub(crate) address: String,
+    pub(crate) position: Position,
+    /// Whether the same rows can be read from a log in the object store.
+    pub(crate) is_in_store: bool,
+}
+
+/// Every tail and log, and every block that may hold rows of the range.
+pub(crate) fn plan(snapshot: Snapshot, range: TimeRange, workers: &[String]) -> Plan {
+    let Snapshot {
         version: _,
         blocks,
         writers,
-        sealed: _,
+        sealed,
     } = snapshot;
-    let overlapping = blocks.into_iter().filter(|block| {
-        range.overlaps(&TimeRange {
-            start: block.time_start,
-            end: block.time_end,
-        })
-    });
-    let tail = |writer: Writer| {
-        let Writer {
-            writer,
-            incarnation,
-            address,
-            flushed_lsn,
-            log: _,
-            zone: _,
-        } = writer;
-        let position = TailPosition {
-            writer,
-            incarnation,
-            after_lsn: flushed_lsn,
-        };
-        (address, position)
+    let overlapping = blocks
+        .into_iter()
+        .filter(|block| range.overlaps(&block.range));
+    let tail = |writer: Writer| Tail {
+        address: writer.address.clone(),
+        is_in_store: writer.log == Log::OnePerIncarnation,
+        position: Position::of(writer),
     };
     Plan {
         blocks: assign(overlapping, workers),
         tails: writers.into_iter().map(tail).collect(),
+        logs: sealed.into_iter().map(Position::of).collect(),
+    }
+}
+
+impl Position {
+    fn of(writer: Writer) -> Self {
+        Self {
+            writer: writer.id,
+            incarnation: writer.incarnation,
+            after: writer.flushed_lsn,
+        }
     }
 }
 
@@ -65,7 +83,7 @@ pub(crate) fn assign(
     for block in blocks {
         let best = workers
             .iter()
-            .max_by_key(|worker| (weight(worker, &block.id), *worker));
+            .max_by_key(|worker| (weight(worker, &block.id.to_string()), *worker));
         if let Some(worker) = best {
             out.entry(worker.clone()).or_default().push(block);
         }
@@ -83,14 +101,20 @@ fn weight(worker: &str, block: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use cairn_model::{BlockId, TenantId};
+
     use super::*;
 
-    fn block(id: usize, start: i64, end: i64) -> BlockMeta {
+    fn block(id: u128, start: i64, end: i64) -> BlockMeta {
         BlockMeta {
-            id: format!("{id:026}"),
-            time_start: start,
-            time_end: end,
-            ..BlockMeta::default()
+            id: BlockId::new(1, id),
+            tenant: TenantId::anonymous(),
+            level: 0,
+            range: TimeRange { start, end },
+            bytes: 1,
+            rows: 1,
+            profiles: 1,
+            created_unix_ms: 1,
         }
     }
 
@@ -98,37 +122,50 @@ mod tests {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    fn ids(plan: &BTreeMap<String, Vec<BlockMeta>>) -> Vec<String> {
-        let mut ids: Vec<String> = plan.values().flatten().map(|b| b.id.clone()).collect();
+    fn ids(plan: &BTreeMap<String, Vec<BlockMeta>>) -> Vec<BlockId> {
+        let mut ids: Vec<BlockId> = plan.values().flatten().map(|b| b.id).collect();
         ids.sort();
         ids
     }
 
     #[test]
-    fn only_overlapping_blocks_and_all_tails_are_asked() {
-        let writer = |name: &str, lsn| Writer {
-            writer: name.to_owned(),
+    fn only_overlapping_blocks_and_all_tails_and_logs_are_asked() {
+        let writer = |name: &str, flushed_lsn, log| Writer {
+            id: WriterId::parse(name).expect("valid"),
             incarnation: 7,
             address: "http://i1".to_owned(),
-            flushed_lsn: lsn,
-            ..Writer::default()
+            zone: String::new(),
+            flushed_lsn,
+            log,
         };
-        let snapshot = SnapshotResponse {
+        let snapshot = Snapshot {
             version: 3,
             blocks: vec![block(1, 0, 9), block(2, 10, 20), block(3, 21, 30)],
-            writers: vec![writer("w1", 4), writer("w2", 0)],
-            sealed: Vec::new(),
+            writers: vec![
+                writer("w1", 4, Log::Continued),
+                writer("w2", 0, Log::OnePerIncarnation),
+            ],
+            sealed: vec![writer("w3", 9, Log::OnePerIncarnation)],
         };
         let range = TimeRange { start: 10, end: 20 };
         let plan = plan(snapshot, range, &workers(&["http://q1"]));
         assert_eq!(ids(&plan.blocks), [block(2, 0, 0).id]);
-        let found: Vec<_> = plan
-            .tails
-            .iter()
-            .map(|(at, tail)| (at.as_str(), tail.writer.as_str(), tail.after_lsn))
-            .collect();
-        assert_eq!(found, [("http://i1", "w1", 4), ("http://i1", "w2", 0)]);
-        assert!(plan.tails.iter().all(|(_, tail)| tail.incarnation == 7));
+        let position = |name: &str, after| Position {
+            writer: WriterId::parse(name).expect("valid"),
+            incarnation: 7,
+            after,
+        };
+        let tail = |position, is_in_store| Tail {
+            address: "http://i1".to_owned(),
+            position,
+            is_in_store,
+        };
+        let tails = [
+            tail(position("w1", 4), false),
+            tail(position("w2", 0), true),
+        ];
+        assert_eq!(plan.tails, tails);
+        assert_eq!(plan.logs, [position("w3", 9)]);
     }
 
     #[test]

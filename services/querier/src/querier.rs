@@ -7,19 +7,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn_catalog::{Client, RemoteParts, Snapshot};
 use cairn_chassis::Context;
 use cairn_engine::{Answer, GroupBy, Query, Question, Scanned, Series, Stats};
 use cairn_model::{Matcher, ProfileType, TenantId, TimeRange};
+use cairn_store::Store;
 use cairn_trie::Partial;
-use cairn_wire::cairn::catalog::v1::catalog_service_client::CatalogServiceClient;
-use cairn_wire::cairn::catalog::v1::{SnapshotRequest, SnapshotResponse};
 
 use crate::config::Config;
 use crate::deadline::Deadline;
-use crate::error::{Error, Warning};
+use crate::error::{Error, Warning, chain};
 use crate::fanout::{Fanout, Outcome};
+use crate::logs::Logs;
 use crate::metrics::Metrics;
-use crate::peers::Failure;
 use crate::plan::plan;
 use crate::symbolize::symbolize;
 
@@ -33,7 +33,10 @@ struct Inner {
     config: Config,
     metrics: Metrics,
     workers: Vec<String>,
-    catalog: String,
+    catalog: Client,
+    /// Where the catalog is asked first.
+    catalog_address: String,
+    logs: Logs,
     symbolizer: String,
 }
 
@@ -70,19 +73,28 @@ pub(crate) struct Stacks {
 // === impl Querier ===
 
 impl Querier {
-    pub(crate) fn new(config: Config, cx: Context, metrics: Metrics) -> Self {
+    pub(crate) fn new(config: Config, store: Store, cx: Context, metrics: Metrics) -> Self {
         let own = cx.own_address();
-        let or_own = |address: &str| match address {
-            "" => own.clone(),
-            address => address.to_owned(),
-        };
+        let catalogs = config.catalog.or(own.clone());
         Self(Arc::new(Inner {
             workers: match config.workers.as_slice() {
                 [] => vec![own.clone()],
                 workers => workers.to_vec(),
             },
-            catalog: or_own(&config.catalog),
-            symbolizer: or_own(&config.symbolizer),
+            catalog_address: catalogs[0].clone(),
+            catalog: Client::remote(RemoteParts {
+                addresses: catalogs,
+                connect: cx.connector(),
+                seed: cx.random().u64(),
+            }),
+            logs: Logs {
+                store,
+                cx: cx.clone(),
+            },
+            symbolizer: match config.symbolizer.as_str() {
+                "" => own,
+                address => address.to_owned(),
+            },
             cx,
             config,
             metrics,
@@ -170,15 +182,15 @@ impl Session {
         let inner = &*self.querier.0;
         let snapshot = self.snapshot().await?;
         let mut plan = plan(snapshot, query.range, &inner.workers);
-        for (address, _) in &mut plan.tails {
-            // A writer that names no address is in the process that serves the catalog.
-            if address.is_empty() {
-                address.clone_from(&inner.catalog);
+        for tail in &mut plan.tails {
+            if tail.address.is_empty() {
+                tail.address.clone_from(&inner.catalog_address);
             }
         }
         let fanout = Fanout {
             cx: &inner.cx,
             limits: &inner.config.limits,
+            logs: &inner.logs,
             tenant: &self.tenant,
             query,
             deadline: &self.deadline,
@@ -186,25 +198,14 @@ impl Session {
         Ok(fanout.run(plan, &inner.workers).await?)
     }
 
-    async fn snapshot(&self) -> Result<SnapshotResponse, Error> {
-        let inner = &*self.querier.0;
-        let failed = |failure: Failure| Error::Catalog {
-            code: failure.code,
-            text: failure.to_string(),
-        };
-        let channel = inner.cx.channel(&inner.catalog);
-        let channel = channel.map_err(|error| failed(error.into()))?;
-        let mut request = tonic::Request::new(SnapshotRequest {
-            tenant: self.tenant.to_string(),
-        });
-        request.set_timeout(self.deadline.left());
-        let max = inner.config.limits.message_bytes_max;
-        let response = CatalogServiceClient::new(channel)
-            .max_decoding_message_size(max)
-            .snapshot(request)
-            .await
-            .map_err(|status| failed(Failure::of(&inner.catalog, &status)))?;
-        Ok(response.into_inner())
+    async fn snapshot(&self) -> Result<Snapshot, Error> {
+        let catalog = self.querier.0.catalog.clone();
+        let catalog = catalog.with_patience(self.deadline.left());
+        let snapshot = catalog.snapshot(&self.tenant).await;
+        snapshot.map_err(|error| Error::Catalog {
+            code: error.code(),
+            text: chain(&error),
+        })
     }
 
     pub(crate) async fn types(

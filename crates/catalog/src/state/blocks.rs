@@ -1,11 +1,13 @@
 //! Blocks that queries read, those that were swapped out, and lists of old ones.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cairn_model::{BlockId, TenantId};
 use serde::{Deserialize, Serialize};
 
 use super::Refused;
+use super::by_id::ById;
 use crate::{BlockMeta, Manifest, Tombstone};
 
 /// Blocks that one command may name.
@@ -17,14 +19,13 @@ const UNCOMMITTED_MS_MAX: i64 = 12 * 60 * 60 * 1000;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Blocks(BTreeMap<TenantId, TenantBlocks>);
+pub(super) struct Blocks(BTreeMap<TenantId, Arc<TenantBlocks>>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-struct TenantBlocks {
-    blocks: BTreeMap<BlockId, BlockMeta>,
-    tombstones: BTreeMap<BlockId, Tombstone>,
+pub(crate) struct TenantBlocks {
+    blocks: ById<BlockMeta>,
+    tombstones: ById<Tombstone>,
     /// By day.
-    #[serde(default)]
     manifests: BTreeMap<i64, Manifest>,
 }
 
@@ -52,7 +53,7 @@ impl Blocks {
     pub(super) fn insert(&mut self, blocks: Vec<BlockMeta>) {
         for block in blocks {
             let tenant = self.0.entry(block.tenant.clone()).or_default();
-            tenant.blocks.insert(block.id, block);
+            Arc::make_mut(tenant).blocks.insert(block.id, block);
         }
     }
 
@@ -89,7 +90,9 @@ impl Blocks {
             inputs.iter().all(|id| known.tombstones.contains_key(id))
                 && outputs.iter().all(|o| known.blocks.get(&o.id) == Some(o))
         };
-        !inputs.is_empty() && !outputs.is_empty() && self.0.get(tenant).is_some_and(happened)
+        !inputs.is_empty()
+            && !outputs.is_empty()
+            && self.0.get(tenant).is_some_and(|known| happened(known))
     }
 
     pub(super) fn replace(
@@ -105,13 +108,18 @@ impl Blocks {
         }
         self.check_inputs(tenant, inputs)?;
         self.check_new(&outputs, at_unix_ms)?;
-        let known = self.0.entry(tenant.clone()).or_default();
+        let known = Arc::make_mut(self.0.entry(tenant.clone()).or_default());
         for id in inputs {
-            let tombstone = known.blocks.remove(id).map(|block| Tombstone {
-                block,
-                replaced_unix_ms: at_unix_ms,
-            });
-            known.tombstones.extend(tombstone.map(|t| (*id, t)));
+            if let Some(block) = known.blocks.remove(id) {
+                let replaced_unix_ms = at_unix_ms;
+                known.tombstones.insert(
+                    *id,
+                    Tombstone {
+                        block,
+                        replaced_unix_ms,
+                    },
+                );
+            }
         }
         self.insert(outputs);
         Ok(())
@@ -136,6 +144,7 @@ impl Blocks {
                 current,
             });
         }
+        let known = Arc::make_mut(known);
         for id in blocks {
             known.blocks.remove(id);
         }
@@ -157,19 +166,19 @@ impl Blocks {
         if let Some(live) = blocks.iter().find(|id| known.blocks.contains_key(*id)) {
             return Err(Refused::StillLive(*live));
         }
+        let known = Arc::make_mut(known);
         for id in blocks {
             known.tombstones.remove(id);
         }
-        if *known == TenantBlocks::default() {
+        if known.is_empty() {
             self.0.remove(tenant);
         }
         Ok(())
     }
 
-    pub(super) fn live(&self, tenant: &TenantId) -> Vec<BlockMeta> {
-        let known = self.0.get(tenant);
-        let live = known.map(|known| known.blocks.values().cloned().collect());
-        live.unwrap_or_default()
+    /// What there is of a tenant, to be looked at later.
+    pub(super) fn of(&self, tenant: &TenantId) -> Arc<TenantBlocks> {
+        self.0.get(tenant).cloned().unwrap_or_default()
     }
 
     pub(super) fn manifests(&self, tenant: &TenantId) -> Vec<Manifest> {
@@ -195,6 +204,14 @@ impl Blocks {
 }
 
 impl TenantBlocks {
+    pub(super) fn live(&self) -> Vec<BlockMeta> {
+        self.blocks.values().cloned().collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.blocks.is_empty() && self.tombstones.is_empty() && self.manifests.is_empty()
+    }
+
     fn knows(&self, id: &BlockId) -> bool {
         self.blocks.contains_key(id) || self.tombstones.contains_key(id)
     }
@@ -224,7 +241,8 @@ impl Blocks {
     }
 
     pub(super) fn are_live_or_dead(&self) -> bool {
-        let apart = |t: &TenantBlocks| t.blocks.keys().all(|id| !t.tombstones.contains_key(id));
+        let apart =
+            |t: &Arc<TenantBlocks>| t.blocks.keys().all(|id| !t.tombstones.contains_key(id));
         self.0.values().all(apart)
     }
 }

@@ -153,6 +153,22 @@ impl Command {
         self
     }
 
+    /// How many blocks it names: nearly all of its size.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Commit { blocks, .. } | Self::Recover { blocks, .. } => blocks.len(),
+            Self::Replace {
+                inputs, outputs, ..
+            } => inputs.len() + outputs.len(),
+            Self::Spill { blocks, .. } | Self::Forget { blocks, .. } => blocks.len(),
+            Self::Offer {
+                work: Work::Merge { inputs, .. },
+            } => inputs.len(),
+            Self::Assign { moves, .. } => moves.len(),
+            _ => 1,
+        }
+    }
+
     /// What a refusal means if the command may have happened before, its answer lost: `Some` if it
     /// is done, by this client or in its place. `is_repeated`: an earlier try had no answer.
     pub(crate) fn settled(&self, refused: &Refused, is_repeated: bool) -> Option<Reply> {

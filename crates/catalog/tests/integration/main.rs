@@ -1,3 +1,5 @@
 //! Nodes and clients, over sockets.
 
+mod cluster;
+mod failures;
 mod services;

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use cairn_catalog::{
-    BlockMeta, Client, Command, Error, Log, Node, Refused, Registration, RemoteParts, Work,
-};
+use cairn_catalog::{BlockMeta, Command, Error, Log, Node, Refused, Registration, Work};
 use cairn_model::{BlockId, Code, TenantId, TimeRange, WriterId};
 use cairn_wire::cairn::catalog::v1 as wire;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::{Channel, Endpoint};
+
+use crate::cluster::{connect, remote};
 use wire::catalog_service_client::CatalogServiceClient;
 
 const NOW: i64 = 77;
@@ -43,22 +42,6 @@ async fn served(node: &Node, tasks: &mut JoinSet<()>) -> String {
     format!("http://{address}")
 }
 
-fn connect(address: &str) -> Result<Channel, String> {
-    let endpoint = Endpoint::from_shared(address.to_owned());
-    Ok(endpoint.map_err(|error| error.to_string())?.connect_lazy())
-}
-
-fn client(addresses: &[&str]) -> Client {
-    Client::remote(RemoteParts {
-        addresses: addresses
-            .iter()
-            .map(|address| (*address).to_owned())
-            .collect(),
-        connect: Arc::new(connect),
-        seed: 1,
-    })
-}
-
 #[tokio::test]
 async fn a_remote_catalog_answers_like_the_local_one() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -72,7 +55,7 @@ async fn a_remote_catalog_answers_like_the_local_one() {
     let mut tasks = JoinSet::new();
     let address = served(&node, &mut tasks).await;
     // Nobody listens at the first.
-    let client = client(&["http://127.0.0.1:1", &address]);
+    let client = remote(&["http://127.0.0.1:1", &address]);
     let registration = Registration {
         zone: "here".to_owned(),
         log: Log::OnePerIncarnation,
@@ -176,7 +159,7 @@ async fn nonsense_is_refused_by_name() {
 #[tokio::test]
 async fn nobody_to_ask_is_surely_not_done() {
     let client =
-        client(&["http://127.0.0.1:1"]).with_patience(std::time::Duration::from_millis(300));
+        remote(&["http://127.0.0.1:1"]).with_patience(std::time::Duration::from_millis(300));
     let writer = WriterId::parse("w").expect("valid");
     let error = client
         .close(&writer, 1, 0)

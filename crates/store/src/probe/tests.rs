@@ -123,7 +123,7 @@ async fn a_store_that_ignores_the_condition_is_refused() {
 #[tokio::test]
 async fn a_store_that_checks_and_then_puts_is_refused() {
     let error = verdict(Fault::ChecksFirst).await.to_string();
-    assert!(error.contains("8 of 8 creators"), "{error}");
+    assert!(error.contains("3 of 3 creators"), "{error}");
 }
 
 #[tokio::test]

@@ -9,22 +9,22 @@
 use cairn_block::Lsn;
 
 /// First bytes of a segment; the digit is the version of the format.
-pub(super) const MAGIC: &[u8; 8] = b"CRNLOG1\n";
-pub(super) const HEADER: usize = 24;
+pub(crate) const MAGIC: &[u8; 8] = b"CRNLOG1\n";
+pub(crate) const HEADER: usize = 24;
 /// No payload is larger, so that a damaged length can't ask for more.
-pub(super) const PAYLOAD_BYTES_MAX: usize = 1 << 30;
+pub(crate) const PAYLOAD_BYTES_MAX: usize = 1 << 30;
 
 /// A record found where it should be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Record<'a> {
-    pub(super) lsn: Lsn,
-    pub(super) batch: Lsn,
-    pub(super) payload: &'a [u8],
+pub(crate) struct Record<'a> {
+    pub(crate) lsn: Lsn,
+    pub(crate) batch: Lsn,
+    pub(crate) payload: &'a [u8],
 }
 
 /// What the rest of a segment after the last good record is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Tail {
+pub(crate) enum Tail {
     /// Nothing.
     Clean,
     /// A write that never finished.
@@ -33,7 +33,7 @@ pub(super) enum Tail {
     Damaged { offset: usize, reason: String },
 }
 
-pub(super) fn put(out: &mut Vec<u8>, lsn: Lsn, batch: Lsn, payload: &[u8]) {
+pub(crate) fn put(out: &mut Vec<u8>, lsn: Lsn, batch: Lsn, payload: &[u8]) {
     let start = out.len();
     out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
     out.extend_from_slice(&[0; 4]);
@@ -53,7 +53,7 @@ fn checksum(record: &[u8]) -> u32 {
 }
 
 /// The record at `offset`, if there is a whole and valid one.
-pub(super) fn record(segment: &[u8], offset: usize) -> Option<Record<'_>> {
+pub(crate) fn record(segment: &[u8], offset: usize) -> Option<Record<'_>> {
     let header = segment.get(offset..offset.checked_add(HEADER)?)?;
     let len = u32_at(header, 0) as usize;
     if len > PAYLOAD_BYTES_MAX {
@@ -68,7 +68,7 @@ pub(super) fn record(segment: &[u8], offset: usize) -> Option<Record<'_>> {
 }
 
 /// Calls `each` with every record, the first of which has the number `first`.
-pub(super) fn walk<'a, E>(
+pub(crate) fn walk<'a, E>(
     segment: &'a [u8],
     first: Lsn,
     mut each: impl FnMut(Record<'a>) -> Result<(), E>,

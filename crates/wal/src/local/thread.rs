@@ -4,6 +4,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use cairn_block::Lsn;
+use futures::future::{BoxFuture, FutureExt};
 use tokio::sync::{mpsc, oneshot};
 
 use super::LocalLog;
@@ -45,14 +46,15 @@ impl OnThread {
             })?;
         Ok(Self { jobs, thread, over })
     }
+}
 
-    async fn ask<A>(&mut self, job: Job, answered: oneshot::Receiver<A>) -> A {
-        // If the thread has ended, nobody sends an answer either.
-        drop(self.jobs.send(job).await);
-        match answered.await {
-            Ok(answer) => answer,
-            Err(_) => panic!("the thread of the log panicked"),
-        }
+async fn ask<A>(jobs: mpsc::Sender<Job>, job: impl FnOnce(oneshot::Sender<A>) -> Job) -> A {
+    let (answer, answered) = oneshot::channel();
+    // If the thread has ended, nobody sends an answer either.
+    drop(jobs.send(job(answer)).await);
+    match answered.await {
+        Ok(answer) => answer,
+        Err(_) => panic!("the thread of the log panicked"),
     }
 }
 
@@ -78,23 +80,21 @@ fn work(mut log: LocalLog, mut queue: mpsc::Receiver<Job>) {
 #[async_trait]
 impl DurableLog for OnThread {
     async fn append(&mut self, payloads: Vec<Payload>, now: i64) -> Result<Lsn, Error> {
-        let (answer, answered) = oneshot::channel();
-        let job = Job::Append {
+        ask(self.jobs.clone(), |answer| Job::Append {
             payloads,
             now,
             answer,
-        };
-        self.ask(job, answered).await
+        })
+        .await
     }
 
-    async fn truncate(&mut self, flushed: Lsn, older_than: i64) -> Result<(), Error> {
-        let (answer, answered) = oneshot::channel();
-        let job = Job::Truncate {
+    fn truncate(&mut self, flushed: Lsn, older_than: i64) -> BoxFuture<'static, Result<(), Error>> {
+        ask(self.jobs.clone(), move |answer| Job::Truncate {
             flushed,
             older_than,
             answer,
-        };
-        self.ask(job, answered).await
+        })
+        .boxed()
     }
 
     async fn close(self: Box<Self>) {
@@ -115,8 +115,8 @@ impl DurableLog for LocalLog {
         self.append(&payloads, now)
     }
 
-    async fn truncate(&mut self, flushed: Lsn, older_than: i64) -> Result<(), Error> {
-        self.truncate(flushed, older_than)
+    fn truncate(&mut self, flushed: Lsn, older_than: i64) -> BoxFuture<'static, Result<(), Error>> {
+        std::future::ready(self.truncate(flushed, older_than)).boxed()
     }
 
     async fn close(self: Box<Self>) {}

@@ -29,6 +29,8 @@ use crate::push::Door;
 #[derive(Clone, Debug)]
 pub(super) struct Admitted<S> {
     pub(super) door: Door,
+    /// Bytes of a message.
+    pub(super) bytes_max: usize,
     pub(super) ingester: Ingester,
     pub(super) server: S,
 }
@@ -81,6 +83,7 @@ where
         let held = Held::default();
         let reading = Reading {
             door: self.door,
+            bytes_max: self.bytes_max,
             ingester: self.ingester.clone(),
             held: held.clone(),
             prefix: Vec::with_capacity(PREFIX_BYTES),
@@ -104,6 +107,7 @@ const PREFIX_BYTES: usize = 5;
 /// A body on its way in. Only its first message counts, since these calls have no second one.
 struct Reading {
     door: Door,
+    bytes_max: usize,
     ingester: Ingester,
     held: Held,
     /// As far as it has arrived.
@@ -141,7 +145,6 @@ impl Reading {
     /// Asks for memory once the length is known, and for a turn when a compressed message is there.
     async fn admit(&mut self, mut data: Bytes) -> Result<(), Error> {
         let admission = self.ingester.admission();
-        let bytes_max = self.ingester.config().limits.request_bytes_max;
         if self.prefix.len() < PREFIX_BYTES {
             let taken = data.len().min(PREFIX_BYTES - self.prefix.len());
             self.prefix.extend_from_slice(&data[..taken]);
@@ -150,11 +153,14 @@ impl Reading {
                 return Ok(());
             };
             let length = u32::from_be_bytes([a, b, c, d]) as usize;
-            if length > bytes_max {
+            if length > self.bytes_max {
                 // The server refuses it by its length.
                 return Ok(());
             }
-            let permit = admission.body(length).await?;
+            let permit = match self.door {
+                Door::Forward => admission.forwarded(length).await?,
+                Door::WriteRaw | Door::Ingest | Door::Push => admission.body(length).await?,
+            };
             self.held.0.lock().message = Some(permit);
             self.left = length;
         } else if self.left == 0 {

@@ -10,7 +10,7 @@ use cairn_wal::NAME_LABEL;
 use http::{HeaderMap, StatusCode, header};
 
 use super::{attime, body, tenant_of};
-use crate::error::{Error, Refusal, Refusals};
+use crate::error::{Error, Place, Refusal, Refusals};
 use crate::ingester::Ingester;
 use crate::push::{Door, Naming, Push, Raw, Series};
 
@@ -263,10 +263,11 @@ fn display_names(config: &str) -> Result<Vec<(String, String)>, Error> {
 fn unprocessable(reason: impl Into<String>) -> Error {
     Error::Refused(Refusals {
         refused: vec![Refusal {
-            place: "the form".to_owned(),
+            place: Place::Form,
             reason: reason.into(),
             kind: "form",
         }],
+        more: 0,
         stored: 0,
     })
 }

@@ -5,6 +5,7 @@ use cairn_chassis::{Options, Process};
 use cairn_model::{Labels, Profile, TenantId, ValueType};
 use cairn_wal::{Row, Span};
 use cairn_wire::cairn::ingest::v1::LogSeries;
+use futures::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
@@ -32,8 +33,8 @@ impl DurableLog for Told {
         Ok(first)
     }
 
-    async fn truncate(&mut self, _: Lsn, _: i64) -> Result<(), wal::Error> {
-        Ok(())
+    fn truncate(&mut self, _: Lsn, _: i64) -> BoxFuture<'static, Result<(), wal::Error>> {
+        std::future::ready(Ok(())).boxed()
     }
 
     async fn close(self: Box<Self>) {}

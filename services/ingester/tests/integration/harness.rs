@@ -8,7 +8,7 @@ use arrow_flight::{FlightData, Ticket};
 use cairn_chassis::{FakeClock, Options, Process};
 use cairn_engine::codec::{self, DecodeLimits};
 use cairn_engine::{Answer, Scanned};
-use cairn_ingester::{Config, TailConfig};
+use cairn_ingester::{Config, Peers, TailConfig};
 use cairn_wire::cairn::catalog::v1::catalog_service_client::CatalogServiceClient;
 use cairn_wire::cairn::catalog::v1::{SnapshotRequest, SnapshotResponse};
 use cairn_wire::cairn::query::v1::scan_ticket::{Question, Source};
@@ -17,6 +17,7 @@ use futures::{StreamExt, TryStreamExt};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
 /// Shortly after the corpus was recorded.
@@ -25,7 +26,11 @@ pub(crate) const NOW: i64 = 1_795_400_000_000_000_000;
 pub(crate) struct Running {
     pub(crate) clock: FakeClock,
     process: Process,
+    /// Lets the clock run, where time has to pass by itself.
+    _ticking: JoinSet<()>,
 }
+
+const TICK: Duration = Duration::from_millis(10);
 
 /// An answer over HTTP/1.1.
 #[derive(Debug)]
@@ -60,7 +65,41 @@ impl Running {
         let process = process.expect("loopback has free ports");
         process.run("ingester", |cx| cairn_ingester::run(config, cx));
         process.ready().await;
-        Self { clock, process }
+        Self {
+            clock,
+            process,
+            _ticking: JoinSet::new(),
+        }
+    }
+
+    /// One of several; its clock runs.
+    pub(crate) async fn start_among(config: Config, peers: Peers) -> Self {
+        let clock = FakeClock::at(NOW);
+        let mut options = Options::for_tests();
+        options.clock = clock.clock();
+        let process = Process::bind(options, &["ingester"]).await;
+        let process = process.expect("loopback has free ports");
+        process.run("ingester", |cx| {
+            cairn_ingester::run_among(config, cx, peers)
+        });
+        process.ready().await;
+        let mut ticking = JoinSet::new();
+        let ticked = clock.clone();
+        ticking.spawn(async move {
+            loop {
+                tokio::time::sleep(TICK).await;
+                ticked.advance(TICK);
+            }
+        });
+        Self {
+            clock,
+            process,
+            _ticking: ticking,
+        }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("http://{}", self.process.address())
     }
 
     pub(crate) async fn stop(self) {
@@ -68,8 +107,7 @@ impl Running {
     }
 
     pub(crate) async fn channel(&self) -> Channel {
-        let address = format!("http://{}", self.process.address());
-        let endpoint = Channel::from_shared(address).expect("a URI");
+        let endpoint = Channel::from_shared(self.address()).expect("a URI");
         endpoint.connect().await.expect("it listens")
     }
 

@@ -6,3 +6,4 @@ mod durability;
 mod harness;
 mod malformed;
 mod overload;
+mod routing;

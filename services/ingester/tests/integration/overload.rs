@@ -39,7 +39,7 @@ fn narrow(config: Config) -> Config {
 }
 
 /// A message that never ends, and how much of it was taken.
-fn endless(taken: Arc<AtomicUsize>) -> Body {
+pub(crate) fn endless(taken: Arc<AtomicUsize>) -> Body {
     let mut prefix = vec![0];
     prefix.extend((MESSAGE_BYTES as u32).to_be_bytes());
     let chunks = MESSAGE_BYTES / CHUNK_BYTES - 1;
@@ -54,8 +54,8 @@ fn endless(taken: Arc<AtomicUsize>) -> Body {
     Body::new(StreamBody::new(frames))
 }
 
-async fn send(mut channel: Channel, body: Body) -> String {
-    let request = Request::post(WRITE_RAW)
+pub(crate) async fn send(mut channel: Channel, path: &str, body: Body) -> String {
+    let request = Request::post(path)
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .body(body)
@@ -96,7 +96,7 @@ async fn a_crowd_of_grpc_messages_is_turned_away_before_it_is_read() {
     for _ in 0..CROWD {
         let taken = Arc::new(AtomicUsize::new(0));
         all_taken.push(Arc::clone(&taken));
-        crowd.spawn(send(running.channel().await, endless(taken)));
+        crowd.spawn(send(running.channel().await, WRITE_RAW, endless(taken)));
     }
     for _ in 1..CROWD {
         let status = crowd.join_next().await.expect("all but one").expect("sent");

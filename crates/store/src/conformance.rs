@@ -1,11 +1,29 @@
+//! What every backing store must do, and that memory, a folder, SeaweedFS and moto do it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
 use cairn_model::{BlockId, BuildId, FileKind, TenantId, WriterId};
+use futures::future::join_all;
+use futures::{StreamExt, TryStreamExt, stream};
 
-use super::*;
-use crate::BlockObject;
 use crate::faulty::{Faults, Server};
+use crate::{BlockObject, Config, Error, Key, Store};
 
-/// What every backing store must do.
-async fn contract(store: Store) {
+mod http;
+mod servers;
+
+/// Over an empty store.
+async fn contract(store: &Store) {
+    blocks_contract(store).await;
+    debuginfo_contract(store).await;
+    log_contract(store).await;
+    repeated_creates_contract(store).await;
+    race_contract(store).await;
+}
+
+async fn blocks_contract(store: &Store) {
     let (a, b) = (
         TenantId::parse("a").expect("valid"),
         TenantId::parse("ab").expect("valid"),
@@ -63,9 +81,10 @@ async fn contract(store: Store) {
     let gone = store.get(block(&a, 1)).await.expect_err("deleted");
     assert!(matches!(gone, Error::NotFound { .. }), "{gone:?}");
     assert_eq!(store.list_blocks(&a).await.expect("listed").len(), 1);
-    debuginfo_contract(&store).await;
-    log_contract(&store).await;
-    repeated_creates_contract(&store).await;
+    store.size(block(&a, 1)).await.expect_err("deleted");
+    let gone = store.get_range(block(&a, 1), 0..1).await;
+    let gone = gone.expect_err("deleted");
+    assert!(matches!(gone, Error::NotFound { .. }), "{gone:?}");
 }
 
 async fn debuginfo_contract(store: &Store) {
@@ -130,6 +149,49 @@ async fn log_contract(store: &Store) {
     assert_eq!(firsts(u64::MAX).await, [0; 0]);
 }
 
+/// More segments than a store lists at once.
+async fn long_log_contract(store: &Store) {
+    const SEGMENTS: u64 = 1050;
+    let writer = WriterId::parse("long").expect("valid");
+    let segment = |first| Key::LogSegment {
+        writer: &writer,
+        incarnation: 1,
+        first,
+    };
+    let creates = (1..=SEGMENTS).map(|first| store.create(segment(first), Bytes::from("x")));
+    let created: Result<(), _> = stream::iter(creates)
+        .buffer_unordered(16)
+        .try_collect()
+        .await;
+    created.expect("created");
+    for from in [1, 2, 40, 1001, SEGMENTS] {
+        let listed = store.list_log(&writer, 1, from).await.expect("listed");
+        let firsts: Vec<_> = listed.iter().map(|object| object.first).collect();
+        assert_eq!(firsts, (from..=SEGMENTS).collect::<Vec<_>>());
+    }
+    let deletes = (1..=SEGMENTS).map(|first| store.delete(segment(first)));
+    let deleted: Result<(), _> = stream::iter(deletes)
+        .buffer_unordered(16)
+        .try_collect()
+        .await;
+    deleted.expect("deleted");
+    assert_eq!(store.list_log(&writer, 1, 1).await.expect("listed"), []);
+}
+
+async fn race_contract(store: &Store) {
+    let tenant = TenantId::parse("racers").expect("valid");
+    let key = Key::Block {
+        tenant: &tenant,
+        id: BlockId::new(1, 1),
+    };
+    let writers = (0..8u8).map(|n| store.create(key, Bytes::from(vec![n; 1000])));
+    let outcomes = join_all(writers).await;
+    let winner = outcomes.iter().position(Result::is_ok).expect("one wins");
+    assert_eq!(outcomes.iter().filter(|o| o.is_ok()).count(), 1);
+    let kept = store.get(key).await.expect("there");
+    assert_eq!(kept, vec![winner as u8; 1000]);
+}
+
 async fn repeated_creates_contract(store: &Store) {
     let writer = WriterId::parse("twice").expect("valid");
     let key = Key::LogSegment {
@@ -178,14 +240,19 @@ async fn a_create_whose_reply_was_lost_is_known_as_ours_when_repeated() {
 
 #[tokio::test]
 async fn memory_keeps_the_contract() {
-    contract(Store::memory()).await;
+    let store = Store::memory();
+    contract(&store).await;
+    long_log_contract(&store).await;
 }
 
 #[tokio::test]
 async fn a_folder_keeps_the_contract() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("made/on/open");
-    contract(Store::open(&Config::folder(path), 1).await.expect("opened")).await;
+    let store = Store::open(&Config::folder(path), 1).await;
+    let store = store.expect("opened");
+    contract(&store).await;
+    long_log_contract(&store).await;
 }
 
 #[tokio::test]
@@ -205,22 +272,4 @@ async fn objects_outlive_the_handle_that_wrote_them() {
     drop(store);
     let store = Store::open(&config, 1).await.expect("opened again");
     assert_eq!(store.get(key).await.expect("there"), "kept");
-}
-
-#[tokio::test]
-async fn one_of_many_racing_creators_wins() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let config = Config::folder(folder.path());
-    let store = Store::open(&config, 1).await.expect("opened");
-    let tenant = TenantId::anonymous();
-    let key = Key::Block {
-        tenant: &tenant,
-        id: BlockId::new(1, 1),
-    };
-    let writers = (0..16u8).map(|n| store.create(key, Bytes::from(vec![n; 1000])));
-    let outcomes = futures::future::join_all(writers).await;
-    let winner = outcomes.iter().position(Result::is_ok).expect("one wins");
-    assert_eq!(outcomes.iter().filter(|o| o.is_ok()).count(), 1);
-    let kept = store.get(key).await.expect("there");
-    assert_eq!(kept, vec![winner as u8; 1000]);
 }

@@ -1,0 +1,131 @@
+//! Entries of a log as rows that can be scanned and written to blocks.
+//!
+//! Owns which entries were taken in; where they come from is the reader's business.
+
+use std::collections::BTreeMap;
+
+use cairn_block::{Head, Lsn, Origin};
+use cairn_model::TenantId;
+
+use crate::{Entry, Error, Row, Segment};
+
+/// Rows of a gapless stretch of a log, by tenant.
+#[derive(Debug)]
+pub struct Heads {
+    /// The only one whose rows are wanted.
+    tenant: Option<TenantId>,
+    heads: BTreeMap<TenantId, Head>,
+    after: Lsn,
+    to: Lsn,
+    depth_max: usize,
+    unreadable: u64,
+}
+
+impl Heads {
+    /// For rows of all tenants, from the entry after `after` on. Stacks are cut at `depth_max`.
+    pub fn new(after: Lsn, depth_max: usize) -> Self {
+        Self {
+            tenant: None,
+            heads: BTreeMap::new(),
+            after,
+            to: after,
+            depth_max,
+            unreadable: 0,
+        }
+    }
+
+    /// For rows of one tenant only.
+    pub fn of(tenant: TenantId, after: Lsn, depth_max: usize) -> Self {
+        Self {
+            tenant: Some(tenant),
+            ..Self::new(after, depth_max)
+        }
+    }
+
+    /// Takes the entries in that follow the last one that was taken in, all of them.
+    pub fn fill(&mut self, segment: &Segment) -> Result<(), Error> {
+        let place = &segment.header.place;
+        let corrupt = |reason: String| Error::Corrupt {
+            key: place.key().to_string(),
+            reason,
+        };
+        let expected = self.to + 1;
+        if place.first > expected {
+            return Err(corrupt(format!("{expected} should come first")));
+        }
+        for (lsn, payload) in segment.entries() {
+            if lsn <= self.to {
+                continue;
+            }
+            let entry = Entry::decode(payload);
+            let entry = entry.map_err(|error| corrupt(format!("entry {lsn}: {error}")))?;
+            if self
+                .tenant
+                .as_ref()
+                .is_none_or(|only| *only == entry.tenant)
+            {
+                self.take(lsn, &entry);
+            }
+            self.to = lsn;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, lsn: Lsn, entry: &Entry) {
+        let head = self.heads.entry(entry.tenant.clone()).or_default();
+        for row in entry.rows(self.depth_max) {
+            let taken = row
+                .map_err(|error| error.to_string())
+                .and_then(|row| append(head, lsn, row).map_err(|error| error.to_string()));
+            if let Err(error) = taken {
+                self.unreadable += 1;
+                tracing::error!(tenant = %entry.tenant, lsn, error, "a durable profile is not readable");
+            }
+        }
+    }
+
+    /// About how much memory the rows take.
+    pub fn bytes(&self) -> usize {
+        self.heads.values().map(Head::bytes).sum()
+    }
+
+    /// The first and the last entry that were taken in; none if nothing was.
+    pub fn stretch(&self) -> Option<(Lsn, Lsn)> {
+        (self.to > self.after).then_some((self.after + 1, self.to))
+    }
+
+    /// Profiles that could not be decoded again.
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable
+    }
+
+    /// The rows of every tenant that has any, and room for those of the next stretch.
+    pub fn take_all(&mut self) -> BTreeMap<TenantId, Head> {
+        self.after = self.to;
+        let mut heads = std::mem::take(&mut self.heads);
+        heads.retain(|_, head| !head.is_empty());
+        heads
+    }
+}
+
+/// Adds a row of entry `lsn` to its tenant's head.
+pub fn append(head: &mut Head, lsn: Lsn, row: Row) -> Result<(), cairn_block::Refused> {
+    let Row {
+        name,
+        labels,
+        time,
+        batch,
+        profile,
+    } = row;
+    let origin = Origin {
+        name,
+        labels,
+        time,
+        lsn,
+        batch,
+    };
+    head.append(&profile, &origin)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Shards of writers that are gone wait; all others don't.
+
+use super::super::view::Shards;
+use super::*;
+
+fn id(name: &str) -> WriterId {
+    WriterId::parse(name).expect("valid")
+}
+
+fn left(name: &str, incarnation: u64) -> Predecessor {
+    Predecessor {
+        writer: id(name),
+        incarnation,
+    }
+}
+
+/// Owners of the first shards, and who is open.
+fn view(epoch: u64, owners: &[&str], open: &[(&str, u64)]) -> View {
+    with_sealed(epoch, owners, open, &[])
+}
+
+fn with_sealed(epoch: u64, owners: &[&str], open: &[(&str, u64)], sealed: &[(&str, u64)]) -> View {
+    let peer = |(name, incarnation): &(&str, u64)| Peer {
+        id: id(name),
+        incarnation: *incarnation,
+        log: match name.starts_with("local") {
+            true => Log::Continued,
+            false => Log::OnePerIncarnation,
+        },
+        address: String::new(),
+        zone: String::new(),
+    };
+    View::new(Shards {
+        epoch,
+        owners: (0..).zip(owners.iter().map(|owner| id(owner))).collect(),
+        writers: open.iter().map(peer).collect(),
+        sealed: sealed.iter().map(|(name, at)| left(name, *at)).collect(),
+    })
+}
+
+fn standings(handover: &Handover, count: u16) -> Vec<Standing> {
+    (0..count).map(|shard| handover.standing(shard)).collect()
+}
+
+use Standing::{Foreign, Owned, Pending};
+
+#[test]
+fn shards_of_a_crashed_writer_wait_until_its_log_is_read() {
+    let mut handover = Handover::new(id("a"));
+    let both = [("a", 1), ("b", 7)];
+    assert_eq!(handover.follow(&view(1, &["a", "b", "b"], &both)), []);
+    assert_eq!(standings(&handover, 4), [Owned, Foreign, Foreign, Foreign]);
+    let after = view(2, &["a", "a", "b"], &[("a", 1)]);
+    assert_eq!(handover.follow(&after), [left("b", 7)]);
+    assert_eq!(standings(&handover, 3), [Owned, Pending, Foreign]);
+    assert_eq!(handover.counts(), (1, 1));
+    handover.admit(&left("b", 6));
+    assert_eq!(handover.standing(1), Pending, "another incarnation");
+    handover.admit(&left("b", 7));
+    assert_eq!(handover.standing(1), Owned);
+    // What comes later from the same log waits no more.
+    let last = view(3, &["a", "a", "a"], &[("a", 1)]);
+    assert_eq!(handover.follow(&last), []);
+    assert_eq!(standings(&handover, 3), [Owned; 3]);
+    assert_eq!(handover.epoch(), 3);
+}
+
+#[test]
+fn a_map_between_crash_and_reassignment_is_no_loss_of_memory() {
+    let mut handover = Handover::new(id("a"));
+    handover.follow(&view(1, &["a", "b"], &[("a", 1), ("b", 7)]));
+    assert_eq!(handover.follow(&view(1, &["a", "b"], &[("a", 1)])), []);
+    assert_eq!(handover.standing(1), Foreign);
+    let after = view(2, &["a", "a"], &[("a", 1)]);
+    assert_eq!(handover.follow(&after), [left("b", 7)]);
+    // The same map again asks nobody to read anything twice.
+    assert_eq!(handover.follow(&after), []);
+    assert_eq!(handover.standing(1), Pending);
+}
+
+#[test]
+fn a_writer_that_came_back_left_its_former_log() {
+    let mut handover = Handover::new(id("a"));
+    handover.follow(&view(1, &["b"], &[("a", 1), ("b", 7)]));
+    let after = view(2, &["a"], &[("a", 1), ("b", 8)]);
+    assert_eq!(handover.follow(&after), [left("b", 7)]);
+}
+
+#[test]
+fn living_writers_and_logs_that_only_they_can_read_are_not_waited_for() {
+    let mut handover = Handover::new(id("a"));
+    let all = [("a", 1), ("b", 7), ("local", 3)];
+    handover.follow(&view(1, &["b", "local"], &all));
+    let after = view(2, &["a", "a"], &[("a", 1), ("b", 7), ("local", 4)]);
+    assert_eq!(handover.follow(&after), []);
+    assert_eq!(standings(&handover, 2), [Owned, Owned]);
+}
+
+#[test]
+fn whoever_starts_waits_for_all_logs_that_ended() {
+    let mut handover = Handover::new(id("a"));
+    let sealed = [("a", 1), ("b", 7)];
+    let first = with_sealed(5, &["a", "b", "c"], &[("a", 2), ("c", 1)], &sealed);
+    assert_eq!(handover.follow(&first), [left("a", 1), left("b", 7)]);
+    assert_eq!(standings(&handover, 3), [Pending, Foreign, Foreign]);
+    handover.admit(&left("a", 1));
+    assert_eq!(handover.standing(0), Pending);
+    handover.admit(&left("b", 7));
+    assert_eq!(handover.standing(0), Owned);
+    // Its owner was gone before the first map.
+    let second = with_sealed(6, &["a", "a", "a"], &[("a", 2)], &sealed);
+    assert_eq!(handover.follow(&second), [left("c", 1)]);
+    assert_eq!(standings(&handover, 3), [Owned, Owned, Pending]);
+}
+
+#[test]
+fn shards_that_leave_take_their_waiting_along() {
+    let mut handover = Handover::new(id("a"));
+    handover.follow(&view(1, &["b"], &[("a", 1), ("b", 7), ("c", 2)]));
+    handover.follow(&view(2, &["a"], &[("a", 1), ("c", 2)]));
+    assert_eq!(handover.standing(0), Pending);
+    handover.follow(&view(3, &["c"], &[("a", 1), ("c", 2)]));
+    assert_eq!(handover.counts(), (0, 0));
+    // The next owner that crashes is the one to wait for.
+    let after = view(4, &["a"], &[("a", 1)]);
+    assert_eq!(handover.follow(&after), [left("c", 2)]);
+    handover.admit(&left("c", 2));
+    assert_eq!(handover.standing(0), Owned);
+    assert_eq!(handover.standing(4096), Foreign);
+}

@@ -1,0 +1,114 @@
+//! Rows of writers that are gone, or that do not answer: read from their logs in the object store.
+//!
+//! A log is read segment by segment, so that memory is bounded however much is in it. Owns reading
+//! for one query; putting what is left of a log into blocks is an ingester's job.
+
+use std::sync::Arc;
+
+use cairn_chassis::Context;
+use cairn_engine::{Merge, Query, Scanned, WrongAnswer, scan_head};
+use cairn_model::{Code, Limits, TenantId};
+use cairn_store::Store;
+use cairn_wal::{Heads, LogReader, Segment};
+use futures::{FutureExt, StreamExt, TryStreamExt};
+
+use crate::error::chain;
+use crate::peers::Failure;
+use crate::plan::Position;
+
+/// Segments that are fetched at the same time.
+const READS: usize = 8;
+/// Rows are scanned, and let go, when they take this much.
+const HEAD_BYTES_MAX: usize = 16 << 20;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Logs {
+    pub(crate) store: Store,
+    pub(crate) cx: Context,
+}
+
+/// Rows of one log for one query, on their way into the answer.
+struct Scan {
+    heads: Heads,
+    merge: Merge,
+    query: Arc<Query>,
+}
+
+impl Logs {
+    /// The tenant's rows after a position.
+    pub(crate) async fn scan(
+        &self,
+        tenant: &TenantId,
+        query: &Query,
+        position: &Position,
+    ) -> Result<Scanned, Failure> {
+        let Position {
+            writer,
+            incarnation,
+            after,
+        } = position;
+        let place = format!("the log of {writer}, incarnation {incarnation}");
+        let failed = |code: Code, text: String| Failure {
+            code,
+            address: place.clone(),
+            text,
+        };
+        let unread = |error: cairn_wal::Error| failed(error.code(), chain(&error));
+        let reader = LogReader::new(self.store.clone(), writer.clone(), *incarnation);
+        let listing = reader.segments(*after).await.map_err(unread)?;
+        let depth_max = Limits::default().depth_max;
+        let mut scan = Scan {
+            heads: Heads::of(tenant.clone(), *after, depth_max),
+            merge: Merge::new(&query.question),
+            query: Arc::new(query.clone()),
+        };
+        let read = move |segment| {
+            let reader = reader.clone();
+            async move { reader.read(&segment).await }.boxed()
+        };
+        let reads = futures::stream::iter(listing.segments).map(read);
+        let mut reads = reads.buffered(READS);
+        while let Some(segment) = reads.try_next().await.map_err(unread)? {
+            let taken = move || scan.take(&segment);
+            scan = self.cx.compute(taken).await.map_err(unread_or(&failed))?;
+        }
+        let finished = self.cx.compute(move || scan.finish()).await;
+        finished.map_err(|error: WrongAnswer| failed(error.code(), error.to_string()))
+    }
+}
+
+/// What taking a segment in may end with.
+enum Unread {
+    Log(cairn_wal::Error),
+    Answer(WrongAnswer),
+}
+
+fn unread_or(failed: &impl Fn(Code, String) -> Failure) -> impl Fn(Unread) -> Failure + '_ {
+    |error| match error {
+        Unread::Log(error) => failed(error.code(), chain(&error)),
+        Unread::Answer(error) => failed(error.code(), error.to_string()),
+    }
+}
+
+impl Scan {
+    fn take(mut self, segment: &Segment) -> Result<Self, Unread> {
+        self.heads.fill(segment).map_err(Unread::Log)?;
+        if self.heads.bytes() > HEAD_BYTES_MAX {
+            self.flush().map_err(Unread::Answer)?;
+        }
+        Ok(self)
+    }
+
+    fn flush(&mut self) -> Result<(), WrongAnswer> {
+        for head in self.heads.take_all().into_values() {
+            // Earlier rows are left out when the head is filled.
+            self.merge.add(scan_head(&head, 0, &self.query))?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Scanned, WrongAnswer> {
+        self.flush()?;
+        Ok(self.merge.finish())
+    }
+}
