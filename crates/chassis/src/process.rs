@@ -141,6 +141,14 @@ impl Process {
     }
 }
 
+impl Drop for Process {
+    /// Routes hold services and those hold the process: a process that was given up without being
+    /// stopped would keep files locked for as long as whoever gave it up lives.
+    fn drop(&mut self) {
+        self.shared.host.clear();
+    }
+}
+
 async fn bind(net: &Net, address: SocketAddr) -> anyhow::Result<Bound> {
     net.bind(address)
         .await

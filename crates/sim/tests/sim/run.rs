@@ -147,6 +147,7 @@ impl Run {
     /// Whether all clients are done.
     fn step(&mut self) -> Result<bool, String> {
         let done = self.sim.step().map_err(|error| error.to_string())?;
+        trace::at(self.sim.elapsed());
         let wrong = self.load.seen().violations;
         if let Some(first) = wrong.first() {
             return Err(format!("stopped: {first}"));

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::Duration;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -14,6 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 thread_local! {
     static DIGEST: RefCell<DefaultHasher> = RefCell::new(DefaultHasher::new());
     static EVENTS: Cell<u64> = const { Cell::new(0) };
+    static CLOCK: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     static LOUD: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -22,6 +24,11 @@ pub(crate) fn start(loud: bool) -> tracing::subscriber::DefaultGuard {
     LOUD.set(loud);
     let subscriber = tracing_subscriber::registry().with(Listener.with_filter(Interesting));
     tracing::subscriber::set_default(subscriber)
+}
+
+/// What time it is, for what happens between two steps.
+pub(crate) fn at(elapsed: Duration) {
+    CLOCK.set(elapsed);
 }
 
 /// Something that the simulation itself did or saw.
@@ -35,7 +42,7 @@ pub(crate) fn digest() -> (u64, u64) {
 }
 
 fn record(who: &str, text: &str, shown: bool) {
-    let elapsed = turmoil::sim_elapsed().map_or(0, |elapsed| elapsed.as_millis());
+    let elapsed = turmoil::sim_elapsed().unwrap_or(CLOCK.get()).as_millis();
     DIGEST.with_borrow_mut(|digest| (elapsed, who, text).hash(digest));
     EVENTS.set(EVENTS.get() + 1);
     if shown && LOUD.get() {
