@@ -1,7 +1,7 @@
 //! What must hold of any bytes that are opened as a block.
 
 use bytes::Bytes;
-use cairn_block::{Block, Index, Loaded, Options, SampleColumns, Stacks, merge};
+use cairn_block::{Block, Index, Loaded, SampleColumns, Stacks, merge};
 use futures::executor::block_on;
 
 /// Rows of one input, so that a few bytes that claim many are no slow input.
@@ -30,11 +30,7 @@ pub(crate) fn check(raw: &[u8]) -> Option<Vec<Total>> {
 
 fn check_bytes(bytes: Bytes) -> Option<Vec<Total>> {
     let loaded = load(bytes)?;
-    let merged = merge(
-        std::slice::from_ref(&loaded),
-        Options { level: 1 },
-        STACKS_BYTES_MAX,
-    );
+    let merged = merge(std::slice::from_ref(&loaded), 1, STACKS_BYTES_MAX);
     let totals = read(&loaded)?;
     if let Ok(merged) = merged {
         let profiles = merged.info.profiles;

@@ -12,7 +12,7 @@ use futures::executor::block_on;
 fn main() {
     for (name, fleet) in FLEETS.iter() {
         for level in [0, 1] {
-            let built = write(fleet, Options { level }).expect("written");
+            let built = write(fleet, at(level)).expect("written");
             let (bytes, rows) = (built.info.bytes, built.info.rows);
             let per_row = bytes as f64 / rows as f64;
             eprintln!("{name}, level {level}: {rows} rows, {bytes} bytes, {per_row:.2} per row");
@@ -76,6 +76,13 @@ fn fleet(spec: Spec, steps: u32) -> Head {
     head
 }
 
+fn at(level: u8) -> Options {
+    Options {
+        level,
+        ..Options::default()
+    }
+}
+
 fn large() -> &'static Head {
     &FLEETS[0].1
 }
@@ -85,7 +92,7 @@ fn write_rows(bencher: Bencher<'_, '_>, level: u8) {
     let rows = ItemsCount::new(large().samples().len());
     bencher
         .counter(rows)
-        .bench(|| write(large(), Options { level }).expect("written"));
+        .bench(|| write(large(), at(level)).expect("written"));
 }
 
 #[divan::bench]
@@ -96,12 +103,12 @@ fn merge_two(bencher: Bencher<'_, '_>) {
     let inputs = [loaded.clone(), loaded];
     bencher
         .counter(ItemsCount::new(built.info.rows * 2))
-        .bench(|| merge(&inputs, Options { level: 1 }, usize::MAX).expect("merged"));
+        .bench(|| merge(&inputs, 1, usize::MAX).expect("merged"));
 }
 
 #[divan::bench]
 fn open_and_read_index(bencher: Bencher<'_, '_>) {
-    let built = write(large(), Options { level: 1 }).expect("written");
+    let built = write(large(), at(1)).expect("written");
     bencher.bench(|| {
         let block = Block::from_bytes(built.bytes.clone()).expect("opened");
         block_on(block.index()).expect("read")
@@ -110,7 +117,7 @@ fn open_and_read_index(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn read_stacks(bencher: Bencher<'_, '_>) {
-    let built = write(large(), Options { level: 1 }).expect("written");
+    let built = write(large(), at(1)).expect("written");
     bencher.bench(|| {
         let block = Block::from_bytes(built.bytes.clone()).expect("opened");
         block_on(block.stacks()).expect("read")
@@ -120,7 +127,7 @@ fn read_stacks(bencher: Bencher<'_, '_>) {
 /// Decoding alone: what a query adds is one addition per row.
 #[divan::bench(args = [0, 1])]
 fn scan_rows(bencher: Bencher<'_, '_>, level: u8) {
-    let built = write(large(), Options { level }).expect("written");
+    let built = write(large(), at(level)).expect("written");
     let block = Block::from_bytes(built.bytes).expect("opened");
     let loaded = block_on(block.load()).expect("read");
     bencher.counter(ItemsCount::new(built.info.rows)).bench(|| {

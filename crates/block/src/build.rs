@@ -9,12 +9,13 @@ use hashbrown::HashMap;
 
 use crate::cursor::{Cursor, Source};
 use crate::merge::MergeError;
+use crate::origins::Origins;
 use crate::repeats::repeats;
 use crate::samples::{self, Distinct};
 use crate::tables::{AttrSet, Index, ProfileRow, RowRange, Stacks};
 use crate::toc::Toc;
 use crate::unify::{Origin, Refused, Union};
-use crate::write::{Built, Info, Options};
+use crate::write::{Built, Info};
 use crate::{Error, index, symbols, table};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -47,7 +48,7 @@ struct Plan {
 
 pub(crate) fn build(
     inputs: &[Input<'_>],
-    options: Options,
+    (level, origins): (u8, &Origins),
     stacks_bytes_max: usize,
 ) -> Result<Built, MergeError> {
     let stacks_bytes_max = room(inputs, stacks_bytes_max)?;
@@ -58,7 +59,7 @@ pub(crate) fn build(
     };
     let mut used = Used::count(inputs, &plan)?;
     let output = MergeError::Output;
-    let properties = table::properties(options.level);
+    let properties = table::properties(level);
     let mut stack_maps = std::mem::take(&mut used.stacks);
     let stacks = unify(inputs, &mut stack_maps, stacks_bytes_max)?;
     let links = Links::new(inputs, &used.links);
@@ -96,7 +97,7 @@ pub(crate) fn build(
     sections.extend(symbols::write(&stacks, &properties).map_err(output)?);
     drop(stacks);
     sections.extend(index::write(&index, &properties).map_err(output)?);
-    let bytes = Toc::new(&info, options.level, counts).finish(sections);
+    let bytes = Toc::new(&info, (level, origins), counts).finish(sections);
     let info = Info {
         bytes: bytes.len() as u64,
         ..info

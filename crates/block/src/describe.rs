@@ -10,11 +10,13 @@ use crate::Error;
 use crate::error::SectionName;
 use crate::index::{LINKS, PROFILES, TYPES};
 use crate::labels::{ATTRS, LABEL_INDEX, LABEL_SETS};
+use crate::origins::Origins;
 use crate::read::Block;
 use crate::samples::SAMPLES;
 use crate::symbols::{FUNCTIONS, LOCATIONS, MAPPINGS, STACKS, STRINGS};
 use crate::tables::Index;
-use crate::toc::{Section, VERSION};
+use crate::toc::Section;
+use cairn_model::Stretch;
 
 const SECTIONS: [SectionName; 12] = [
     SAMPLES,
@@ -43,7 +45,7 @@ pub async fn describe(block: &Block) -> Result<String, Error> {
     let mut line = |label: &str, text: String| {
         writeln!(out, "{label:<10}{text}").expect("writing to a string succeeds");
     };
-    line("format", format!("{VERSION}, level {}", toc.level));
+    line("format", format!("{}, level {}", toc.version, toc.level));
     line("from", time(info.range.start));
     line("to", time(info.range.end));
     let profiles = format!(
@@ -53,6 +55,9 @@ pub async fn describe(block: &Block) -> Result<String, Error> {
     line("holds", profiles);
     let bytes = format!("{} bytes, {:.2} per row", info.bytes, per_row(info.bytes));
     line("size", bytes);
+    for text in origins(&block.origins()) {
+        line("origins", text);
+    }
     line(
         "types",
         index
@@ -128,6 +133,41 @@ fn packing(name: SectionName, bytes: Bytes) -> Result<(u64, String), Error> {
         text.split('(').next().unwrap_or_default().to_owned()
     });
     Ok((unpacked, compression))
+}
+
+/// Log by log, how many stretches from where to where.
+fn origins(origins: &Origins) -> Vec<String> {
+    let stretches = &origins.stretches;
+    let logs = stretches.chunk_by(|a, b| a.writer == b.writer && a.incarnation == b.incarnation);
+    let log = |log: &[Stretch]| {
+        let Stretch {
+            writer,
+            incarnation,
+            from,
+            ..
+        } = &log[0];
+        let to = log[log.len() - 1].to;
+        let mut text = format!("{writer}/{incarnation} {from} to {to}");
+        if log.len() > 1 {
+            text.push_str(&format!(" in {} stretches", log.len()));
+        }
+        if origins.siblings > 0 {
+            text.push_str(&format!(", {} blocks", origins.siblings));
+        }
+        text
+    };
+    let mut lines: Vec<String> = logs.map(log).collect();
+    if lines.len() > NAMES_MAX {
+        let more = lines.len() - NAMES_MAX;
+        lines.truncate(NAMES_MAX);
+        lines.push(format!("and {more} more logs"));
+    }
+    if !origins.unknown.is_empty() {
+        let blocks = origins.unknown.len();
+        let s = if blocks == 1 { "" } else { "s" };
+        lines.push(format!("unknown of {blocks} block{s}"));
+    }
+    lines
 }
 
 fn services(index: &Index) -> String {

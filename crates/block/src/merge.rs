@@ -3,9 +3,10 @@
 use crate::Error;
 use crate::build::{Input, build};
 use crate::cursor::Source;
+use crate::origins::Origins;
 use crate::read::Loaded;
 use crate::unify::Origin;
-use crate::write::{Built, Options};
+use crate::write::{Built, STRETCHES};
 
 /// Why blocks can't be made one.
 #[derive(Debug, thiserror::Error)]
@@ -20,20 +21,17 @@ pub enum MergeError {
     Output(#[source] Error),
 }
 
-/// One block with the rows of all inputs; a batch that was stored twice counts once.
+/// One block of a level with the rows of all inputs; a batch that was stored twice counts once.
 ///
 /// Memory holds the inputs as they are packed and the block, and up to `stacks_bytes_max` of stacks
 /// and indexes. Takes CPU time only: run it where that blocks nobody.
-pub fn merge(
-    inputs: &[Loaded],
-    options: Options,
-    stacks_bytes_max: usize,
-) -> Result<Built, MergeError> {
+pub fn merge(inputs: &[Loaded], level: u8, stacks_bytes_max: usize) -> Result<Built, MergeError> {
     fn input(loaded: &Loaded) -> Input<'_> {
         let Loaded {
             index,
             stacks,
             rows,
+            origins: _,
         } = loaded;
         Input {
             index,
@@ -41,6 +39,11 @@ pub fn merge(
             rows: Source::Block(rows),
         }
     }
+    let origins: Vec<&Origins> = inputs.iter().map(|input| &input.origins).collect();
+    let origins = Origins::union(&origins).map_err(|fit| MergeError::TooLarge {
+        fit,
+        what: STRETCHES,
+    })?;
     let inputs: Vec<Input<'_>> = inputs.iter().map(input).collect();
-    build(&inputs, options, stacks_bytes_max)
+    build(&inputs, (level, &origins), stacks_bytes_max)
 }

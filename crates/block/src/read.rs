@@ -12,6 +12,7 @@ use crate::Error;
 use crate::error::SectionName;
 use crate::index::{self, LINKS, PROFILES, TYPES};
 use crate::labels::{ATTRS, LABEL_INDEX, LABEL_SETS};
+use crate::origins::Origins;
 use crate::rows::{Layout, Part, Rows};
 use crate::samples::SAMPLES;
 use crate::symbols::{FUNCTIONS, LOCATIONS, MAPPINGS, PackedStacks, STACKS, STRINGS};
@@ -40,6 +41,7 @@ pub struct Loaded {
     pub stacks: PackedStacks,
     /// All rows, in order.
     pub rows: Vec<Rows>,
+    pub origins: Origins,
 }
 
 #[derive(Debug)]
@@ -103,6 +105,7 @@ impl Block {
     /// About how much memory is taken by what was read so far and is kept.
     pub fn memory_bytes(&self) -> usize {
         self.tail.1.len()
+            + self.toc.origins.memory_bytes()
             + self.layout.get().map_or(0, |layout| layout.memory_bytes())
             + self.index.get().map_or(0, |index| index.bytes())
             + self.stacks.get().map_or(0, |stacks| stacks.bytes())
@@ -110,6 +113,18 @@ impl Block {
 
     pub fn info(&self) -> Info {
         self.toc.info()
+    }
+
+    /// How often the rows have been through compaction.
+    pub fn level(&self) -> u8 {
+        self.toc.level
+    }
+
+    /// Where the rows come from.
+    pub fn origins(&self) -> Origins {
+        let object = self.object.as_ref();
+        let id = object.map_or(BlockId::new(0, 0), |object| object.id);
+        self.toc.origins.unpack(id)
     }
 
     pub(crate) fn toc(&self) -> &Toc {
@@ -207,6 +222,7 @@ impl Block {
             index,
             stacks: self.packed_stacks().await?,
             rows,
+            origins: self.origins(),
         })
     }
 

@@ -11,10 +11,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::error::SectionName;
+use crate::origins::{Origins, PackedOrigins};
 use crate::write::Info;
 
 /// The format that this build writes.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
+
+/// The oldest format that this build reads.
+const VERSION_MIN: u32 = 1;
+
+/// The first format whose tables of contents say where rows come from.
+const VERSION_ORIGINS: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"CAIRNBLK";
 
@@ -28,6 +35,9 @@ const CHUNK_BYTES: u64 = 64 << 10;
 /// What is read from the end of an object at first: enough for nearly every table of contents.
 const SUFFIX_BYTES: u64 = 64 << 10;
 
+/// A table of contents has no more text than this: one that was read takes memory in proportion.
+const TEXT_BYTES_MAX: u64 = 8 << 20;
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Toc {
     pub(crate) level: u8,
@@ -37,12 +47,17 @@ pub(crate) struct Toc {
     /// Sets of sample labels, the empty one included.
     pub(crate) attr_sets: u32,
     pub(crate) stacks: u32,
+    #[serde(default)]
+    pub(crate) origins: PackedOrigins,
     pub(crate) sections: Vec<Section>,
     /// One per chunk, section after section. Kept outside the JSON text.
     #[serde(skip)]
     checksums: Vec<u32>,
     #[serde(skip)]
     object_bytes: u64,
+    /// Of the format.
+    #[serde(skip)]
+    pub(crate) version: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +88,11 @@ pub(crate) enum Tail {
 }
 
 impl Toc {
-    pub(crate) fn new(info: &Info, level: u8, (stacks, attr_sets): (u32, u32)) -> Self {
+    pub(crate) fn new(
+        info: &Info,
+        (level, origins): (u8, &Origins),
+        (stacks, attr_sets): (u32, u32),
+    ) -> Self {
         Self {
             level,
             range: info.range,
@@ -81,9 +100,11 @@ impl Toc {
             profiles: info.profiles,
             attr_sets,
             stacks,
+            origins: PackedOrigins::pack(origins),
             sections: Vec::new(),
             checksums: Vec::new(),
             object_bytes: 0,
+            version: VERSION,
         }
     }
 
@@ -146,6 +167,9 @@ impl Toc {
         }
         let (sums, text) = (u64::from(sums), u64::from(text));
         let whole = sums + text + TRAILER_BYTES as u64;
+        if text > TEXT_BYTES_MAX {
+            return Err(bad("it is longer than any"));
+        }
         if whole > object_bytes {
             return Err(bad("it is longer than the object"));
         }
@@ -155,11 +179,16 @@ impl Toc {
         if crc32fast::hash(&tail[start as usize..trailer + 12]) != checksum {
             return Err(bad("its checksum is wrong"));
         }
-        if version != VERSION {
+        if !(VERSION_MIN..=VERSION).contains(&version) {
             return Err(Error::UnsupportedVersion(version));
         }
         let (sums, text) = tail[start as usize..trailer].split_at(sums as usize);
         let mut toc: Self = serde_json::from_slice(text).map_err(bad)?;
+        toc.version = version;
+        if version < VERSION_ORIGINS {
+            toc.origins = PackedOrigins::default();
+        }
+        toc.origins.check()?;
         toc.object_bytes = object_bytes;
         toc.checksums = sums
             .chunks_exact(4)

@@ -1,19 +1,25 @@
 //! Writes a head as a block.
 
 use bytes::Bytes;
-use cairn_model::TimeRange;
+use cairn_model::{Stretch, TimeRange};
 
 use crate::build::{Input, build};
 use crate::cursor::Source;
 use crate::merge::MergeError;
+use crate::origins::Origins;
 use crate::unify::Origin;
 use crate::{Error, Head};
 
 /// How a block is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// How often the rows have been through compaction. Level 0 is packed for speed, others for size.
     pub level: u8,
+    /// Where the rows come from: for a commit the whole stretch of the log that it is about,
+    /// whether or not the tenant has rows in all of it.
+    pub origins: Vec<Stretch>,
+    /// How many blocks the commit has, one per tenant.
+    pub siblings: u32,
 }
 
 /// What a catalog should know of a block.
@@ -34,16 +40,28 @@ pub struct Built {
     pub info: Info,
 }
 
+/// What there are too many of.
+pub(crate) const STRETCHES: &str = "more stretches of logs than a block may hold";
+
 /// Turns rows into a block; a batch that came in twice counts once. Takes CPU time only: run it
 /// where that blocks nobody.
 pub fn write(head: &Head, options: Options) -> Result<Built, Error> {
+    let Options {
+        level,
+        origins,
+        siblings,
+    } = options;
+    let origins = Origins::new(origins, siblings);
+    if !origins.fits() {
+        return Err(Error::TooLarge(STRETCHES));
+    }
     let input = Input {
         index: head.index(),
         stacks: Origin::Head(head.symbols(), head.trie()),
         rows: Source::Head(head.samples()),
     };
     // A head has its own bounds.
-    build(&[input], options, usize::MAX).map_err(|error| match error {
+    build(&[input], (level, &origins), usize::MAX).map_err(|error| match error {
         MergeError::Input { source, .. } | MergeError::Output(source) => source,
         MergeError::TooLarge { what, .. } => Error::TooLarge(what),
     })

@@ -141,16 +141,12 @@ impl TryFrom<wire::Writer> for Writer {
             log,
             zone,
         } = writer;
-        let log = wire::LogKind::try_from(log).map_err(|error| invalid("log")(&error))?;
         Ok(Self {
             id: WriterId::parse(&writer)?,
             incarnation,
             address,
             zone,
-            log: match log {
-                wire::LogKind::Continued => Log::Continued,
-                wire::LogKind::OnePerIncarnation => Log::OnePerIncarnation,
-            },
+            log: log_kind(log)?,
             flushed_lsn,
         })
     }
@@ -166,18 +162,29 @@ impl From<Writer> for wire::Writer {
             log,
             flushed_lsn,
         } = writer;
-        let log = match log {
-            Log::Continued => wire::LogKind::Continued,
-            Log::OnePerIncarnation => wire::LogKind::OnePerIncarnation,
-        };
         Self {
             writer: id.as_str().to_owned(),
             incarnation,
             address,
             flushed_lsn,
-            log: log.into(),
+            log: wire_log(log).into(),
             zone,
         }
+    }
+}
+
+fn log_kind(log: i32) -> Result<Log, InvalidMessage> {
+    let log = wire::LogKind::try_from(log).map_err(|error| invalid("log")(&error))?;
+    Ok(match log {
+        wire::LogKind::Continued => Log::Continued,
+        wire::LogKind::OnePerIncarnation => Log::OnePerIncarnation,
+    })
+}
+
+fn wire_log(log: Log) -> wire::LogKind {
+    match log {
+        Log::Continued => wire::LogKind::Continued,
+        Log::OnePerIncarnation => wire::LogKind::OnePerIncarnation,
     }
 }
 

@@ -14,6 +14,7 @@ mod folder;
 mod node;
 mod placement;
 mod raft;
+mod rebuild;
 mod server;
 mod shards;
 mod state;
@@ -30,9 +31,10 @@ pub use node::{
     Acceptor, Change, Node, NodeConfig, NodeParts, PeerStream, Placement, Runtime, UnixMillis,
     duties, plain,
 };
-pub use placement::{Candidate, assign};
+pub use placement::{Candidate, assign, place};
 pub use raft::NodeId;
 pub use raft::peers::{PeerService, Peers};
+pub use rebuild::{Conflict, Dead, Found, FoundLog, LogPosition, Plan, plan};
 pub use server::{CatalogService, Server};
 pub use shards::{Place, Shards};
 pub use state::{

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use cairn_model::WriterId;
 
-use crate::{SHARDS, ShardMap};
+use crate::{Command, Log, SHARDS, ShardMap, State};
 
 /// A writer that may own shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,23 @@ pub fn assign(map: &ShardMap, writers: &[Candidate]) -> Vec<(u16, WriterId)> {
     let owner = |shard| map.owner(shard).map(|owner| &owner.writer);
     let owners: Vec<Option<&WriterId>> = (0..SHARDS).map(owner).collect();
     plan(&owners, writers)
+}
+
+/// What should change hands by what the catalog knows: nothing if all is well. Only writers whose
+/// logs others can recover share shards; one with a log on its own disk is alone.
+pub fn place(state: &State) -> Option<Command> {
+    let open = state.open_writers().into_iter();
+    let sharing = open.filter(|writer| writer.log == Log::OnePerIncarnation);
+    let candidates = sharing.map(|writer| Candidate {
+        id: writer.id,
+        zone: writer.zone,
+    });
+    let candidates: Vec<Candidate> = candidates.collect();
+    let moves = assign(state.shards(), &candidates);
+    (!moves.is_empty()).then(|| Command::Assign {
+        epoch: state.shards().epoch(),
+        moves,
+    })
 }
 
 /// A writer, and what it has of the shards.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cairn_model::WriterId;
 
-use crate::{Owner, SHARDS, State};
+use crate::{Log, Owner, SHARDS, State};
 
 /// Owners of all shards, and where they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,11 +15,15 @@ pub struct Shards {
     pub owners: Vec<Option<Owner>>,
     /// Every open writer. An owner that is not among them takes no writes.
     pub writers: BTreeMap<WriterId, Place>,
+    /// Incarnations that are gone and whose logs are not wholly in blocks.
+    pub sealed: Vec<(WriterId, u64)>,
 }
 
 /// Where a writer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
+    pub incarnation: u64,
+    pub log: Log,
     pub address: String,
     pub zone: String,
 }
@@ -31,15 +35,32 @@ impl Shards {
             epoch: map.epoch(),
             owners: (0..SHARDS).map(|shard| map.owner(shard).cloned()).collect(),
             writers: Self::places(state),
+            sealed: Self::sealed(state),
         }
+    }
+
+    fn sealed(state: &State) -> Vec<(WriterId, u64)> {
+        let sealed = state.sealed().into_iter();
+        sealed.map(|log| (log.id, log.incarnation)).collect()
     }
 
     fn places(state: &State) -> BTreeMap<WriterId, Place> {
         let place = |writer: crate::Writer| {
             let crate::Writer {
-                id, address, zone, ..
+                id,
+                incarnation,
+                address,
+                zone,
+                log,
+                flushed_lsn: _,
             } = writer;
-            (id, Place { address, zone })
+            let place = Place {
+                incarnation,
+                log,
+                address,
+                zone,
+            };
+            (id, place)
         };
         state.open_writers().into_iter().map(place).collect()
     }
@@ -49,6 +70,7 @@ impl Shards {
         self.epoch == state.shards().epoch()
             && self.owners.len() == usize::from(SHARDS)
             && self.writers == Self::places(state)
+            && self.sealed == Self::sealed(state)
     }
 
     /// Who takes writes of a shard.

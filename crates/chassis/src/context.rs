@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 use crate::channels::{self, InvalidAddress};
+use crate::config::ConfigError;
 use crate::process::Shared;
 use crate::{Clock, Random, Readiness, Routes};
 
@@ -136,6 +137,19 @@ impl Context {
     /// This service's readiness. Hold it while starting would give wrong answers.
     pub fn ready(&self) -> Readiness {
         Readiness::new(self.service, Arc::clone(&self.shared.board))
+    }
+
+    /// Whether the process is part of a simulation: it starts no threads then.
+    pub fn is_simulated(&self) -> bool {
+        self.shared.is_simulated
+    }
+
+    /// Refuses an address that other machines reach, unless the process may listen on such.
+    pub fn check_listen(&self, address: SocketAddr) -> Result<(), ConfigError> {
+        match address.ip().is_loopback() || self.shared.listens_anywhere {
+            true => Ok(()),
+            false => Err(ConfigError::Exposed(address)),
+        }
     }
 
     /// Where the process listens: the real port, also if port 0 was asked for.

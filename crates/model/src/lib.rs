@@ -12,6 +12,7 @@ mod profile;
 mod profile_type;
 mod secret;
 mod selector;
+mod stretch;
 mod tenant;
 mod time;
 mod writer_id;
@@ -28,6 +29,7 @@ pub use profile::{
 pub use profile_type::{InvalidProfileType, ProfileType};
 pub use secret::Secret;
 pub use selector::{InvalidSelector, MatchOp, Matcher, Selector};
+pub use stretch::Stretch;
 pub use tenant::{InvalidTenant, TenantId};
 pub use time::TimeRange;
 pub use writer_id::{InvalidWriter, WriterId};

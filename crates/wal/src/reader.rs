@@ -113,6 +113,16 @@ impl LogReader {
         })
     }
 
+    /// All segments that are there. Those whose entries have long been in blocks are gone.
+    pub async fn all(&self) -> Result<Listing, Error> {
+        let objects = self.store.list_log(&self.writer, self.incarnation, 0);
+        let objects = objects.await.map_err(Error::Store)?;
+        let before = objects
+            .first()
+            .map_or(0, |first| first.first.saturating_sub(1));
+        self.segments(before).await
+    }
+
     /// Reads a whole segment.
     pub async fn read(&self, segment: &SegmentRef) -> Result<Segment, Error> {
         let bytes = self.object(segment.first, segment.bytes).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use cairn_block::{Block, Built, Loaded, MergeError, Options};
+use cairn_block::{Block, Built, Loaded, MergeError};
 use cairn_catalog::{BlockMeta, Client, Tombstone};
 use cairn_chassis::Context;
 use cairn_model::{BlockId, Code, TenantId};
@@ -155,7 +155,7 @@ impl Compactor {
         while inputs.len() > 1 {
             let (metas, loaded): (Vec<_>, Vec<_>) = inputs.iter().cloned().unzip();
             let merge = move || {
-                let built = cairn_block::merge(&loaded, Options { level }, stacks_bytes_max)?;
+                let built = cairn_block::merge(&loaded, level, stacks_bytes_max)?;
                 // What can't be read must not replace what can.
                 let read = verify(&built);
                 Ok((built, read))

@@ -2,14 +2,13 @@
 //!
 //! Opens an ingester as the service does. Flushes nothing: blocks are measured elsewhere.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use cairn_chassis::{Options, Process};
 use cairn_model::{Labels, TenantId};
 use cairn_wal::NAME_LABEL;
 
 use crate::config::Config;
+use crate::hosting::Hosting;
 use crate::ingester::Ingester;
 use crate::push::{Door, Naming, Push, Raw, Series};
 use crate::start;
@@ -20,7 +19,7 @@ use crate::writer::Writer;
 pub struct Pushes {
     ingester: Ingester,
     writer: Writer,
-    node: cairn_catalog::Node,
+    hosting: Hosting,
     process: Process,
 }
 
@@ -30,12 +29,13 @@ impl Pushes {
     pub async fn open(config: Config) -> anyhow::Result<Self> {
         let process = Process::bind(Options::for_tests(), &[SERVICE]).await?;
         let cx = process.context(SERVICE);
-        let (flusher, node) = start::open(&config, &cx).await?;
-        let flusher = Arc::new(flusher);
+        let start::Started {
+            flusher, hosting, ..
+        } = start::open(&config, &cx).await?;
         Ok(Self {
             writer: flusher.writer.clone(),
             ingester: Ingester::new(cx, config, flusher, None),
-            node,
+            hosting,
             process,
         })
     }
@@ -70,7 +70,7 @@ impl Pushes {
         let stop = self.process.stop_token();
         stop.cancel();
         self.writer.stop().await;
-        self.node.shutdown().await?;
+        self.hosting.stop().await?;
         self.process.stop().await
     }
 }

@@ -1,9 +1,11 @@
 //! The ingester's settings. Owns no defaults of other crates: sub-structs live where they are used.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use cairn_catalog::NodeConfig;
 use cairn_chassis::config;
 use cairn_model::Limits;
 use serde::{Deserialize, Serialize};
@@ -12,15 +14,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The local folder of the log (`log/`) and of the catalog's journal (`catalog/`).
+    /// The local folder of the log (`log/`), unless that is in the object store, and of the
+    /// catalog's node (`catalog/`).
     pub data: PathBuf,
-    /// Where blocks go.
+    /// Where blocks go, and logs that are not on a disk.
     pub store: cairn_store::Config,
     /// The name under which the catalog knows this writer; it must be unique and stay the same.
     pub writer: String,
-    /// Where queriers reach this ingester, such as `http://ingester-0:7070`; where it listens if
-    /// empty.
+    /// Where queriers and other ingesters reach this one, such as `http://ingester-0:7070`; where
+    /// it listens if empty.
     pub address: String,
+    /// What fails together with this ingester, such as a data centre: shards are spread over zones.
+    pub zone: String,
+    pub catalog: CatalogConfig,
     /// What one request may hold.
     pub limits: Limits,
     pub log: LogConfig,
@@ -38,18 +44,56 @@ pub struct Config {
     pub skew_max: Duration,
 }
 
+/// Settings of the catalog, which three or five of several ingesters host together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CatalogConfig {
+    /// Ingesters that host the catalog, as URIs. With some, this one hosts no node of it.
+    pub addresses: config::Addresses,
+    /// Where this ingester's node listens for the other nodes. Not needed by one that is alone.
+    pub listen: Option<SocketAddr>,
+    /// This ingester's node. Its folder is `catalog/` below `data` unless set.
+    pub node: NodeConfig,
+}
+
+/// Where the write-ahead log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogKind {
+    /// On this ingester's disk: for one ingester alone.
+    #[default]
+    Local,
+    /// In the object store, where others recover it if this ingester is lost: for several.
+    Object,
+}
+
 /// Settings of the write-ahead log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
-    /// A segment file is closed when it is at least this large.
-    pub segment_bytes: ByteSize,
-    /// Bytes that share one sync, at most.
-    pub batch_bytes_max: ByteSize,
-    /// How long the first push of a batch waits for company. Pushes that arrive during a sync
-    /// share the next one anyway, so this helps only slow disks.
+    pub kind: LogKind,
+    /// How long this ingester may acknowledge without a word from the catalog; after that others
+    /// recover its log. Renewed three times as often. Only for a log in the object store.
     #[serde(with = "humantime_serde")]
-    pub commit_delay: Duration,
+    pub lease: Duration,
+    /// A segment file on a disk is closed when it is at least this large.
+    pub segment_bytes: ByteSize,
+    /// Bytes that share one sync, or one object, at most.
+    pub batch_bytes_max: ByteSize,
+    /// How long the first push of a batch waits for company: 250 ms for a log in the object store,
+    /// whose puts cost money, else no time, since pushes that arrive during a sync share the next
+    /// one anyway.
+    #[serde(with = "humantime_serde")]
+    pub commit_delay: Option<Duration>,
+}
+
+impl LogConfig {
+    pub(crate) fn commit_delay(&self) -> Duration {
+        self.commit_delay.unwrap_or(match self.kind {
+            LogKind::Local => Duration::ZERO,
+            LogKind::Object => Duration::from_millis(250),
+        })
+    }
 }
 
 /// Settings of what may be in work at once.
@@ -98,6 +142,8 @@ impl Default for Config {
             store: cairn_store::Config::default(),
             writer: "ingester".to_owned(),
             address: String::new(),
+            zone: String::new(),
+            catalog: CatalogConfig::default(),
             limits: Limits::default(),
             log: LogConfig::default(),
             admission: AdmissionConfig::default(),
@@ -123,9 +169,11 @@ impl config::Service for Config {
 impl Default for LogConfig {
     fn default() -> Self {
         Self {
+            kind: LogKind::Local,
+            lease: Duration::from_secs(6),
             segment_bytes: ByteSize::mib(64),
             batch_bytes_max: ByteSize::mib(4),
-            commit_delay: Duration::ZERO,
+            commit_delay: None,
         }
     }
 }

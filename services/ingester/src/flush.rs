@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use cairn_block::Lsn;
+use cairn_block::{Lsn, Stretch};
 use cairn_catalog::{BlockMeta, Client, Registered};
 use cairn_chassis::Context;
-use cairn_model::{BlockId, TenantId, WriterId};
-use cairn_store::{Key, Store};
+use cairn_model::WriterId;
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::{Mutex, Notify};
 
+use crate::blocks::Blocks;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::tail::{Frozen, SharedHead, Tail, Usage};
+use crate::tail::{Frozen, Tail, Usage};
 use crate::writer::Writer;
 
 /// Moves rows from the tail to the store.
@@ -28,8 +28,10 @@ pub(crate) struct Flusher {
     pub(crate) tail: Arc<Tail>,
     pub(crate) writer: Writer,
     pub(crate) catalog: Client,
-    pub(crate) store: Store,
+    pub(crate) blocks: Blocks,
     pub(crate) id: WriterId,
+    /// Under which incarnation blocks name the log.
+    pub(crate) log_incarnation: u64,
     pub(crate) registered: Registered,
     pub(crate) metrics: Metrics,
     pub(crate) wake: Notify,
@@ -42,8 +44,6 @@ pub(crate) struct Flusher {
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// Blocks that are written at the same time.
 const WRITES: usize = 2;
-/// How often one object is sent to the store in a row.
-const ATTEMPTS: usize = 3;
 
 impl Flusher {
     /// Asks for an early flush.
@@ -126,8 +126,19 @@ impl Flusher {
             .iter()
             .filter(|(_, head)| !head.read().is_empty());
         let heads: Vec<_> = heads.cloned().collect();
+        let stretch = Stretch {
+            writer: self.id.clone(),
+            incarnation: self.log_incarnation,
+            from: part.from,
+            to: part.to,
+        };
+        let options = Blocks::options(stretch, heads.len());
         let blocks: Vec<BlockMeta> = futures::stream::iter(heads)
-            .map(|(tenant, head)| self.write_block(tenant, head))
+            .map(|(tenant, head)| {
+                let options = options.clone();
+                let write = move || cairn_block::write(&head.read(), options);
+                self.blocks.create(tenant, write)
+            })
             .buffered(WRITES)
             .try_collect()
             .await?;
@@ -144,45 +155,6 @@ impl Flusher {
             "flushed"
         );
         Ok(())
-    }
-
-    async fn write_block(&self, tenant: TenantId, head: SharedHead) -> anyhow::Result<BlockMeta> {
-        let write = move || cairn_block::write(&head.read(), cairn_block::Options { level: 0 });
-        let built = self.cx.compute(write).await;
-        let built = built.with_context(|| format!("write a block of {tenant}"))?;
-        let created_unix_ms = self.cx.clock().now() / 1_000_000;
-        let id = BlockId::new(created_unix_ms.unsigned_abs(), self.cx.random().u128());
-        let key = Key::Block {
-            tenant: &tenant,
-            id,
-        };
-        let mut attempt = 1;
-        loop {
-            match self.store.create_once(key, built.bytes.clone()).await {
-                Ok(()) => break,
-                Err(error) if attempt == ATTEMPTS => {
-                    return Err(error).context("store a block");
-                }
-                Err(error) => tracing::warn!(%error, "storing a block is tried again"),
-            }
-            attempt += 1;
-        }
-        let cairn_block::Info {
-            range,
-            rows,
-            profiles,
-            bytes,
-        } = built.info;
-        Ok(BlockMeta {
-            id,
-            tenant,
-            level: 0,
-            range,
-            bytes,
-            rows,
-            profiles,
-            created_unix_ms,
-        })
     }
 
     async fn commit(&self, part: &Frozen, blocks: Vec<BlockMeta>) -> anyhow::Result<()> {

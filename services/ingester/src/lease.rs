@@ -40,13 +40,17 @@ impl Keeper {
             }
             // From before it is sent: the catalog's count begins later.
             let sent = clock.instant();
-            match catalog.renew(&self.writer, self.incarnation, self.ttl).await {
+            match catalog
+                .renew(&self.writer, self.incarnation, self.ttl)
+                .await
+            {
                 Ok(()) => self.lease.renewed(sent + self.ttl),
                 // It was on its way while the writer was closed.
                 Err(_) if self.closed.is_cancelled() => return Ok(()),
                 Err(error) if error.code() == Code::Conflict => {
-                    return Err(anyhow::Error::new(error)
-                        .context("another incarnation writes under this name, or this one was given up"));
+                    return Err(anyhow::Error::new(error).context(
+                        "another incarnation writes under this name, or this one was given up",
+                    ));
                 }
                 Err(error) => tracing::warn!(%error, "the lease is not renewed yet"),
             }

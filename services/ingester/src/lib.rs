@@ -3,22 +3,30 @@
 mod admission;
 #[doc(hidden)]
 pub mod bench;
+mod blocks;
 mod config;
 mod dedup;
 mod doors;
 mod error;
 mod flight;
 mod flush;
+mod hosting;
 mod ingester;
+mod inherit;
+mod lease;
+mod log;
 mod metrics;
 mod prepare;
 mod push;
+mod recover;
 mod replay;
 mod route;
 mod start;
 mod tail;
 mod writer;
 
-pub use config::{AdmissionConfig, Config, LogConfig, RouteConfig, TailConfig};
+pub use config::{
+    AdmissionConfig, CatalogConfig, Config, LogConfig, LogKind, RouteConfig, TailConfig,
+};
 pub use route::{Connect, Inherit, Map, Peer, Peers, Predecessor, Shards};
 pub use start::{run, run_among};

@@ -45,6 +45,10 @@ pub(crate) struct Metrics {
     pub(crate) block_bytes: Counter,
     /// Questions about the tail that were answered.
     pub(crate) tail_scans: Counter,
+    /// Entries of other writers' logs that were put into blocks here.
+    pub(crate) recovered_entries: Counter,
+    /// Recoveries of other writers' logs that failed and are tried again.
+    pub(crate) recovery_failures: Counter,
     /// Log entries that could not be decoded again at the start; their profiles are not readable.
     pub(crate) unreadable_profiles: Counter,
     pub(crate) route: RouteMetrics,
@@ -120,6 +124,16 @@ impl Metrics {
                 r,
                 "tail_scans",
                 "Questions about the tail that were answered",
+            ),
+            recovered_entries: add(
+                r,
+                "recovered_entries",
+                "Entries of other writers' logs put into blocks here",
+            ),
+            recovery_failures: add(
+                r,
+                "recovery_failures",
+                "Recoveries that failed and are tried again",
             ),
             unreadable_profiles: add(
                 r,

@@ -61,7 +61,10 @@ impl Recoverer {
             }
             let round = stopping.run_until_cancelled(self.round()).await;
             if let Some(Err(error)) = round {
-                tracing::warn!(error = format!("{error:#}"), "looking for logs to recover failed");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "looking for logs to recover failed"
+                );
             }
         }
     }
@@ -98,16 +101,20 @@ impl Recoverer {
         }
         Ok(())
     }
+}
 
-    /// How far a sealed log is in blocks; `None` if it is recovered already.
-    async fn flushed(&self, writer: &WriterId, incarnation: u64) -> anyhow::Result<Option<u64>> {
-        // Sealed logs hold rows of every tenant, so any tenant's snapshot lists them.
-        let snapshot = self.catalog.snapshot(&TenantId::anonymous()).await;
-        let sealed = snapshot.context("take a snapshot of the catalog")?.sealed;
-        let mut found = sealed.iter();
-        let found = found.find(|log| log.id == *writer && log.incarnation == incarnation);
-        Ok(found.map(|log| log.flushed_lsn))
-    }
+/// How far a sealed log is in blocks; `None` if it is not sealed, or recovered already.
+pub(crate) async fn sealed(
+    catalog: &Client,
+    writer: &WriterId,
+    incarnation: u64,
+) -> anyhow::Result<Option<u64>> {
+    // Sealed logs hold rows of every tenant, so any tenant's snapshot lists them.
+    let snapshot = catalog.snapshot(&TenantId::anonymous()).await;
+    let sealed = snapshot.context("take a snapshot of the catalog")?.sealed;
+    let mut found = sealed.iter();
+    let found = found.find(|log| log.id == *writer && log.incarnation == incarnation);
+    Ok(found.map(|log| log.flushed_lsn))
 }
 
 impl Recovery<'_> {
@@ -130,7 +137,7 @@ impl Recovery<'_> {
 
     /// Returns how many entries were put into blocks.
     async fn try_run(&self) -> anyhow::Result<u64> {
-        let flushed = self.by.flushed(&self.writer, self.incarnation).await?;
+        let flushed = sealed(&self.by.catalog, &self.writer, self.incarnation).await?;
         let Some(flushed) = flushed else {
             return Ok(0);
         };
@@ -164,11 +171,7 @@ impl Recovery<'_> {
     }
 
     /// Puts the rows that follow `done` into blocks and tells the catalog; returns up to where.
-    async fn commit(
-        &self,
-        heads: &mut Heads,
-        (done, is_last): (u64, bool),
-    ) -> anyhow::Result<u64> {
+    async fn commit(&self, heads: &mut Heads, (done, is_last): (u64, bool)) -> anyhow::Result<u64> {
         let by = self.by;
         by.catalog
             .extend(self.ticket, JOB_TTL)
@@ -189,10 +192,15 @@ impl Recovery<'_> {
             let write = move || cairn_block::write(&head, options);
             blocks.push(by.blocks.create(tenant, write).await?);
         }
-        let recovered = by.catalog.recover(self.ticket, (from, to), blocks.clone(), is_last);
+        let recovered = by
+            .catalog
+            .recover(self.ticket, (from, to), blocks.clone(), is_last);
         if let Err(error) = recovered.await {
             // After a lost answer they may be live.
-            if matches!(error.code(), Code::Conflict | Code::NotFound | Code::Invalid) {
+            if matches!(
+                error.code(),
+                Code::Conflict | Code::NotFound | Code::Invalid
+            ) {
                 by.blocks.discard(&blocks).await;
             }
             return Err(error).context("commit recovered blocks");

@@ -1,41 +1,57 @@
 //! Puts the ingester together, and takes it apart in order.
 
-use cairn_model::WriterId;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use cairn_catalog::{Node, Registration};
 use cairn_chassis::Context;
+use cairn_model::WriterId;
 use cairn_store::Store;
-use cairn_wal::OnThread;
 use tokio::sync::{Mutex, Notify};
+use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::blocks::Blocks;
+use crate::config::{Config, LogKind};
 use crate::doors;
 use crate::flight::TailFlight;
 use crate::flush::Flusher;
+use crate::hosting::Hosting;
 use crate::ingester::Ingester;
+use crate::inherit;
+use crate::lease::Keeper;
+use crate::log::{Opened, Opening, outside};
 use crate::metrics::Metrics;
-use crate::replay::replay;
+use crate::recover::Recoverer;
 use crate::route::{Peers, Router};
-use crate::tail::Tail;
 use crate::writer::{Grouping, Parts, Writer};
 
-/// Runs an ingester that has no others beside it until the process stops: replays the log, serves,
-/// flushes what is left.
+/// Runs the ingester until the process stops: opens its log, serves, flushes what is left.
 pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
     serve(config, cx, None).await
 }
 
-/// Runs an ingester among others, with which it shares the writes.
+/// Runs an ingester that is told by the caller who the others are, instead of by the catalog.
 pub async fn run_among(config: Config, cx: Context, peers: Peers) -> anyhow::Result<()> {
     serve(config, cx, Some(peers)).await
 }
 
 async fn serve(config: Config, cx: Context, peers: Option<Peers>) -> anyhow::Result<()> {
-    let (flusher, node) = open(&config, &cx).await?;
-    let flusher = Arc::new(flusher);
+    let Started {
+        flusher,
+        hosting,
+        closed,
+    } = open(&config, &cx).await?;
     cx.own("flush", Arc::clone(&flusher).run());
+    let peers = match config.log.kind {
+        LogKind::Local => peers,
+        LogKind::Object => {
+            cx.own("recover", recoverer(&flusher).run());
+            let from_catalog = || {
+                let (store, window) = (&flusher.blocks.store, config.dedup_window);
+                inherit::peers((&cx, &flusher.catalog), store, &flusher.writer, window)
+            };
+            Some(peers.unwrap_or_else(from_catalog))
+        }
+    };
     let router = peers.map(|peers| {
         let (id, metrics) = (flusher.id.clone(), flusher.metrics.route.clone());
         Router::new(id, config.route.clone(), cx.clock(), peers, metrics)
@@ -51,89 +67,122 @@ async fn serve(config: Config, cx: Context, peers: Option<Peers>) -> anyhow::Res
         metrics: flusher.metrics.clone(),
     };
     let ingester = Ingester::new(cx.clone(), config, Arc::clone(&flusher), router);
-    let routes = doors::routes(&ingester)
-        .grpc(node.catalog_service())
-        .grpc(flight.serve());
+    let routes = hosting.join(doors::routes(&ingester).grpc(flight.serve()));
     cx.serve(routes).await?;
-    let closed = flusher.close().await;
+    let flushed = flusher.close().await;
+    closed.cancel();
     flusher.writer.stop().await;
-    // What could not be flushed is in the log and comes back at the next start.
-    closed.unwrap_or_else(|error| {
+    // What could not be flushed is in the log: it comes back at the next start, or others recover it.
+    flushed.unwrap_or_else(|error| {
         tracing::warn!(
             error = format!("{error:#}"),
             "rows stay in the log for the next start"
         );
     });
-    node.shutdown().await.context("stop the catalog")
+    hosting.stop().await
 }
 
-/// Opens catalog, log and store, in the order in which they need each other.
-pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<(Flusher, Node)> {
+/// What runs behind the doors.
+pub(crate) struct Started {
+    pub(crate) flusher: Arc<Flusher>,
+    pub(crate) hosting: Hosting,
+    /// Cancelled when the lease is needed no longer.
+    pub(crate) closed: CancellationToken,
+}
+
+/// Opens catalog, store and log, in the order in which they need each other.
+pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Started> {
     let id = WriterId::parse(&config.writer).context("read the setting \"writer\"")?;
     let store = Store::open(&config.store, cx.random().u128()).await;
     let store = store.context("open the object store")?;
-    let folder = config.data.join("catalog");
-    let clock = cx.clock();
-    let now = Arc::new(move || clock.now() / 1_000_000);
-    let node = Node::alone(&folder, now)
-        .await
-        .context("open the catalog")?;
-    let catalog = node.client();
-    let registration = Registration::continued(id.clone(), &address(config, cx));
-    let registered = catalog.register(registration).await;
-    let registered = registered.context("register the writer")?;
+    let hosting = Hosting::start(config, cx).await?;
+    let catalog = hosting.client.clone();
     let metrics = cx.metrics(Metrics::register);
-    let tail = Arc::new(Tail::new(
-        registered.flushed_lsn,
-        config.tail.head_bytes_max.as_u64(),
-        metrics.clone(),
-    ));
-    let opened = {
-        let (config, tail, metrics) = (config.clone(), Arc::clone(&tail), metrics.clone());
-        cx.compute(move || replay(&config, registered.flushed_lsn, &tail, &metrics))
-            .await?
+    let opening = Opening {
+        config,
+        cx,
+        catalog: &catalog,
+        store: &store,
+        writer: &id,
+        metrics: &metrics,
     };
-    tracing::info!(
-        writer = %id,
-        incarnation = registered.incarnation,
-        flushed_lsn = registered.flushed_lsn,
-        next_lsn = opened.log.next(),
-        replayed = opened.replayed,
-        "the log is open"
-    );
-    let log = OnThread::start(opened.log).context("start the thread of the log")?;
+    let Opened {
+        log,
+        window,
+        tail,
+        registered,
+        lease,
+        log_incarnation,
+    } = opening.open().await?;
     let (writer, task) = Writer::new(Parts {
-        log: Box::new(log),
-        window: opened.window,
+        log,
+        window,
         tail: Arc::clone(&tail),
         grouping: Grouping {
             bytes_max: config.log.batch_bytes_max.as_u64(),
-            delay: config.log.commit_delay,
+            delay: config.log.commit_delay(),
         },
         cx: cx.clone(),
         metrics: metrics.clone(),
     });
     cx.own("log", task.run());
+    let closed = CancellationToken::new();
+    if let Some(lease) = lease {
+        let keeper = Keeper {
+            cx: cx.clone(),
+            catalog: catalog.clone(),
+            writer: id.clone(),
+            incarnation: registered.incarnation,
+            ttl: config.log.lease,
+            lease,
+            closed: closed.clone(),
+        };
+        cx.own("lease", keeper.run());
+    }
     let flusher = Flusher {
         writer,
         cx: cx.clone(),
         config: config.clone(),
         tail,
         catalog,
-        store,
+        blocks: Blocks {
+            cx: cx.clone(),
+            store,
+        },
         id,
+        log_incarnation,
         registered,
         metrics,
         wake: Notify::new(),
         flushed: Mutex::new(registered.flushed_lsn),
     };
-    Ok((flusher, node))
+    Ok(Started {
+        flusher: Arc::new(flusher),
+        hosting,
+        closed,
+    })
 }
 
-/// Where queriers find the tail.
-fn address(config: &Config, cx: &Context) -> String {
-    if !config.address.is_empty() {
-        return config.address.clone();
+fn recoverer(flusher: &Flusher) -> Recoverer {
+    let Flusher {
+        cx,
+        config,
+        catalog,
+        blocks,
+        id,
+        registered,
+        metrics,
+        ..
+    } = flusher;
+    let stretch_bytes_max = config.tail.head_bytes_max.as_u64();
+    Recoverer {
+        cx: cx.clone(),
+        catalog: catalog.clone(),
+        blocks: blocks.clone(),
+        worker: format!("{id}/{}", registered.incarnation),
+        outside: outside(cx),
+        stretch_bytes_max: usize::try_from(stretch_bytes_max).unwrap_or(usize::MAX),
+        depth_max: config.limits.depth_max,
+        metrics: metrics.clone(),
     }
-    cx.own_address()
 }

@@ -66,6 +66,7 @@ enum Order {
     Store(Queued),
     Rotate(oneshot::Sender<bool>),
     Truncate(Lsn),
+    Note(Vec<u128>, oneshot::Sender<()>),
     Stop,
 }
 
@@ -116,6 +117,14 @@ impl Writer {
         drop(self.orders.send(Order::Truncate(flushed)).await);
     }
 
+    /// Tells of profiles that others have stored: they are repeats from now on.
+    pub(crate) async fn note(&self, hashes: Vec<u128>) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.orders.send(Order::Note(hashes, answer)).await;
+        sent.map_err(|_| Error::Stopping)?;
+        answered.await.map_err(|_| Error::Stopping)
+    }
+
     /// Ends the task once everything before is done.
     pub(crate) async fn stop(&self) {
         drop(self.orders.send(Order::Stop).await);
@@ -145,6 +154,14 @@ impl Task {
                 Order::Store(first) => then = self.group(first).await?,
                 Order::Rotate(answer) => drop(answer.send(self.parts.tail.rotate())),
                 Order::Truncate(flushed) => self.truncate(flushed),
+                Order::Note(hashes, answer) => {
+                    let now = self.parts.cx.clock().now();
+                    for hash in hashes {
+                        self.parts.window.insert(hash, now);
+                    }
+                    // Who asked may have gone.
+                    let _ = answer.send(());
+                }
                 Order::Stop => return Ok(()),
             }
             next = match then {

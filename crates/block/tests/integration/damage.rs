@@ -1,14 +1,14 @@
 //! A damaged block is refused or gives the right answer, never a wrong one, never a panic.
 
 use bytes::Bytes;
-use cairn_block::{Block, Error, Options, write};
+use cairn_block::{Block, Error, write};
 use cairn_model::{BlockId, Code, TenantId};
 use cairn_store::{Key, Store};
 
-use crate::model::{Model, head, sample_sent};
+use crate::model::{Model, head, options, sample_sent};
 
 fn sample_block() -> (Bytes, Model) {
-    let built = write(&head(&sample_sent()), Options::default()).expect("written");
+    let built = write(&head(&sample_sent()), options(0)).expect("written");
     let model = Model::of_bytes(built.bytes.clone()).expect("read");
     (built.bytes, model)
 }
@@ -136,10 +136,10 @@ fn another_version_is_named() {
                 .expect("four bytes"),
         ) as usize
     };
-    newer[end + 8] = 2;
+    newer[end + 8] = 3;
     reseal(&mut newer, (word(0), word(4)));
-    let error = Block::from_bytes(newer.into()).expect_err("version 2 is unknown");
-    assert!(matches!(error, Error::UnsupportedVersion(2)), "{error:?}");
+    let error = Block::from_bytes(newer.into()).expect_err("version 3 is unknown");
+    assert!(matches!(error, Error::UnsupportedVersion(3)), "{error:?}");
 }
 
 #[tokio::test]

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_block::{Block, Error, Head, Index, Lsn, Origin, SampleColumns, Stacks};
+use cairn_block::{
+    Block, Error, Head, Index, Lsn, Options, Origin, SampleColumns, Stacks, Stretch,
+};
 use cairn_model::{
     Addressing, Attr, AttrValue, Function, Labels, Line, Link, Location, Mapping, NONE, Profile,
-    ValueType,
+    ValueType, WriterId,
 };
 use cairn_trie::{Group, GroupValue, Symbols};
 use proptest::prelude::*;
@@ -30,6 +32,24 @@ pub(crate) struct Sent {
     pub(crate) time: i64,
     pub(crate) lsn: Lsn,
     pub(crate) batch: u128,
+}
+
+/// How a block of the third incarnation of a writer is written.
+pub(crate) fn options(level: u8) -> Options {
+    Options {
+        level,
+        origins: vec![stretch(3, 1, 40)],
+        siblings: 2,
+    }
+}
+
+pub(crate) fn stretch(incarnation: u64, from: Lsn, to: Lsn) -> Stretch {
+    Stretch {
+        writer: WriterId::parse("ingester-0").expect("valid"),
+        incarnation,
+        from,
+        to,
+    }
 }
 
 impl Model {

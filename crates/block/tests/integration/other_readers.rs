@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cairn_block::{Block, Options, write};
+use cairn_block::{Block, write};
 use futures::executor::block_on;
 
-use crate::model::{head, read, sample_sent};
+use crate::model::{head, options, read, sample_sent};
 
 /// DuckDB in a Python environment of its own, made when it is missing.
 fn python() -> PathBuf {
@@ -42,7 +42,7 @@ fn duckdb_reads_every_section() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/open_with_duckdb.py");
     for level in [0, 1] {
-        let built = write(&head(&sample_sent()), Options { level }).expect("written");
+        let built = write(&head(&sample_sent()), options(level)).expect("written");
         let path = folder.path().join(format!("{level}.cairn"));
         std::fs::write(&path, &built.bytes).expect("written");
         let block = Block::from_bytes(built.bytes).expect("opened");

@@ -1,16 +1,18 @@
 //! What was put in comes out, of one block or of several made one.
 
 use bytes::Bytes;
-use cairn_block::{Block, Loaded, MergeError, Options, RowRange, SampleColumns, merge, write};
+use cairn_block::{
+    Block, Loaded, MergeError, Options, Origins, RowRange, SampleColumns, Stretch, merge, write,
+};
 use cairn_model::Labels;
 use futures::executor::block_on;
 use proptest::prelude::*;
 
-use crate::model::{Model, Sent, any_sent, extend, head, read, sample_sent};
+use crate::model::{Model, Sent, any_sent, extend, head, options, read, sample_sent, stretch};
 
 fn block(sent: &[Sent], level: u8) -> Option<Bytes> {
     let head = head(sent);
-    let built = write(&head, Options { level });
+    let built = write(&head, options(level));
     if head.is_empty() {
         assert!(built.is_err(), "no profiles make no block");
         return None;
@@ -29,9 +31,7 @@ fn loaded(bytes: &Bytes) -> Loaded {
 
 fn merged(blocks: &[Bytes], level: u8) -> Bytes {
     let inputs: Vec<Loaded> = blocks.iter().map(loaded).collect();
-    merge(&inputs, Options { level }, usize::MAX)
-        .expect("merged")
-        .bytes
+    merge(&inputs, level, usize::MAX).expect("merged").bytes
 }
 
 /// Without batch hashes nothing counts as sent twice.
@@ -94,7 +94,7 @@ proptest! {
         let inputs: Vec<Loaded> = blocks.iter().map(loaded).collect();
         let mut taken = inputs.len();
         while taken > 0 {
-            match merge(&inputs[..taken], Options { level: 1 }, room) {
+            match merge(&inputs[..taken], 1, room) {
                 Ok(built) => {
                     prop_assert!(room > 0, "nothing takes no memory");
                     prop_assert_eq!(built.bytes, merged(&blocks[..taken], 1));
@@ -165,6 +165,38 @@ fn slice(rows: &SampleColumns, row: usize) -> SampleColumns {
         attrs: cut(&rows.attrs),
         links: cut(&rows.links),
     }
+}
+
+#[test]
+fn a_merged_block_says_where_the_rows_of_all_inputs_came_from() {
+    let sent = sample_sent();
+    let of = |origins: Vec<Stretch>| {
+        let options = Options {
+            origins,
+            ..options(0)
+        };
+        write(&head(&sent), options).expect("written").bytes
+    };
+    let from = |bytes: &Bytes| Block::from_bytes(bytes.clone()).expect("opened").origins();
+    let blocks = [
+        of(vec![stretch(3, 41, 50)]),
+        of(vec![stretch(3, 61, 70)]),
+        of(vec![stretch(4, 1, 5)]),
+        of(vec![stretch(3, 1, 40)]),
+    ];
+    assert_eq!(from(&blocks[0]).siblings, 2);
+    let first = merged(&blocks[..2], 1);
+    let both = merged(&[first, blocks[2].clone(), blocks[3].clone()], 2);
+    let expected = Origins {
+        stretches: vec![stretch(3, 1, 50), stretch(3, 61, 70), stretch(4, 1, 5)],
+        unknown: vec![],
+        siblings: 0,
+    };
+    assert_eq!(from(&both), expected);
+    let unnamed = of(vec![]);
+    let origins = from(&merged(&[unnamed, both], 3));
+    assert_eq!(origins.stretches, expected.stretches);
+    assert_eq!(origins.unknown.len(), 1);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use cairn_model::WriterId;
 use cairn_wire::cairn::catalog::v1 as wire;
 use cairn_wire::cairn::catalog::v1::shards_response;
 
-use super::invalid;
+use super::{invalid, log_kind, wire_log};
 use crate::{Error, Owner, Place, SHARDS, Shards};
 
 impl TryFrom<wire::ShardsResponse> for Shards {
@@ -18,6 +18,7 @@ impl TryFrom<wire::ShardsResponse> for Shards {
             places,
             owners,
             since,
+            sealed,
         } = response;
         let shards = usize::from(SHARDS);
         if owners.len() != shards || since.len() != shards {
@@ -31,11 +32,19 @@ impl TryFrom<wire::ShardsResponse> for Shards {
                 open,
                 address,
                 zone,
+                incarnation,
+                log,
             } = place;
             let writer = WriterId::parse(&writer)?;
             names.push(writer.clone());
             if open {
-                writers.insert(writer, Place { address, zone });
+                let place = Place {
+                    incarnation,
+                    log: log_kind(log)?,
+                    address,
+                    zone,
+                };
+                writers.insert(writer, place);
             }
         }
         let owner = |(number, epoch): (u32, u64)| match number.checked_sub(1) {
@@ -53,8 +62,17 @@ impl TryFrom<wire::ShardsResponse> for Shards {
             epoch,
             owners: owners?,
             writers,
+            sealed: sealed.into_iter().map(gone).collect::<Result<_, _>>()?,
         })
     }
+}
+
+fn gone(sealed: shards_response::Sealed) -> Result<(WriterId, u64), Error> {
+    let shards_response::Sealed {
+        writer,
+        incarnation,
+    } = sealed;
+    Ok((WriterId::parse(&writer)?, incarnation))
 }
 
 impl From<&Shards> for wire::ShardsResponse {
@@ -73,15 +91,22 @@ impl From<&Shards> for wire::ShardsResponse {
                 open: place.is_some(),
                 address: place.map_or(String::new(), |place| place.address.clone()),
                 zone: place.map_or(String::new(), |place| place.zone.clone()),
+                incarnation: place.map_or(0, |place| place.incarnation),
+                log: place.map_or(0, |place| wire_log(place.log).into()),
             }
         };
         let number = |owner: &Option<Owner>| owner.as_ref().map_or(0, |o| numbers[&o.writer]);
+        let sealed = |(writer, incarnation): &(WriterId, u64)| shards_response::Sealed {
+            writer: writer.to_string(),
+            incarnation: *incarnation,
+        };
         let since = |owner: &Option<Owner>| owner.as_ref().map_or(0, |owner| owner.epoch);
         Self {
             epoch: shards.epoch,
             places: numbers.keys().map(place).collect(),
             owners: shards.owners.iter().map(number).collect(),
             since: shards.owners.iter().map(since).collect(),
+            sealed: shards.sealed.iter().map(sealed).collect(),
         }
     }
 }
@@ -89,6 +114,7 @@ impl From<&Shards> for wire::ShardsResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Log;
 
     fn writer(name: &str) -> WriterId {
         WriterId::parse(name).expect("valid")
@@ -100,6 +126,8 @@ mod tests {
             epoch: u64::from(shard) / 100,
         };
         let place = |address: &str| Place {
+            incarnation: 3,
+            log: Log::OnePerIncarnation,
             address: address.to_owned(),
             zone: "z".to_owned(),
         };
@@ -111,6 +139,7 @@ mod tests {
             writers: [("a", "x"), ("b", "y"), ("c", "z")]
                 .map(|(name, address)| (writer(name), place(address)))
                 .into(),
+            sealed: vec![(writer("gone"), 2)],
         }
     }
 

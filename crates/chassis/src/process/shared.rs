@@ -50,6 +50,9 @@ pub(crate) struct Shared {
     pub(super) tasks: TaskTracker,
     /// How many of each are running, for naming what a stop waits for.
     running: Mutex<BTreeMap<String, usize>>,
+    pub(crate) is_simulated: bool,
+    /// Addresses that other machines reach may be listened on.
+    pub(crate) listens_anywhere: bool,
     failure: Mutex<Option<anyhow::Error>>,
 }
 
@@ -96,6 +99,8 @@ impl Shared {
             services: TaskTracker::new(),
             tasks: TaskTracker::new(),
             running: Mutex::default(),
+            is_simulated: options.net.simulation().is_some(),
+            listens_anywhere: options.server.insecure_listen_anywhere,
             failure: Mutex::default(),
         })
     }

@@ -73,7 +73,13 @@ proptest! {
         // Profiles at even positions are in the first head.
         let head = &model::heads(&all)[0];
         let here: Vec<Made> = all.iter().step_by(2).cloned().collect();
-        let built = write(head, Options { level }).expect("a head with profiles");
+        let built = write(
+            head,
+            Options {
+                level,
+                ..Options::default()
+            },
+        ).expect("a head with profiles");
         let block = Block::from_bytes(built.bytes).expect("a block");
         let scanned = block_on(scan_block(&block, &query)).expect("a good block");
         check(&here, &query, (scanned, scan_head(head, 0, &query)))?;

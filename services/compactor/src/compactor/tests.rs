@@ -87,7 +87,7 @@ impl World {
 
     async fn add_head(&mut self, tenant: &TenantId, head: &Head) -> BlockMeta {
         self.lsn += 1;
-        let built = write(head, Options { level: 0 }).expect("written");
+        let built = write(head, cairn_block::Options::default()).expect("written");
         let id = BlockId::new(self.lsn, 1);
         let key = Key::Block { tenant, id };
         self.compactor
@@ -368,7 +368,7 @@ async fn a_block_with_too_many_stacks_leaves_the_others_to_be_merged() {
         let meta = world.add(&tenant, minute, 0).await;
         small.push(world.compactor.load(&meta).await.expect("read"));
     }
-    let fits = |bytes: &usize| cairn_block::merge(&small, Options { level: 1 }, *bytes).is_ok();
+    let fits = |bytes: &usize| cairn_block::merge(&small, 1, *bytes).is_ok();
     let room = (10..30).map(|power| 1 << power).find(fits).expect("some");
     world.compactor.config.stacks_bytes_max = ByteSize::b(room as u64);
     world.clock.advance(Duration::from_secs(20 * 60));

@@ -1,0 +1,81 @@
+//! The catalog: a node of it in this process, or those of others.
+//!
+//! Owns where the catalog is; what it knows and how nodes agree is the catalog's own business.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use cairn_catalog::{Client, Node, NodeParts, RemoteParts, Runtime, place, plain};
+use cairn_chassis::{Context, Routes};
+
+use crate::config::Config;
+
+/// What this process has of the catalog.
+#[derive(Debug)]
+pub(crate) struct Hosting {
+    pub(crate) client: Client,
+    node: Option<Node>,
+}
+
+impl Hosting {
+    /// Starts the node, if there is to be one here.
+    pub(crate) async fn start(config: &Config, cx: &Context) -> anyhow::Result<Self> {
+        let catalog = &config.catalog;
+        if !catalog.addresses.is_empty() {
+            let client = Client::remote(RemoteParts {
+                addresses: catalog.addresses.or(String::new()),
+                connect: cx.connector(),
+                seed: cx.random().u64(),
+            });
+            return Ok(Self { client, node: None });
+        }
+        let listener = match catalog.listen {
+            None => None,
+            Some(address) => {
+                cx.check_listen(address)?;
+                let listener = TcpListener::bind(address);
+                let listener = listener.with_context(|| format!("listen on {address}"))?;
+                Some((listener, plain()))
+            }
+        };
+        let clock = cx.clock();
+        let parts = NodeParts {
+            connect: cx.connector(),
+            now: Arc::new(move || clock.now() / 1_000_000),
+            runtime: match cx.is_simulated() {
+                true => Runtime::Current,
+                false => Runtime::Own,
+            },
+            listener,
+            placement: Some(place),
+            seed: cx.random().u64(),
+        };
+        let mut node = catalog.node.clone();
+        if node.folder.as_os_str().is_empty() {
+            node.folder = config.data.join("catalog");
+        }
+        let node = Node::start(node, parts).await.context("open the catalog")?;
+        Ok(Self {
+            client: node.client(),
+            node: Some(node),
+        })
+    }
+
+    /// Adds what others ask of the node here.
+    pub(crate) fn join(&self, routes: Routes) -> Routes {
+        match &self.node {
+            None => routes,
+            Some(node) => routes
+                .grpc(node.catalog_service())
+                .grpc(node.admin_service()),
+        }
+    }
+
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        match self.node {
+            None => Ok(()),
+            Some(node) => node.shutdown().await.context("stop the catalog"),
+        }
+    }
+}
