@@ -55,7 +55,6 @@ impl Options {
 pub struct Process {
     shared: Arc<Shared>,
     admin_address: SocketAddr,
-    admin_stop: CancellationToken,
 }
 
 impl Process {
@@ -68,9 +67,8 @@ impl Process {
             .local_addr()
             .context("read the bound admin address")?;
         let shared = Shared::new(&options, address, services);
-        let admin_stop = CancellationToken::new();
         server::start(&shared, listener, &options.server)?;
-        admin::start(&shared, admin_listener, &options, admin_stop.clone());
+        admin::start(&shared, admin_listener, &options);
         // It samples this very thread, which simulates others too.
         if options.self_profile.enabled && options.net.simulation().is_none() {
             self_profile::start(&shared, &options.self_profile)?;
@@ -78,7 +76,6 @@ impl Process {
         Ok(Self {
             shared,
             admin_address,
-            admin_stop,
         })
     }
 
@@ -130,7 +127,7 @@ impl Process {
     pub async fn finished(self) -> anyhow::Result<()> {
         self.shared.stop.cancelled().await;
         let result = shutdown::run(&self.shared).await;
-        self.admin_stop.cancel();
+        self.shared.ended.cancel();
         result
     }
 

@@ -16,12 +16,21 @@ use tempfile::TempDir;
 use crate::network::Simulated;
 use crate::trace::note;
 
-pub(crate) const INGESTERS: [&str; 1] = ["ingester-1"];
+pub(crate) const INGESTERS: [&str; 3] = ["ingester-1", "ingester-2", "ingester-3"];
 pub(crate) const QUERIERS: [&str; 2] = ["querier-1", "querier-2"];
-pub(crate) const SERVERS: [&str; 4] = ["ingester-1", "querier-1", "querier-2", "compactor"];
+pub(crate) const SERVERS: [&str; 6] = [
+    "ingester-1",
+    "ingester-2",
+    "ingester-3",
+    "querier-1",
+    "querier-2",
+    "compactor",
+];
 pub(crate) const CLIENTS: [&str; 3] = ["client-1", "client-2", "client-3"];
 
 const PORT: u16 = 7070;
+/// Where ingesters agree on the catalog.
+const PEER_PORT: u16 = 7072;
 /// The time of day at which every run begins.
 pub(crate) const EPOCH_SECONDS: u64 = 1_700_000_000;
 /// How often a host tells whether it is ready.
@@ -141,6 +150,21 @@ impl Cluster {
             store: self.store(name),
             writer: name.to_owned(),
             address: url(name),
+            zone: name.to_owned(),
+            catalog: cairn_ingester::CatalogConfig {
+                listen: Some(([0, 0, 0, 0], PEER_PORT).into()),
+                node: cairn_catalog::NodeConfig {
+                    id: node(name),
+                    voters: BTreeMap::from(INGESTERS.map(|name| (node(name), peer_url(name)))),
+                    ..cairn_catalog::NodeConfig::default()
+                },
+                ..cairn_ingester::CatalogConfig::default()
+            },
+            log: cairn_ingester::LogConfig {
+                kind: cairn_ingester::LogKind::Object,
+                commit_delay: Some(Duration::from_millis(50)),
+                ..cairn_ingester::LogConfig::default()
+            },
             tail: cairn_ingester::TailConfig {
                 flush_interval: Duration::from_secs(3),
                 retention: Duration::from_secs(10),
@@ -153,7 +177,7 @@ impl Cluster {
     fn querier(&self, name: &str) -> cairn_querier::Config {
         cairn_querier::Config {
             store: self.store(name),
-            catalog: url(INGESTERS[0]),
+            catalog: config::Addresses::new(INGESTERS.map(url)),
             workers: QUERIERS.map(url).to_vec(),
             ..cairn_querier::Config::default()
         }
@@ -200,6 +224,16 @@ impl Cluster {
 /// Where a host serves.
 pub(crate) fn url(name: &str) -> String {
     format!("http://{name}:{PORT}")
+}
+
+fn peer_url(name: &str) -> String {
+    format!("http://{name}:{PEER_PORT}")
+}
+
+/// The number of an ingester's node.
+fn node(name: &str) -> u64 {
+    let at = INGESTERS.iter().position(|ingester| *ingester == name);
+    1 + at.expect("an ingester") as u64
 }
 
 fn service_name(service: &str) -> &'static str {
