@@ -21,6 +21,13 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// The line with which it sums itself up.
+    pub(crate) fn figures(&self) -> &str {
+        let lines = self.said.lines();
+        let mut figures = lines.filter(|line| line.starts_with("seed ") && line.contains("digest"));
+        figures.next().unwrap_or("it did not come to an end")
+    }
+
     /// The number that stands for everything that happened.
     pub(crate) fn digest(&self) -> &str {
         let after = self.said.split_once("digest ").map(|(_, after)| after);

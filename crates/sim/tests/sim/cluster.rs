@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use cairn_catalog::{Client, RemoteParts};
 use cairn_chassis::{Clock, Context, Net, Options, Process, Random, config};
 use cairn_store::InProcess;
 use cairn_store::faulty::{FaultyStore, Server};
@@ -116,6 +117,15 @@ impl Cluster {
         let process = Process::bind(self.options(name), &[]).await?;
         let context = process.context("client");
         Ok((process, context))
+    }
+
+    /// The catalog as a service of another process sees it.
+    pub(crate) fn catalog(&self, cx: &Context) -> Client {
+        Client::remote(RemoteParts {
+            addresses: INGESTERS.map(url).to_vec(),
+            connect: cx.connector(),
+            seed: cx.random().u64(),
+        })
     }
 
     fn options(&self, name: &'static str) -> Options {

@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use cairn_catalog::Client;
 use cairn_chassis::Context;
+use cairn_model::TenantId;
 use cairn_testkit::ledger::{self, Attempt, Ledger, Outcome};
 use tokio::time::{sleep, timeout};
 
@@ -74,7 +76,8 @@ impl Load {
     ) -> turmoil::Result {
         let (_process, cx) = cluster.client(CLIENTS[client]).await?;
         tokio::join!(self.push(&cx, client), self.ask(&cx, client));
-        self.settle(&cx).await;
+        let stored = self.settle(&cx).await;
+        self.drain(&cluster.catalog(&cx), stored).await;
         note(&format!("{} is done", CLIENTS[client]));
         Ok(())
     }
@@ -91,13 +94,17 @@ impl Load {
             let ingester = INGESTERS[at % INGESTERS.len()];
             let service = format!("service-{}", cx.random().u64() % 16);
             let pushed = timeout(PATIENCE, client::push(cx, ingester, &service, attempt)).await;
-            let outcome = match &pushed {
-                Ok(Ok(())) => Outcome::Acknowledged,
-                // Even a refusal may come from behind a store that took it.
-                Ok(Err(_)) | Err(_) => Outcome::Unknown,
+            let (outcome, said) = match pushed {
+                Ok(Ok(())) => (Outcome::Acknowledged, "stored".to_owned()),
+                // Even a refusal may come from behind a store that took it. Headers hold dates.
+                Ok(Err(status)) => (
+                    Outcome::Unknown,
+                    format!("{:?}: {}", status.code(), status.message()),
+                ),
+                Err(_) => (Outcome::Unknown, "no answer in time".to_owned()),
             };
             note(&format!(
-                "push {attempt} of {service} to {ingester}: {pushed:?}"
+                "push {attempt} of {service} to {ingester}: {said}"
             ));
             self.ledger.borrow_mut().set(attempt, outcome);
             if outcome == Outcome::Unknown {
@@ -111,37 +118,68 @@ impl Load {
     async fn ask(&self, cx: &Context, client: usize) {
         let mut at = client;
         while self.pushing() {
-            if !self.question(cx, QUERIERS[at % QUERIERS.len()]).await {
+            let querier = QUERIERS[at % QUERIERS.len()];
+            if self.question(cx, querier).await.is_none() {
                 at += 1;
             }
             sleep(QUESTION_PAUSE).await;
         }
     }
 
-    /// Every querier, until it answers completely a few times.
-    async fn settle(&self, cx: &Context) {
+    /// Every querier, until it answers completely a few times. Returns how many profiles there are.
+    async fn settle(&self, cx: &Context) -> usize {
+        let mut stored = 0;
         for querier in QUERIERS {
             let mut complete = 0;
             while complete < FINAL_ANSWERS {
-                complete += usize::from(self.question(cx, querier).await);
+                if let Some(found) = self.question(cx, querier).await {
+                    complete += 1;
+                    stored = found;
+                }
                 sleep(QUESTION_PAUSE).await;
             }
         }
+        stored
     }
 
-    /// Whether the answer was complete. Holds it against what was acknowledged before it was asked.
-    async fn question(&self, cx: &Context, querier: &str) -> bool {
+    /// Until every profile is in a block, and the logs of all that died are recovered.
+    async fn drain(&self, catalog: &Client, stored: usize) {
+        let tenant = TenantId::anonymous();
+        loop {
+            match catalog.snapshot(&tenant).await {
+                Ok(snapshot) => {
+                    let in_blocks: u64 = snapshot.blocks.iter().map(|block| block.profiles).sum();
+                    let sealed = snapshot.sealed.len();
+                    note(&format!(
+                        "{in_blocks} of {stored} in blocks, {sealed} logs to recover"
+                    ));
+                    if sealed == 0 && in_blocks == stored as u64 {
+                        return;
+                    }
+                    self.seen.borrow_mut().incomplete =
+                        format!("{in_blocks} of {stored} are in blocks, {sealed} logs are sealed");
+                }
+                Err(error) => self.seen.borrow_mut().incomplete = error.to_string(),
+            }
+            sleep(QUESTION_PAUSE).await;
+        }
+    }
+
+    /// How many profiles a complete answer holds. Every answer is held against what was
+    /// acknowledged before it was asked for.
+    async fn question(&self, cx: &Context, querier: &str) -> Option<usize> {
         let before = self.ledger.borrow().clone();
         let answer = timeout(PATIENCE, client::stored(cx, querier)).await;
         let mut seen = self.seen.borrow_mut();
         match answer {
             Ok(Ok(Answer { found, warnings })) if warnings.is_empty() => {
                 seen.complete_answers += 1;
-                note(&format!("{querier} knows {}", found.len()));
+                let stored = found.len();
+                note(&format!("{querier} knows {stored}"));
                 let wrong = before.check(&found).into_iter();
                 seen.violations
                     .extend(wrong.map(|wrong| format!("{querier}: {wrong}")));
-                true
+                Some(stored)
             }
             Ok(Ok(Answer { found, warnings })) => {
                 seen.partial_answers += 1;
@@ -154,7 +192,7 @@ impl Load {
                 let texts =
                     wrong.map(|(of, value)| format!("{querier}: {of} is there with {value}"));
                 seen.violations.extend(texts);
-                false
+                None
             }
             failed => {
                 seen.failed_questions += 1;
@@ -164,7 +202,7 @@ impl Load {
                 };
                 note(&format!("{querier} fails: {text}"));
                 seen.incomplete = format!("{querier}: {text}");
-                false
+                None
             }
         }
     }

@@ -8,6 +8,7 @@ mod cluster;
 mod entropy;
 mod load;
 mod network;
+mod panics;
 mod plan;
 mod run;
 mod trace;
@@ -19,6 +20,10 @@ use children::Run;
 /// Runs of `cargo test`, and of how many the sameness is tried.
 const SEEDS: u64 = 150;
 const REPEATED: u64 = 3;
+/// Runs that a bug may survive.
+const SEEDS_WITH_BUG: u64 = 20;
+/// Names a failpoint of the services to switch on.
+const BUG: &str = "CAIRN_SIM_BUG";
 
 #[test]
 fn whatever_fails_nothing_acknowledged_is_lost_or_doubled() {
@@ -26,8 +31,9 @@ fn whatever_fails_nothing_acknowledged_is_lost_or_doubled() {
     let seeds = number("CAIRN_SIM_SEEDS").unwrap_or(SEEDS);
     let runs = children::all(first..first + seeds, &[]);
     let failed: Vec<&Run> = runs.iter().filter(|run| !run.is_well).collect();
+    runs.iter().for_each(|run| println!("{}", run.figures()));
     for run in &failed {
-        println!("{}\n=> make sim SEED={}\n", run.said, run.seed);
+        println!("\n{}\n=> make sim SEED={}", run.said, run.seed);
     }
     let seeds: Vec<u64> = failed.iter().map(|run| run.seed).collect();
     assert!(
@@ -36,6 +42,16 @@ fn whatever_fails_nothing_acknowledged_is_lost_or_doubled() {
         seeds.len(),
         runs.len()
     );
+}
+
+/// The check of the checks.
+#[test]
+fn acknowledging_before_the_log_has_it_is_found() {
+    let bug = [(BUG, cairn_ingester::ACKNOWLEDGE_EARLY)];
+    let mut runs = (0..SEEDS_WITH_BUG).map(|seed| children::one(seed, &bug));
+    let found = runs.find(|run| !run.is_well && run.said.contains("is lost"));
+    let found = found.expect("the simulation finds the bug");
+    println!("found after {} runs", found.seed + 1);
 }
 
 #[test]
@@ -58,7 +74,11 @@ fn one_seed() {
     let Some(seed) = number("CAIRN_SIM_SEED") else {
         return;
     };
+    if let Some(bug) = variable(BUG) {
+        fail::cfg(bug, "return").expect("an action of a failpoint");
+    }
     let is_loud = variable("CAIRN_SIM_QUIET").is_none();
+    let panics = panics::listen();
     // A thread of its own, so that nothing that happened in this one before makes a difference.
     let simulation = std::thread::Builder::new().spawn(move || {
         entropy::seed(seed);
@@ -66,7 +86,8 @@ fn one_seed() {
         run::run(seed)
     });
     let verdict = simulation.expect("threads can be started").join();
-    let verdict = verdict.expect("the simulation itself does not panic");
+    let mut verdict = verdict.expect("the simulation itself does not panic");
+    verdict.violations.extend(panics.take());
     // Not captured, and whole even if the test fails.
     let _ = writeln!(
         std::io::stdout(),
