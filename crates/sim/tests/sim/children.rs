@@ -67,7 +67,7 @@ pub(crate) fn one(seed: u64, variables: &[(&str, &str)]) -> Run {
     let mut child = Command::new(std::env::current_exe().expect("this program has a path"))
         .args(["--exact", "one_seed", "--nocapture"])
         .env("CAIRN_SIM_SEED", seed.to_string())
-        .env("CAIRN_SIM_QUIET", "1")
+        .env("CAIRN_SIM_SHOW", "nothing")
         .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(output)

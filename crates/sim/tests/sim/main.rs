@@ -16,6 +16,7 @@ mod trace;
 use std::io::Write as _;
 
 use children::Run;
+use trace::Loudness;
 
 /// Runs of `cargo test`, and of how many the sameness is tried.
 const SEEDS: u64 = 150;
@@ -77,12 +78,16 @@ fn one_seed() {
     if let Some(bug) = variable(BUG) {
         fail::cfg(bug, "return").expect("an action of a failpoint");
     }
-    let is_loud = variable("CAIRN_SIM_QUIET").is_none();
+    let loudness = match variable("CAIRN_SIM_SHOW").as_deref() {
+        Some("nothing") => Loudness::Silent,
+        Some("everything") => Loudness::Everything,
+        Some(_) | None => Loudness::Normal,
+    };
     let panics = panics::listen();
     // A thread of its own, so that nothing that happened in this one before makes a difference.
     let simulation = std::thread::Builder::new().spawn(move || {
         entropy::seed(seed);
-        let _listening = trace::start(is_loud);
+        let _listening = trace::start(loudness);
         run::run(seed)
     });
     let verdict = simulation.expect("threads can be started").join();

@@ -16,12 +16,23 @@ thread_local! {
     static DIGEST: RefCell<DefaultHasher> = RefCell::new(DefaultHasher::new());
     static EVENTS: Cell<u64> = const { Cell::new(0) };
     static CLOCK: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-    static LOUD: Cell<bool> = const { Cell::new(false) };
+    static LOUDNESS: Cell<Loudness> = const { Cell::new(Loudness::Silent) };
 }
 
-/// Listens to everything that this thread does from here on. `loud` prints what people care for.
-pub(crate) fn start(loud: bool) -> tracing::subscriber::DefaultGuard {
-    LOUD.set(loud);
+/// What is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loudness {
+    Silent,
+    /// What people care for.
+    Normal,
+    /// All that makes the number, every message on the network included: to find where two runs
+    /// part.
+    Everything,
+}
+
+/// Listens to everything that this thread does from here on.
+pub(crate) fn start(loudness: Loudness) -> tracing::subscriber::DefaultGuard {
+    LOUDNESS.set(loudness);
     let subscriber = tracing_subscriber::registry().with(Listener.with_filter(Interesting));
     tracing::subscriber::set_default(subscriber)
 }
@@ -45,7 +56,12 @@ fn record(who: &str, text: &str, shown: bool) {
     let elapsed = turmoil::sim_elapsed().unwrap_or(CLOCK.get()).as_millis();
     DIGEST.with_borrow_mut(|digest| (elapsed, who, text).hash(digest));
     EVENTS.set(EVENTS.get() + 1);
-    if shown && LOUD.get() {
+    let is_wanted = match LOUDNESS.get() {
+        Loudness::Silent => false,
+        Loudness::Normal => shown,
+        Loudness::Everything => true,
+    };
+    if is_wanted {
         println!("{:>3}.{:03} {who}: {text}", elapsed / 1000, elapsed % 1000);
     }
 }
