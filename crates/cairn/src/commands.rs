@@ -1,6 +1,7 @@
 //! The commands of a client: each asks a running Cairn for something and shows the answer.
 
 pub mod block;
+pub mod catalog;
 pub mod debuginfo;
 pub mod push;
 pub mod query;

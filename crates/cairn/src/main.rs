@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use cairn::commands::block::Block;
+use cairn::commands::catalog::Catalog;
 use cairn::commands::debuginfo::Debuginfo;
 use cairn::commands::push::Push;
 use cairn::commands::query::Query;
@@ -44,6 +45,7 @@ enum Client {
     /// Hand in the debug information of binaries.
     #[command(subcommand)]
     Debuginfo(Debuginfo),
+    Catalog(Catalog),
 }
 
 fn main() -> ExitCode {
@@ -78,6 +80,11 @@ impl Client {
             }
             Self::Block(block) => block.run(&mut out).await?,
             Self::Debuginfo(debuginfo) => debuginfo.run(&mut out).await?,
+            Self::Catalog(catalog) => {
+                let now = cairn_chassis::Clock::real().now() / 1_000_000;
+                let nonce = cairn_chassis::Random::fresh().u128();
+                catalog.run((now.unsigned_abs(), nonce), &mut out).await?;
+            }
         }
         out.flush().context("write to standard output")
     }

@@ -1,7 +1,4 @@
-//! The record of blocks and writers: a pure state machine, and what makes it last.
-//!
-//! It holds names and sizes, never profiles, and does not touch object storage: whoever commits a
-//! block has put it there first, whoever forgets one has deleted it first.
+#![doc = include_str!("../docs/architecture.md")]
 
 mod admin;
 mod block;

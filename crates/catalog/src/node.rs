@@ -64,6 +64,8 @@ pub enum Runtime {
 
 /// What a node works with.
 pub struct NodeParts {
+    /// The way to other nodes; not shared with what else the process calls, since its connections
+    /// live where the node runs.
     pub connect: Connect,
     pub now: UnixMillis,
     pub runtime: Runtime,
@@ -202,6 +204,38 @@ impl Node {
         self.local.change(change).await
     }
 
+    /// Waits for the end of the node: an error if it failed, so that its process should end too.
+    pub fn ended(&self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
+        let mut metrics = self.local.raft().metrics();
+        let stop = self.stop.clone();
+        async move {
+            let failed = async {
+                // An error: openraft is gone without a word.
+                let failed = metrics
+                    .wait_for(|metrics| metrics.running_state.is_err())
+                    .await;
+                failed.map_or_else(
+                    |error| error.to_string(),
+                    |metrics| {
+                        metrics
+                            .running_state
+                            .clone()
+                            .err()
+                            .map_or_else(String::new, |e| e.to_string())
+                    },
+                )
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => Ok(()),
+                reason = failed => {
+                    tracing::error!(reason, "the node of the catalog has failed");
+                    Err(Error::Unavailable(reason))
+                }
+            }
+        }
+    }
+
     /// Ends the node in order.
     pub async fn shutdown(mut self) -> Result<(), Error> {
         self.stop.cancel();
@@ -265,6 +299,7 @@ async fn boot(
     let network = Network {
         cluster: config.cluster.as_str().into(),
         connect: Arc::clone(&parts.connect),
+        handle: Handle::current(),
     };
     let owner = Owner {
         cluster: config.cluster.clone(),
@@ -311,14 +346,7 @@ async fn boot(
     };
     tasks.push(handle.spawn(housekeeping.run()));
     if let Some((listener, acceptor)) = parts.listener {
-        let listener = listener
-            .set_nonblocking(true)
-            .and_then(|()| tokio::net::TcpListener::from_std(listener));
-        let listener = listener.map_err(|source| Error::Io {
-            what: "listen for",
-            path: config.folder.clone(),
-            source,
-        })?;
+        let listener = adopted(listener, &config)?;
         let service = Peers::new(local.clone()).into_service();
         tasks.push(handle.spawn(listen::serve(listener, acceptor, service, stop)));
     }
@@ -327,6 +355,20 @@ async fn boot(
         lead_alone(&local).await?;
     }
     Ok((local, tasks, running))
+}
+
+/// The port, as one of the current runtime.
+fn adopted(
+    listener: std::net::TcpListener,
+    config: &NodeConfig,
+) -> Result<tokio::net::TcpListener, Error> {
+    let ready = listener.set_nonblocking(true);
+    let adopted = ready.and_then(|()| tokio::net::TcpListener::from_std(listener));
+    adopted.map_err(|source| Error::Io {
+        what: "listen for",
+        path: config.folder.clone(),
+        source,
+    })
 }
 
 /// Makes a new catalog, if this node is to be in it. Every one of its nodes may do this: it is the

@@ -237,6 +237,14 @@ impl State {
                 Arc::make_mut(&mut self.known_tenants).put_token(hash, token)?;
                 Ok(Reply::Done)
             }
+            Command::Restore { state } => {
+                if self.version != 0 {
+                    let version = self.version;
+                    return Err(Refused::NotEmpty { version });
+                }
+                *self = *state;
+                Ok(Reply::Done)
+            }
             Command::RevokeToken { hash } => {
                 Arc::make_mut(&mut self.known_tenants).revoke(&hash);
                 Ok(Reply::Done)

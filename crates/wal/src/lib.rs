@@ -28,4 +28,4 @@ pub use log::{DurableLog, Payload};
 pub use object::ObjectLog;
 pub use object::format::{Content, ENTRIES_MAX, Header, Listed, OBJECT_BYTES_MAX, Place};
 pub use outside::Outside;
-pub use reader::{Listing, LogReader, Segment, SegmentRef};
+pub use reader::{Listing, LogReader, Segment, SegmentRef, Segments};

@@ -7,6 +7,7 @@ pub(crate) mod format;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -106,30 +107,27 @@ impl ObjectLog {
         }
     }
 
-    fn has_lease(&self) -> bool {
+    fn lease_left(&self) -> Duration {
         #[cfg(test)]
         if matches!(self.fault, Fault::IgnoresLease | Fault::TakesForeignForOwn) {
-            return true;
+            return Duration::from_secs(3600);
         }
-        self.lease.is_valid(self.outside.instant())
+        self.lease.left(self.outside.instant())
     }
 
     /// Returns when the lease is over; it may be renewed meanwhile.
     async fn lease_over(&self) {
         loop {
-            let left = self.lease.left(self.outside.instant());
-            if left.is_zero() && !self.has_lease() {
-                return;
+            match self.lease_left() {
+                Duration::ZERO => return,
+                left => self.outside.sleep(left).await,
             }
-            // A lease that is over and still counts is a test's.
-            let left = left.max(std::time::Duration::from_millis(1));
-            self.outside.sleep(left).await;
         }
     }
 
     /// Puts a segment and makes sure that it may be acknowledged.
     async fn put(&self, segment: Bytes) -> Result<(), Over> {
-        if !self.has_lease() {
+        if self.lease_left().is_zero() {
             return Err(Over::LeaseLost);
         }
         points::pass(points::BEFORE_PUT);
@@ -141,7 +139,7 @@ impl ObjectLog {
         points::pass(points::AFTER_PUT);
         // While the process stood still, somebody may have recovered the log and deleted it, fence
         // and all: then the object is in a log that nobody reads.
-        if !self.has_lease() {
+        if self.lease_left().is_zero() {
             return Err(Over::LeaseLost);
         }
         points::pass(points::AFTER_PUT_BEFORE_ACK);

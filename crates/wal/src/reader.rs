@@ -2,6 +2,8 @@
 //!
 //! Owns the order in which objects make a log, and its end; what entries mean is theirs.
 
+mod ahead;
+
 use bytes::Bytes;
 use cairn_block::Lsn;
 use cairn_model::WriterId;
@@ -10,6 +12,8 @@ use cairn_store::{Key, LogObject, Store};
 use crate::object::format::{self, ENTRIES_MAX, Header, Invalid, OBJECT_BYTES_MAX, Object, Place};
 use crate::outside::{Backoff, Outside};
 use crate::{Error, points};
+
+pub use ahead::Segments;
 
 /// A log that others write or wrote.
 #[derive(Clone, Debug)]
@@ -131,6 +135,11 @@ impl LogReader {
             object.map_err(|invalid| self.corrupt(segment.first, invalid))?;
         self.check(segment, &header)?;
         Ok(Segment { header, payloads })
+    }
+
+    /// Reads segments one after the other, a few of them ahead.
+    pub fn read_all(&self, segments: Vec<SegmentRef>) -> Segments {
+        Segments::new(self.clone(), segments)
     }
 
     /// Reads what a segment says of its entries: their batch hashes, and when they were appended.

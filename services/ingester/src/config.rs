@@ -52,6 +52,9 @@ pub struct CatalogConfig {
     pub addresses: config::Addresses,
     /// Where this ingester's node listens for the other nodes. Not needed by one that is alone.
     pub listen: Option<SocketAddr>,
+    /// What `cairn catalog rebuild` wrote: a new catalog begins with it. Name it to every ingester
+    /// that hosts a node, and remove it afterwards.
+    pub restore: Option<PathBuf>,
     /// This ingester's node. Its folder is `catalog/` below `data` unless set.
     pub node: NodeConfig,
 }

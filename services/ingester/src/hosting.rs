@@ -3,10 +3,13 @@
 //! Owns where the catalog is; what it knows and how nodes agree is the catalog's own business.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use cairn_catalog::{Client, Node, NodeParts, RemoteParts, Runtime, place, plain};
+use cairn_catalog::{
+    Client, Command, Error, Node, NodeParts, Refused, RemoteParts, Runtime, State, place, plain,
+};
 use cairn_chassis::{Context, Routes};
 
 use crate::config::Config;
@@ -62,8 +65,12 @@ impl Hosting {
             let routes = Routes::new().grpc(node.peer_service());
             cx.serve_beside(address, routes).await?;
         }
+        let client = node.client();
+        if let Some(path) = &catalog.restore {
+            restore(&client, path).await?;
+        }
         Ok(Self {
-            client: node.client(),
+            client,
             node: Some(node),
         })
     }
@@ -78,10 +85,35 @@ impl Hosting {
         }
     }
 
+    /// Fails when the node here fails.
+    pub(crate) fn ended(&self) -> Option<impl Future<Output = Result<(), Error>> + Send + 'static> {
+        self.node.as_ref().map(Node::ended)
+    }
+
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         match self.node {
             None => Ok(()),
             Some(node) => node.shutdown().await.context("stop the catalog"),
         }
+    }
+}
+
+/// Begins a new catalog with a rebuilt one. One that several ingesters were told to begin with is
+/// taken once.
+async fn restore(client: &Client, path: &Path) -> anyhow::Result<()> {
+    let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    let state: State = serde_json::from_slice(&bytes)
+        .with_context(|| format!("{} holds no catalog", path.display()))?;
+    let (state, version) = (Box::new(state.clone()), state.version());
+    match client.apply(Command::Restore { state }).await {
+        Ok(_) => {
+            tracing::info!(path = %path.display(), version, "the catalog begins as it was rebuilt");
+            Ok(())
+        }
+        Err(Error::Refused(Refused::NotEmpty { version: found })) if found > version => {
+            tracing::info!(path = %path.display(), "the catalog has begun already");
+            Ok(())
+        }
+        Err(error) => Err(error).context("begin the catalog as it was rebuilt"),
     }
 }

@@ -15,6 +15,7 @@ use crate::dedup::Window;
 use crate::metrics::Metrics;
 use crate::replay::replay;
 use crate::tail::Tail;
+use crate::writer::Grouping;
 
 /// A log, ready to append.
 pub(crate) struct Opened {
@@ -65,9 +66,16 @@ impl Opening<'_> {
             replayed = replayed.replayed,
             "the log is open"
         );
-        let log = OnThread::start(replayed.log).context("start the thread of the log")?;
+        let log: Box<dyn DurableLog> = match self.cx.is_simulated() {
+            // A simulation has one thread, which may as well wait for its disk.
+            true => Box::new(replayed.log),
+            false => {
+                let log = OnThread::start(replayed.log);
+                Box::new(log.context("start the thread of the log")?)
+            }
+        };
         Ok(Opened {
-            log: Box::new(log),
+            log,
             window: replayed.window,
             tail,
             registered,
@@ -133,6 +141,22 @@ impl Opening<'_> {
             }
         }
     }
+}
+
+/// Payloads of one append, at most: a push or two more still fit into one object.
+const BATCH_BYTES_MAX: u64 = 64 << 20;
+
+/// How pushes are grouped in the log that the settings ask for.
+pub(crate) fn grouping(config: &Config) -> anyhow::Result<Grouping> {
+    let bytes_max = config.log.batch_bytes_max.as_u64();
+    anyhow::ensure!(
+        bytes_max <= BATCH_BYTES_MAX,
+        "log.batch_bytes_max is more than {BATCH_BYTES_MAX} bytes"
+    );
+    Ok(Grouping {
+        bytes_max,
+        delay: config.log.commit_delay(),
+    })
 }
 
 /// What logs take from this process.

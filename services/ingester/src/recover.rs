@@ -13,7 +13,6 @@ use cairn_catalog::{BlockMeta, Client, Job, Ticket, Work};
 use cairn_chassis::Context;
 use cairn_model::{Code, TenantId, WriterId};
 use cairn_wal::{Heads, LogReader, Outside};
-use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use crate::blocks::Blocks;
 use crate::metrics::Metrics;
@@ -22,8 +21,6 @@ use crate::metrics::Metrics;
 const POLL: Duration = Duration::from_secs(1);
 /// How long a job stays with a worker that says nothing.
 const JOB_TTL: Duration = Duration::from_secs(30);
-/// Segments that are fetched at the same time.
-const READS: usize = 4;
 
 /// Recovers logs of others.
 #[derive(Debug)]
@@ -149,14 +146,9 @@ impl Recovery<'_> {
         let listing = reader.segments(flushed).await.context("list the log")?;
         let mut heads = Heads::new(flushed, self.by.depth_max);
         let mut done = flushed;
-        let read = move |segment| {
-            let reader = reader.clone();
-            async move { reader.read(&segment).await }.boxed()
-        };
-        let mut reads = futures::stream::iter(listing.segments)
-            .map(read)
-            .buffered(READS);
-        while let Some(segment) = reads.try_next().await.context("read the log")? {
+        let mut segments = reader.read_all(listing.segments);
+        while let Some(segment) = segments.next().await {
+            let segment = segment.context("read the log")?;
             let fill = move || {
                 heads.fill(&segment)?;
                 Ok::<_, cairn_wal::Error>(heads)

@@ -1,4 +1,4 @@
-//! The log back to rows, when the ingester starts.
+//! A local log back to rows, when the ingester starts.
 //!
 //! Owns what is done with each entry; reading the files is the log's.
 
@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::tail::Tail;
 
 /// What the log had to say.
-pub(crate) struct Opened {
+pub(crate) struct Replayed {
     pub(crate) log: LocalLog,
     pub(crate) window: Window,
     /// Entries that are readable again.
@@ -28,7 +28,7 @@ pub(crate) fn replay(
     flushed: Lsn,
     tail: &Tail,
     metrics: &Metrics,
-) -> anyhow::Result<Opened> {
+) -> anyhow::Result<Replayed> {
     let folder = config.data.join("log");
     let unread = LocalLog::open(&folder, config.log.segment_bytes.as_u64());
     let mut replay = Replay {
@@ -44,7 +44,7 @@ pub(crate) fn replay(
     let mut log = log.context("open the write-ahead log")?;
     log.skip_to(flushed + 1)
         .context("open the write-ahead log")?;
-    Ok(Opened {
+    Ok(Replayed {
         log,
         replayed: replay.replayed,
         window: replay.window,

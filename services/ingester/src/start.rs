@@ -18,11 +18,11 @@ use crate::hosting::Hosting;
 use crate::ingester::Ingester;
 use crate::inherit;
 use crate::lease::Keeper;
-use crate::log::{Opened, Opening, outside};
+use crate::log::{Opened, Opening, grouping, outside};
 use crate::metrics::Metrics;
 use crate::recover::Recoverer;
 use crate::route::{Peers, Router};
-use crate::writer::{Grouping, Parts, Writer};
+use crate::writer::{Parts, Writer};
 
 /// Runs the ingester until the process stops: opens its log, serves, flushes what is left.
 pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
@@ -41,6 +41,9 @@ async fn serve(config: Config, cx: Context, peers: Option<Peers>) -> anyhow::Res
         closed,
     } = open(&config, &cx).await?;
     cx.own("flush", Arc::clone(&flusher).run());
+    if let Some(ended) = hosting.ended() {
+        cx.own("catalog", ended);
+    }
     let peers = match config.log.kind {
         LogKind::Local => peers,
         LogKind::Object => {
@@ -118,10 +121,7 @@ pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Starte
         log,
         window,
         tail: Arc::clone(&tail),
-        grouping: Grouping {
-            bytes_max: config.log.batch_bytes_max.as_u64(),
-            delay: config.log.commit_delay(),
-        },
+        grouping: grouping(config)?,
         cx: cx.clone(),
         metrics: metrics.clone(),
     });

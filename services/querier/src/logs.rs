@@ -10,14 +10,11 @@ use cairn_engine::{Merge, Query, Scanned, WrongAnswer, scan_head};
 use cairn_model::{Code, Limits, TenantId};
 use cairn_store::Store;
 use cairn_wal::{Heads, LogReader, Segment};
-use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use crate::error::chain;
 use crate::peers::Failure;
 use crate::plan::Position;
 
-/// Segments that are fetched at the same time.
-const READS: usize = 8;
 /// Rows are scanned, and let go, when they take this much.
 const HEAD_BYTES_MAX: usize = 16 << 20;
 
@@ -62,13 +59,9 @@ impl Logs {
             merge: Merge::new(&query.question),
             query: Arc::new(query.clone()),
         };
-        let read = move |segment| {
-            let reader = reader.clone();
-            async move { reader.read(&segment).await }.boxed()
-        };
-        let reads = futures::stream::iter(listing.segments).map(read);
-        let mut reads = reads.buffered(READS);
-        while let Some(segment) = reads.try_next().await.map_err(unread)? {
+        let mut segments = reader.read_all(listing.segments);
+        while let Some(segment) = segments.next().await {
+            let segment = segment.map_err(unread)?;
             let taken = move || scan.take(&segment);
             scan = self.cx.compute(taken).await.map_err(unread_or(&failed))?;
         }

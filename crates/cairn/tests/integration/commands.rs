@@ -155,3 +155,41 @@ fn a_file_that_is_no_block_is_called_so() {
     assert!(!said.success);
     assert!(said.err.contains("hello.txt is no block"), "{}", said.err);
 }
+
+#[test]
+fn the_catalog_tells_who_its_nodes_are_and_keeps_its_only_one() {
+    let data = tempfile::tempdir().unwrap();
+    let cairn = Cairn::start(&data.path().join("data"), &[QUIET]);
+    let catalog = |args: &[&str]| {
+        run(
+            data.path(),
+            &cairn.url(),
+            &[&["catalog"], args].concat(),
+            &[],
+        )
+    };
+    let status = catalog(&["status"]);
+    assert!(status.success, "{}", status.err);
+    assert!(status.out.contains("node 1 leads"), "{}", status.out);
+    for (args, told) in [
+        (&["remove", "1"][..], "node 1 votes: set other voters first"),
+        (&["remove", "7"], "there is no node 7"),
+        (
+            &["set-voters", "1", "2", "3"],
+            "there is no node 2: add it as a learner first",
+        ),
+        (&["set-voters"], "NODES"),
+        (&["add-learner", "0", "http://x"], "0 is not in"),
+    ] {
+        let said = catalog(args);
+        assert!(
+            !said.success && said.err.contains(told),
+            "{args:?}: {}",
+            said.err
+        );
+    }
+    let snapshot = catalog(&["snapshot"]);
+    assert!(snapshot.success, "{}", snapshot.err);
+    let nobody = run(data.path(), NOWHERE, &["catalog", "status"], &[]);
+    assert!(nobody.err.contains("no Cairn answers"), "{}", nobody.err);
+}

@@ -13,6 +13,7 @@ mod crash;
 mod damage;
 mod doors;
 mod http;
+mod rebuild;
 mod roundtrip;
 mod serve;
 mod services;

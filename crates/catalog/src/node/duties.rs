@@ -105,7 +105,7 @@ mod tests {
             incarnation: 1,
             at_unix_ms: 0,
         };
-        assert_eq!(due, [seal.clone()]);
+        assert_eq!(due, std::slice::from_ref(&seal));
         apply(&mut state, seal.dated(20)).expect("overdue");
         assert!(duties(&state, 20).is_empty());
     }

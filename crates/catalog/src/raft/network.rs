@@ -17,6 +17,7 @@ use openraft::raft::{
 use openraft::{AnyError, BasicNode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
@@ -37,6 +38,8 @@ const PAUSES_MS: [u64; 4] = [50, 100, 200, 400];
 pub(crate) struct Network {
     pub(crate) cluster: Arc<str>,
     pub(crate) connect: Connect,
+    /// Connections live on the node's runtime, whoever asks for one first.
+    pub(crate) handle: Handle,
 }
 
 /// The way to one node.
@@ -83,6 +86,7 @@ impl Network {
 
 impl Peer {
     fn service(&self) -> Result<Service, String> {
+        let _entered = self.network.handle.enter();
         let channel = (self.network.connect)(&self.address)?;
         let service = PeerServiceClient::new(channel);
         let service = service.max_decoding_message_size(MESSAGE_BYTES_MAX);

@@ -121,15 +121,17 @@ fn encoded<T: Serialize>(result: &T) -> Response<wire::PeerResponse> {
 
 /// Entries follow one another, and the one before them.
 fn check_order(request: &AppendEntriesRequest<Types>) -> Result<(), Status> {
-    let mut next = request.prev_log_id.map_or(0, |before| before.index + 1);
-    for entry in &request.entries {
-        if entry.get_log_id().index != next {
-            let text = format!("entry {next} is missing");
-            return Err(cairn_wire::status(Code::Invalid, &text));
+    let before = request.prev_log_id;
+    let first = before.map_or(0, |before| before.index.saturating_add(1));
+    let expected = (0..).map(|nth| first.saturating_add(nth));
+    let mut pairs = expected.zip(&request.entries);
+    match pairs.find(|(expected, entry)| entry.get_log_id().index != *expected) {
+        None => Ok(()),
+        Some((expected, _)) => {
+            let text = format!("entry {expected} is missing");
+            Err(cairn_wire::status(Code::Invalid, &text))
         }
-        next += 1;
     }
-    Ok(())
 }
 
 #[tonic::async_trait]

@@ -72,7 +72,7 @@ impl Blocks {
             return Err(Refused::Invalid("an input is named twice".to_owned()));
         }
         let known = self.0.get(tenant);
-        let live = |id: &&BlockId| known.is_some_and(|known| known.blocks.contains_key(*id));
+        let live = |id: &&BlockId| known.is_some_and(|known| known.blocks.contains_key(id));
         match inputs.iter().find(|id| !live(id)) {
             Some(gone) => Err(Refused::NotLive(*gone)),
             None => Ok(()),
@@ -163,7 +163,7 @@ impl Blocks {
         let Some(known) = self.0.get_mut(tenant) else {
             return Ok(());
         };
-        if let Some(live) = blocks.iter().find(|id| known.blocks.contains_key(*id)) {
+        if let Some(live) = blocks.iter().find(|id| known.blocks.contains_key(id)) {
             return Err(Refused::StillLive(*live));
         }
         let known = Arc::make_mut(known);

@@ -3,7 +3,7 @@
 use cairn_model::{BlockId, Code, TenantId, WriterId};
 use serde::{Deserialize, Serialize};
 
-use super::{JobId, Log, Tenant, Ticket, Token, TokenHash, Work};
+use super::{JobId, Log, State, Tenant, Ticket, Token, TokenHash, Work};
 use crate::{BlockMeta, Manifest};
 
 /// Something that should happen. Clients leave the moments (`at_unix_ms`) empty and give lengths of
@@ -108,6 +108,9 @@ pub enum Command {
     PutToken { hash: TokenHash, token: Token },
     /// A token allows nothing any more.
     RevokeToken { hash: TokenHash },
+    /// A catalog that was made anew from the store takes the place of one in which nothing ever
+    /// happened.
+    Restore { state: Box<State> },
 }
 
 impl Command {
@@ -148,7 +151,8 @@ impl Command {
             | Self::Assign { .. }
             | Self::PutTenant { .. }
             | Self::PutToken { .. }
-            | Self::RevokeToken { .. } => {}
+            | Self::RevokeToken { .. }
+            | Self::Restore { .. } => {}
         }
         self
     }
@@ -165,6 +169,8 @@ impl Command {
                 work: Work::Merge { inputs, .. },
             } => inputs.len(),
             Self::Assign { moves, .. } => moves.len(),
+            // Larger than anything else: it travels alone.
+            Self::Restore { .. } => 1 << 20,
             _ => 1,
         }
     }
@@ -258,6 +264,8 @@ pub enum Refused {
     Manifest { day: i64, current: Option<BlockId> },
     #[error("there is no tenant {0}")]
     UnknownTenant(TenantId),
+    #[error("the catalog is at version {version}, and only an empty one can be restored")]
+    NotEmpty { version: u64 },
 }
 
 impl Refused {
@@ -277,7 +285,8 @@ impl Refused {
             | Self::Busy { .. }
             | Self::Offered(_)
             | Self::Epoch { .. }
-            | Self::Manifest { .. } => Code::Conflict,
+            | Self::Manifest { .. }
+            | Self::NotEmpty { .. } => Code::Conflict,
         }
     }
 }

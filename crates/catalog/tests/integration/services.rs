@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cairn_catalog::{BlockMeta, Command, Error, Log, Node, Refused, Registration, Work};
+use cairn_catalog::{BlockMeta, Client, Command, Error, Log, Node, Refused, Registration, Work};
 use cairn_model::{BlockId, Code, TenantId, TimeRange, WriterId};
 use cairn_wire::cairn::catalog::v1 as wire;
 use tokio::net::TcpListener;
@@ -86,7 +86,10 @@ async fn a_remote_catalog_answers_like_the_local_one() {
     assert_eq!(snapshot, catalog.snapshot(&tenant).await.expect("answered"));
     assert_eq!((snapshot.writers.len(), snapshot.sealed.len()), (1, 1));
     assert_eq!(snapshot.sealed[0].flushed_lsn, 9);
-    assert_eq!(client.tenants().await.expect("answered"), [tenant.clone()]);
+    assert_eq!(
+        client.tenants().await.expect("answered"),
+        std::slice::from_ref(&tenant)
+    );
     let jobs = client.jobs().await.expect("answered");
     assert_eq!(jobs, catalog.jobs().await.expect("answered"));
     assert!(matches!(jobs[0].work, Work::Recover { incarnation: 1, .. }));
@@ -100,17 +103,22 @@ async fn a_remote_catalog_answers_like_the_local_one() {
     assert_eq!(shards.owner(7).expect("assigned").writer, writer);
     assert_eq!(shards.writers[&writer].zone, "here");
 
-    let merged = vec![block(&tenant, 3)];
+    swap_and_forget(&client, &catalog, &tenant, &ids).await;
+    node.shutdown().await.expect("stopped");
+}
+
+async fn swap_and_forget(client: &Client, catalog: &Client, tenant: &TenantId, ids: &[BlockId]) {
+    let merged = vec![block(tenant, 3)];
     client
-        .replace(&tenant, &ids, merged.clone(), None)
+        .replace(tenant, ids, merged.clone(), None)
         .await
         .expect("live");
     client
-        .replace(&tenant, &ids, merged, None)
+        .replace(tenant, ids, merged, None)
         .await
         .expect("a repetition");
     let late = client
-        .replace(&tenant, &ids, vec![block(&tenant, 4)], None)
+        .replace(tenant, ids, vec![block(tenant, 4)], None)
         .await;
     let late = late.expect_err("not live");
     assert!(
@@ -122,11 +130,10 @@ async fn a_remote_catalog_answers_like_the_local_one() {
     let expired = client.expired(NOW).await.expect("answered");
     assert_eq!(expired, catalog.expired(NOW).await.expect("answered"));
     assert_eq!(expired.len(), 2);
-    client.forget(&tenant, &ids).await.expect("dead");
+    client.forget(tenant, ids).await.expect("dead");
     assert!(client.expired(NOW).await.expect("answered").is_empty());
-    let live = client.forget(&tenant, &[block(&tenant, 3).id]).await;
+    let live = client.forget(tenant, &[block(tenant, 3).id]).await;
     assert_eq!(live.expect_err("live").code(), Code::Conflict);
-    node.shutdown().await.expect("stopped");
 }
 
 #[tokio::test]
@@ -168,4 +175,82 @@ async fn nobody_to_ask_is_surely_not_done() {
     assert!(matches!(error, Error::Unavailable(_)), "{error}");
     let error = client.tenants().await.expect_err("nobody is there");
     assert_eq!(error.code(), Code::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[expect(clippy::disallowed_methods, reason = "it measures")]
+async fn concurrent_commands_each_happen_once_and_share_syncs() {
+    const WRITERS: u64 = 64;
+    const COMMITS: u64 = 8;
+    let dir = tempfile::tempdir().expect("a folder");
+    let node = Node::alone(dir.path(), Arc::new(|| NOW))
+        .await
+        .expect("fresh");
+    let catalog = node.client();
+    let start = std::time::Instant::now();
+    let mut tasks = JoinSet::new();
+    for number in 0..WRITERS {
+        let catalog = catalog.clone();
+        tasks.spawn(async move {
+            let writer = WriterId::parse(&format!("w{number}")).expect("valid");
+            let registration = Registration::continued(writer.clone(), "");
+            let registered = catalog.register(registration).await.expect("first");
+            for lsn in 1..=COMMITS {
+                let blocks = vec![block(
+                    &TenantId::anonymous(),
+                    u128::from(number * 100 + lsn),
+                )];
+                let incarnation = registered.incarnation;
+                let committed = catalog.commit(&writer, incarnation, (lsn, lsn), blocks);
+                committed.await.expect("gapless");
+            }
+        });
+    }
+    while let Some(joined) = tasks.join_next().await {
+        joined.expect("no panic");
+    }
+    let commands = WRITERS * (COMMITS + 1);
+    let entries = node.status().last_log_index;
+    println!(
+        "{commands} commands in {entries} entries took {:?}",
+        start.elapsed()
+    );
+    assert!(entries < commands / 4, "{entries} entries");
+    let tenant = TenantId::anonymous();
+    let snapshot = catalog.snapshot(&tenant).await.expect("answered");
+    assert_eq!(snapshot.blocks.len() as u64, WRITERS * COMMITS);
+    assert_eq!(snapshot.version, commands);
+    node.shutdown().await.expect("stopped");
+    let node = Node::alone(dir.path(), Arc::new(|| NOW))
+        .await
+        .expect("well");
+    let again = node.client().snapshot(&tenant).await.expect("answered");
+    assert_eq!(again, snapshot);
+    node.shutdown().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn of_two_compactions_of_one_block_one_wins() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let node = Node::alone(dir.path(), Arc::new(|| NOW))
+        .await
+        .expect("fresh");
+    let (catalog, tenant) = (node.client(), TenantId::anonymous());
+    let writer = WriterId::parse("w").expect("valid");
+    let registration = Registration::continued(writer.clone(), "");
+    catalog.register(registration).await.expect("first");
+    let input = block(&tenant, 1);
+    let inputs = [input.id];
+    catalog
+        .commit(&writer, 1, (1, 1), vec![input])
+        .await
+        .expect("gapless");
+    let (a, b) = tokio::join!(
+        catalog.replace(&tenant, &inputs, vec![block(&tenant, 2)], None),
+        catalog.replace(&tenant, &inputs, vec![block(&tenant, 3)], None),
+    );
+    assert_eq!(a.is_ok() as u8 + b.is_ok() as u8, 1);
+    let lost = a.and(b).expect_err("one lost");
+    assert_eq!(lost.code(), Code::Conflict);
+    node.shutdown().await.expect("stopped");
 }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use cairn_store::faulty::{Faults, FaultyStore, Link, Server};
 
 use super::*;

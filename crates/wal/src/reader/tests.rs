@@ -221,3 +221,35 @@ fn a_header_larger_than_the_first_read_is_read() {
         5_000
     );
 }
+
+#[test]
+fn segments_read_ahead_come_in_order_and_end_with_the_first_error() {
+    let (world, store, mut log) = log();
+    for id in 7..60 {
+        world.run(log.append(vec![payload(id)], 0)).expect("stored");
+    }
+    let read = |store: &Store| {
+        let reader = reader(store);
+        world.run(async {
+            let listing = reader.segments(0).await.expect("listed");
+            let mut segments = reader.read_all(listing.segments);
+            let mut found = Vec::new();
+            while let Some(segment) = segments.next().await {
+                let Ok(segment) = segment else {
+                    assert!(segments.next().await.is_none());
+                    found.push(0);
+                    break;
+                };
+                found.extend(segment.entries().map(|(_, bytes)| id_of(bytes)));
+            }
+            found
+        })
+    };
+    assert_eq!(read(&store), Vec::from_iter(1..60));
+    delete(&world, &store, 9);
+    assert_eq!(
+        read(&store),
+        [1, 2, 3, 4, 5, 6, 7, 0],
+        "9 is missing behind 8"
+    );
+}

@@ -213,14 +213,70 @@ fn failed(status: &Status) -> Error {
     // What comes from the other side has no source; what happens on the way has.
     let is_ours = std::error::Error::source(status).is_some();
     match status.code() {
-        // One that starts, or is of an older version.
-        tonic::Code::Unimplemented | tonic::Code::Cancelled | tonic::Code::Unknown => {
-            Error::Unreachable
-        }
+        // One that is of an older version, was cut off, or waited in vain for our own bytes.
+        tonic::Code::Unimplemented
+        | tonic::Code::Cancelled
+        | tonic::Code::Unknown
+        | tonic::Code::DeadlineExceeded => Error::Unreachable,
         _ if is_ours => Error::Unreachable,
         _ => Error::Owner {
             code: cairn_wire::code_of(status),
             text: status.message().to_owned(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::push::Door;
+
+    fn part(shard: u16) -> Part {
+        let push = Push {
+            tenant: cairn_model::TenantId::anonymous(),
+            door: Door::Push,
+            received: 0,
+            from: None,
+            until: None,
+            normalized: false,
+            series: vec![crate::push::Series::default()],
+        };
+        Part::new(push, vec![shard])
+    }
+
+    #[test]
+    fn owners_are_quoted_and_silence_is_unavailable() {
+        let busy = Error::Busy { max: 7 };
+        let told = failed(&cairn_wire::status(busy.code(), &busy.to_string()));
+        assert_eq!(told.code(), Code::Exhausted);
+        assert_eq!(told.to_string(), busy.to_string());
+        let full = Error::MemoryFull { max: 7 };
+        let told = failed(&cairn_wire::status(full.code(), &full.to_string()));
+        assert_eq!(told.to_string(), full.to_string());
+        let cut = std::io::Error::other("cut off");
+        for silent in [
+            Status::from_error(Box::new(cut)),
+            cairn_wire::unimplemented("an older version"),
+            cairn_wire::status(Code::Timeout, "slow"),
+        ] {
+            assert_eq!(failed(&silent).code(), Code::Unavailable, "{silent}");
+        }
+    }
+
+    #[test]
+    fn errors_that_senders_repeat_come_first_and_parts_that_moved_stay_together() {
+        let round = Round::of(vec![
+            Ok(Delivered::Moved(part(1), 3)),
+            Err(Error::Malformed("bad".to_owned())),
+            Ok(Delivered::Moved(part(2), 5)),
+            Err(Error::Busy { max: 1 }),
+            Ok(Delivered::Done(Outcome::default())),
+            Err(Error::Unreachable),
+            Err(Error::Moving),
+            Ok(Delivered::Moved(part(3), 4)),
+        ]);
+        assert!(matches!(round.failed, Some(Error::Unreachable)));
+        let (moved, epoch) = round.moved.expect("three");
+        assert_eq!((moved.shards.as_slice(), epoch), (&[1, 2, 3][..], 5));
     }
 }

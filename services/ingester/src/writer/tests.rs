@@ -1,9 +1,10 @@
 use std::collections::VecDeque;
 
 use async_trait::async_trait;
-use cairn_chassis::{Options, Process};
-use cairn_model::{Labels, Profile, TenantId, ValueType};
-use cairn_wal::{Row, Span};
+use cairn_chassis::{FakeClock, Options, Process};
+use cairn_model::{Labels, Profile, TenantId, ValueType, WriterId};
+use cairn_store::Store;
+use cairn_wal::{Lease, LogReader, ObjectLog, Row, Span};
 use cairn_wire::cairn::ingest::v1::LogSeries;
 use futures::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
@@ -12,6 +13,7 @@ use prometheus_client::registry::Registry;
 use super::*;
 use crate::admission::Admission;
 use crate::config::AdmissionConfig;
+use crate::log::outside;
 use crate::prepare::Item;
 
 /// A log that answers as it was told to, then well.
@@ -19,6 +21,8 @@ use crate::prepare::Item;
 struct Told {
     answers: Arc<Mutex<VecDeque<wal::Error>>>,
     kept: Arc<Mutex<Vec<Payload>>>,
+    /// How many entries each append brought.
+    groups: Arc<Mutex<Vec<usize>>>,
 }
 
 #[async_trait]
@@ -27,6 +31,7 @@ impl DurableLog for Told {
         if let Some(error) = self.answers.lock().pop_front() {
             return Err(error);
         }
+        self.groups.lock().push(payloads.len());
         let mut kept = self.kept.lock();
         let first = kept.len() as Lsn + 1;
         kept.extend(payloads);
@@ -50,27 +55,45 @@ struct Harness {
 
 impl Harness {
     async fn start() -> Self {
-        let process = Process::bind(Options::for_tests(), &["ingester"]).await;
+        let grouping = Grouping {
+            bytes_max: 1 << 20,
+            delay: Duration::ZERO,
+        };
+        Self::grouping(grouping, Clock::real()).await
+    }
+
+    async fn grouping(grouping: Grouping, clock: Clock) -> Self {
+        let log = Told::default();
+        let over = log.clone();
+        let harness = Self::over(move |_| Box::new(over), grouping, clock).await;
+        Self { log, ..harness }
+    }
+
+    /// A writer over another log, which is made of what the process has.
+    async fn over(
+        log: impl FnOnce(&Context) -> Box<dyn DurableLog>,
+        grouping: Grouping,
+        clock: Clock,
+    ) -> Self {
+        let mut options = Options::for_tests();
+        options.clock = clock;
+        let process = Process::bind(options, &["ingester"]).await;
         let process = process.expect("loopback has free ports");
         let metrics = Metrics::register(&mut Registry::default());
         let tail = Arc::new(Tail::new(0, u64::MAX, metrics.clone()));
-        let log = Told::default();
         let cx = process.context("ingester");
         let (writer, task) = Writer::new(Parts {
-            log: Box::new(log.clone()),
+            log: log(&cx),
             window: Window::new(Duration::from_secs(60)),
             tail: Arc::clone(&tail),
-            grouping: Grouping {
-                bytes_max: 1 << 20,
-                delay: Duration::ZERO,
-            },
+            grouping,
             cx: cx.clone(),
             metrics,
         });
         cx.own("log", task.run());
         let admission = Admission::new(&AdmissionConfig::default(), cx.clock());
         Self {
-            log,
+            log: Told::default(),
             tail,
             writer,
             admission,
@@ -97,6 +120,8 @@ impl Harness {
     }
 }
 
+const PROFILE_BYTES: usize = 10;
+
 fn ready(batch: u128) -> Ready {
     let mut profile = Profile::default();
     let kind = profile.strings.push("cpu");
@@ -110,7 +135,10 @@ fn ready(batch: u128) -> Ready {
         },
         normalized: false,
         items: vec![Item {
-            logged: LogSeries::default(),
+            logged: LogSeries {
+                profile: vec![7; PROFILE_BYTES].into(),
+                ..LogSeries::default()
+            },
             row: Row {
                 name: "process_cpu".into(),
                 labels: Labels::default(),
@@ -143,6 +171,73 @@ async fn an_acknowledged_push_is_logged_and_readable_and_counts_once() {
         "nothing is new"
     );
     harness.stop().await;
+}
+
+#[tokio::test]
+async fn pushes_that_come_within_the_delay_share_an_append() {
+    let clock = FakeClock::at(1_000);
+    let grouping = Grouping {
+        bytes_max: 1 << 20,
+        delay: Duration::from_secs(60),
+    };
+    let harness = Harness::grouping(grouping, clock.clock()).await;
+    let later = async { clock.advance(Duration::from_secs(60)) };
+    let stored = futures::join!(harness.store(1), harness.store(2), harness.store(3), later);
+    stored.2.expect("stored");
+    assert_eq!(*harness.log.groups.lock(), [3]);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_group_and_an_order_behind_it_do_not_wait_for_the_delay() {
+    let grouping = Grouping {
+        bytes_max: 2 * PROFILE_BYTES as u64,
+        delay: Duration::from_secs(60),
+    };
+    let harness = Harness::grouping(grouping, FakeClock::at(1_000).clock()).await;
+    let (one, two) = futures::join!(harness.store(1), harness.store(2));
+    one.and(two).expect("stored although no time has passed");
+    let (three, rotated) = futures::join!(harness.store(3), harness.writer.rotate());
+    three.expect("stored although no time has passed");
+    assert!(rotated.expect("running"));
+    assert_eq!(*harness.log.groups.lock(), [2, 1]);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_fence_ends_the_writer_and_what_it_acknowledged_is_in_the_log() {
+    let store = Store::memory();
+    let id = WriterId::parse("ingester-0").expect("valid");
+    let (objects, name) = (store.clone(), (id.clone(), 3));
+    let log = move |cx: &Context| -> Box<dyn DurableLog> {
+        let lease = Lease::new(cx.clock().instant() + Duration::from_secs(600));
+        Box::new(ObjectLog::new(objects, name, lease, outside(cx)))
+    };
+    let grouping = Grouping {
+        bytes_max: 1 << 20,
+        delay: Duration::from_millis(1),
+    };
+    let harness = Harness::over(log, grouping, Clock::real()).await;
+    for batch in [1, 2] {
+        harness.store(batch).await.expect("stored");
+    }
+    let reader = LogReader::new(store, id, 3);
+    let outside = outside(&harness.process.context("ingester"));
+    assert_eq!(reader.fence(0, 0, &outside).await.expect("fenced"), 3);
+    let error = harness.store(3).await.expect_err("fenced");
+    assert_eq!(error.code(), cairn_model::Code::Unavailable);
+    let error = harness.store(4).await.expect_err("the writer has ended");
+    assert!(matches!(error, Error::Stopping), "{error:?}");
+    assert_eq!(harness.readable(), 2);
+    let listing = reader.segments(0).await.expect("listed");
+    let mut hashes = Vec::new();
+    for segment in &listing.segments {
+        let read = reader.read(segment).await.expect("intact");
+        hashes.extend(read.header.entries().flat_map(|(_, l)| l.hashes.clone()));
+    }
+    assert_eq!(hashes, [1, 2]);
+    let stopped = harness.process.stop().await.expect_err("its task failed");
+    assert!(format!("{stopped:#}").contains("log"), "{stopped:#}");
 }
 
 #[tokio::test]

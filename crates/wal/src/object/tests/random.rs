@@ -263,7 +263,7 @@ fn live(seed: u64, fault: Fault, seen: &mut Seen) -> Result<(), String> {
     life.judge()
 }
 
-const LIVES: u64 = 400;
+const LIVES: u64 = 200;
 
 #[test]
 fn nothing_acknowledged_is_ever_lost_or_there_twice() {

@@ -128,3 +128,62 @@ fn shards_that_leave_take_their_waiting_along() {
     assert_eq!(handover.standing(0), Owned);
     assert_eq!(handover.standing(4096), Foreign);
 }
+
+mod whatever_happens {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NAMES: [&str; 3] = ["a", "b", "c"];
+    const COUNT: usize = 6;
+
+    /// A map: owners of the first shards, how often each writer has started, and who is open.
+    type Step = (Vec<usize>, Vec<u64>, Vec<bool>, bool);
+
+    fn step() -> impl Strategy<Value = Step> {
+        let owners = vec(0usize..3, COUNT);
+        let starts = vec(0u64..2, 3);
+        let open = vec(any::<bool>(), 3);
+        (owners, starts, open, any::<bool>())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn standings_follow_the_map_and_end_once_all_is_read(steps in vec(step(), 1..12)) {
+            let mut handover = Handover::new(id("a"));
+            let mut incarnations = [1u64; 3];
+            let mut unread: BTreeSet<Predecessor> = BTreeSet::new();
+            let mut was_open = [true; 3];
+            for (epoch, (owners, starts, open, reads)) in (1..).zip(steps) {
+                // We are open and stay who we are.
+                let is_open = |at: usize| at == 0 || open[at];
+                for at in 1..3 {
+                    // Whoever comes back has started again.
+                    let is_back = is_open(at) && !was_open[at];
+                    incarnations[at] += starts[at].max(u64::from(is_back));
+                    was_open[at] = is_open(at);
+                }
+                let open = (0..3).filter(|at| is_open(*at));
+                let open: Vec<_> = open.map(|at| (NAMES[at], incarnations[at])).collect();
+                let names: Vec<_> = owners.iter().map(|at| NAMES[*at]).collect();
+                unread.extend(handover.follow(&view(epoch, &names, &open)));
+                for (shard, owner) in (0..).zip(&owners) {
+                    let standing = handover.standing(shard);
+                    prop_assert_eq!(standing == Foreign, *owner != 0);
+                    prop_assert!(standing != Pending || !unread.is_empty());
+                }
+                for left in &unread {
+                    prop_assert!(!open.contains(&(left.writer.as_str(), left.incarnation)));
+                }
+                if reads {
+                    unread.iter().for_each(|left| handover.admit(left));
+                    unread.clear();
+                    prop_assert_eq!(handover.counts().1, 0);
+                }
+            }
+        }
+    }
+}

@@ -136,10 +136,10 @@ fn a_writer_that_is_gone_changes_few_subsets() {
     let mut shards = before.shards().clone();
     // Its shards are dealt to the others.
     let gone = shards.writers.remove(4).id;
-    let mut turn = 0;
-    for (_, owner) in shards.owners.iter_mut().filter(|(_, owner)| *owner == gone) {
+    let orphans = shards.owners.iter_mut();
+    let orphans = orphans.filter(|(_, owner)| *owner == gone);
+    for (turn, (_, owner)) in orphans.enumerate() {
         owner.clone_from(&shards.writers[turn % 8].id);
-        turn += 1;
     }
     let after = View::new(shards);
     let mut differ = 0;
