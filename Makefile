@@ -7,7 +7,7 @@ STATES ?= 30000000
 NPM := $(shell command -v npm 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-services test check fix bench web e2e doc deny fuzz model power-cut load soak dist
+.PHONY: help run run-services test check fix bench web e2e doc deny fuzz model power-cut faults load soak dist
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,10 @@ model: ## Look at every order of events around the catalog, as far as STATES go.
 
 power-cut: ## Cut the power under the local log 300 times (root, XFS, loop devices).
 	CAIRN_POWER_CUTS=300 $(CARGO) test --package cairn-wal --lib -- power_cut --nocapture
+
+faults: ## Put a cluster of processes under real faults (root, Linux); the matrix goes to docs/faults.md.
+	$(CARGO) build --workspace --bins
+	"$$(./scripts/target-dir)/debug/cairn-faults" --report docs/faults.md
 
 load: ## Send a generated fleet to a running Cairn.
 	$(CARGO) run --release --bin cairn-loadtest -- --workload loadtest/workloads/small.yaml

@@ -1,6 +1,5 @@
 //! The settings of every service of the cluster, as the file that the service reads.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -37,7 +36,7 @@ fn ingester(name: &str, network: &Network, data: &Path) -> Value {
         let at = INGESTERS.iter().position(|ingester| *ingester == name);
         at.expect("an ingester") + 1
     };
-    let voters = INGESTERS.map(|name| (node(name), url(network.host(name), PEER_PORT)));
+    let voter = |name| json!({"id": node(name), "address": url(network.host(name), PEER_PORT)});
     json!({
         "writer": name,
         "zone": format!("zone-{}", node(name)),
@@ -46,9 +45,11 @@ fn ingester(name: &str, network: &Network, data: &Path) -> Value {
         "log": {"kind": "object"},
         "tail": {"flush_interval": "2s"},
         "catalog": {
-            "node": node(name),
             "listen": format!("{}:{PEER_PORT}", host.ip),
-            "voters": voters.into_iter().collect::<BTreeMap<_, _>>(),
+            "node": {
+                "id": node(name),
+                "voters": INGESTERS.map(voter),
+            },
         },
     })
 }

@@ -21,6 +21,7 @@ pub struct NodeConfig {
     pub folder: PathBuf,
     /// The nodes that a new catalog begins with, and where the others reach them. A node that is
     /// not among them waits until it is added.
+    #[serde(with = "as_list")]
     pub voters: BTreeMap<NodeId, String>,
     /// How often the leader shows that it lives.
     #[serde(with = "humantime_serde")]
@@ -37,6 +38,46 @@ pub struct NodeConfig {
     /// Entries that stay in the log although a snapshot has them, for followers that are a little
     /// behind.
     pub kept_entries: u64,
+}
+
+/// Nodes as settings spell them: a list of `{id, address}`. A list is replaced as a whole where a
+/// map would be mixed with the default.
+mod as_list {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    use crate::raft::NodeId;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Voter {
+        id: NodeId,
+        address: String,
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        voters: &BTreeMap<NodeId, String>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(voters.iter().map(|(id, address)| Voter {
+            id: *id,
+            address: address.clone(),
+        }))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<NodeId, String>, D::Error> {
+        let list = Vec::<Voter>::deserialize(deserializer)?;
+        let count = list.len();
+        let voters: BTreeMap<NodeId, String> =
+            list.into_iter().map(|v| (v.id, v.address)).collect();
+        match voters.len() == count {
+            true => Ok(voters),
+            false => Err(de::Error::custom("a node is named twice")),
+        }
+    }
 }
 
 impl Default for NodeConfig {
@@ -128,5 +169,19 @@ mod tests {
             .raft()
             .validate()
             .expect("openraft agrees");
+    }
+
+    #[test]
+    fn settings_name_nodes_in_a_list() {
+        let written = serde_json::to_value(NodeConfig::default()).expect("plain data");
+        assert_eq!(
+            written["voters"],
+            serde_json::json!([{"id": 1, "address": ""}])
+        );
+        let read = serde_json::from_value::<NodeConfig>(written).expect("as written");
+        assert_eq!(read, NodeConfig::default());
+        let twice =
+            serde_json::json!({"voters": [{"id": 1, "address": ""}, {"id": 1, "address": "x"}]});
+        assert!(serde_json::from_value::<NodeConfig>(twice).is_err());
     }
 }
