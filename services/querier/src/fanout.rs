@@ -88,7 +88,7 @@ impl Fanout<'_> {
                 "no worker could scan it; tried {}",
                 progress.dead.join(", ")
             );
-            let warning = Warning::new(&block.id, Code::Unavailable, text);
+            let warning = Warning::new(block.id, Code::Unavailable, text);
             progress.warnings.push(warning);
         }
         let scanned = self.cx.compute(move || merge.finish()).await;

@@ -17,8 +17,8 @@ use tempfile::TempDir;
 use crate::network::Simulated;
 use crate::trace::note;
 
-pub(crate) const INGESTERS: [&str; 3] = ["ingester-1", "ingester-2", "ingester-3"];
-pub(crate) const QUERIERS: [&str; 2] = ["querier-1", "querier-2"];
+pub(crate) static INGESTERS: [&str; 3] = ["ingester-1", "ingester-2", "ingester-3"];
+pub(crate) static QUERIERS: [&str; 2] = ["querier-1", "querier-2"];
 pub(crate) const SERVERS: [&str; 6] = [
     "ingester-1",
     "ingester-2",
@@ -43,7 +43,7 @@ pub(crate) struct Cluster {
     pub(crate) objects: Server,
     pub(crate) stores: BTreeMap<&'static str, Arc<FaultyStore>>,
     disks: TempDir,
-    skews: BTreeMap<&'static str, i64>,
+    skews: BTreeMap<&'static str, Arc<AtomicI64>>,
     state: RefCell<State>,
 }
 
@@ -66,7 +66,10 @@ impl Cluster {
             objects,
             stores: BTreeMap::from(stores),
             disks: tempfile::tempdir().expect("a folder for disks"),
-            skews: SERVERS.into_iter().zip(skews.iter().copied()).collect(),
+            skews: {
+                let skews = skews.iter().map(|skew| Arc::new(AtomicI64::new(*skew)));
+                SERVERS.into_iter().zip(skews).collect()
+            },
             state: RefCell::default(),
         })
     }
@@ -136,12 +139,12 @@ impl Cluster {
         let salt = name.bytes().fold(*start, |salt, byte| {
             salt.wrapping_mul(31).wrapping_add(u64::from(byte))
         });
-        let skew = self.skews.get(name).copied().unwrap_or_default();
+        let skew = self.skews.get(name).map(Arc::clone).unwrap_or_default();
         let mut options = Options::for_tests();
         options.net = Net::simulated(Simulated);
         options.server.listen = ([0, 0, 0, 0], PORT).into();
         options.server.admin_listen = ([0, 0, 0, 0], PORT + 1).into();
-        options.clock = Clock::simulated(move || time_of_day() + skew);
+        options.clock = Clock::simulated(move || time_of_day() + skew.load(Ordering::Relaxed));
         options.random = Random::seeded(self.seed ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         options
     }
@@ -206,6 +209,11 @@ impl Cluster {
             },
             ..cairn_compactor::Config::default()
         }
+    }
+
+    /// From here on this server's time of day is wrong by so much.
+    pub(crate) fn set_clock(&self, name: &str, skew: i64) {
+        self.skews[name].store(skew, Ordering::Relaxed);
     }
 
     pub(crate) fn is_ready(&self, name: &str) -> bool {

@@ -21,6 +21,10 @@ const PAUSE: Duration = Duration::from_millis(150);
 const QUESTION_PAUSE: Duration = Duration::from_millis(700);
 /// A request that takes longer has failed for whoever asked.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Services whose profiles are pushed, each with an owner of its own.
+const SERVICES: u64 = 16;
+/// How often a push without an answer is tried again, at most.
+const REPEATS_MAX: u64 = 6;
 /// Complete answers that every querier must give in the end.
 const FINAL_ANSWERS: usize = 3;
 
@@ -86,32 +90,42 @@ impl Load {
         *self.stage.borrow() == Stage::Pushing
     }
 
-    /// A new profile each time, to the next ingester after one that failed.
+    /// A new profile each time, or the last one again if nobody knows what became of it, as agents
+    /// do; to the next ingester after one that failed.
     async fn push(&self, cx: &Context, client: usize) {
         let mut at = client;
         while self.pushing() {
             let attempt = self.ledger.borrow_mut().begin();
-            let ingester = INGESTERS[at % INGESTERS.len()];
-            let service = format!("service-{}", cx.random().u64() % 16);
-            let pushed = timeout(PATIENCE, client::push(cx, ingester, &service, attempt)).await;
-            let (outcome, said) = match pushed {
-                Ok(Ok(())) => (Outcome::Acknowledged, "stored".to_owned()),
-                // Even a refusal may come from behind a store that took it. Headers hold dates.
-                Ok(Err(status)) => (
-                    Outcome::Unknown,
-                    format!("{:?}: {}", status.code(), status.message()),
-                ),
-                Err(_) => (Outcome::Unknown, "no answer in time".to_owned()),
-            };
-            note(&format!(
-                "push {attempt} of {service} to {ingester}: {said}"
-            ));
-            self.ledger.borrow_mut().set(attempt, outcome);
-            if outcome == Outcome::Unknown {
+            let service = format!("service-{}", cx.random().u64() % SERVICES);
+            for _ in 0..=cx.random().u64() % (REPEATS_MAX + 1) {
+                let ingester = INGESTERS[at % INGESTERS.len()];
+                let outcome = self.push_to(cx, ingester, (&service, attempt)).await;
+                sleep(PAUSE).await;
+                if outcome == Outcome::Acknowledged {
+                    break;
+                }
                 at += 1;
             }
-            sleep(PAUSE).await;
         }
+    }
+
+    async fn push_to(&self, cx: &Context, ingester: &str, of: (&str, Attempt)) -> Outcome {
+        let (service, attempt) = of;
+        let pushed = timeout(PATIENCE, client::push(cx, ingester, service, attempt)).await;
+        let (outcome, said) = match pushed {
+            Ok(Ok(())) => (Outcome::Acknowledged, "stored".to_owned()),
+            // Even a refusal may come from behind a store that took it. Headers hold dates.
+            Ok(Err(status)) => (
+                Outcome::Unknown,
+                format!("{:?}: {}", status.code(), status.message()),
+            ),
+            Err(_) => (Outcome::Unknown, "no answer in time".to_owned()),
+        };
+        note(&format!(
+            "push {attempt} of {service} to {ingester}: {said}"
+        ));
+        self.ledger.borrow_mut().set(attempt, outcome);
+        outcome
     }
 
     /// Asks for everything, over and over.

@@ -5,7 +5,17 @@ use std::time::Duration;
 use cairn_store::faulty::{Faults, Link};
 use cairn_testkit::generator::Rng;
 
-use crate::cluster::{CLIENTS, SERVERS};
+use crate::cluster::{CLIENTS, INGESTERS, QUERIERS, SERVERS};
+
+/// One run.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) events: Vec<Event>,
+    /// By how much each server's time of day is wrong at first, in nanoseconds: mostly not at all.
+    pub(crate) skews: Vec<i64>,
+    /// Nothing fails before everything is ready.
+    pub(crate) begins_well: bool,
+}
 
 /// Something that begins, lasts and ends.
 #[derive(Clone, Debug)]
@@ -20,6 +30,10 @@ pub(crate) struct Event {
 pub(crate) enum Fault {
     /// The process dies at once and starts again at the end.
     Crash(&'static str),
+    /// As when a power supply fails that several share.
+    CrashOfAll(&'static [&'static str]),
+    /// The time of day jumps; in nanoseconds. It stays so.
+    Skew(&'static str, i64),
     /// Nothing gets from the first to the second.
     OneWay(&'static str, &'static str),
     Partition(&'static str, &'static str),
@@ -43,20 +57,29 @@ const EVENT_MAX: Duration = Duration::from_secs(12);
 const SKEW_MAX: Duration = Duration::from_secs(40);
 
 /// What happens in the run with this seed.
-pub(crate) fn plan(random: &mut Rng) -> Vec<Event> {
-    let count = 2 + random.below(EVENTS_MAX - 1);
+pub(crate) fn plan(random: &mut Rng) -> Plan {
+    let most = match random.below(4) {
+        0 => EVENTS_MAX * 2,
+        _ => EVENTS_MAX,
+    };
+    let count = 2 + random.below(most - 1);
     let mut events: Vec<Event> = (0..count).map(|_| event(random)).collect();
     events.sort_by_key(|event| event.from);
-    events
+    let skews = SERVERS.iter().map(|_| match random.below(3) {
+        0 => skew(random),
+        _ => 0,
+    });
+    Plan {
+        skews: skews.collect(),
+        events,
+        begins_well: random.below(5) > 0,
+    }
 }
 
-/// By how much each server's time of day is wrong, in nanoseconds: mostly not at all.
-pub(crate) fn skews(random: &mut Rng) -> Vec<i64> {
-    let skew = |_| match random.below(3) {
-        0 => between(random, Duration::ZERO, SKEW_MAX * 2) - SKEW_MAX.as_nanos() as i64,
-        _ => 0,
-    };
-    SERVERS.iter().map(skew).collect()
+/// Nanoseconds.
+fn skew(random: &mut Rng) -> i64 {
+    let max = SKEW_MAX.as_nanos() as u64;
+    random.below(2 * max).cast_signed() - max.cast_signed()
 }
 
 fn event(random: &mut Rng) -> Event {
@@ -70,8 +93,12 @@ fn event(random: &mut Rng) -> Event {
 }
 
 fn fault(random: &mut Rng) -> Fault {
-    match random.below(14) {
+    match random.below(18) {
         0..=3 => Fault::Crash(server(random)),
+        14 => Fault::CrashOfAll(&INGESTERS),
+        15 => Fault::CrashOfAll(&INGESTERS[..2]),
+        16 => Fault::CrashOfAll(&QUERIERS),
+        17 => Fault::Skew(server(random), skew(random)),
         4 => {
             let (a, b) = pair(random);
             Fault::OneWay(a, b)
@@ -133,10 +160,6 @@ fn pair(random: &mut Rng) -> (&'static str, &'static str) {
 }
 
 fn duration(random: &mut Rng, min: Duration, max: Duration) -> Duration {
-    Duration::from_nanos(between(random, min, max).unsigned_abs())
-}
-
-fn between(random: &mut Rng, min: Duration, max: Duration) -> i64 {
     let width = (max - min).as_nanos() as u64;
-    (min.as_nanos() as u64 + random.below(width + 1)) as i64
+    min + Duration::from_nanos(random.below(width + 1))
 }

@@ -11,7 +11,7 @@ use turmoil::Sim;
 
 use crate::cluster::{CLIENTS, Cluster, EPOCH_SECONDS, SERVERS};
 use crate::load::{Load, Stage};
-use crate::plan::{self, Event, FAULTY, Fault};
+use crate::plan::{self, Event, FAULTY, Fault, Plan};
 use crate::trace::{self, note};
 
 /// How far simulated time goes at once.
@@ -38,8 +38,12 @@ pub(crate) struct Verdict {
 /// Runs the simulation with this seed.
 pub(crate) fn run(seed: u64) -> Verdict {
     let mut random = Rng::new(seed);
-    let events = plan::plan(&mut random);
-    let cluster = Cluster::new(seed, &plan::skews(&mut random));
+    let Plan {
+        events,
+        skews,
+        begins_well,
+    } = plan::plan(&mut random);
+    let cluster = Cluster::new(seed, &skews);
     let mut run = Run {
         sim: network(seed),
         cluster,
@@ -48,7 +52,11 @@ pub(crate) fn run(seed: u64) -> Verdict {
         restart_at: BTreeMap::new(),
     };
     run.start();
-    let mut violations = run.play(&events).err().into_iter().collect::<Vec<_>>();
+    let mut violations = run
+        .play(&events, begins_well)
+        .err()
+        .into_iter()
+        .collect::<Vec<_>>();
     let seen = run.load.seen();
     violations.extend(seen.violations.iter().cloned());
     let (digest, traced) = trace::digest();
@@ -98,16 +106,16 @@ impl Run {
             let serve = move || Rc::clone(&cluster).serve(name);
             self.sim.host(name, serve);
         }
-        for client in 0..CLIENTS.len() {
+        for (client, name) in CLIENTS.into_iter().enumerate() {
             let (load, cluster) = (Rc::clone(&self.load), Rc::clone(&self.cluster));
-            self.sim.client(CLIENTS[client], load.run(cluster, client));
+            self.sim.client(name, load.run(cluster, client));
         }
     }
 
     /// All phases. The error is what did not come about in time, or what broke the simulation.
-    fn play(&mut self, events: &[Event]) -> Result<(), String> {
+    fn play(&mut self, events: &[Event], begins_well: bool) -> Result<(), String> {
         let ready = |run: &Self| run.cluster.unready().is_empty();
-        if !self.step_until(START_MAX, ready)? {
+        if begins_well && !self.step_until(START_MAX, ready)? {
             return Err(format!("not ready at first: {:?}", self.cluster.unready()));
         }
         note("faults begin");
@@ -191,10 +199,19 @@ impl Run {
                 true => active.push(event),
                 false => active.retain(|other| *other != event),
             }
-            match (fault, begins) {
-                (Fault::Crash(name), true) => self.crash(name),
-                (Fault::Crash(name), false) => self.bounce(name),
-                _ => {}
+            let dead: &[&'static str] = match fault {
+                Fault::Crash(name) => &[*name],
+                Fault::CrashOfAll(names) => names,
+                _ => &[],
+            };
+            for name in dead {
+                match begins {
+                    true => self.crash(name),
+                    false => self.bounce(name),
+                }
+            }
+            if let (Fault::Skew(name, by), true) = (fault, begins) {
+                self.cluster.set_clock(name, *by);
             }
             self.apply(active.iter().map(|event| &events[*event].fault));
         }
@@ -238,7 +255,7 @@ impl Run {
         };
         for fault in active {
             match fault {
-                Fault::Crash(_) => {}
+                Fault::Crash(_) | Fault::CrashOfAll(_) | Fault::Skew(..) => {}
                 Fault::OneWay(a, b) => self.sim.partition_oneway(*a, *b),
                 Fault::Partition(a, b) => self.sim.partition(*a, *b),
                 Fault::Isolation(a) => others(a).for_each(|b| self.sim.partition(*a, b)),

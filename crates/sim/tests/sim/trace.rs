@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Write as _;
 use std::time::Duration;
 
 use tracing::field::{Field, Visit};
@@ -62,7 +63,9 @@ fn record(who: &str, text: &str, shown: bool) {
         Loudness::Everything => true,
     };
     if is_wanted {
-        println!("{:>3}.{:03} {who}: {text}", elapsed / 1000, elapsed % 1000);
+        let (seconds, millis) = (elapsed / 1000, elapsed % 1000);
+        // Whoever reads it may have gone.
+        let _ = writeln!(std::io::stdout(), "{seconds:>3}.{millis:03} {who}: {text}");
     }
 }
 
