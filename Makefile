@@ -4,10 +4,12 @@ CARGO ?= cargo
 LISTEN ?= 127.0.0.1:7070
 DATA ?= data
 STATES ?= 30000000
+SEED ?= 0
+SEEDS ?= 5000
 NPM := $(shell command -v npm 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-services test check fix bench web e2e doc deny fuzz model power-cut faults load soak dist
+.PHONY: help run run-services test check fix bench web e2e doc deny fuzz model sim sim-long power-cut faults load soak dist
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +65,12 @@ fuzz: ## Fuzz every decoder for a minute each; see fuzz/README.md.
 
 model: ## Look at every order of events around the catalog, as far as STATES go.
 	CAIRN_MODEL_STATES=$(STATES) $(CARGO) test --release --package cairn-catalog --test model -- --nocapture
+
+sim: ## Simulate the cluster once, with the faults that SEED gives, and tell what happens.
+	CAIRN_SIM_SEED=$(SEED) $(CARGO) test --package cairn-sim --test sim -- --exact one_seed --nocapture
+
+sim-long: ## Simulate the cluster SEEDS times, from SEED on.
+	CAIRN_SIM_FIRST=$(SEED) CAIRN_SIM_SEEDS=$(SEEDS) $(CARGO) test --package cairn-sim --test sim -- --exact whatever_fails_nothing_acknowledged_is_lost_or_doubled --nocapture
 
 power-cut: ## Cut the power under the local log 300 times (root, XFS, loop devices).
 	CAIRN_POWER_CUTS=300 $(CARGO) test --package cairn-wal --lib -- power_cut --nocapture

@@ -6,6 +6,7 @@ pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod offload;
 pub(crate) mod peers;
+mod runtime;
 
 use std::fmt;
 use std::io::Cursor;
@@ -26,6 +27,7 @@ openraft::declare_raft_types!(
         NodeId = NodeId,
         Node = openraft::BasicNode,
         SnapshotData = Cursor<Vec<u8>>,
+        AsyncRuntime = runtime::Runtime,
 );
 
 pub(crate) type Raft = openraft::Raft<Types>;

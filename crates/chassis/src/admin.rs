@@ -8,7 +8,6 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, put};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::net::Bound;
@@ -28,13 +27,8 @@ struct Admin {
     log_filter: Option<LogFilter>,
 }
 
-/// Answers until `stop`, which comes last: probes and scrapes go on while draining.
-pub(crate) fn start(
-    shared: &Arc<Shared>,
-    listener: Bound,
-    options: &Options,
-    stop: CancellationToken,
-) {
+/// Answers until the process has ended: probes and scrapes go on while draining.
+pub(crate) fn start(shared: &Arc<Shared>, listener: Bound, options: &Options) {
     let router = axum::Router::new()
         .route("/live", get(async || "live\n"))
         .route("/ready", get(ready))
@@ -48,8 +42,8 @@ pub(crate) fn start(
         });
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let stops = server::Stops {
-        draining: stop.clone(),
-        cut: stop,
+        draining: shared.ended.clone(),
+        cut: shared.ended.clone(),
     };
     let accepting = server::accept(TaskTracker::new(), listener, router, slots, stops);
     shared.admin.spawn(accepting);

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_model::Code;
-use futures::future::BoxFuture;
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -85,28 +84,30 @@ impl Channels {
             reason: error.to_string(),
         })?;
         let endpoint = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
         Ok(match self.net.simulation() {
-            None => endpoint.connect_lazy(),
+            None => endpoint.connect_timeout(CONNECT_TIMEOUT).connect_lazy(),
             Some(network) => {
                 let network = Arc::clone(network);
-                endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| {
-                    let connected = dial(&*network, &uri);
-                    async move { connected.await.map(TokioIo::new) }
-                }))
+                let dial = move |uri| dial(Arc::clone(&network), uri);
+                endpoint.connect_with_connector_lazy(tower::service_fn(dial))
             }
         })
     }
 }
 
-fn dial(network: &dyn Network, uri: &Uri) -> BoxFuture<'static, io::Result<Box<dyn Stream>>> {
+/// Times out here, inside of the library's connector, so that it is told from failures of calls as
+/// in reality.
+async fn dial(network: Arc<dyn Network>, uri: Uri) -> io::Result<TokioIo<Box<dyn Stream>>> {
     let host = uri.host().unwrap_or_default();
     let port = uri.port_u16().unwrap_or(DEFAULT_PORT);
-    network.connect(format!("{host}:{port}"))
+    let connected = network.connect(format!("{host}:{port}"));
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, connected).await;
+    let late = || io::Error::new(io::ErrorKind::TimedOut, "nobody took the connection");
+    connected.map_err(|_| late())?.map(TokioIo::new)
 }
 
 /// The address under which a process that listens here reaches itself.
@@ -134,6 +135,26 @@ mod tests {
         ] {
             assert_eq!(own_address(listening.parse().expect("valid")), own);
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_during_a_call_makes_a_peer_unavailable() {
+        use tokio::io::AsyncReadExt as _;
+        use tonic_health::pb::health_client::HealthClient;
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let channel = Channels::new(Net::default()).get(&address).unwrap();
+        let break_off = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // The client's preface and settings at least.
+            let _ = stream.read(&mut [0; 64]).await;
+        };
+        let mut client = HealthClient::new(channel);
+        let call = client.check(tonic_health::pb::HealthCheckRequest::default());
+        let ((), answer) = tokio::join!(break_off, call);
+        let code = cairn_wire::code_of(&answer.unwrap_err());
+        assert_eq!(code, Code::Unavailable);
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -12,7 +13,7 @@ use tonic::transport::Channel;
 use crate::channels::{self, InvalidAddress};
 use crate::config::ConfigError;
 use crate::process::Shared;
-use crate::{Clock, Random, Readiness, Routes};
+use crate::{Clock, Random, Readiness, Routes, server};
 
 /// A service's handle on its process. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -134,6 +135,15 @@ impl Context {
         Ok(())
     }
 
+    /// Answers requests with these routes at an address of their own, from here on until the
+    /// process ends: for what only other nodes of this service may reach, and need in order to
+    /// come up.
+    pub async fn serve_beside(&self, address: SocketAddr, routes: Routes) -> anyhow::Result<()> {
+        let listener = self.shared.net.bind(address).await;
+        let listener = listener.with_context(|| format!("listen on {address}"))?;
+        server::start_beside(&self.shared, listener, (self.service, routes))
+    }
+
     /// This service's readiness. Hold it while starting would give wrong answers.
     pub fn ready(&self) -> Readiness {
         Readiness::new(self.service, Arc::clone(&self.shared.board))
@@ -141,7 +151,7 @@ impl Context {
 
     /// Whether the process is part of a simulation: it starts no threads then.
     pub fn is_simulated(&self) -> bool {
-        self.shared.is_simulated
+        self.shared.net.simulation().is_some()
     }
 
     /// Refuses an address that other machines reach, unless the process may listen on such.

@@ -55,7 +55,6 @@ impl Options {
 pub struct Process {
     shared: Arc<Shared>,
     admin_address: SocketAddr,
-    admin_stop: CancellationToken,
 }
 
 impl Process {
@@ -68,9 +67,8 @@ impl Process {
             .local_addr()
             .context("read the bound admin address")?;
         let shared = Shared::new(&options, address, services);
-        let admin_stop = CancellationToken::new();
         server::start(&shared, listener, &options.server)?;
-        admin::start(&shared, admin_listener, &options, admin_stop.clone());
+        admin::start(&shared, admin_listener, &options);
         // It samples this very thread, which simulates others too.
         if options.self_profile.enabled && options.net.simulation().is_none() {
             self_profile::start(&shared, &options.self_profile)?;
@@ -78,7 +76,6 @@ impl Process {
         Ok(Self {
             shared,
             admin_address,
-            admin_stop,
         })
     }
 
@@ -111,6 +108,11 @@ impl Process {
         self.shared.stop.clone()
     }
 
+    /// Whether every service is ready and stopping was not asked for.
+    pub fn is_ready(&self) -> bool {
+        self.shared.is_ready()
+    }
+
     /// Returns when every service is ready, or the process is stopping.
     pub async fn ready(&self) {
         let mut board = self.shared.board.subscribe();
@@ -125,7 +127,7 @@ impl Process {
     pub async fn finished(self) -> anyhow::Result<()> {
         self.shared.stop.cancelled().await;
         let result = shutdown::run(&self.shared).await;
-        self.admin_stop.cancel();
+        self.shared.ended.cancel();
         result
     }
 
@@ -133,6 +135,14 @@ impl Process {
     pub async fn stop(self) -> anyhow::Result<()> {
         self.shared.stop.cancel();
         self.finished().await
+    }
+}
+
+impl Drop for Process {
+    /// Routes hold services and those hold the process: a process that was given up without being
+    /// stopped would keep files locked for as long as whoever gave it up lives.
+    fn drop(&mut self) {
+        self.shared.host.clear();
     }
 }
 

@@ -33,6 +33,8 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Connections to a port that only other nodes reach.
+const BESIDE_CONNECTIONS_MAX: usize = 256;
 /// After an error that accepting may recover from, such as too many open files.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -118,7 +120,10 @@ pub(crate) fn start(
 ) -> anyhow::Result<()> {
     *shared.host.table.write() = Arc::new(Table::build(&shared.host, &[])?);
     health::follow(shared);
-    let service = dispatch::with_cors(Dispatch::new(Arc::clone(shared)), &settings.cors_origins);
+    let service = dispatch::with_cors(
+        Dispatch::Process(Arc::clone(shared)),
+        &settings.cors_origins,
+    );
     let slots = Arc::new(Semaphore::new(settings.connections_max));
     let stops = Stops {
         draining: shared.draining.clone(),
@@ -128,6 +133,24 @@ pub(crate) fn start(
     shared
         .connections
         .spawn(accept(tracker, listener, service, slots, stops));
+    Ok(())
+}
+
+/// Answers these routes on a port of their own until the process ends.
+pub(crate) fn start_beside(
+    shared: &Arc<Shared>,
+    listener: Bound,
+    added: (&'static str, Routes),
+) -> anyhow::Result<()> {
+    let table = Arc::new(Table::build(&shared.host, &[added])?.complete());
+    let slots = Arc::new(Semaphore::new(BESIDE_CONNECTIONS_MAX));
+    let stops = Stops {
+        draining: shared.ended.clone(),
+        cut: shared.ended.clone(),
+    };
+    let service = Dispatch::Fixed(table);
+    let accepting = accept(TaskTracker::new(), listener, service, slots, stops);
+    shared.admin.spawn(accepting);
     Ok(())
 }
 

@@ -1,1 +1,1 @@
-//! All services in one thread: a seeded simulation with a faulty network and store.
+#![doc = include_str!("../docs/architecture.md")]

@@ -87,9 +87,11 @@ pub fn connect_code(code: Code) -> &'static str {
     }
 }
 
-/// What another service meant.
+/// What another service meant, or how the way there failed.
 pub fn code_of(status: &Status) -> Code {
     match status.code() {
+        // A connection that broke during the call; nobody says "unknown" about it but the library.
+        tonic::Code::Unknown if is_from_transport(status) => Code::Unavailable,
         tonic::Code::InvalidArgument | tonic::Code::OutOfRange => Code::Invalid,
         tonic::Code::Unauthenticated => Code::Unauthenticated,
         tonic::Code::PermissionDenied => Code::Forbidden,
@@ -106,6 +108,12 @@ pub fn code_of(status: &Status) -> Code {
         | tonic::Code::Unimplemented
         | tonic::Code::Internal => Code::Internal,
     }
+}
+
+fn is_from_transport(status: &Status) -> bool {
+    let source = std::error::Error::source(status);
+    let mut causes = std::iter::successors(source, |error| error.source());
+    causes.any(|error| error.is::<tonic::transport::Error>())
 }
 
 /// For calls that a protocol knows and Cairn does not answer.

@@ -35,6 +35,8 @@ impl Hosting {
         }
         let listener = match catalog.listen {
             None => None,
+            // The port of a simulated network is opened below.
+            Some(_) if cx.is_simulated() => None,
             Some(address) => {
                 cx.check_listen(address)?;
                 let listener = TcpListener::bind(address);
@@ -59,6 +61,10 @@ impl Hosting {
             node.folder = config.data.join("catalog");
         }
         let node = Node::start(node, parts).await.context("open the catalog")?;
+        if let Some(address) = catalog.listen.filter(|_| cx.is_simulated()) {
+            let routes = Routes::new().grpc(node.peer_service());
+            cx.serve_beside(address, routes).await?;
+        }
         let client = node.client();
         if let Some(path) = &catalog.restore {
             restore(&client, path).await?;

@@ -25,6 +25,10 @@ mod start;
 mod tail;
 mod writer;
 
+/// The failpoint that makes an ingester acknowledge what it has not stored, as a bug might.
+#[cfg(feature = "failpoints")]
+pub const ACKNOWLEDGE_EARLY: &str = "ingester-acknowledge-early";
+
 pub use config::{
     AdmissionConfig, CatalogConfig, Config, LogConfig, LogKind, RouteConfig, TailConfig,
 };

@@ -221,6 +221,8 @@ impl Task {
         let fresh = group.iter().filter(|queued| !queued.ready.items.is_empty());
         let payloads: Vec<Payload> = fresh.map(|queued| queued.ready.payload()).collect();
         let bytes: usize = payloads.iter().map(|payload| payload.bytes.len()).sum();
+        #[cfg(feature = "failpoints")]
+        points::acknowledge_early(&mut group);
         let appended = match payloads.is_empty() {
             true => Ok(0),
             false => self.parts.log.append(payloads, now).await,
@@ -335,6 +337,26 @@ impl Queued {
             samples: self.ready.items.iter().map(samples).sum(),
             repeats: before - self.ready.items.len(),
         };
+    }
+}
+
+/// Bugs that a test puts in, to see that it finds them.
+#[cfg(feature = "failpoints")]
+mod points {
+    use super::{Queued, oneshot};
+
+    /// Answers that everything is stored before the log has it.
+    pub(super) fn acknowledge_early(group: &mut [Queued]) {
+        fn is_on() -> bool {
+            fail::fail_point!(crate::ACKNOWLEDGE_EARLY, |_| true);
+            false
+        }
+        if is_on() {
+            for queued in group {
+                let answer = std::mem::replace(&mut queued.answer, oneshot::channel().0);
+                drop(answer.send(Ok(queued.stored)));
+            }
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::compute::Compute;
 use crate::context::TaskOutput;
 use crate::readiness::{Board, Standing};
 use crate::server::Host;
-use crate::{Clock, Random};
+use crate::{Clock, Net, Random};
 
 use super::Options;
 
@@ -27,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) compute: Compute,
+    pub(crate) net: Net,
     pub(crate) channels: Channels,
     pub(crate) registry: Mutex<Registry>,
     pub(crate) board: Arc<Board>,
@@ -42,15 +43,16 @@ pub(crate) struct Shared {
     pub(crate) cut: CancellationToken,
     /// No request is in flight any more.
     pub(crate) stopping: CancellationToken,
+    /// Nothing runs any more.
+    pub(crate) ended: CancellationToken,
     /// Of the server, which draining waits for.
     pub(crate) connections: TaskTracker,
-    /// Of the admin port, which is served until the very end.
+    /// Of ports that are served until the very end, such as the admin port.
     pub(crate) admin: TaskTracker,
     pub(super) services: TaskTracker,
     pub(super) tasks: TaskTracker,
     /// How many of each are running, for naming what a stop waits for.
     running: Mutex<BTreeMap<String, usize>>,
-    pub(crate) is_simulated: bool,
     /// Addresses that other machines reach may be listened on.
     pub(crate) listens_anywhere: bool,
     failure: Mutex<Option<anyhow::Error>>,
@@ -83,6 +85,7 @@ impl Shared {
                 None => Compute::new(),
                 Some(_) => Compute::inline(),
             },
+            net: options.net.clone(),
             channels: Channels::new(options.net.clone()),
             registry: Mutex::new(registry),
             board: Arc::new(Board::new(standings.collect())),
@@ -94,12 +97,12 @@ impl Shared {
             draining,
             cut: CancellationToken::new(),
             stopping: CancellationToken::new(),
+            ended: CancellationToken::new(),
             connections: TaskTracker::new(),
             admin: TaskTracker::new(),
             services: TaskTracker::new(),
             tasks: TaskTracker::new(),
             running: Mutex::default(),
-            is_simulated: options.net.simulation().is_some(),
             listens_anywhere: options.server.insecure_listen_anywhere,
             failure: Mutex::default(),
         })

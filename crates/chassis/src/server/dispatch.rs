@@ -76,6 +76,14 @@ impl Table {
     }
 }
 
+impl Table {
+    /// The same for a port to which nothing is added.
+    pub(super) fn complete(mut self) -> Self {
+        self.complete = true;
+        self
+    }
+}
+
 impl Host {
     fn observer(&self, cut_off: bool) -> Observer {
         Observer {
@@ -143,14 +151,11 @@ async fn observe_http(
 
 /// The service that every connection gets.
 #[derive(Clone)]
-pub(super) struct Dispatch {
-    shared: Arc<Shared>,
-}
-
-impl Dispatch {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
-    }
+pub(super) enum Dispatch {
+    /// Whatever the process answers at the moment.
+    Process(Arc<Shared>),
+    /// Always the same.
+    Fixed(Arc<Table>),
 }
 
 impl tower::Service<Request<Incoming>> for Dispatch {
@@ -163,7 +168,10 @@ impl tower::Service<Request<Incoming>> for Dispatch {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let table = self.shared.host.table();
+        let table = match self {
+            Self::Process(shared) => shared.host.table(),
+            Self::Fixed(table) => Arc::clone(table),
+        };
         if is_grpc(&request) {
             Box::pin(grpc(table, request.map(Body::new)))
         } else {

@@ -1,0 +1,228 @@
+//! Clients that never stop: pushes to any ingester, questions to any querier, and what became of
+//! each. Owns the ledger and judges every answer; which faults happen meanwhile is others'.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use cairn_catalog::Client;
+use cairn_chassis::Context;
+use cairn_model::TenantId;
+use cairn_testkit::ledger::{self, Attempt, Ledger, Outcome};
+use tokio::time::{sleep, timeout};
+
+use crate::client::{self, Answer};
+use crate::cluster::{CLIENTS, Cluster, INGESTERS, QUERIERS};
+use crate::trace::note;
+
+/// Between two pushes of one client.
+const PAUSE: Duration = Duration::from_millis(150);
+/// Between two questions.
+const QUESTION_PAUSE: Duration = Duration::from_millis(700);
+/// A request that takes longer has failed for whoever asked.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Services whose profiles are pushed, each with an owner of its own.
+const SERVICES: u64 = 16;
+/// How often a push without an answer is tried again, at most.
+const REPEATS_MAX: u64 = 6;
+/// Complete answers that every querier must give in the end.
+const FINAL_ANSWERS: usize = 3;
+
+/// What clients know and want.
+#[derive(Default)]
+pub(crate) struct Load {
+    ledger: RefCell<Ledger>,
+    seen: RefCell<Seen>,
+    stage: RefCell<Stage>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stage {
+    #[default]
+    Pushing,
+    /// No more pushes; every querier must soon give complete answers.
+    Settling,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) complete_answers: usize,
+    pub(crate) partial_answers: usize,
+    pub(crate) failed_questions: usize,
+    /// What contradicts the ledger.
+    pub(crate) violations: Vec<String>,
+    /// What the last incomplete answer said.
+    pub(crate) incomplete: String,
+}
+
+impl Load {
+    pub(crate) fn set_stage(&self, stage: Stage) {
+        *self.stage.borrow_mut() = stage;
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        self.seen.borrow().clone()
+    }
+
+    pub(crate) fn count(&self, outcome: Outcome) -> usize {
+        self.ledger.borrow().count(outcome)
+    }
+
+    pub(crate) fn attempts(&self) -> usize {
+        self.ledger.borrow().attempts()
+    }
+
+    /// One client: pushes and asks by turns, until every answer is right in the end.
+    pub(crate) async fn run(
+        self: Rc<Self>,
+        cluster: Rc<Cluster>,
+        client: usize,
+    ) -> turmoil::Result {
+        let (_process, cx) = cluster.client(CLIENTS[client]).await?;
+        tokio::join!(self.push(&cx, client), self.ask(&cx, client));
+        let stored = self.settle(&cx).await;
+        self.drain(&cluster.catalog(&cx), stored).await;
+        note(&format!("{} is done", CLIENTS[client]));
+        Ok(())
+    }
+
+    fn pushing(&self) -> bool {
+        *self.stage.borrow() == Stage::Pushing
+    }
+
+    /// A new profile each time, or the last one again if nobody knows what became of it, as agents
+    /// do; to the next ingester after one that failed.
+    async fn push(&self, cx: &Context, client: usize) {
+        let mut at = client;
+        while self.pushing() {
+            let attempt = self.ledger.borrow_mut().begin();
+            let service = format!("service-{}", cx.random().u64() % SERVICES);
+            for _ in 0..=cx.random().u64() % (REPEATS_MAX + 1) {
+                let ingester = INGESTERS[at % INGESTERS.len()];
+                let outcome = self.push_to(cx, ingester, (&service, attempt)).await;
+                sleep(PAUSE).await;
+                if outcome == Outcome::Acknowledged {
+                    break;
+                }
+                at += 1;
+            }
+        }
+    }
+
+    async fn push_to(&self, cx: &Context, ingester: &str, of: (&str, Attempt)) -> Outcome {
+        let (service, attempt) = of;
+        let pushed = timeout(PATIENCE, client::push(cx, ingester, service, attempt)).await;
+        let (outcome, said) = match pushed {
+            Ok(Ok(())) => (Outcome::Acknowledged, "stored".to_owned()),
+            // Even a refusal may come from behind a store that took it. Headers hold dates.
+            Ok(Err(status)) => (
+                Outcome::Unknown,
+                format!("{:?}: {}", status.code(), status.message()),
+            ),
+            Err(_) => (Outcome::Unknown, "no answer in time".to_owned()),
+        };
+        note(&format!(
+            "push {attempt} of {service} to {ingester}: {said}"
+        ));
+        self.ledger.borrow_mut().set(attempt, outcome);
+        outcome
+    }
+
+    /// Asks for everything, over and over.
+    async fn ask(&self, cx: &Context, client: usize) {
+        let mut at = client;
+        while self.pushing() {
+            let querier = QUERIERS[at % QUERIERS.len()];
+            if self.question(cx, querier).await.is_none() {
+                at += 1;
+            }
+            sleep(QUESTION_PAUSE).await;
+        }
+    }
+
+    /// Every querier, until it answers completely a few times. Returns how many profiles there are.
+    async fn settle(&self, cx: &Context) -> usize {
+        let mut stored = 0;
+        for querier in QUERIERS {
+            let mut complete = 0;
+            while complete < FINAL_ANSWERS {
+                if let Some(found) = self.question(cx, querier).await {
+                    complete += 1;
+                    stored = found;
+                }
+                sleep(QUESTION_PAUSE).await;
+            }
+        }
+        stored
+    }
+
+    /// Until every profile is in a block, and the logs of all that died are recovered.
+    async fn drain(&self, catalog: &Client, stored: usize) {
+        let tenant = TenantId::anonymous();
+        loop {
+            match catalog.snapshot(&tenant).await {
+                Ok(snapshot) => {
+                    let in_blocks: u64 = snapshot.blocks.iter().map(|block| block.profiles).sum();
+                    let sealed = snapshot.sealed.len();
+                    note(&format!(
+                        "{in_blocks} of {stored} in blocks, {sealed} logs to recover"
+                    ));
+                    if sealed == 0 && in_blocks == stored as u64 {
+                        return;
+                    }
+                    self.seen.borrow_mut().incomplete =
+                        format!("{in_blocks} of {stored} are in blocks, {sealed} logs are sealed");
+                }
+                Err(error) => self.seen.borrow_mut().incomplete = error.to_string(),
+            }
+            sleep(QUESTION_PAUSE).await;
+        }
+    }
+
+    /// How many profiles a complete answer holds. Every answer is held against what was
+    /// acknowledged before it was asked for.
+    async fn question(&self, cx: &Context, querier: &str) -> Option<usize> {
+        let before = self.ledger.borrow().clone();
+        let answer = timeout(PATIENCE, client::stored(cx, querier)).await;
+        let mut seen = self.seen.borrow_mut();
+        match answer {
+            Ok(Ok(Answer { found, warnings })) if warnings.is_empty() => {
+                seen.complete_answers += 1;
+                let stored = found.len();
+                note(&format!("{querier} knows {stored}"));
+                let wrong = before.check(&found).into_iter();
+                seen.violations
+                    .extend(wrong.map(|wrong| format!("{querier}: {wrong}")));
+                Some(stored)
+            }
+            Ok(Ok(Answer { found, warnings })) => {
+                seen.partial_answers += 1;
+                seen.incomplete = format!("{querier}: {}", warnings.join("; "));
+                note(&format!(
+                    "{querier} knows {} and warns: {warnings:?}",
+                    found.len()
+                ));
+                let wrong = found.iter().filter(|(of, value)| too_much(**of, **value));
+                let texts =
+                    wrong.map(|(of, value)| format!("{querier}: {of} is there with {value}"));
+                seen.violations.extend(texts);
+                None
+            }
+            failed => {
+                seen.failed_questions += 1;
+                let text = match failed {
+                    Ok(Err(error)) => format!("{error:#}"),
+                    Ok(Ok(_)) | Err(_) => "no answer in time".to_owned(),
+                };
+                note(&format!("{querier} fails: {text}"));
+                seen.incomplete = format!("{querier}: {text}");
+                None
+            }
+        }
+    }
+}
+
+/// A partial answer may lack a profile, but never has more of one than there is.
+fn too_much(attempt: Attempt, found: i64) -> bool {
+    found > ledger::value(attempt)
+}

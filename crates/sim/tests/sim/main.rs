@@ -1,0 +1,120 @@
+//! All services in one thread, under a network, a store and clocks that fail by seed.
+//!
+//! `make sim SEED=7` repeats a run and tells what happens in it.
+
+mod children;
+mod client;
+mod cluster;
+mod entropy;
+mod load;
+mod network;
+mod panics;
+mod plan;
+mod run;
+mod trace;
+
+use std::io::Write as _;
+
+use children::Run;
+use trace::Loudness;
+
+/// Runs of `cargo test`, and of how many the sameness is tried.
+const SEEDS: u64 = 150;
+const REPEATED: u64 = 3;
+/// Runs that a bug may survive.
+const SEEDS_WITH_BUG: u64 = 20;
+/// Names a failpoint of the services to switch on.
+const BUG: &str = "CAIRN_SIM_BUG";
+
+#[test]
+fn whatever_fails_nothing_acknowledged_is_lost_or_doubled() {
+    let first = number("CAIRN_SIM_FIRST").unwrap_or(0);
+    let seeds = number("CAIRN_SIM_SEEDS").unwrap_or(SEEDS);
+    let runs = children::all(first..first + seeds, &[]);
+    let failed: Vec<&Run> = runs.iter().filter(|run| !run.is_well).collect();
+    runs.iter().for_each(|run| println!("{}", run.figures()));
+    for run in &failed {
+        println!("\n{}\n=> make sim SEED={}", run.said, run.seed);
+    }
+    let seeds: Vec<u64> = failed.iter().map(|run| run.seed).collect();
+    assert!(
+        seeds.is_empty(),
+        "{} of {} runs failed: {seeds:?}",
+        seeds.len(),
+        runs.len()
+    );
+}
+
+/// The check of the checks.
+#[test]
+fn acknowledging_before_the_log_has_it_is_found() {
+    let bug = [(BUG, cairn_ingester::ACKNOWLEDGE_EARLY)];
+    let mut runs = (0..SEEDS_WITH_BUG).map(|seed| children::one(seed, &bug));
+    let found = runs.find(|run| !run.is_well && run.said.contains("is lost"));
+    let found = found.expect("the simulation finds the bug");
+    println!("found after {} runs", found.seed + 1);
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in 0..REPEATED {
+        let (once, again) = (children::one(seed, &[]), children::one(seed, &[]));
+        assert_eq!(
+            once.digest(),
+            again.digest(),
+            "{}\n{}",
+            once.said,
+            again.said
+        );
+    }
+}
+
+/// What the others start in processes of their own, and `make sim` by itself.
+#[test]
+fn one_seed() {
+    let Some(seed) = number("CAIRN_SIM_SEED") else {
+        return;
+    };
+    if let Some(bug) = variable(BUG) {
+        fail::cfg(bug, "return").expect("an action of a failpoint");
+    }
+    let loudness = match variable("CAIRN_SIM_SHOW").as_deref() {
+        Some("nothing") => Loudness::Silent,
+        Some("everything") => Loudness::Everything,
+        Some(_) | None => Loudness::Normal,
+    };
+    let panics = panics::listen();
+    // A thread of its own, so that nothing that happened in this one before makes a difference.
+    let simulation = std::thread::Builder::new().spawn(move || {
+        entropy::seed(seed);
+        let _listening = trace::start(loudness);
+        run::run(seed)
+    });
+    let verdict = simulation.expect("threads can be started").join();
+    let mut verdict = verdict.expect("the simulation itself does not panic");
+    verdict.violations.extend(panics.take());
+    // Not captured, and whole even if the test fails.
+    let _ = writeln!(
+        std::io::stdout(),
+        "seed {seed}: digest {:016x}, {}",
+        verdict.digest,
+        verdict.figures
+    );
+    assert!(
+        verdict.violations.is_empty(),
+        "seed {seed}: {:#?}",
+        verdict.violations
+    );
+}
+
+fn number(name: &str) -> Option<u64> {
+    variable(name).map(|text| text.parse().expect("a number"))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "which runs to make is no setting of a service"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
