@@ -17,6 +17,8 @@ const SERVICES: usize = 8;
 const PAUSE: Duration = Duration::from_millis(40);
 /// Between two questions.
 const QUESTION_PAUSE: Duration = Duration::from_millis(150);
+/// How often a profile is sent again that was not acknowledged.
+const REPEATS_MAX: usize = 8;
 /// A request that takes longer has failed, as a real client would say.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -24,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     pub attempts: usize,
+    /// Requests that were not acknowledged; most profiles were when they were sent again.
+    pub failed_pushes: usize,
     pub acknowledged: usize,
     pub unknown: usize,
     /// The longest time in which some service could push nothing.
@@ -117,24 +121,26 @@ impl Shared {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// One service: a new profile each time, to the next ingester after one that failed.
+    /// One service: a new profile each time, sent again to the next ingester after one that failed,
+    /// as real clients do.
     async fn push(self: Arc<Self>, service: usize) {
         let mut outage = Outage::new();
         let mut at = service;
         let service = format!("service-{service}");
         while !self.stopped() {
             let attempt = self.ledger.lock().begin();
-            let client = &self.writers[at % self.writers.len()];
-            let pushed = client.push(&self.name, &service, attempt);
-            let outcome = match tokio::time::timeout(PATIENCE, pushed).await {
-                Ok(Ok(())) => Outcome::Acknowledged,
-                // Even a refusal may come from behind a store that took it.
-                Ok(Err(_)) | Err(_) => Outcome::Unknown,
-            };
-            self.ledger.lock().set(attempt, outcome);
-            match outcome {
-                Outcome::Acknowledged => outage.well(),
-                Outcome::Unknown | Outcome::Refused => at += 1,
+            for _ in 0..=REPEATS_MAX {
+                let client = &self.writers[at % self.writers.len()];
+                let pushed = client.push(&self.name, &service, attempt);
+                if let Ok(Ok(())) = tokio::time::timeout(PATIENCE, pushed).await {
+                    self.ledger.lock().set(attempt, Outcome::Acknowledged);
+                    outage.well();
+                    break;
+                }
+                // Even a refusal may come from behind a log that has it.
+                at += 1;
+                self.seen.lock().failed_pushes += 1;
+                tokio::time::sleep(PAUSE).await;
             }
             tokio::time::sleep(PAUSE).await;
         }

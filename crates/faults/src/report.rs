@@ -53,8 +53,8 @@ fn judge(seen: &Seen) -> Vec<String> {
 /// The matrix as Markdown.
 pub fn table(rows: &[Row]) -> String {
     let mut out = String::from(
-        "| fault | what happens | acknowledged | unknown | lost or doubled | writes out | questions out | flagged answers | result |\n\
-         |---|---|---|---|---|---|---|---|---|\n",
+        "| fault | what happens | acknowledged | sent again | unknown | lost or doubled | writes out | questions out | flagged answers | result |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n",
     );
     for Row {
         fault,
@@ -66,6 +66,7 @@ pub fn table(rows: &[Row]) -> String {
             Ok(seen) => {
                 let Seen {
                     acknowledged,
+                    failed_pushes,
                     unknown,
                     write_outage,
                     read_outage,
@@ -79,14 +80,14 @@ pub fn table(rows: &[Row]) -> String {
                     "**broken**"
                 };
                 format!(
-                    "{acknowledged} | {unknown} | {} | {:.1} s | {:.1} s | {partial_answers} | {verdict}",
+                    "{acknowledged} | {failed_pushes} | {unknown} | {} | {:.1} s | {:.1} s | {partial_answers} | {verdict}",
                     wrong_answers.len(),
                     write_outage.as_secs_f64(),
                     read_outage.as_secs_f64(),
                 )
             }
-            Err(Missed::Skipped(reason)) => format!("| | | | | | skipped: {reason}"),
-            Err(Missed::Failed(reason)) => format!("| | | | | | **failed**: {reason}"),
+            Err(Missed::Skipped(reason)) => format!("| | | | | | | skipped: {reason}"),
+            Err(Missed::Failed(reason)) => format!("| | | | | | | **failed**: {reason}"),
         };
         writeln!(out, "| {fault} | {about} | {row} |").expect("a string takes everything");
     }

@@ -11,6 +11,7 @@ use cairn_store::{Key, Store};
 use crate::config::Config;
 use crate::metrics::{JobLabel, Metrics, Outcome};
 use crate::plan::{Job, plan};
+use crate::points;
 
 pub(crate) struct Compactor {
     pub(crate) config: Config,
@@ -127,7 +128,9 @@ impl Compactor {
         let output = self.create(&job, &built).await?;
         let ids: Vec<BlockId> = inputs.iter().map(|input| input.id).collect();
         let id = output.id;
+        points::pass(points::BEFORE_REPLACE);
         self.replace(&job.tenant, &ids, output).await?;
+        points::pass(points::AFTER_REPLACE);
         let bytes: u64 = inputs.iter().map(|input| input.bytes).sum();
         self.metrics.input_blocks.inc_by(ids.len() as u64);
         self.metrics.input_bytes.inc_by(bytes);

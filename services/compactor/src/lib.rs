@@ -4,6 +4,7 @@ mod compactor;
 mod config;
 mod metrics;
 pub mod plan;
+pub mod points;
 
 use std::collections::HashMap;
 

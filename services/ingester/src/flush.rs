@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, Notify};
 use crate::blocks::Blocks;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::points;
 use crate::tail::{Frozen, Tail, Usage};
 use crate::writer::Writer;
 
@@ -144,7 +145,9 @@ impl Flusher {
             .await?;
         let bytes: u64 = blocks.iter().map(|block| block.bytes).sum();
         let count = blocks.len() as u64;
+        points::pass(points::BEFORE_COMMIT);
         self.commit(part, blocks).await?;
+        points::pass(points::AFTER_COMMIT);
         self.metrics.blocks.inc_by(count);
         self.metrics.block_bytes.inc_by(bytes);
         tracing::debug!(

@@ -16,6 +16,7 @@ mod inherit;
 mod lease;
 mod log;
 mod metrics;
+pub mod points;
 mod prepare;
 mod push;
 mod recover;

@@ -16,6 +16,7 @@ use cairn_wal::{Heads, LogReader, Outside};
 
 use crate::blocks::Blocks;
 use crate::metrics::Metrics;
+use crate::points;
 
 /// Between two looks for logs to recover.
 const POLL: Duration = Duration::from_secs(1);
@@ -184,6 +185,7 @@ impl Recovery<'_> {
             let write = move || cairn_block::write(&head, options);
             blocks.push(by.blocks.create(tenant, write).await?);
         }
+        points::pass(points::BEFORE_RECOVER);
         let recovered = by
             .catalog
             .recover(self.ticket, (from, to), blocks.clone(), is_last);

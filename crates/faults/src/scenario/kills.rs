@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Scenario, Stage};
 use crate::cluster::{COMPACTOR, INGESTERS, QUERIERS};
 
-pub(super) const ALL: [Scenario; 6] = [
+pub(super) const ALL: [Scenario; 7] = [
     Scenario {
         name: "kill an ingester",
         about: "kill -9 of one ingester after the other, each back after a second, twice",
@@ -35,6 +35,12 @@ pub(super) const ALL: [Scenario; 6] = [
         about: "kill -9 of all processes but the store, all back at once",
         is_quick: false,
         run: |stage| Box::pin(kill_everything(stage)),
+    },
+    Scenario {
+        name: "crash points",
+        about: "kill -9 at every named place on the way of a profile, of a block and of the catalog",
+        is_quick: false,
+        run: |stage| Box::pin(crash_points(stage)),
     },
     Scenario {
         name: "pause past the lease",
@@ -100,4 +106,52 @@ async fn pause(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     tokio::time::sleep(Duration::from_secs(12)).await;
     stage.cluster.signal(victim, "CONT")?;
     stage.cluster.supervised(HEAL).await
+}
+
+/// A process stands still at the place for a while, and is killed there.
+async fn crash_points(stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    let of_ingesters = cairn_wal::points::ALL.into_iter();
+    let of_ingesters = of_ingesters
+        .chain(cairn_catalog::failpoints::ALL)
+        .chain(cairn_ingester::points::ALL);
+    let of_ingesters = of_ingesters.zip(INGESTERS.into_iter().cycle());
+    let of_compactors = cairn_compactor::points::ALL.map(|point| (point, COMPACTOR));
+    for (point, name) in of_ingesters.chain(of_compactors) {
+        // Not the first time, so that the process has work when it dies.
+        let after = match is_of_recovery(point) {
+            true => 0,
+            false => stage.rng.below(12),
+        };
+        let action = format!("{point}={after}*off->sleep({STANDING_MS})");
+        stage.cluster.kill(name);
+        stage
+            .cluster
+            .start_with(name, &[("FAILPOINTS", &action)], &[]);
+        stage.cluster.spawn(name)?;
+        // From its next start on it goes past.
+        stage.cluster.start_with(name, &[], &[]);
+        if is_of_recovery(point) {
+            // There must be a log to recover.
+            let others = INGESTERS.into_iter().filter(|other| *other != name);
+            let victim = others.last().expect("there are several");
+            stage.cluster.supervised(RESTART * 3).await?;
+            stage.cluster.kill(victim);
+        }
+        stage.cluster.supervised(RESTART * 6).await?;
+        stage.cluster.kill(name);
+        stage.cluster.supervised(RESTART * 4).await?;
+    }
+    stage.cluster.supervised(HEAL).await
+}
+
+/// Longer than a process is left alone with it.
+const STANDING_MS: u64 = 120_000;
+
+fn is_of_recovery(point: &str) -> bool {
+    [
+        cairn_wal::points::BEFORE_FENCE,
+        cairn_wal::points::AFTER_FENCE,
+        cairn_ingester::points::BEFORE_RECOVER,
+    ]
+    .contains(&point)
 }
