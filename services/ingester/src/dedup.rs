@@ -53,6 +53,11 @@ impl Window {
         new
     }
 
+    /// All that are in the window, oldest first.
+    pub(crate) fn hashes(&self) -> impl Iterator<Item = u128> + '_ {
+        self.order.iter().map(|(_, hash)| *hash)
+    }
+
     /// Forgets what did not become durable after all.
     pub(crate) fn remove(&mut self, hash: u128) {
         if self.hashes.remove(&hash) {

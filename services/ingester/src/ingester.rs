@@ -86,8 +86,11 @@ impl Ingester {
         let received = &self.0.metrics.received_bytes;
         received.get_or_create(&label).inc_by(push.bytes() as u64);
         let outcome = match &self.0.router {
-            Some(router) if !router.is_alone() => Box::pin(router.push(self, push)).await?,
-            _ => self.store(push).await?,
+            None => self.store(push).await?,
+            Some(router) => match router.alone() {
+                Some(_taking) => self.store(push).await?,
+                None => Box::pin(router.push(self, push)).await?,
+            },
         };
         outcome.into_result()
     }
@@ -120,6 +123,11 @@ impl Ingester {
             refused,
             more: 0,
         })
+    }
+
+    /// Hashes of what was stored within the window of repeats.
+    pub(crate) async fn stored_lately(&self) -> Result<Vec<u128>, Error> {
+        self.0.writer.stored_lately().await
     }
 
     /// Waits a while for rows to get into blocks, then refuses.

@@ -35,6 +35,7 @@ use crate::config::RouteConfig;
 use crate::error::Error;
 use crate::metrics::RouteMetrics;
 
+pub(crate) use self::gate::Taking;
 pub use self::view::{Peer, Predecessor, Shards};
 
 /// Makes or finds the connection to an address; it is made when first used.
@@ -47,11 +48,11 @@ pub trait Map: Send + Sync {
     async fn fetch(&self) -> anyhow::Result<Shards>;
 }
 
-/// What a writer that crashed has stored, for those who go on in its place.
+/// What another writer has stored, for those who go on in its place.
 #[tonic::async_trait]
 pub trait Inherit: Send + Sync {
-    /// Returns when the log has a fence, so that nothing can be added, and its repeats are known
-    /// to this ingester's writer. It is called again if it fails.
+    /// Returns when the writer can store nothing more of what it lost, and its repeats are known to
+    /// this ingester's writer. It is called again if it fails.
     async fn inherit(&self, predecessor: &Predecessor) -> anyhow::Result<()>;
 }
 
@@ -86,9 +87,9 @@ const PENDING_PATIENCE: Duration = Duration::from_secs(5);
 const INHERIT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Whether a forwarded request can be stored here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Claim {
-    Granted,
+    Granted(Taking),
     /// By the map of this epoch, a shard is another writer's.
     Foreign {
         epoch: u64,
@@ -149,23 +150,37 @@ impl Router {
         let Predecessor {
             writer,
             incarnation,
+            epoch: _,
         } = &predecessor;
         while let Err(error) = self.0.peers.inherit.inherit(&predecessor).await {
             tracing::warn!(
                 %writer,
                 incarnation,
                 error = format!("{error:#}"),
-                "reading what a crashed writer has stored is tried again"
+                "learning what another writer has stored is tried again"
             );
             self.0.clock.sleep(INHERIT_PAUSE).await;
         }
-        tracing::info!(%writer, incarnation, "what a crashed writer has stored is known");
+        tracing::info!(%writer, incarnation, "what another writer has stored is known");
         predecessor
     }
 
-    /// Every shard is this ingester's, and nothing has to wait: there is nobody to pass anything to.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.0.gate.is_all_ours()
+    /// A right to take any write, if every shard is this ingester's, and nothing has to wait: there
+    /// is nobody to pass anything to.
+    pub(crate) fn alone(&self) -> Option<Taking> {
+        self.0.gate.enter_any()
+    }
+
+    /// Returns when this ingester takes no more writes for shards that it lost by a map of this
+    /// epoch, and has stored or refused all that it took.
+    pub(crate) async fn release(&self, epoch: u64) -> Result<(), Error> {
+        let Inner { maps, gate, .. } = &*self.0;
+        if gate.epoch() < epoch {
+            let reached = maps.reach(epoch, MAP_PATIENCE).await;
+            reached.ok_or(Error::Moving)?;
+        }
+        gate.drain().await;
+        Ok(())
     }
 
     /// May this ingester store what another sent it for these shards, by a map of this epoch?
@@ -176,7 +191,7 @@ impl Router {
             maps.reach(epoch, MAP_PATIENCE).await;
         }
         match gate.enter(shards, &self.0.clock, PENDING_PATIENCE).await {
-            Ok(()) => Ok(Claim::Granted),
+            Ok(taking) => Ok(Claim::Granted(taking)),
             Err(Shut::Pending) => Err(Error::Pending),
             Err(Shut::Foreign { epoch }) => {
                 self.0.metrics.misrouted_requests.inc();

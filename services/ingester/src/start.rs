@@ -48,11 +48,7 @@ async fn serve(config: Config, cx: Context, peers: Option<Peers>) -> anyhow::Res
         LogKind::Local => peers,
         LogKind::Object => {
             cx.own("recover", recoverer(&flusher).run());
-            let from_catalog = || {
-                let (store, window) = (&flusher.blocks.store, config.dedup_window);
-                inherit::peers((&cx, &flusher.catalog), store, &flusher.writer, window)
-            };
-            Some(peers.unwrap_or_else(from_catalog))
+            Some(peers.unwrap_or_else(|| inherit::peers(&cx, &flusher)))
         }
     };
     let router = peers.map(|peers| {

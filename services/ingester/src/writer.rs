@@ -67,6 +67,7 @@ enum Order {
     Rotate(oneshot::Sender<bool>),
     Truncate(Lsn),
     Note(Vec<u128>, oneshot::Sender<()>),
+    Tell(oneshot::Sender<Vec<u128>>),
     Stop,
 }
 
@@ -125,6 +126,14 @@ impl Writer {
         answered.await.map_err(|_| Error::Stopping)
     }
 
+    /// What is a repeat at this moment.
+    pub(crate) async fn stored_lately(&self) -> Result<Vec<u128>, Error> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.orders.send(Order::Tell(answer)).await;
+        sent.map_err(|_| Error::Stopping)?;
+        answered.await.map_err(|_| Error::Stopping)
+    }
+
     /// Ends the task once everything before is done.
     pub(crate) async fn stop(&self) {
         drop(self.orders.send(Order::Stop).await);
@@ -154,6 +163,11 @@ impl Task {
                 Order::Store(first) => then = self.group(first).await?,
                 Order::Rotate(answer) => drop(answer.send(self.parts.tail.rotate())),
                 Order::Truncate(flushed) => self.truncate(flushed),
+                Order::Tell(answer) => {
+                    let hashes = self.parts.window.hashes();
+                    // Who asked may have gone.
+                    let _ = answer.send(hashes.collect());
+                }
                 Order::Note(hashes, answer) => {
                     let now = self.parts.cx.clock().now();
                     for hash in hashes {

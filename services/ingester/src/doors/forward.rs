@@ -45,6 +45,16 @@ impl ForwardService for Forward {
             }
         }
     }
+
+    async fn release(
+        &self,
+        request: Request<wire_v1::ReleaseRequest>,
+    ) -> Result<Response<wire_v1::ReleaseResponse>, Status> {
+        let wire_v1::ReleaseRequest { epoch } = request.into_inner();
+        let released = self.let_go(epoch).await;
+        let released = released.map_err(|e| cairn_wire::status(e.code(), &e.to_string()))?;
+        Ok(Response::new(released))
+    }
 }
 
 impl Forward {
@@ -55,7 +65,17 @@ impl Forward {
         let wire::Forwarded { part, epoch } = wire::read(request)?;
         match self.router.claim(epoch, &part.shards).await? {
             Claim::Foreign { epoch } => Ok(wire::not_owner(epoch)),
-            Claim::Granted => Ok(wire::stored(self.ingester.store(part.push).await?)),
+            Claim::Granted(_taking) => Ok(wire::stored(self.ingester.store(part.push).await?)),
         }
+    }
+
+    async fn let_go(&self, epoch: u64) -> Result<wire_v1::ReleaseResponse, Error> {
+        self.router.release(epoch).await?;
+        // Afterwards: what was still being stored belongs to it.
+        let hashes = self.ingester.stored_lately().await?;
+        let hashes: Vec<u8> = hashes.into_iter().flat_map(u128::to_le_bytes).collect();
+        Ok(wire_v1::ReleaseResponse {
+            hashes: hashes.into(),
+        })
     }
 }

@@ -156,11 +156,11 @@ impl Journey<'_> {
     async fn keep(&self, part: Part) -> Result<Delivered, Error> {
         let super::Inner { gate, clock, .. } = &*self.router.0;
         let patience = PENDING_PATIENCE.min(self.left());
-        match gate.enter(&part.shards, clock, patience).await {
-            Ok(()) => {}
+        let _taking = match gate.enter(&part.shards, clock, patience).await {
+            Ok(taking) => taking,
             Err(Shut::Pending) => return Err(Error::Pending),
             Err(Shut::Foreign { epoch }) => return Ok(Delivered::Moved(part, epoch)),
-        }
+        };
         let (push, places) = part.into_push();
         let outcome = self.ingester.store(push).await?;
         Ok(Delivered::Done(Part::placed(&places, outcome)))

@@ -1,7 +1,9 @@
-//! Where writes wait for shards that are not ready yet.
+//! Where writes wait for shards that are not ready yet, and from where those on are counted that
+//! take a shard's writes.
 //!
 //! Owns the waiting; which shards are ready is the handover's decision.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use cairn_catalog::SHARDS;
 use cairn_chassis::Clock;
 use cairn_model::WriterId;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 
 use super::handover::{Handover, Standing};
 use super::view::{Predecessor, View};
@@ -21,8 +23,13 @@ pub(super) struct Gate {
     handover: Mutex<Handover>,
     is_all_ours: AtomicBool,
     changed: Notify,
+    /// Read by every write that is being taken; written by who waits for all of them.
+    taking: Arc<RwLock<()>>,
     metrics: RouteMetrics,
 }
+
+/// Held while a write is taken, from the look at its shards until it is stored.
+pub(crate) type Taking = OwnedRwLockReadGuard<()>;
 
 /// Why a write can't be taken here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +46,7 @@ impl Gate {
             handover: Mutex::new(Handover::new(own)),
             is_all_ours: AtomicBool::new(false),
             changed: Notify::new(),
+            taking: Arc::default(),
             metrics,
         }
     }
@@ -67,8 +75,17 @@ impl Gate {
         self.changed.notify_waiters();
     }
 
-    pub(super) fn is_all_ours(&self) -> bool {
-        self.is_all_ours.load(Ordering::Acquire)
+    /// A right to take any write, if every shard is ours.
+    pub(super) fn enter_any(&self) -> Option<Taking> {
+        // First the right, then the look: what is seen holds until it is given back.
+        let taking = Arc::clone(&self.taking).try_read_owned().ok()?;
+        let is_all_ours = self.is_all_ours.load(Ordering::Acquire);
+        is_all_ours.then_some(taking)
+    }
+
+    /// Returns when everything is stored or refused that was taken before the call.
+    pub(super) async fn drain(&self) {
+        drop(self.taking.write().await);
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -81,14 +98,16 @@ impl Gate {
         shards: &[u16],
         clock: &Clock,
         patience: Duration,
-    ) -> Result<(), Shut> {
+    ) -> Result<Taking, Shut> {
         let patience = clock.sleep(patience);
         tokio::pin!(patience);
         loop {
             let changed = self.changed.notified();
+            let taking = Arc::clone(&self.taking).read_owned().await;
             if self.look(shards)? {
-                return Ok(());
+                return Ok(taking);
             }
+            drop(taking);
             tokio::select! {
                 () = changed => {}
                 () = &mut patience => return Err(Shut::Pending),

@@ -1,11 +1,11 @@
-//! Which shards are this ingester's, and which of them wait for what a writer that crashed has left.
+//! Which shards are this ingester's, and which of them wait for what those before it have stored.
 //!
-//! A client whose push was stored by a writer that then crashed may send it again. The new owner
-//! counts it once only if it knows what the old one has stored: until then the shards that it got
-//! are pending. Shards that a living writer hands over don't wait: it may have stored the same push
-//! a moment ago, and queries and compaction drop the repeat.
+//! A client whose push was stored by a writer that then crashed, or lost the shard, may send it
+//! again. The new owner counts it once only if it knows what the old one has stored: until then the
+//! shards that it got are pending. One that had ended is read once and for all; one that is open is
+//! asked every time that it loses shards.
 //!
-//! Pure. Fencing and reading the old writer's log is others' work.
+//! Pure. Asking the old writer, or fencing and reading its log, is others' work.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -62,11 +62,19 @@ impl Handover {
     pub(crate) fn follow(&mut self, view: &View) -> Vec<Predecessor> {
         let open = view.writers().iter();
         let open: HashMap<&WriterId, u64> = open.map(|w| (&w.id, w.incarnation)).collect();
-        let is_gone = |left: &&Predecessor| {
-            open.get(&left.writer) != Some(&left.incarnation) && !self.admitted.contains(*left)
+        let is_open = |left: &Predecessor| open.get(&left.writer) == Some(&left.incarnation);
+        let awaited = |left: &Predecessor| match is_open(left) {
+            true => Some(Predecessor {
+                epoch: view.epoch(),
+                ..left.clone()
+            }),
+            false => (!self.admitted.contains(left)).then(|| left.clone()),
         };
-        // Who owned what before the first map is not known: anyone who left something.
+        // Who owned what before the first map is not known: anyone who left something, or is there.
         let sealed: Arc<[Predecessor]> = view.shards().sealed.iter().cloned().collect();
+        let others = view.writers().iter().filter(|peer| peer.id != self.own);
+        let others = others.flat_map(|peer| Holders::one(peer).to_vec());
+        let anyone: Arc<[Predecessor]> = sealed.iter().cloned().chain(others).collect();
         let mut holders = Holders::default();
         let before = self.awaited();
         let mut shards = Vec::with_capacity(self.shards.len());
@@ -77,11 +85,11 @@ impl Handover {
                     Shard::Own(Arc::clone(waits))
                 }
                 (Some(owner), Shard::Foreign(left)) if owner.id == self.own => {
-                    let left = if self.has_begun { left } else { &sealed };
-                    Shard::Own(left.iter().filter(is_gone).cloned().collect())
+                    let left = if self.has_begun { left } else { &anyone };
+                    Shard::Own(left.iter().filter_map(awaited).collect())
                 }
                 (Some(owner), _) => Shard::Foreign(holders.of(owner)),
-                (None, Shard::Foreign(_)) if !self.has_begun => Shard::Foreign(Arc::clone(&sealed)),
+                (None, Shard::Foreign(_)) if !self.has_begun => Shard::Foreign(Arc::clone(&anyone)),
                 (None, Shard::Foreign(left)) => Shard::Foreign(Arc::clone(left)),
                 // It comes back only by a map that names us again.
                 (None, Shard::Own(waits)) => Shard::Foreign(Arc::clone(waits)),
@@ -104,9 +112,12 @@ impl Handover {
         self.admitted.retain(|read| needed.contains(read));
     }
 
-    /// What this predecessor has left is known.
+    /// What this predecessor has stored is known.
     pub(crate) fn admit(&mut self, read: &Predecessor) {
-        self.admitted.insert(read.clone());
+        // One that was open may have stored more since.
+        if read.epoch == 0 {
+            self.admitted.insert(read.clone());
+        }
         for shard in &mut self.shards {
             if let Shard::Own(waits) = shard
                 && waits.contains(read)
@@ -161,16 +172,21 @@ impl Holders {
         if let Some(holder) = self.0.get(&owner.id) {
             return Arc::clone(holder);
         }
-        let holder: Arc<[Predecessor]> = match owner.log {
+        let holder = Self::one(owner);
+        self.0.insert(owner.id.clone(), Arc::clone(&holder));
+        holder
+    }
+
+    fn one(owner: &Peer) -> Arc<[Predecessor]> {
+        match owner.log {
             // It goes on with the writer, whoever runs it, and nobody else can read it.
             Log::Continued => Arc::default(),
             Log::OnePerIncarnation => Arc::new([Predecessor {
                 writer: owner.id.clone(),
                 incarnation: owner.incarnation,
+                epoch: 0,
             }]),
-        };
-        self.0.insert(owner.id.clone(), Arc::clone(&holder));
-        holder
+        }
     }
 }
 

@@ -33,11 +33,13 @@ pub struct Peer {
     pub zone: String,
 }
 
-/// One run of a writer, which has ended.
+/// One run of a writer that had shards before.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Predecessor {
     pub writer: WriterId,
     pub incarnation: u64,
+    /// The map by which shards were taken from it while it was open; 0 if it had ended.
+    pub epoch: u64,
 }
 
 /// A map made quick to ask.
