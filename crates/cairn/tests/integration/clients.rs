@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use cairn_model::TimeRange;
 use cairn_testkit::corpus;
@@ -15,6 +16,8 @@ const ALWAYS: TimeRange = TimeRange {
     start: 0,
     end: 4_000_000_000_000_000_000,
 };
+/// Held while clients are installed: tests that run at the same time share their folders.
+static INSTALLING: Mutex<()> = Mutex::new(());
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -47,6 +50,7 @@ fn run(command: &mut Command) -> String {
 
 /// A virtual environment with the pinned packages.
 fn python() -> PathBuf {
+    let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let home = installed("python");
     let python = home.join("bin/python");
     let requirements = folder("python").join("requirements.txt");
@@ -64,6 +68,7 @@ fn python() -> PathBuf {
 
 /// A folder with the pinned packages and our scripts, the one for Parca bundled.
 fn node() -> PathBuf {
+    let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let home = installed("node");
     for file in ["package.json", "package-lock.json", "push.js", "parca.js"] {
         std::fs::copy(folder("node").join(file), home.join(file)).unwrap();
