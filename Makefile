@@ -72,8 +72,8 @@ sim: ## Simulate the cluster once, with the faults that SEED gives, and tell wha
 sim-long: ## Simulate the cluster SEEDS times, from SEED on.
 	CAIRN_SIM_FIRST=$(SEED) CAIRN_SIM_SEEDS=$(SEEDS) $(CARGO) test --package cairn-sim --test sim -- --exact whatever_fails_nothing_acknowledged_is_lost_or_doubled --nocapture
 
-power-cut: ## Cut the power under the local log 300 times (root, XFS, loop devices).
-	CAIRN_POWER_CUTS=300 $(CARGO) test --package cairn-wal --lib -- power_cut --nocapture
+power-cut: ## Cut the power 300 times each under the local log and the catalog's (root, XFS, loop devices).
+	CAIRN_POWER_CUTS=300 $(CARGO) test --package cairn-wal --package cairn-catalog --lib -- power_cut --nocapture
 
 faults: ## Put a cluster of processes under real faults (root, Linux); the matrix goes to docs/faults.md.
 	$(CARGO) build --workspace --bins

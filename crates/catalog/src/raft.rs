@@ -66,3 +66,6 @@ fn any(error: &crate::Error) -> AnyError {
     let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
     AnyError::error(text)
 }
+
+#[cfg(test)]
+mod power_cut_tests;

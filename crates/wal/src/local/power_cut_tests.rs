@@ -1,19 +1,17 @@
 //! The log against power cuts: an XFS is shut down under a log that is being written.
 //!
-//! What was not synced is then gone, as with a real power cut. `CAIRN_POWER_CUTS` says how many
-//! cuts. Needs root, loop devices and xfsprogs. What a disk does with its own cache stays untested.
+//! `CAIRN_POWER_CUTS` says how many cuts.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
 
+use cairn_testkit::disk::{Disk, Journal, cuts};
 use cairn_testkit::generator::Rng;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::segment;
 use super::*;
@@ -24,119 +22,8 @@ const SEGMENT_BYTES: u64 = 64 << 10;
 
 type Found = Vec<(Lsn, Vec<u8>)>;
 
-/// A child that is forked for a moment shares open files, which keeps a file system busy.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-/// A mounted XFS in a file.
-struct Disk {
-    folder: tempfile::TempDir,
-    _turn: MutexGuard<'static, ()>,
-}
-
-/// What becomes of the file system's own journal, as far as it is only in memory.
-#[derive(Clone, Copy, Debug)]
-enum Journal {
-    Lost,
-    Flushed,
-}
-
-fn run<const N: usize>(program: &str, arguments: [&OsStr; N]) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).output();
-    let output = output.map_err(|error| format!("{program}: {error}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            Err(format!("{program}: {}", said.trim()))
-        }
-    }
-}
-
-impl Disk {
-    fn format() -> Result<Self, String> {
-        let disk = Self {
-            folder: tempfile::tempdir().map_err(|error| error.to_string())?,
-            _turn: ONE_AT_A_TIME.lock(),
-        };
-        let image = File::create(disk.image()).map_err(|error| error.to_string())?;
-        image
-            .set_len(512 << 20)
-            .map_err(|error| error.to_string())?;
-        std::fs::create_dir(disk.mounted()).map_err(|error| error.to_string())?;
-        run("mkfs.xfs", ["-q".as_ref(), disk.image().as_ref()])?;
-        run("xfs_io", ["-V".as_ref()])?;
-        disk.mount()?;
-        Ok(disk)
-    }
-
-    /// None, with the reason printed, where mounting is impossible. Never where it must be possible.
-    fn format_or_skip(test: &str) -> Option<Self> {
-        match Self::format() {
-            Ok(disk) => Some(disk),
-            Err(reason) => {
-                assert_ne!(setting("CI").as_deref(), Some("true"), "{reason}");
-                println!("SKIP {test}: {reason}");
-                None
-            }
-        }
-    }
-
-    fn image(&self) -> PathBuf {
-        self.folder.path().join("image")
-    }
-
-    fn mounted(&self) -> PathBuf {
-        self.folder.path().join("mounted")
-    }
-
-    fn log(&self) -> PathBuf {
-        self.mounted().join("log")
-    }
-
-    fn mount(&self) -> Result<(), String> {
-        let (image, mounted) = (self.image(), self.mounted());
-        let options: [&OsStr; 2] = ["-o".as_ref(), "loop".as_ref()];
-        run(
-            "mount",
-            [options[0], options[1], image.as_ref(), mounted.as_ref()],
-        )
-    }
-
-    /// From here on nothing reaches the disk.
-    fn cut(&self, journal: Journal) {
-        let command = match journal {
-            Journal::Lost => "shutdown",
-            Journal::Flushed => "shutdown -f",
-        };
-        let arguments = ["-x", "-c", command].map(OsStr::new);
-        let [expert, run_command, command] = arguments;
-        run(
-            "xfs_io",
-            [expert, run_command, command, self.mounted().as_ref()],
-        )
-        .expect("shut down");
-    }
-
-    /// Forgets what was only in memory.
-    fn restart(&self) {
-        run("umount", [self.mounted().as_ref()]).expect("no file is open");
-        self.mount().expect("it was mounted before");
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // The loop device goes with the mount. After a failed start there is none.
-        drop(run("umount", [self.mounted().as_ref()]));
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how hard to test is no setting of the process"
-)]
-fn setting(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+fn log_of(disk: &Disk) -> PathBuf {
+    disk.mounted().join("log")
 }
 
 fn replayed(folder: &Path) -> Result<(Found, LocalLog), Error> {
@@ -183,8 +70,7 @@ impl Written {
         let payloads: Vec<Vec<u8>> = seeds.iter().map(|seed| payload(*seed)).collect();
         let mut log = log.lock();
         match log.append(&payloads, 0) {
-            // After a shutdown the file system does not even tell about a folder.
-            Ok(_) if std::fs::metadata(folder).is_err() => self.doubtful.push(seeds),
+            Ok(_) if !Disk::has_power(folder) => self.doubtful.push(seeds),
             Ok(first) => self.acknowledged.extend((first..).zip(seeds)),
             Err(error) => {
                 if matches!(error, Error::Poisoned(_)) {
@@ -261,7 +147,7 @@ fn write_until_cut(
     rng: &mut Rng,
 ) -> Vec<Written> {
     let checked = log.next() - 1;
-    let (log, folder) = (Mutex::new(log), disk.log());
+    let (log, folder) = (Mutex::new(log), log_of(&disk));
     let cutting = AtomicBool::new(false);
     let (acknowledge, acknowledged) = mpsc::channel();
     let append = |mut rng: Rng, acknowledge: mpsc::Sender<()>| {
@@ -315,14 +201,14 @@ fn power_cuts_lose_nothing_acknowledged() {
     let Some(disk) = Disk::format_or_skip("power_cut") else {
         return;
     };
-    let cuts = setting("CAIRN_POWER_CUTS").map_or(30, |cuts| cuts.parse().expect("a number"));
+    let cuts = cuts();
     let (start, mut history) = (Instant::now(), History::default());
-    let (_, mut log) = replayed(&disk.log()).expect("a new folder");
+    let (_, mut log) = replayed(&log_of(&disk)).expect("a new folder");
     for cut in 0..cuts {
         let written = write_until_cut(&disk, log, &mut history, &mut Rng::new(cut));
         history.note(&written);
         disk.restart();
-        let (found, again) = replayed(&disk.log()).expect("a power cut is no damage");
+        let (found, again) = replayed(&log_of(&disk)).expect("a power cut is no damage");
         history.check(&found, &written);
         log = again;
         // What the catalog makes the ingester do.
@@ -346,10 +232,10 @@ fn power_cuts_keep_what_was_replayed_after_a_kill() {
     let Some(disk) = Disk::format_or_skip("power_cut after a kill") else {
         return;
     };
-    let (_, mut log) = replayed(&disk.log()).expect("a new folder");
+    let (_, mut log) = replayed(&log_of(&disk)).expect("a new folder");
     log.append(&[b"one".to_vec()], 0).expect("written");
     drop(log);
-    let path = disk.log().join("00000000000000000001.log");
+    let path = log_of(&disk).join("00000000000000000001.log");
     let mut unsynced = Vec::new();
     segment::put(&mut unsynced, 2, 2, b"two");
     segment::put(&mut unsynced, 3, 2, b"three");
@@ -358,13 +244,13 @@ fn power_cuts_keep_what_was_replayed_after_a_kill() {
     file.write_all(&unsynced).expect("written");
     drop(file);
 
-    let (found, mut log) = replayed(&disk.log()).expect("clean");
+    let (found, mut log) = replayed(&log_of(&disk)).expect("clean");
     assert_eq!(found.len(), 3);
     log.append(&[b"four".to_vec()], 0).expect("written");
     disk.cut(Journal::Lost);
     drop(log);
     disk.restart();
-    let (found, _) = replayed(&disk.log()).expect("a power cut is no damage");
+    let (found, _) = replayed(&log_of(&disk)).expect("a power cut is no damage");
     let found: Vec<&[u8]> = found.iter().map(|(_, bytes)| bytes.as_slice()).collect();
     assert_eq!(found, [b"one".as_slice(), b"two", b"three", b"four"]);
 }
