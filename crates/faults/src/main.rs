@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use cairn_faults::cluster::{COMPACTOR, Cluster, INGESTERS, QUERIERS, STORE};
 use cairn_faults::hosts::Network;
 use cairn_faults::load::{Load, Seen};
-use cairn_faults::report::{Missed, Row, table};
+use cairn_faults::report::{Missed, Row, page, table};
 use cairn_faults::scenario::{self, Scenario, Stage};
 use cairn_testkit::generator::Rng;
 use clap::{Parser, Subcommand};
@@ -32,7 +32,7 @@ struct Cli {
     /// Which victims and moments are drawn.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Write the matrix into this file as well.
+    /// Write a page with the matrix into this file as well.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Keep what the programs printed and stored in this folder.
@@ -85,14 +85,13 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if !cli.apart {
-        cairn_faults::install().context("install the object store and Envoy")?;
+        cairn_faults::install();
         return Err(enter_own_network());
     }
     let rows = runtime()?.block_on(all(&cli, &scenarios))?;
-    let table = table(&rows);
-    print(&format!("\n{table}"))?;
+    print(&format!("\n{}", table(&rows)))?;
     if let Some(path) = &cli.report {
-        std::fs::write(path, &table).context("write the report")?;
+        std::fs::write(path, page(&rows, cli.seed)).context("write the report")?;
     }
     let is_well = rows.iter().all(|row| row.faults().is_empty());
     Ok(if is_well {

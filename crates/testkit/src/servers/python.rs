@@ -7,10 +7,11 @@ use std::sync::{Mutex, PoisonError};
 
 /// Where servers and their data live: in the target folder.
 pub(super) fn home() -> PathBuf {
-    let test = std::env::current_exe().expect("a running program has a path");
-    let profile = test.ancestors().find(|folder| folder.ends_with("deps"));
-    let target = profile.and_then(|deps| deps.ancestors().nth(2));
-    let target = target.unwrap_or_else(|| panic!("{} is in no target folder", test.display()));
+    let own = std::env::current_exe().expect("a running program has a path");
+    // Tests are one folder deeper than programs.
+    let folder = own.ancestors().skip(1).find(|dir| !dir.ends_with("deps"));
+    let target = folder.and_then(Path::parent);
+    let target = target.unwrap_or_else(|| panic!("{} is in no target folder", own.display()));
     let home = target.join("tmp/servers");
     std::fs::create_dir_all(&home).expect("the target folder can be written");
     home
