@@ -14,8 +14,9 @@ pub(crate) fn check(raw: &[u8]) -> bool {
         tenant,
         query,
         source,
+        repeats,
     } = &asked;
-    let again = decode(encode(tenant, query, source.clone()));
+    let again = decode(encode(tenant, query, source.clone(), repeats));
     assert_eq!(again.as_ref(), Ok(&asked), "we encode valid tickets");
     true
 }

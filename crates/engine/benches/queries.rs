@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use cairn_block::{Head, Origin};
 use cairn_engine::{
-    Answer, Flame, GroupBy, KeyBy, Merge, Query, Question, Scanned, Trim, codec, scan_head, top,
+    Answer, Flame, GroupBy, KeyBy, Merge, Query, Question, Scanned, Source, Trim, codec, scan_head,
+    top,
 };
 use cairn_model::{Function, Labels, Line, Location, NONE, Profile, TimeRange, ValueType};
 use divan::Bencher;
@@ -129,7 +130,7 @@ fn scan(bencher: Bencher, question: Question) {
     let rows = HEAD.samples().len();
     bencher
         .counter(ItemsCount::new(rows))
-        .bench(|| scan_head(&HEAD, 0, &query));
+        .bench(|| scan_head(&HEAD, 0, &query, Source::ALONE));
 }
 
 #[divan::bench(sample_count = 15)]
@@ -155,7 +156,7 @@ fn scan_series_by_pod(bencher: Bencher) {
 static MERGED: LazyLock<Scanned> = LazyLock::new(|| {
     let query = query(Question::Stacks(GroupBy::Nothing));
     let mut merge = Merge::new(&query.question);
-    let scanned = scan_head(&HEAD, 0, &query);
+    let scanned = scan_head(&HEAD, 0, &query, Source::ALONE);
     merge.add(scanned).expect("stacks were asked for");
     merge.finish()
 });

@@ -6,10 +6,12 @@
 mod answer;
 mod serve;
 mod ticket;
+mod told;
 
 pub use answer::{InvalidAnswer, read};
 pub use serve::{BlockFlight, Partial, Scan, blocks, tail};
 pub use ticket::{Asked, InvalidTicket, decode, encode};
+pub use told::{InvalidBatch, told};
 
 /// Where tails are asked for.
 pub const TAIL_SCAN: &str = "/arrow.flight.protocol.FlightService/DoGet";

@@ -9,12 +9,14 @@ use cairn_model::{Code, ProfileType};
 use cairn_trie::Merger;
 
 use crate::query::{Answer, Point, Question, Scanned, Series, Stats, VALUES_MAX};
+use crate::repeats::Told;
 
 /// Accumulates the answers to one question.
 #[derive(Debug)]
 pub struct Merge {
     answer: Partly,
     stats: Stats,
+    told: Told,
 }
 
 #[derive(Debug)]
@@ -50,11 +52,16 @@ impl Merge {
         Self {
             answer,
             stats: Stats::default(),
+            told: Told::default(),
         }
     }
 
     pub fn add(&mut self, scanned: Scanned) -> Result<(), WrongAnswer> {
-        let Scanned { answer, stats } = scanned;
+        let Scanned {
+            answer,
+            stats,
+            told,
+        } = scanned;
         match (&mut self.answer, answer) {
             (Partly::Stacks(merger), Answer::Stacks(partial)) => merger.add(partial),
             (Partly::Series(sum), Answer::Series(series)) => sum.add(series),
@@ -67,6 +74,7 @@ impl Merge {
             _ => return Err(WrongAnswer),
         }
         self.stats.add(&stats);
+        self.told.add(told);
         Ok(())
     }
 
@@ -80,6 +88,7 @@ impl Merge {
         Scanned {
             answer,
             stats: self.stats,
+            told: self.told,
         }
     }
 }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use cairn_model::{Labels, Matcher, ProfileType, TimeRange};
 use cairn_trie::Partial;
 
+use crate::repeats::Told;
+
 /// Values of `trace_id` or `span_id` in one answer, at most: nobody picks one from a longer list.
 pub const VALUES_MAX: usize = 1_000;
 
@@ -90,6 +92,8 @@ pub struct Point {
 pub struct Scanned {
     pub answer: Answer,
     pub stats: Stats,
+    /// Does not travel with the answer, but beside it.
+    pub told: Told,
 }
 
 /// Figures that add up over sources.

@@ -22,13 +22,32 @@ use self::names::Names;
 use self::series::SeriesSum;
 use self::stacks::Sums;
 use crate::query::{Answer, GroupBy, Query, Question, Scanned, Stats};
+use crate::repeats::{Ask, SourceId, Teller};
 
 /// Parts of a block that are fetched at a time: enough that waiting for the store overlaps.
 const FETCHES: usize = 4;
 
+/// Which source is scanned, and what it is asked about repeats.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    pub id: SourceId,
+    pub ask: &'a Ask,
+}
+
+impl Source<'_> {
+    /// One that is scanned by itself.
+    pub const ALONE: Self = {
+        static NOTHING: Ask = Ask::NOTHING;
+        Self {
+            id: SourceId(0),
+            ask: &NOTHING,
+        }
+    };
+}
+
 /// Answers from the rows of a tail that came after `after`.
-pub fn scan_head(head: &Head, after: Lsn, query: &Query) -> Scanned {
-    let mut scan = Scan::new(head.index(), after, query, head.trie().len());
+pub fn scan_head(head: &Head, after: Lsn, query: &Query, source: Source<'_>) -> Scanned {
+    let mut scan = Scan::new(head.index(), after, query, source, head.trie().len());
     if !scan.ranges().is_empty() {
         scan.rows(0, head.samples());
     }
@@ -36,14 +55,18 @@ pub fn scan_head(head: &Head, after: Lsn, query: &Query) -> Scanned {
 }
 
 /// Answers from a block. Reads no more of it than the query needs.
-pub async fn scan_block(block: &Block, query: &Query) -> Result<Scanned, Error> {
+pub async fn scan_block(
+    block: &Block,
+    query: &Query,
+    source: Source<'_>,
+) -> Result<Scanned, Error> {
     let index = block.index().await?;
     let stacks = match query.question {
         Question::Stacks(_) => Some(block.stacks().await?),
         _ => None,
     };
     let count = stacks.as_ref().map_or(0, |stacks| stacks.nodes.len());
-    let mut scan = Scan::new(&index, 0, query, count);
+    let mut scan = Scan::new(&index, 0, query, source, count);
     let parts = match scan.ranges() {
         ranges if ranges.is_empty() => Vec::new(),
         ranges => block.parts(&ranges).await?,
@@ -117,6 +140,7 @@ struct Scan<'a> {
     index: &'a Index,
     labels: RowLabels<'a>,
     plan: Plan,
+    teller: Teller<'a>,
     /// Per selected profile: whether one of its rows matched.
     hits: Vec<bool>,
     sum: Sum<'a>,
@@ -132,9 +156,17 @@ enum Sum<'a> {
 
 impl<'a> Scan<'a> {
     /// `stacks` is how many stacks the source knows; only sums per stack need it.
-    fn new(index: &'a Index, after: Lsn, query: &'a Query, stacks: usize) -> Self {
+    fn new(
+        index: &'a Index,
+        after: Lsn,
+        query: &'a Query,
+        source: Source<'a>,
+        stacks: usize,
+    ) -> Self {
         let labels = RowLabels::of(index);
-        let plan = Plan::new(index, after, query, &labels);
+        let mut teller = Teller::new(source.id, index, source.ask);
+        let is_without = |row: &ProfileRow| teller.is_without(row);
+        let plan = Plan::new(index, after, query, &labels, is_without);
         let sum = match &query.question {
             Question::Stacks(GroupBy::Nothing) => Sum::Stacks(Sums::Plain(vec![0; stacks])),
             Question::Stacks(GroupBy::Labels(names)) => {
@@ -161,6 +193,7 @@ impl<'a> Scan<'a> {
             index,
             labels,
             plan,
+            teller,
             hits,
             sum,
             rows: 0,
@@ -260,7 +293,7 @@ impl<'a> Scan<'a> {
             ..Stats::default()
         };
         let mut hits: Vec<&'a ProfileRow> = Vec::new();
-        let mut sum = self.sum;
+        let (mut sum, mut teller) = (self.sum, self.teller);
         for (selected, hit) in self.plan.selected.iter().zip(self.hits) {
             let row = &self.index.profiles[selected.profile as usize];
             let filter = self.plan.filter(*selected);
@@ -270,6 +303,7 @@ impl<'a> Scan<'a> {
             }
             stats.add(&stats_of(row));
             hits.push(row);
+            teller.note(row);
             if let Sum::Series(series) = &mut sum
                 && (filter.is_none() || empty)
             {
@@ -285,7 +319,11 @@ impl<'a> Scan<'a> {
                 Answer::ProfileTypes(types.map(|at| self.index.types[at].clone()).collect())
             }
         };
-        Scanned { answer, stats }
+        Scanned {
+            answer,
+            stats,
+            told: teller.finish(),
+        }
     }
 }
 

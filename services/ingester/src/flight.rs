@@ -8,7 +8,8 @@ use arrow_flight::flight_service_server::{FlightService, FlightServiceServer};
 use cairn_block::Lsn;
 use cairn_chassis::Context;
 use cairn_engine::exchange::{self, Asked, Partial};
-use cairn_engine::{Merge, Query, Scanned, scan_head};
+use cairn_engine::repeats::{Ask, SourceId};
+use cairn_engine::{Merge, Query, Scanned, Source as ScanSource, scan_head};
 use cairn_model::{Code, WriterId};
 use cairn_wire::cairn::query::v1::Tail as WireTail;
 use cairn_wire::cairn::query::v1::scan_ticket::Source;
@@ -43,6 +44,7 @@ impl TailFlight {
             tenant,
             query,
             source,
+            repeats,
         } = asked;
         let Source::Tail(tail) = source else {
             let text = "an ingester holds no blocks: ask for its tail";
@@ -51,8 +53,9 @@ impl TailFlight {
         let after = self.position(&tail).map_err(|error| status(&error))?;
         let heads = self.tail.after(&tenant, after);
         let heads = heads.map_err(|error| status(&error))?;
+        let id = SourceId::log(&self.writer, self.incarnation);
         let scanned = self.cx.compute(move || {
-            let scanned = scan(&heads, after, &query)?;
+            let scanned = scan(&heads, after, &query, (id, &repeats))?;
             Ok(Partial::new(&scanned, Vec::new()))
         });
         let scanned = scanned.await.map_err(|error: cairn_engine::WrongAnswer| {
@@ -94,11 +97,17 @@ fn scan(
     heads: &[SharedHead],
     after: Lsn,
     query: &Query,
+    (id, ask): (SourceId, &Ask),
 ) -> Result<Scanned, cairn_engine::WrongAnswer> {
     let mut merge = Merge::new(&query.question);
     for head in heads {
         // The lock is held for one head's scan: the writer waits that long, at most.
-        merge.add(scan_head(&head.read(), after, query))?;
+        merge.add(scan_head(
+            &head.read(),
+            after,
+            query,
+            ScanSource { id, ask },
+        ))?;
     }
     Ok(merge.finish())
 }

@@ -4,10 +4,13 @@
 //! are given to the others once before they count as missing; of a writer that does not answer, the
 //! log in the object store is read.
 
+mod repeats;
+
 use cairn_catalog::BlockMeta;
 use cairn_chassis::Context;
 use cairn_engine::exchange::{self, BLOCK_SCAN, TAIL_SCAN};
-use cairn_engine::{Merge, Query, Scanned, WrongAnswer};
+use cairn_engine::repeats::Ask;
+use cairn_engine::{Merge, Query, Question, Scanned, WrongAnswer};
 use cairn_model::{Code, TenantId};
 use cairn_wire::cairn::query::v1::scan_ticket::Source;
 use cairn_wire::cairn::query::v1::{Blocks, Tail as WireTail, TailPosition};
@@ -19,7 +22,7 @@ use crate::deadline::Deadline;
 use crate::error::Warning;
 use crate::logs::Logs;
 use crate::peers::Failure;
-use crate::plan::{Plan, Position, Tail, assign};
+use crate::plan::{Doubtful, Plan, Position, Tail, assign};
 use crate::scan::Peer;
 
 /// Who asks what, for whom, until when.
@@ -42,6 +45,8 @@ pub(crate) struct Outcome {
     pub(crate) moved: bool,
     /// Something was to be read, and nothing of it could be.
     pub(crate) unread: bool,
+    /// Profiles that were stored twice and counted once.
+    pub(crate) repeated: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -62,6 +67,9 @@ struct Progress {
     moved: bool,
     /// Blocks, tails and logs read.
     read: u64,
+    /// Sources that may share profiles, and their answers.
+    held: Vec<(Part, Scanned)>,
+    repeated: u64,
 }
 
 impl Fanout<'_> {
@@ -70,18 +78,32 @@ impl Fanout<'_> {
             blocks,
             tails,
             logs,
+            doubtful,
         } = plan;
         let asked = blocks.values().map(Vec::len).sum::<usize>() + tails.len() + logs.len();
-        let blocks = blocks.into_iter().map(|(at, of)| Part::Blocks(at, of));
+        let doubtful = match self.query.question {
+            Question::Stacks(_) | Question::Series { .. } => doubtful,
+            // What is there twice is there.
+            Question::LabelNames | Question::LabelValues(_) | Question::ProfileTypes => {
+                Doubtful::default()
+            }
+        };
+        let blocks = blocks
+            .into_iter()
+            .flat_map(|of| Part::blocks(of, &doubtful));
         let tails = tails.into_iter().map(Part::Tail);
         let logs = logs.into_iter().map(Part::Log);
         let mut merge = Merge::new(&self.query.question);
         let mut progress = Progress::default();
         let parts = blocks.chain(tails).chain(logs).collect();
-        merge = self.round(parts, merge, &mut progress).await?;
-        let again = progress.again(workers);
+        merge = self.round(parts, merge, (&mut progress, &doubtful)).await?;
+        let again = progress.again(workers, &doubtful);
         if !again.is_empty() {
-            merge = self.round(again, merge, &mut progress).await?;
+            merge = self.round(again, merge, (&mut progress, &doubtful)).await?;
+        }
+        let held = std::mem::take(&mut progress.held);
+        for scanned in self.once(held, &mut progress).await {
+            merge = self.add(merge, scanned).await?;
         }
         for block in std::mem::take(&mut progress.orphans) {
             let text = format!(
@@ -97,6 +119,7 @@ impl Fanout<'_> {
             warnings: progress.warnings,
             moved: progress.moved,
             unread: asked > 0 && progress.read == 0,
+            repeated: progress.repeated,
         })
     }
 
@@ -104,9 +127,22 @@ impl Fanout<'_> {
         &self,
         parts: Vec<Part>,
         mut merge: Merge,
-        progress: &mut Progress,
+        (progress, doubtful): (&mut Progress, &Doubtful),
     ) -> Result<Merge, WrongAnswer> {
-        let mut scans: FuturesUnordered<_> = parts.into_iter().map(|part| self.ask(part)).collect();
+        let telling = Ask {
+            stretches: true,
+            ..Ask::NOTHING
+        };
+        let nothing = Ask::NOTHING;
+        let ask = |part: Part| {
+            let ask = if part.is_in(doubtful) {
+                &telling
+            } else {
+                &nothing
+            };
+            self.ask(part, ask)
+        };
+        let mut scans: FuturesUnordered<_> = parts.into_iter().map(ask).collect();
         while let Some((part, result)) = scans.next().await {
             match result {
                 Ok((scanned, warnings)) => {
@@ -115,11 +151,11 @@ impl Fanout<'_> {
                         Part::Tail(_) | Part::Log(_) => 1,
                     };
                     progress.warnings.extend(warnings);
-                    let added = self.cx.compute(move || {
-                        merge.add(scanned)?;
-                        Ok(merge)
-                    });
-                    merge = added.await?;
+                    if part.is_in(doubtful) {
+                        progress.held.push((part, scanned));
+                    } else {
+                        merge = self.add(merge, scanned).await?;
+                    }
                 }
                 Err(failure) => progress.failed(part, failure),
             }
@@ -127,24 +163,32 @@ impl Fanout<'_> {
         Ok(merge)
     }
 
-    async fn ask(&self, part: Part) -> (Part, Result<(Scanned, Vec<Warning>), Failure>) {
+    async fn add(&self, mut merge: Merge, scanned: Scanned) -> Result<Merge, WrongAnswer> {
+        let added = self.cx.compute(move || {
+            merge.add(scanned)?;
+            Ok(merge)
+        });
+        added.await
+    }
+
+    async fn ask(&self, part: Part, ask: &Ask) -> (Part, Result<(Scanned, Vec<Warning>), Failure>) {
         let result = match &part {
             Part::Blocks(address, blocks) => {
                 let blocks = blocks.iter().cloned().map(Into::into).collect();
                 let source = Source::Blocks(Blocks { blocks });
-                self.ask_peer(address, (BLOCK_SCAN, source), self.deadline)
+                self.ask_peer(address, (BLOCK_SCAN, source, ask), self.deadline)
                     .await
             }
-            Part::Tail(tail) => self.ask_tail(tail).await,
+            Part::Tail(tail) => self.ask_tail(tail, ask).await,
             Part::Log(position) => {
-                let scanned = self.logs.scan(self.tenant, self.query, position).await;
+                let scanned = self.logs.scan(self.tenant, self.query, position, ask).await;
                 scanned.map(|scanned| (scanned, Vec::new()))
             }
         };
         (part, result)
     }
 
-    async fn ask_tail(&self, tail: &Tail) -> Result<(Scanned, Vec<Warning>), Failure> {
+    async fn ask_tail(&self, tail: &Tail, ask: &Ask) -> Result<(Scanned, Vec<Warning>), Failure> {
         let Position {
             writer,
             incarnation,
@@ -162,7 +206,7 @@ impl Fanout<'_> {
             true => self.deadline.within(self.limits.tail_timeout),
             false => self.deadline.clone(),
         };
-        let asked = self.ask_peer(&tail.address, (TAIL_SCAN, source), &deadline);
+        let asked = self.ask_peer(&tail.address, (TAIL_SCAN, source, ask), &deadline);
         // A writer that stands still does not even notice that its time is up.
         let late = || Failure {
             code: Code::Timeout,
@@ -179,7 +223,7 @@ impl Fanout<'_> {
     async fn ask_peer(
         &self,
         address: &str,
-        (path, source): (&'static str, Source),
+        (path, source, ask): (&'static str, Source, &Ask),
         deadline: &Deadline,
     ) -> Result<(Scanned, Vec<Warning>), Failure> {
         let peer = Peer {
@@ -189,8 +233,25 @@ impl Fanout<'_> {
             message_bytes_max: self.limits.message_bytes_max,
             answer_bytes_max: self.limits.answer_bytes_max,
         };
-        let ticket = exchange::encode(self.tenant, self.query, source);
+        let ticket = exchange::encode(self.tenant, self.query, source, ask);
         peer.scan(&ticket, deadline).await
+    }
+}
+
+impl Part {
+    /// What one worker is asked: apart what may be in other sources as well.
+    fn blocks((worker, blocks): (String, Vec<BlockMeta>), doubtful: &Doubtful) -> Vec<Self> {
+        let is_doubtful = |block: &BlockMeta| doubtful.blocks.contains(&block.id);
+        let (shared, own): (Vec<_>, Vec<_>) = blocks.into_iter().partition(is_doubtful);
+        let parts = [shared, own].into_iter().filter(|of| !of.is_empty());
+        parts.map(|of| Self::Blocks(worker.clone(), of)).collect()
+    }
+
+    fn is_in(&self, doubtful: &Doubtful) -> bool {
+        match self {
+            Self::Blocks(_, blocks) => blocks.iter().any(|b| doubtful.blocks.contains(&b.id)),
+            Self::Tail(_) | Self::Log(_) => doubtful.rest,
+        }
     }
 }
 
@@ -221,13 +282,13 @@ impl Progress {
     }
 
     /// What others are asked for after some failed. Blocks that nobody is left for stay orphans.
-    fn again(&mut self, workers: &[String]) -> Vec<Part> {
+    fn again(&mut self, workers: &[String], doubtful: &Doubtful) -> Vec<Part> {
         let is_alive = |worker: &&String| !self.dead.contains(worker);
         let alive: Vec<String> = workers.iter().filter(is_alive).cloned().collect();
         let mut again: Vec<Part> = self.logs.drain(..).map(Part::Log).collect();
         if !alive.is_empty() {
             let blocks = assign(self.orphans.drain(..), &alive);
-            again.extend(blocks.into_iter().map(|(at, of)| Part::Blocks(at, of)));
+            again.extend(blocks.into_iter().flat_map(|of| Part::blocks(of, doubtful)));
         }
         again
     }

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use cairn_chassis::Context;
-use cairn_engine::{Merge, Query, Scanned, WrongAnswer, scan_head};
+use cairn_engine::repeats::{Ask, SourceId};
+use cairn_engine::{Merge, Query, Scanned, Source, WrongAnswer, scan_head};
 use cairn_model::{Code, Limits, TenantId};
 use cairn_store::Store;
 use cairn_wal::{Heads, LogReader, Segment};
@@ -28,7 +29,7 @@ pub(crate) struct Logs {
 struct Scan {
     heads: Heads,
     merge: Merge,
-    query: Arc<Query>,
+    wanted: Arc<(Query, SourceId, Ask)>,
 }
 
 impl Logs {
@@ -38,6 +39,7 @@ impl Logs {
         tenant: &TenantId,
         query: &Query,
         position: &Position,
+        ask: &Ask,
     ) -> Result<Scanned, Failure> {
         let Position {
             writer,
@@ -57,7 +59,11 @@ impl Logs {
         let mut scan = Scan {
             heads: Heads::of(tenant.clone(), *after, depth_max),
             merge: Merge::new(&query.question),
-            query: Arc::new(query.clone()),
+            wanted: Arc::new((
+                query.clone(),
+                SourceId::log(writer, *incarnation),
+                ask.clone(),
+            )),
         };
         let mut segments = reader.read_all(listing.segments);
         while let Some(segment) = segments.next().await {
@@ -93,9 +99,11 @@ impl Scan {
     }
 
     fn flush(&mut self) -> Result<(), WrongAnswer> {
+        let (query, id, ask) = &*self.wanted;
+        let source = Source { id: *id, ask };
         for head in self.heads.take_all().into_values() {
             // Earlier rows are left out when the head is filled.
-            self.merge.add(scan_head(&head, 0, &self.query))?;
+            self.merge.add(scan_head(&head, 0, query, source))?;
         }
         Ok(())
     }

@@ -14,6 +14,8 @@ pub(crate) struct Metrics {
     pub(crate) partial: Counter,
     /// Times that a plan was made again because a tail had moved on.
     pub(crate) replans: Counter,
+    /// Profiles that were stored twice and counted once.
+    pub(crate) repeats: Counter,
     /// Seconds from the question to the merged answer.
     pub(crate) seconds: Histogram,
     /// Blocks that this process scanned as a worker.
@@ -43,6 +45,10 @@ impl Metrics {
             "replans",
             "Times that a plan was made again because a tail had moved on",
         );
+        let repeats = counter(
+            "repeated_profiles",
+            "Profiles that were stored twice and counted once",
+        );
         let blocks_scanned = counter("blocks_scanned", "Blocks scanned as a worker");
         let rows_scanned = counter("rows_scanned", "Sample rows scanned as a worker");
         let blocks_failed = counter("blocks_failed", "Blocks that could not be scanned");
@@ -61,6 +67,7 @@ impl Metrics {
             failures,
             partial,
             replans,
+            repeats,
             seconds,
             blocks_scanned,
             rows_scanned,

@@ -5,12 +5,12 @@
 //! The snapshot must be older than the tails that are asked: a row that moves from a tail to a
 //! block in between is then found in the tail, which keeps it until no query can miss it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, Hasher};
 
 use cairn_block::Lsn;
 use cairn_catalog::{BlockMeta, Log, Snapshot, Writer};
-use cairn_model::{TimeRange, WriterId};
+use cairn_model::{BlockId, TimeRange, WriterId};
 
 /// What one query asks of whom.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,7 +20,20 @@ pub(crate) struct Plan {
     pub(crate) tails: Vec<Tail>,
     /// Logs of writers that are gone.
     pub(crate) logs: Vec<Position>,
+    pub(crate) doubtful: Doubtful,
 }
+
+/// Sources that may hold profiles which another one holds as well: sent again, they were taken by
+/// an ingester that did not know of them. Merging drops the repeats.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Doubtful {
+    pub(crate) blocks: HashSet<BlockId>,
+    /// Tails and logs.
+    pub(crate) rest: bool,
+}
+
+/// Blocks up to this level have been merged with few others yet.
+const DOUBTFUL_LEVEL_MAX: u32 = 1;
 
 /// Where the rows of one writer begin that are in no block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +64,14 @@ pub(crate) fn plan(snapshot: Snapshot, range: TimeRange, workers: &[String]) -> 
     let overlapping = blocks
         .into_iter()
         .filter(|block| range.overlaps(&block.range));
+    let overlapping: Vec<BlockMeta> = overlapping.collect();
+    let mut logs = writers.iter().chain(&sealed).map(|writer| writer.log);
+    // A writer that goes on with its own log remembers what it has stored.
+    let is_alone = logs.next() == Some(Log::Continued) && logs.next().is_none();
+    let doubtful = match is_alone {
+        true => Doubtful::default(),
+        false => Doubtful::among(&overlapping, writers.len() + sealed.len()),
+    };
     let tail = |writer: Writer| Tail {
         address: writer.address.clone(),
         is_in_store: writer.log == Log::OnePerIncarnation,
@@ -60,6 +81,35 @@ pub(crate) fn plan(snapshot: Snapshot, range: TimeRange, workers: &[String]) -> 
         blocks: assign(overlapping, workers),
         tails: writers.into_iter().map(tail).collect(),
         logs: sealed.into_iter().map(Position::of).collect(),
+        doubtful,
+    }
+}
+
+impl Doubtful {
+    /// Also a larger block is doubtful where it meets one that was never merged. One source alone
+    /// never is.
+    fn among(blocks: &[BlockMeta], logs: usize) -> Self {
+        let mut fresh: Vec<TimeRange> = Vec::new();
+        let mut of_level_0: Vec<&BlockMeta> = blocks.iter().filter(|b| b.level == 0).collect();
+        of_level_0.sort_by_key(|block| block.range.start);
+        for block in of_level_0 {
+            match fresh.last_mut().filter(|last| last.overlaps(&block.range)) {
+                Some(last) => *last = last.union(&block.range),
+                None => fresh.push(block.range),
+            }
+        }
+        let meets_fresh = |block: &BlockMeta| {
+            let at = fresh.partition_point(|fresh| fresh.end < block.range.start);
+            fresh
+                .get(at)
+                .is_some_and(|fresh| fresh.overlaps(&block.range))
+        };
+        let is_doubtful = |b: &&BlockMeta| b.level <= DOUBTFUL_LEVEL_MAX || meets_fresh(b);
+        let blocks: HashSet<BlockId> = blocks.iter().filter(is_doubtful).map(|b| b.id).collect();
+        match blocks.len() + logs {
+            0 | 1 => Self::default(),
+            _ => Self { blocks, rest: true },
+        }
     }
 }
 
@@ -101,7 +151,7 @@ fn weight(worker: &str, block: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use cairn_model::{BlockId, TenantId};
+    use cairn_model::TenantId;
 
     use super::*;
 
@@ -166,6 +216,52 @@ mod tests {
         ];
         assert_eq!(plan.tails, tails);
         assert_eq!(plan.logs, [position("w3", 9)]);
+        let doubtful = Doubtful {
+            blocks: HashSet::from([block(2, 0, 0).id]),
+            rest: true,
+        };
+        assert_eq!(plan.doubtful, doubtful);
+    }
+
+    #[test]
+    fn large_blocks_are_doubtful_only_where_they_meet_new_ones() {
+        let of_level = |id, level, start, end| BlockMeta {
+            level,
+            ..block(id, start, end)
+        };
+        let blocks = [
+            of_level(1, 3, 0, 99),
+            of_level(2, 3, 50, 149),
+            of_level(3, 2, 150, 180),
+            of_level(4, 0, 145, 149),
+            of_level(5, 0, 190, 195),
+            of_level(6, 1, 160, 189),
+        ];
+        let doubtful = Doubtful::among(&blocks, 1);
+        let expected = [2, 4, 5, 6].map(|id| block(id, 0, 0).id);
+        assert_eq!(doubtful.blocks, HashSet::from(expected));
+        assert!(doubtful.rest);
+        assert_eq!(Doubtful::among(&blocks[..1], 1), Doubtful::default());
+    }
+
+    #[test]
+    fn a_writer_that_is_alone_with_a_log_of_its_own_doubts_nothing() {
+        let writer = Writer {
+            id: WriterId::parse("w").expect("valid"),
+            incarnation: 7,
+            address: String::new(),
+            zone: String::new(),
+            flushed_lsn: 0,
+            log: Log::Continued,
+        };
+        let snapshot = Snapshot {
+            version: 3,
+            blocks: vec![block(1, 0, 9), block(2, 5, 20)],
+            writers: vec![writer],
+            sealed: Vec::new(),
+        };
+        let plan = plan(snapshot, TimeRange::ALL, &workers(&["http://q1"]));
+        assert_eq!(plan.doubtful, Doubtful::default());
     }
 
     #[test]

@@ -166,7 +166,9 @@ impl Session {
             warnings,
             moved: _,
             unread,
+            repeated,
         } = outcome;
+        self.querier.metrics().repeats.inc_by(repeated);
         if unread && !warnings.is_empty() {
             let texts: BTreeSet<String> = warnings.iter().map(Warning::to_string).collect();
             let texts: Vec<String> = texts.into_iter().take(3).collect();

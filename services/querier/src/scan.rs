@@ -56,11 +56,13 @@ impl Peer {
             bytes_max: self.answer_bytes_max,
         };
         let read = exchange::read(messages, limits).await;
-        let scanned = read.map_err(|error| self.failed(error))?;
+        let mut scanned = read.map_err(|error| self.failed(error))?;
         let trailer = trailer.lock().take();
         let trailer =
             trailer.ok_or_else(|| self.failure(Code::Unavailable, "the answer was cut off"))?;
         let trailer = ScanTrailer::decode(trailer)
+            .map_err(|error| self.failure(Code::Internal, format!("the trailer: {error}")))?;
+        scanned.told = exchange::told(&trailer)
             .map_err(|error| self.failure(Code::Internal, format!("the trailer: {error}")))?;
         Ok((scanned, warnings(trailer)))
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use cairn_chassis::Context;
 use cairn_engine::exchange::{Asked, BlockFlight, Partial, blocks};
-use cairn_engine::{Merge, Query, Scanned, scan_block};
+use cairn_engine::repeats::{Ask, SourceId};
+use cairn_engine::{Merge, Query, Scanned, Source as ScanSource, scan_block};
 use cairn_model::{BlockId, Code, TenantId};
 use cairn_wire::cairn::catalog::v1::BlockMeta;
 use cairn_wire::cairn::query::v1::ScanWarning;
@@ -28,6 +29,9 @@ pub(crate) struct Worker {
     pub(crate) metrics: Metrics,
 }
 
+/// What is wanted of every block.
+type Wanted = (Query, Ask);
+
 impl Worker {
     /// As a gRPC service under the name that queriers call.
     pub(crate) fn serve(self, message_bytes_max: usize) -> BlockFlight {
@@ -43,8 +47,8 @@ impl Worker {
             let text = "a querier holds no tail";
             return Err(cairn_wire::status(Code::Invalid, text));
         };
-        let query = Arc::new(asked.query);
-        let (scanned, warnings) = self.scan(&asked.tenant, &query, blocks.blocks).await?;
+        let wanted = Arc::new((asked.query, asked.repeats));
+        let (scanned, warnings) = self.scan(&asked.tenant, &wanted, blocks.blocks).await?;
         let warning = |Warning { block, code, text }| ScanWarning { block, code, text };
         let warnings = warnings.into_iter().map(warning).collect();
         let encode = move || Partial::new(&scanned, warnings);
@@ -54,13 +58,13 @@ impl Worker {
     async fn scan(
         &self,
         tenant: &TenantId,
-        query: &Arc<Query>,
+        wanted: &Arc<Wanted>,
         blocks: Vec<BlockMeta>,
     ) -> Result<(Scanned, Vec<Warning>), Status> {
-        let mut merge = Merge::new(&query.question);
+        let mut merge = Merge::new(&wanted.0.question);
         let mut warnings = Vec::new();
         let mut scans = futures::stream::iter(blocks)
-            .map(|block| self.scan_one(tenant, query, block))
+            .map(|block| self.scan_one(tenant, wanted, block))
             .buffer_unordered(self.block_scans_max.max(1));
         while let Some(scanned) = scans.next().await {
             match scanned {
@@ -92,7 +96,7 @@ impl Worker {
     async fn scan_one(
         &self,
         tenant: &TenantId,
-        query: &Arc<Query>,
+        wanted: &Arc<Wanted>,
         meta: BlockMeta,
     ) -> Result<Scanned, Warning> {
         let name = meta.id;
@@ -102,11 +106,16 @@ impl Worker {
         let failed = |error: cairn_block::Error| Warning::new(&name, error.code(), chain(&error));
         let size = (meta.bytes > 0).then_some(meta.bytes);
         let block = self.blocks.open(tenant, id, size).await.map_err(failed)?;
-        let query = Arc::clone(query);
+        let wanted = Arc::clone(wanted);
         // Decoding dominates, so the whole scan counts as computing; its reads overlap each other.
         let (blocks, key) = (Arc::clone(&self.blocks), (tenant.clone(), id));
         let scan = move || async move {
-            let scanned = scan_block(&block, &query).await;
+            let (query, ask) = &*wanted;
+            let source = ScanSource {
+                id: SourceId::block(&id),
+                ask,
+            };
+            let scanned = scan_block(&block, query, source).await;
             // Here, since whoever asked may have gone by now.
             match &scanned {
                 Ok(_) => blocks.weigh(&key, &block),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use cairn_block::{Head, Origin};
 use cairn_engine::{
-    Answer, Flame, GroupBy, KeyBy, Query as EngineQuery, Question, folded, scan_head,
+    Answer, Flame, GroupBy, KeyBy, Query as EngineQuery, Question, Source, folded, scan_head,
 };
 use cairn_model::{Labels, Limits, Profile, ProfileType, Selector, TimeRange};
 use cairn_trie::Partial;
@@ -207,7 +207,7 @@ fn partial(profile: &Profile) -> anyhow::Result<Partial> {
         range: TimeRange::ALL,
         question,
     };
-    match scan_head(&head, 0, &query).answer {
+    match scan_head(&head, 0, &query, Source::ALONE).answer {
         Answer::Stacks(partial) => Ok(partial),
         _ => anyhow::bail!("stacks were asked for"),
     }

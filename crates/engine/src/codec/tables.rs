@@ -9,6 +9,7 @@ use super::DecodeError;
 use super::raw::{I64, Raw, Text, U32};
 use super::stacks::{self, check, same_length};
 use crate::query::{Answer, Point, Scanned, Series, Stats};
+use crate::repeats::Told;
 
 const STACKS: u8 = 0;
 const SERIES: u8 = 1;
@@ -20,7 +21,11 @@ const TYPE_PARTS: usize = 6;
 const DELTA: &str = "delta";
 
 pub(super) fn from_scanned(scanned: &Scanned) -> Raw {
-    let Scanned { answer, stats } = scanned;
+    let Scanned {
+        answer,
+        stats,
+        told: _,
+    } = scanned;
     let mut raw = Raw::default();
     put_stats(&mut raw, stats);
     raw.kind = Some(match answer {
@@ -55,7 +60,12 @@ pub(super) fn to_scanned(mut raw: Raw) -> Result<Scanned, DecodeError> {
         Some(_) => return Err(DecodeError::Invalid("an unknown kind of answer")),
         None => return Err(DecodeError::Invalid("no batch at all")),
     };
-    Ok(Scanned { answer, stats })
+    let told = Told::default();
+    Ok(Scanned {
+        answer,
+        stats,
+        told,
+    })
 }
 
 fn put_stats(raw: &mut Raw, stats: &Stats) {

@@ -27,6 +27,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tower::Service;
 
 use super::ticket::{self, Asked, InvalidTicket};
+use super::told;
 use super::{BLOCK_SCAN, TAIL_SCAN};
 use crate::{Scanned, codec};
 
@@ -44,7 +45,7 @@ impl Partial {
     /// Encodes, which takes a while for large answers.
     pub fn new(scanned: &Scanned, warnings: Vec<ScanWarning>) -> Self {
         let stats = &scanned.stats;
-        let trailer = ScanTrailer {
+        let mut trailer = ScanTrailer {
             rows: stats.rows,
             profiles: stats.profiles,
             blocks: stats.blocks,
@@ -55,7 +56,10 @@ impl Partial {
             period: stats.period,
             time_min: stats.range.map(|range| range.start),
             time_max: stats.range.map(|range| range.end),
+            stretches: Vec::new(),
+            deliveries: Vec::new(),
         };
+        told::tell(&scanned.told, &mut trailer);
         Self {
             batches: codec::encode(scanned),
             trailer,

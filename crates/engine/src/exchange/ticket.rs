@@ -6,6 +6,8 @@ use cairn_wire::cairn::query::v1::{
     Keep, LabelNames, LabelValues, ProfileTypes, ScanTicket, Series, Stacks,
 };
 
+use super::told;
+use crate::repeats::Ask;
 use crate::{GroupBy, Query, Question};
 
 /// A ticket that asks nothing that can be answered.
@@ -25,9 +27,10 @@ pub struct Asked {
     pub tenant: TenantId,
     pub query: Query,
     pub source: Source,
+    pub repeats: Ask,
 }
 
-pub fn encode(tenant: &TenantId, query: &Query, source: Source) -> ScanTicket {
+pub fn encode(tenant: &TenantId, query: &Query, source: Source, repeats: &Ask) -> ScanTicket {
     ScanTicket {
         tenant: tenant.to_string(),
         selector: selector(query),
@@ -35,6 +38,7 @@ pub fn encode(tenant: &TenantId, query: &Query, source: Source) -> ScanTicket {
         time_end: query.range.end,
         source: Some(source),
         question: Some(question(&query.question)),
+        repeats: (*repeats != Ask::NOTHING).then(|| told::ask(repeats)),
     }
 }
 
@@ -46,6 +50,7 @@ pub fn decode(ticket: ScanTicket) -> Result<Asked, InvalidTicket> {
         time_end,
         source,
         question,
+        repeats,
     } = ticket;
     let invalid = |text: &dyn ToString| InvalidTicket(text.to_string());
     let tenant = TenantId::parse(&tenant).map_err(|error| invalid(&error))?;
@@ -63,10 +68,12 @@ pub fn decode(ticket: ScanTicket) -> Result<Asked, InvalidTicket> {
         question: read_question(question.ok_or_else(|| invalid(&"it asks no question"))?),
     };
     let source = source.ok_or_else(|| invalid(&"it names no source"))?;
+    let repeats = told::read_ask(repeats.unwrap_or_default());
     Ok(Asked {
         tenant,
         query,
         source,
+        repeats: repeats.map_err(|error| invalid(&error))?,
     })
 }
 
@@ -131,7 +138,10 @@ fn read_question(question: WireQuestion) -> Question {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::repeats::{Delivery, Sent, SourceId};
     use cairn_wire::cairn::query::v1::Tail;
 
     #[test]
@@ -170,11 +180,27 @@ mod tests {
             };
             let tenant = TenantId::anonymous();
             let source = Source::Tail(Tail::default());
-            let back = decode(encode(&tenant, &query, source.clone())).expect("valid");
+            let delivery = Delivery {
+                sent: Sent {
+                    series: 4,
+                    batch: u128::MAX - 7,
+                    time: -1,
+                    total: i64::MIN,
+                },
+                source: SourceId(u64::MAX),
+                lsn: 8,
+            };
+            let repeats = Ask {
+                stretches: true,
+                deliveries: BTreeSet::from([3, u64::MAX]),
+                without: BTreeSet::from([delivery]),
+            };
+            let back = decode(encode(&tenant, &query, source.clone(), &repeats)).expect("valid");
             let asked = Asked {
                 tenant,
                 query,
                 source,
+                repeats,
             };
             assert_eq!(back, asked);
         }

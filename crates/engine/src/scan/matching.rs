@@ -58,7 +58,13 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(index: &Index, after: Lsn, query: &Query, rows: &RowLabels<'_>) -> Self {
+    pub(crate) fn new(
+        index: &Index,
+        after: Lsn,
+        query: &Query,
+        rows: &RowLabels<'_>,
+        mut is_without: impl FnMut(&ProfileRow) -> bool,
+    ) -> Self {
         let of_type = |matcher: &&Matcher| is_of_type(matcher.name());
         let (of_types, of_labels): (Vec<&Matcher>, Vec<&Matcher>) =
             query.matchers.iter().partition(of_type);
@@ -77,7 +83,7 @@ impl Plan {
             .iter()
             .map(|labels| decide(labels, &of_labels, rows, &mut filters))
             .collect();
-        let select = |(at, row): (usize, &ProfileRow)| {
+        let mut select = |(at, row): (usize, &ProfileRow)| {
             let wanted = row.lsn > after
                 && types[row.profile_type as usize]
                 && query.range.contains(row.time);
@@ -87,10 +93,10 @@ impl Plan {
                 Decision::Rows(filter) => filter,
             };
             let profile = at as u32;
-            wanted.then_some(Selected { profile, filter })
+            (wanted && !is_without(row)).then_some(Selected { profile, filter })
         };
         let profiles = index.profiles.iter().enumerate();
-        let mut selected: Vec<Selected> = profiles.filter_map(select).collect();
+        let mut selected: Vec<Selected> = profiles.filter_map(&mut select).collect();
         selected.sort_by_key(|s| index.profiles[s.profile as usize].rows.start);
         Self {
             everything: selected.len() == index.profiles.len()

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cairn_block::{Block, Options, write};
-use cairn_engine::{Answer, Query, Question, Scanned, scan_block, scan_head};
+use cairn_engine::{Answer, Query, Question, Scanned, Source, scan_block, scan_head};
 use futures::executor::block_on;
 use proptest::prelude::*;
 
@@ -81,13 +81,13 @@ proptest! {
             },
         ).expect("a head with profiles");
         let block = Block::from_bytes(built.bytes).expect("a block");
-        let scanned = block_on(scan_block(&block, &query)).expect("a good block");
-        check(&here, &query, (scanned, scan_head(head, 0, &query)))?;
+        let scanned = block_on(scan_block(&block, &query, Source::ALONE)).expect("a good block");
+        check(&here, &query, (scanned, scan_head(head, 0, &query, Source::ALONE)))?;
     }
 }
 
 /// Compiles only if scans can run on any thread.
 #[expect(dead_code, reason = "its signature is the test")]
 fn scan<'a>(block: &'a Block, query: &'a Query) -> impl Future<Output: Send> + Send + 'a {
-    scan_block(block, query)
+    scan_block(block, query, Source::ALONE)
 }

@@ -2,7 +2,7 @@
 
 use arrow_array::{Array, RecordBatch};
 use cairn_engine::codec::{DecodeError, DecodeLimits, decode, encode, schema};
-use cairn_engine::{Answer, GroupBy, Question, Scanned, scan_head};
+use cairn_engine::{Answer, GroupBy, Question, Scanned, Source, scan_head};
 use proptest::prelude::*;
 
 use crate::model;
@@ -32,7 +32,7 @@ proptest! {
 
     #[test]
     fn answers_of_one_source_read_back(all in many(), query in queries(question())) {
-        let scanned = scan_head(&model::heads(&all)[0], 0, &query);
+        let scanned = scan_head(&model::heads(&all)[0], 0, &query, Source::ALONE);
         prop_assert_eq!(decode(&encode(&scanned), DecodeLimits::default()), Ok(scanned));
     }
 
@@ -89,6 +89,7 @@ fn large_answers_become_many_batches_and_limits_hold() {
     let scanned = Scanned {
         answer: Answer::Names(names.collect()),
         stats: Default::default(),
+        told: Default::default(),
     };
     let batches = encode(&scanned);
     let largest = batches.iter().map(RecordBatch::get_array_memory_size).max();

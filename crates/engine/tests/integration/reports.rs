@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_block::{Head, Origin};
 use cairn_engine::{
-    Answer, Flame, Frame, GroupBy, KeyBy, Kind, Meta, Names, Question, Trim, folded, name, profile,
-    scan_head, top, unnamed,
+    Answer, Flame, Frame, GroupBy, KeyBy, Kind, Meta, Names, Question, Source, Trim, folded, name,
+    profile, scan_head, top, unnamed,
 };
 use cairn_model::{Addressing, BuildId, Labels};
 use cairn_trie::Partial;
@@ -194,7 +194,7 @@ proptest! {
         let mut head = Head::default();
         let origin = Origin { name: "cpu".into(), labels: Labels::default(), time: 1, lsn: 1, batch: 0 };
         head.append(&download, &origin).expect("room");
-        let again = scan_head(&head, 0, &query(Question::Stacks(GroupBy::SampleLabels)));
+        let again = scan_head(&head, 0, &query(Question::Stacks(GroupBy::SampleLabels)), Source::ALONE);
         let Answer::Stacks(again) = again.answer else { panic!("not stacks") };
         prop_assert_eq!(sums(&again), sums(&partial));
         prop_assert_eq!((download.time, download.duration, download.period), (1, 2, 3));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_engine::{
-    Answer, GroupBy, Merge, Point, Query, Question, Scanned, Series, VALUES_MAX, scan_head,
+    Answer, GroupBy, Merge, Point, Query, Question, Scanned, Series, Source, VALUES_MAX, scan_head,
 };
 use cairn_model::{Labels, Matcher, ProfileType, TimeRange};
 use proptest::prelude::*;
@@ -66,7 +66,7 @@ pub(crate) fn answer(all: &[Made], query: &Query) -> Scanned {
     let mut merge = Merge::new(&query.question);
     for head in model::heads(all) {
         merge
-            .add(scan_head(&head, 0, query))
+            .add(scan_head(&head, 0, query, Source::ALONE))
             .expect("an answer to the question");
     }
     merge.finish()
@@ -138,7 +138,7 @@ proptest! {
 
     #[test]
     fn partials_hold_nothing_that_no_value_needs(all in many(), query in queries(Just(Question::Stacks(GroupBy::Nothing)))) {
-        let scanned = scan_head(&model::heads(&all)[0], 0, &query);
+        let scanned = scan_head(&model::heads(&all)[0], 0, &query, Source::ALONE);
         let Answer::Stacks(partial) = scanned.answer else { panic!("not stacks") };
         let mut needed = vec![false; partial.trie.len()];
         needed[0] = true;
@@ -211,7 +211,7 @@ proptest! {
         let query = query(Question::Stacks(GroupBy::Nothing));
         let mut merge = Merge::new(&query.question);
         for head in model::heads(&all) {
-            merge.add(scan_head(&head, after, &query)).expect("an answer to the question");
+            merge.add(scan_head(&head, after, &query, Source::ALONE)).expect("an answer to the question");
         }
         let Answer::Stacks(partial) = merge.finish().answer else { panic!("not stacks") };
         let later: Vec<Made> = all.iter().skip(after as usize).cloned().collect();
@@ -250,6 +250,7 @@ fn values_of_ids_are_capped() {
             .add(Scanned {
                 answer: Answer::Names(names.collect()),
                 stats: Default::default(),
+                told: Default::default(),
             })
             .expect("an answer to the question");
     }
@@ -294,6 +295,7 @@ fn an_answer_to_another_question_is_refused() {
     let names = Scanned {
         answer: Answer::Names(BTreeSet::new()),
         stats: Default::default(),
+        told: Default::default(),
     };
     assert!(merge.add(names).is_err());
 }

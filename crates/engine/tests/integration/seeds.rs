@@ -3,6 +3,7 @@
 use arrow_flight::FlightData;
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use cairn_engine::codec::{encode, schema};
+use cairn_engine::repeats::Ask;
 use cairn_engine::{GroupBy, Query, Question, Scanned, exchange};
 use cairn_model::{MatchOp, Matcher, TenantId};
 use cairn_testkit::seeds::{self, STALE};
@@ -100,7 +101,7 @@ fn ticket(question: Question) -> Vec<u8> {
         ..query(question)
     };
     let source = Source::Tail(Tail::default());
-    exchange::encode(&TenantId::anonymous(), &query, source).encode_to_vec()
+    exchange::encode(&TenantId::anonymous(), &query, source, &Ask::NOTHING).encode_to_vec()
 }
 
 fn messages(scanned: &Scanned) -> Vec<u8> {

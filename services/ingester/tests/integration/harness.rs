@@ -174,6 +174,7 @@ impl Running {
                 positions: vec![position],
             })),
             question: Some(question),
+            repeats: None,
         };
         let ticket = Ticket {
             ticket: ticket.encode_to_vec().into(),

@@ -170,6 +170,8 @@ pub(crate) struct Sent<'a> {
     /// Stack, outermost first, separated by semicolons; a label `endpoint` of the sample; value of
     /// each type.
     pub(crate) samples: &'a [(&'a str, &'a str, i64)],
+    /// Hash of what a client sent; `0` if repeats can't be told.
+    pub(crate) batch: u128,
 }
 
 pub(crate) const CPU: &[(&str, &str)] = &[("cpu", "nanoseconds")];
@@ -184,6 +186,7 @@ impl Default for Sent<'_> {
             duration: 10 * SECOND,
             build_id: "",
             samples: &[("main;work", "/buy", 30), ("main;work;read", "", 12)],
+            batch: 0,
         }
     }
 }
@@ -196,7 +199,7 @@ pub(crate) fn head(all: &[Sent<'_>]) -> Head {
             labels: Labels::from_pairs(sent.labels.iter().copied()).unwrap(),
             time: sent.at,
             lsn: 1,
-            batch: 0,
+            batch: sent.batch,
         };
         head.append(&profile(sent), &origin).unwrap();
     }

@@ -6,3 +6,4 @@ mod apis;
 mod captured;
 mod fixture;
 mod partial;
+mod repeats;
