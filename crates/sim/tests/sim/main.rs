@@ -19,7 +19,7 @@ use children::Run;
 use trace::Loudness;
 
 /// Runs of `cargo test`, and of how many the sameness is tried.
-const SEEDS: u64 = 70;
+const SEEDS: u64 = 150;
 const REPEATED: u64 = 3;
 /// Runs that a bug may survive.
 const SEEDS_WITH_BUG: u64 = 20;
