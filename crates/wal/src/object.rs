@@ -130,6 +130,7 @@ impl ObjectLog {
         if self.lease_left().is_zero() {
             return Err(Over::LeaseLost);
         }
+        let _waiting = self.lease.waiting(self.outside.instant());
         points::pass(points::BEFORE_PUT);
         tokio::select! {
             biased;

@@ -3,8 +3,11 @@
 //! Owns the order of these steps; each is somebody else's work.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_chassis::Context;
+use cairn_model::Code;
+use cairn_store::Key;
 
 use crate::admission::Admission;
 use crate::config::Config;
@@ -16,6 +19,9 @@ use crate::push::{Door, Outcome, Push};
 use crate::route::Router;
 use crate::tail::{Tail, Usage};
 use crate::writer::{Stored, Writer};
+
+/// How long the object store may take to answer something small.
+const STORE_ANSWER_MAX: Duration = Duration::from_millis(700);
 
 /// The service behind all doors. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -128,6 +134,25 @@ impl Ingester {
     /// Hashes of what was stored within the window of repeats.
     pub(crate) async fn stored_lately(&self) -> Result<Vec<u128>, Error> {
         self.0.writer.stored_lately().await
+    }
+
+    /// Whether the object store answers at this moment.
+    pub(crate) async fn reaches_store(&self) -> bool {
+        let flusher = &self.0.flusher;
+        let key = Key::LogSegment {
+            writer: &flusher.id,
+            incarnation: flusher.registered.incarnation,
+            first: 1,
+        };
+        let clock = self.0.cx.clock();
+        tokio::select! {
+            size = flusher.blocks.store.size(key) => match size {
+                Ok(_) => true,
+                // That is an answer.
+                Err(error) => error.code() == Code::NotFound,
+            },
+            () = clock.sleep(STORE_ANSWER_MAX) => false,
+        }
     }
 
     /// Waits a while for rows to get into blocks, then refuses.

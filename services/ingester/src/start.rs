@@ -92,9 +92,10 @@ pub(crate) struct Started {
 /// Opens catalog, store and log, in the order in which they need each other.
 pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Started> {
     let id = WriterId::parse(&config.writer).context("read the setting \"writer\"")?;
+    // The catalog first: others may wait for this node to make a majority.
+    let hosting = Hosting::start(config, cx).await?;
     let store = Store::open(&config.store, cx.random().u128()).await;
     let store = store.context("open the object store")?;
-    let hosting = Hosting::start(config, cx).await?;
     let catalog = hosting.client.clone();
     let metrics = cx.metrics(Metrics::register);
     let opening = Opening {

@@ -55,6 +55,14 @@ impl ForwardService for Forward {
         let released = released.map_err(|e| cairn_wire::status(e.code(), &e.to_string()))?;
         Ok(Response::new(released))
     }
+
+    async fn reach_store(
+        &self,
+        _: Request<wire_v1::ReachStoreRequest>,
+    ) -> Result<Response<wire_v1::ReachStoreResponse>, Status> {
+        let is_reached = self.ingester.reaches_store().await;
+        Ok(Response::new(wire_v1::ReachStoreResponse { is_reached }))
+    }
 }
 
 impl Forward {
