@@ -135,7 +135,8 @@ impl Default for Telemetry {
     fn default() -> Self {
         Self {
             // The sampler of self-profiling tells of every window.
-            log_filter: "info,pprof=warn".to_owned(),
+            // Of raft the catalog tells itself what matters.
+            log_filter: "info,pprof=warn,openraft=off".to_owned(),
             log_format: LogFormat::Text,
             otlp_endpoint: None,
         }

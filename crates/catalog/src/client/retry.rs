@@ -12,6 +12,8 @@ use crate::{Command, Error, Refused, Reply};
 
 /// Pauses between tries, at first and at most; each is shortened by chance, to at least half.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// People wait for questions.
+const ASK_PAUSE_MAX: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Debug)]
 pub(super) struct Retry {
@@ -79,6 +81,7 @@ impl Retry {
                         known => return known,
                     }
                     self.pause(&mut pause).await;
+                    pause = pause.min(ASK_PAUSE_MAX);
                 }
             };
             match tokio::time::timeout(self.patience, tries).await {

@@ -89,7 +89,7 @@ impl Default for NodeConfig {
             voters: BTreeMap::from([(1, String::new())]),
             heartbeat: Duration::from_millis(150),
             election_timeout: Duration::from_millis(900),
-            grace: Duration::from_secs(6),
+            grace: Duration::from_secs(3),
             snapshot_entries: 5_000,
             kept_entries: 1_000,
         }

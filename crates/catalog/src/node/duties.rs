@@ -42,11 +42,19 @@ pub(super) struct Housekeeping {
 
 impl Housekeeping {
     pub(super) async fn run(self) {
-        let mut leader_since = None;
+        let (mut leader_since, mut known_leader) = (None, None);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(PERIOD) => {}
+            }
+            let leader = self.local.known_leader();
+            if leader != known_leader {
+                known_leader = leader;
+                match leader {
+                    Some(node) => tracing::info!(node, "the catalog has a new leader"),
+                    None => tracing::warn!("the catalog has no leader"),
+                }
             }
             if !self.local.leads() {
                 leader_since = None;

@@ -69,8 +69,12 @@ impl Local {
         &self.0.parts.raft
     }
 
+    pub(super) fn known_leader(&self) -> Option<NodeId> {
+        self.raft().metrics().borrow().current_leader
+    }
+
     pub(super) fn leads(&self) -> bool {
-        self.raft().metrics().borrow().current_leader == Some(self.id())
+        self.known_leader() == Some(self.id())
     }
 
     fn leader(&self) -> Leader {
@@ -120,16 +124,36 @@ impl Local {
     /// Returns once everything that was answered before the call, by any node, shows in the state
     /// here.
     pub(crate) async fn up_to_date(&self) -> Result<(), Error> {
-        let index = match self.leader() {
-            Leader::Me => self.own_read_index().await?,
-            Leader::Other(leader) => leader.read_index(COMMIT_TIME_MAX).await?,
-            Leader::Unknown => return Err(Error::Unavailable("no leader is known".to_owned())),
-        };
+        let asked = tokio::time::timeout(COMMIT_TIME_MAX, self.read_index());
+        let silent = |_| Error::Unavailable("no leader answered in time".to_owned());
+        let index = asked.await.map_err(silent)??;
         let applied = self.0.parts.current.applied(index);
         let behind = |_| Error::Unavailable(format!("node {} is behind", self.id()));
         tokio::time::timeout(APPLY_TIME_MAX, applied)
             .await
             .map_err(behind)
+    }
+
+    /// The entry that a read must wait for: asks whoever leads, and anew once somebody else does. A
+    /// leader that stands still says nothing until then.
+    async fn read_index(&self) -> Result<u64, Error> {
+        let mut metrics = self.raft().metrics();
+        loop {
+            let asked = metrics.borrow_and_update().current_leader;
+            let answer = async {
+                match self.leader() {
+                    Leader::Me => self.own_read_index().await,
+                    Leader::Other(leader) => leader.read_index(COMMIT_TIME_MAX).await,
+                    Leader::Unknown => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                answer = answer => return answer,
+                changed = metrics.wait_for(|now| now.current_leader != asked) => {
+                    changed.map_err(|_| Error::Unavailable("the node is stopping".to_owned()))?;
+                }
+            }
+        }
     }
 
     /// The entry that a read must wait for, if this node leads; a majority says so.
