@@ -229,7 +229,7 @@ async fn live(
         }
         known = after;
         steps += 1;
-        drop(done.send(()));
+        let _ = done.send(());
     };
     // Nothing is acknowledged any more.
     let vote = Vote::new(known.term() + 9, LEADER);

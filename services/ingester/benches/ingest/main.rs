@@ -1,10 +1,13 @@
-//! Speed of taking pushes in: from the bytes of a request's body to the acknowledgement, with the
-//! log on a real disk and a sync before every answer.
+//! Speed of taking pushes in: from the bytes of a request's body to the acknowledgement.
 //!
 //! `cargo bench -p cairn-ingester`; bytes are gzip bytes. Pushes are in work side by side, so that
 //! they share syncs, and every pass begins with an empty tail, which is dearer than a warm one.
 //! The async runtime has one thread; decoding and the log have theirs. So divan's wall time spans
-//! several cores, and the table at the end divides by CPU time of the whole process instead.
+//! several cores, and the table at the end divides by CPU time of the whole process instead. There
+//! the log is on a real disk, with a sync before every answer.
+//!
+//! [`acks`] come last, or alone with `-- acks`: how long agents wait for an answer, with the log on
+//! the disk and in a real object store.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,118 +16,32 @@
     reason = "a benchmark measures real time, prints, and stops when it fails"
 )]
 
+mod acks;
+mod load;
+
 use std::collections::BTreeMap;
-use std::sync::{LazyLock, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use bytes::Bytes;
 use bytesize::ByteSize;
 use cairn_ingester::bench::Pushes;
 use cairn_ingester::{AdmissionConfig, Config, TailConfig};
-use cairn_model::{Labels, Limits};
-use cairn_pprof::{Options, decode, encode_gzip};
-use cairn_testkit::corpus;
-use cairn_testkit::generator::{Generator, Spec};
 use divan::counter::{BytesCount, ItemsCount};
 use futures::StreamExt;
-
-/// What one request brings.
-type Request = Vec<(Labels, Bytes)>;
-
-struct Load {
-    requests: Vec<Request>,
-    gzip_bytes: usize,
-    plain_bytes: usize,
-    samples: usize,
-}
+use load::{AGENTS, CORPUS, LARGE, Load, SDKS};
 
 /// Requests in work at the same time.
 const CONCURRENCY: usize = 16;
 
-/// What agents send: a few hundred samples of every process, several processes per request.
-static AGENTS: LazyLock<Load> = LazyLock::new(|| {
-    let spec = Spec {
-        services: 4,
-        pods: 10,
-        samples: 152,
-        endpoints: 8,
-        ..Spec::default()
-    };
-    Load::new(generated(spec, 20), 10)
-});
-
-/// The same, one profile per request as SDKs send it.
-static SDKS: LazyLock<Load> = LazyLock::new(|| {
-    let all = AGENTS.requests.iter().flatten().cloned();
-    Load::new(all.collect(), 1)
-});
-
-static LARGE: LazyLock<Load> = LazyLock::new(|| {
-    let spec = Spec {
-        services: 2,
-        pods: 10,
-        samples: 5000,
-        stacks: 1_000_000,
-        tail: 0.8,
-        endpoints: 50,
-        traced_percent: 2,
-        ..Spec::default()
-    };
-    Load::new(generated(spec, 5), 4)
-});
-
-/// Real profiles. There are few, so each comes from many pods.
-static CORPUS: LazyLock<Load> = LazyLock::new(|| {
-    let pprofs = corpus::pprofs();
-    let mut profiles = Vec::new();
-    for pod in 0..4 {
-        for pprof in &pprofs {
-            let labels = [
-                ("service_name", pprof.name.clone()),
-                ("pod", format!("{pod}")),
-            ];
-            let labels = Labels::from_pairs(labels).unwrap();
-            profiles.push((labels, pprof.bytes.clone().into()));
-        }
-    }
-    Load::new(profiles, 1)
-});
-
-fn generated(spec: Spec, steps: u32) -> Request {
-    let (services, pods) = (spec.services, spec.pods);
-    let generator = Generator::new(spec);
-    let mut profiles = Vec::new();
-    for step in 0..steps {
-        for pod in 0..pods {
-            for service in 0..services {
-                let raw = encode_gzip(&generator.profile(service, pod, step));
-                profiles.push((generator.labels(service, pod), raw.into()));
-            }
-        }
-    }
-    profiles
-}
-
-impl Load {
-    fn new(profiles: Request, per_request: usize) -> Self {
-        let mut load = Self {
-            requests: profiles.chunks(per_request).map(<[_]>::to_vec).collect(),
-            gzip_bytes: 0,
-            plain_bytes: 0,
-            samples: 0,
-        };
-        for (_, raw) in &profiles {
-            let decoded = decode(raw, &Limits::default(), &Options::default()).unwrap();
-            load.gzip_bytes += raw.len();
-            load.plain_bytes += decoded.plain_bytes;
-            load.samples += decoded.profile.samples.len();
-        }
-        load
-    }
-}
-
 fn main() {
-    divan::main();
+    if !std::env::args().any(|arg| arg == "acks") {
+        divan::main();
+        print_spent();
+    }
+    acks::print();
+}
+
+fn print_spent() {
     println!("per core, that is per second of CPU time, all threads:");
     for (name, (load, spent)) in SPENT.lock().unwrap().iter() {
         let per_second = |count: usize| count as f64 * spent.passes / spent.cpu;
@@ -157,6 +74,24 @@ fn cpu() -> f64 {
     ticks.sum::<f64>() / TICKS
 }
 
+/// An ingester that has all the memory it wants.
+fn config(folder: &std::path::Path) -> Config {
+    Config {
+        data: folder.join("data"),
+        store: cairn_store::Config::folder(folder.join("store")),
+        admission: AdmissionConfig {
+            wait_max: Duration::from_secs(60),
+            ..AdmissionConfig::default()
+        },
+        tail: TailConfig {
+            head_bytes_max: ByteSize::gib(4),
+            memory_bytes_max: ByteSize::gib(4),
+            ..TailConfig::default()
+        },
+        ..Config::default()
+    }
+}
+
 fn run(bencher: divan::Bencher<'_, '_>, name: &'static str, load: &'static Load) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -164,20 +99,7 @@ fn run(bencher: divan::Bencher<'_, '_>, name: &'static str, load: &'static Load)
         .unwrap();
     let open = || {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let config = Config {
-            data: folder.path().join("data"),
-            store: cairn_store::Config::folder(folder.path().join("store")),
-            admission: AdmissionConfig {
-                wait_max: Duration::from_secs(60),
-                ..AdmissionConfig::default()
-            },
-            tail: TailConfig {
-                head_bytes_max: ByteSize::gib(4),
-                memory_bytes_max: ByteSize::gib(4),
-                ..TailConfig::default()
-            },
-            ..Config::default()
-        };
+        let config = config(folder.path());
         (runtime.block_on(Pushes::open(config)).unwrap(), folder)
     };
     bencher
