@@ -9,7 +9,7 @@ SEEDS ?= 5000
 NPM := $(shell command -v npm 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-services test check fix bench web e2e doc deny fuzz model sim sim-long power-cut faults load soak dist
+.PHONY: help run run-services run-cluster test check fix bench web e2e doc deny fuzz model sim sim-long power-cut faults load soak dist
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,10 +21,15 @@ run-services: ## Start the four services as four processes over one local folder
 	$(CARGO) build --bins
 	./scripts/run-services $(DATA)
 
+run-cluster: ## Start three ingesters, two queriers and the rest as processes over one local folder.
+	$(CARGO) build --bins
+	./scripts/run-cluster $(DATA)/cluster
+
 test: ## Run every test, the page's and the real clients' included.
 	./scripts/install-test-tools
 	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace
+	"$$(./scripts/target-dir)/debug/cairn-faults" --quick
 	$(MAKE) e2e
 
 check: ## Exactly what CI runs: format, lints, docs, licences, tests. Changes nothing.

@@ -4,6 +4,7 @@
 //! Owns which programs run where with which settings, and starts again what ended. What goes wrong
 //! meanwhile is the scenario's business.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -172,8 +173,10 @@ impl Cluster {
         for name in self.names() {
             let process = &mut self.service(&name).process;
             if process.as_mut().is_some_and(Process::has_ended) {
-                *process = None;
+                self.note_output(&name)?;
+                self.service(&name).process = None;
             }
+            let process = &self.service(&name).process;
             if process.is_none() {
                 self.spawn(&name)?;
                 started.push(name);
@@ -199,13 +202,22 @@ impl Cluster {
         process.map(Process::output).unwrap_or_default()
     }
 
-    /// Writes what every service has printed beside its files.
+    /// Writes what every service has printed since its last start beside its files.
     pub fn keep_output(&mut self) -> anyhow::Result<()> {
-        for name in self.names() {
-            let file = self.folder.join(format!("{name}.log"));
-            std::fs::write(file, self.output(&name)).context("keep what was printed")?;
-        }
-        Ok(())
+        let names = self.names();
+        names.iter().try_for_each(|name| self.note_output(name))
+    }
+
+    fn note_output(&mut self, name: &str) -> anyhow::Result<()> {
+        let file = self.folder.join(format!("{name}.log"));
+        let file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(file);
+        let mut file = file.context("keep what was printed")?;
+        let output = self.output(name);
+        file.write_all(output.as_bytes())
+            .context("keep what was printed")
     }
 
     /// The folder of a service's own files.

@@ -17,6 +17,10 @@ pub struct Row {
     pub fault: &'static str,
     pub about: &'static str,
     pub result: Result<Seen, Missed>,
+    /// Whether times without service count. On a busy machine they say little.
+    pub is_timed: bool,
+    /// How long nobody could have answered.
+    pub dark: Duration,
 }
 
 /// Why there is nothing to show.
@@ -31,24 +35,27 @@ impl Row {
     /// What is wrong, if anything is.
     pub fn faults(&self) -> Vec<String> {
         match &self.result {
-            Ok(seen) => judge(seen),
+            Ok(seen) => self.judge(seen),
             Err(Missed::Skipped(_)) => Vec::new(),
             Err(Missed::Failed(reason)) => vec![reason.clone()],
         }
     }
-}
 
-fn judge(seen: &Seen) -> Vec<String> {
-    let mut faults: Vec<String> = seen.wrong_answers.iter().take(5).cloned().collect();
-    for (what, outage, max) in [
-        ("writes", seen.write_outage, WRITE_OUTAGE_MAX),
-        ("questions", seen.read_outage, READ_OUTAGE_MAX),
-    ] {
-        if outage > max {
-            faults.push(format!("{what} failed for {outage:.1?}, more than {max:?}"));
+    fn judge(&self, seen: &Seen) -> Vec<String> {
+        let mut faults: Vec<String> = seen.wrong_answers.iter().take(5).cloned().collect();
+        if !self.is_timed {
+            return faults;
         }
+        for (what, outage, max) in [
+            ("writes", seen.write_outage, WRITE_OUTAGE_MAX + self.dark),
+            ("questions", seen.read_outage, READ_OUTAGE_MAX + self.dark),
+        ] {
+            if outage > max {
+                faults.push(format!("{what} failed for {outage:.1?}, more than {max:?}"));
+            }
+        }
+        faults
     }
-    faults
 }
 
 /// The whole page: what was done, the matrix, and where it was seen.
@@ -79,16 +86,18 @@ pub fn page(rows: &[Row], seed: u64) -> String {
 /// The matrix as Markdown.
 pub fn table(rows: &[Row]) -> String {
     let mut out = String::from(
-        "| fault | what happens | acknowledged | sent again | unknown | lost or doubled | writes out | questions out | flagged answers | result |\n\
-         |---|---|---|---|---|---|---|---|---|---|\n",
+        "| fault | what happens | acknowledged | sent again | unknown | lost or doubled | writes out | questions out | of which dark | flagged answers | result |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|\n",
     );
-    for Row {
-        fault,
-        about,
-        result,
-    } in rows
-    {
-        let row = match result {
+    for row in rows {
+        let Row {
+            fault,
+            about,
+            result,
+            dark,
+            is_timed: _,
+        } = row;
+        let cells = match result {
             Ok(seen) => {
                 let Seen {
                     acknowledged,
@@ -100,22 +109,26 @@ pub fn table(rows: &[Row]) -> String {
                     wrong_answers,
                     ..
                 } = seen;
-                let verdict = if judge(seen).is_empty() {
+                let verdict = if row.judge(seen).is_empty() {
                     "held"
                 } else {
                     "**broken**"
                 };
                 format!(
-                    "{acknowledged} | {failed_pushes} | {unknown} | {} | {:.1} s | {:.1} s | {partial_answers} | {verdict}",
+                    "{acknowledged} | {failed_pushes} | {unknown} | {} | {:.1} s | {:.1} s | {} | {partial_answers} | {verdict}",
                     wrong_answers.len(),
                     write_outage.as_secs_f64(),
                     read_outage.as_secs_f64(),
+                    match dark.is_zero() {
+                        true => String::new(),
+                        false => format!("{dark:?}"),
+                    },
                 )
             }
-            Err(Missed::Skipped(reason)) => format!("| | | | | | | skipped: {reason}"),
-            Err(Missed::Failed(reason)) => format!("| | | | | | | **failed**: {reason}"),
+            Err(Missed::Skipped(reason)) => format!("| | | | | | | | skipped: {reason}"),
+            Err(Missed::Failed(reason)) => format!("| | | | | | | | **failed**: {reason}"),
         };
-        writeln!(out, "| {fault} | {about} | {row} |").expect("a string takes everything");
+        writeln!(out, "| {fault} | {about} | {cells} |").expect("a string takes everything");
     }
     out
 }

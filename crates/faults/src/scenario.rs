@@ -9,6 +9,8 @@ mod network;
 mod restarts;
 mod store;
 
+use std::time::Duration;
+
 use cairn_testkit::generator::Rng;
 use futures::future::BoxFuture;
 
@@ -32,6 +34,9 @@ pub struct Scenario {
     pub about: &'static str,
     /// Whether it is among the few that run with every change.
     pub is_quick: bool,
+    /// How long the fault itself leaves nobody who could answer: no majority of the catalog's nodes,
+    /// or no store.
+    pub dark: Duration,
     pub run: Run,
 }
 
@@ -47,9 +52,10 @@ pub fn all() -> Vec<Scenario> {
         name: "calm",
         about: "nothing, for comparison",
         is_quick: true,
+        dark: Duration::ZERO,
         run: |stage| {
             Box::pin(async move {
-                let patience = std::time::Duration::from_secs(30);
+                let patience = Duration::from_secs(30);
                 stage.load.flows(400, patience).await
             })
         },

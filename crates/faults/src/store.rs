@@ -74,11 +74,11 @@ impl StoreServer {
         let upstream = SocketAddr::from((host.ip, ENVOY_PORT)).to_string();
         let own = std::env::current_exe().context("find this program")?;
         let proxy = ["proxy".to_owned(), listen, upstream, text(switch.path())];
-        let processes = vec![
-            start(host, &seaweedfs(), &weed),
-            start(host, &envoy(), &through),
-            start(host, &own, &proxy),
-        ];
+        let mut processes = vec![start(host, &seaweedfs(), &weed), start(host, &own, &proxy)];
+        let mut envoy = start(host, &envoy(), &through);
+        let admin = SocketAddr::from((host.ip, ENVOY_ADMIN_PORT));
+        envoy.wait_until_ready(admin, "/ready", PATIENCE);
+        processes.push(envoy);
         let server = Self {
             ip: host.ip,
             switch,

@@ -14,12 +14,14 @@ pub(super) const ALL: [Scenario; 2] = [
         name: "disk full",
         about: "the disk of an ingester's catalog is full for 15 s",
         is_quick: false,
+        dark: Duration::ZERO,
         run: |stage| Box::pin(full(stage)),
     },
     Scenario {
         name: "fsync fails",
         about: "every sync of an ingester fails (EIO) from some moment on, until it is started again",
         is_quick: false,
+        dark: Duration::ZERO,
         run: |stage| Box::pin(failing_sync(stage)),
     },
 ];

@@ -9,6 +9,7 @@ pub(super) const ALL: [Scenario; 1] = [Scenario {
     name: "rolling restart",
     about: "every process is asked to stop and started again, one after the other",
     is_quick: true,
+    dark: Duration::ZERO,
     run: |stage| Box::pin(rolling(stage)),
 }];
 

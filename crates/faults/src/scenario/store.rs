@@ -10,6 +10,7 @@ pub(super) const ALL: [Scenario; 4] = [
         name: "lost replies",
         about: "of 30 % of all puts to the store the reply is lost, for 20 s",
         is_quick: true,
+        dark: Duration::ZERO,
         run: |stage| {
             Box::pin(async move {
                 stage.cluster.store.lose_replies(30)?;
@@ -23,6 +24,7 @@ pub(super) const ALL: [Scenario; 4] = [
         name: "store refuses",
         about: "20 % of all requests to the store are answered 503, for 20 s",
         is_quick: false,
+        dark: Duration::ZERO,
         run: |stage| {
             Box::pin(async move {
                 stage.cluster.store.refuse(20)?;
@@ -36,6 +38,7 @@ pub(super) const ALL: [Scenario; 4] = [
         name: "store is slow",
         about: "every second request to the store takes half a second longer, for 20 s",
         is_quick: false,
+        dark: Duration::ZERO,
         run: |stage| {
             Box::pin(async move {
                 stage.cluster.store.delay(50)?;
@@ -49,10 +52,11 @@ pub(super) const ALL: [Scenario; 4] = [
         name: "store is away",
         about: "all requests to the store are answered 503, for 10 s",
         is_quick: false,
+        dark: AWAY,
         run: |stage| {
             Box::pin(async move {
                 stage.cluster.store.refuse(100)?;
-                stage.cluster.supervised(Duration::from_secs(10)).await?;
+                stage.cluster.supervised(AWAY).await?;
                 stage.cluster.store.refuse(0)?;
                 stage.cluster.supervised(HEAL).await
             })
@@ -61,3 +65,4 @@ pub(super) const ALL: [Scenario; 4] = [
 ];
 
 const LENGTH: Duration = Duration::from_secs(20);
+const AWAY: Duration = Duration::from_secs(10);
