@@ -4,7 +4,8 @@
 //! xfsprogs. What a disk does with its own cache stays untested.
 #![expect(
     clippy::disallowed_methods,
-    reason = "how hard to test is no setting of the process; the kernel lets go in real time"
+    clippy::print_stdout,
+    reason = "how hard to test is no setting of the process; the kernel lets go in real time; tests print"
 )]
 
 use std::ffi::OsStr;

@@ -294,21 +294,46 @@ pub fn request(address: SocketAddr, method: &str, path: &str) -> std::io::Result
     const PATIENCE: Duration = Duration::from_secs(5);
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    // 1.0, so that the answer is neither chunked nor followed by another.
     write!(
         stream,
-        "{method} {path} HTTP/1.0\r\nhost: {address}\r\ncontent-length: 0\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
     )?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    let broken = || std::io::Error::new(std::io::ErrorKind::InvalidData, "not an HTTP answer");
-    let head_end = answer
-        .windows(4)
-        .position(|at| at == b"\r\n\r\n")
-        .ok_or_else(broken)?;
-    let head = String::from_utf8_lossy(&answer[..head_end]);
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-    Ok((status.ok_or_else(broken)?, answer[head_end + 4..].to_vec()))
+    parse(&answer).ok_or_else(|| std::io::Error::other("not an HTTP answer"))
+}
+
+/// Status and body of a whole answer.
+fn parse(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
+    let head_end = answer.windows(4).position(|at| at == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&answer[..head_end]).to_ascii_lowercase();
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let body = &answer[head_end + 4..];
+    let is_chunked = head.contains("\r\ntransfer-encoding: chunked");
+    Some((
+        status,
+        if is_chunked {
+            joined(body)?
+        } else {
+            body.to_vec()
+        },
+    ))
+}
+
+/// A body without the sizes of its chunks.
+fn joined(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let line_end = rest.windows(2).position(|at| at == b"\r\n")?;
+        let size = std::str::from_utf8(&rest[..line_end]).ok()?;
+        let size = usize::from_str_radix(size.trim(), 16).ok()?;
+        let chunk = &rest[line_end + 2..];
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend(chunk.get(..size)?);
+        rest = chunk.get(size + 2..)?;
+    }
 }
 
 #[cfg(test)]

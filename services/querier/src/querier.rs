@@ -197,7 +197,7 @@ impl Session {
             query,
             deadline: &self.deadline,
         };
-        Ok(fanout.run(plan, &inner.workers).await?)
+        Ok(Box::pin(fanout.run(plan, &inner.workers)).await?)
     }
 
     async fn snapshot(&self) -> Result<Snapshot, Error> {

