@@ -199,6 +199,11 @@ impl Node {
         self.local.status()
     }
 
+    /// Gives the status as often as it is called, as long as there is the node.
+    pub fn watch(&self) -> impl Fn() -> Option<Status> + Send + Sync + 'static {
+        self.local.watch()
+    }
+
     /// Changes the nodes, if this one leads.
     pub async fn change(&self, change: Change) -> Result<(), Error> {
         self.local.change(change).await

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, Notify};
 
 use crate::blocks::Blocks;
 use crate::config::Config;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, gauge};
 use crate::points;
 use crate::tail::{Frozen, Tail, Usage};
 use crate::writer::Writer;
@@ -101,6 +101,7 @@ impl Flusher {
             self.metrics.flush_seconds.observe(took.as_secs_f64());
             flushed = Some(part.to);
             *turn = part.to;
+            self.metrics.flushed_lsn.set(gauge(part.to));
         }
         let limits = &self.config.tail;
         let retention = i64::try_from(limits.retention.as_nanos()).unwrap_or(i64::MAX);

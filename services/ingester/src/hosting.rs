@@ -13,6 +13,7 @@ use cairn_catalog::{
 use cairn_chassis::{Context, Routes};
 
 use crate::config::Config;
+use crate::gauges::Gauges;
 
 /// What this process has of the catalog.
 #[derive(Debug)]
@@ -83,6 +84,12 @@ impl Hosting {
                 .grpc(node.catalog_service())
                 .grpc(node.admin_service()),
         }
+    }
+
+    /// What the node here is about, if there is one.
+    pub(crate) fn gauges(&self) -> Option<Gauges> {
+        let node = self.node.as_ref()?;
+        Some(Gauges::of_catalog(node.watch()))
     }
 
     /// Fails when the node here fails.

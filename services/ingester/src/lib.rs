@@ -10,6 +10,7 @@ mod doors;
 mod error;
 mod flight;
 mod flush;
+mod gauges;
 mod hosting;
 mod ingester;
 mod inherit;

@@ -1,5 +1,6 @@
 //! Every metric of the ingester. Names get the prefix `cairn_ingester_`.
 
+use cairn_block::Lsn;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -31,6 +32,10 @@ pub(crate) struct Metrics {
     pub(crate) log_commit_pushes: Histogram,
     /// Group commits that failed.
     pub(crate) log_failures: Counter,
+    /// Newest entry of the log.
+    pub(crate) log_lsn: Gauge,
+    /// Newest entry of the log that is in a committed block.
+    pub(crate) flushed_lsn: Gauge,
     /// Memory of rows that are not in blocks yet.
     pub(crate) unflushed_bytes: Gauge,
     /// Memory of rows that are kept for queries that planned before they were in blocks.
@@ -106,6 +111,12 @@ impl Metrics {
                 Histogram::new(exponential_buckets(1.0, 2.0, 10)),
             ),
             log_failures: add(r, "log_failures", "Group commits that failed"),
+            log_lsn: add(r, "log_lsn", "Newest entry of the log"),
+            flushed_lsn: add(
+                r,
+                "flushed_lsn",
+                "Newest entry of the log that is in a block",
+            ),
             unflushed_bytes: add(r, "unflushed_bytes", "Memory of rows not in blocks yet"),
             flushed_bytes: add(
                 r,
@@ -179,6 +190,11 @@ impl RouteMetrics {
             ),
         }
     }
+}
+
+/// Positions are far below what a gauge holds.
+pub(crate) fn gauge(lsn: Lsn) -> i64 {
+    i64::try_from(lsn).unwrap_or(i64::MAX)
 }
 
 fn add<M>(registry: &mut Registry, name: &str, help: &str) -> M

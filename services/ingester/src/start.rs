@@ -14,6 +14,7 @@ use crate::config::{Config, LogKind};
 use crate::doors;
 use crate::flight::TailFlight;
 use crate::flush::Flusher;
+use crate::gauges::Gauges;
 use crate::hosting::Hosting;
 use crate::ingester::Ingester;
 use crate::inherit;
@@ -123,6 +124,19 @@ pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Starte
         metrics: metrics.clone(),
     });
     cx.own("log", task.run());
+    let lease_gauges = lease
+        .clone()
+        .map(|lease| Gauges::of_lease(lease, cx.clock()));
+    let gauges = [
+        Some(Gauges::of_queue(writer.queued())),
+        lease_gauges,
+        hosting.gauges(),
+    ];
+    cx.metrics(|registry| {
+        for gauges in gauges.into_iter().flatten() {
+            registry.register_collector(Box::new(gauges));
+        }
+    });
     let closed = CancellationToken::new();
     if let Some(lease) = lease {
         let keeper = Keeper {

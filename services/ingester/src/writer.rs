@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::admission::Permit;
 use crate::dedup::Window;
 use crate::error::Error;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, gauge};
 use crate::prepare::Ready;
 use crate::tail::Tail;
 
@@ -102,6 +102,15 @@ impl Writer {
         });
         self.orders.send(order).await.map_err(|_| Error::Stopping)?;
         answered.await.unwrap_or(Err(Error::Stopping))
+    }
+
+    /// Gives how many orders wait, of which most are pushes, as often as it is called.
+    pub(crate) fn queued(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let orders = self.orders.downgrade();
+        move || {
+            let orders = orders.upgrade();
+            orders.map_or(0, |orders| orders.max_capacity() - orders.capacity())
+        }
     }
 
     /// Closes the part of the tail that is being filled; false if there is nothing in it.
@@ -246,6 +255,7 @@ impl Task {
                 let metrics = &self.parts.metrics;
                 metrics.log_bytes.inc_by(bytes as u64);
                 metrics.log_commit_pushes.observe(group.len() as f64);
+                metrics.log_lsn.set(gauge(first + group.len() as Lsn - 1));
                 let took = clock.instant().duration_since(start);
                 metrics.log_commit_seconds.observe(took.as_secs_f64());
                 let (tail, metrics) = (Arc::clone(&self.parts.tail), metrics.clone());

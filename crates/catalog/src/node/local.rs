@@ -69,6 +69,12 @@ impl Local {
         &self.0.parts.raft
     }
 
+    /// See [`Node::watch`](super::Node::watch).
+    pub(super) fn watch(&self) -> impl Fn() -> Option<Status> + Send + Sync + 'static {
+        let inner = Arc::downgrade(&self.0);
+        move || inner.upgrade().map(|inner| Self(inner).status())
+    }
+
     pub(super) fn known_leader(&self) -> Option<NodeId> {
         self.raft().metrics().borrow().current_leader
     }

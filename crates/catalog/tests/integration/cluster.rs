@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use cairn_catalog::{
-    BlockMeta, Client, Connect, Node, NodeConfig, NodeParts, RemoteParts, Runtime, Status, plain,
+    Client, Connect, Node, NodeConfig, NodeParts, RemoteParts, Runtime, Status, plain,
 };
-use cairn_model::{BlockId, TenantId, TimeRange, WriterId};
 use tonic::transport::{Channel, Endpoint};
+
+use crate::values::now;
 
 /// How long a test waits for what has to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -200,37 +201,6 @@ pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     };
     let waited = tokio::time::timeout(PATIENCE, waiting).await;
     assert!(waited.is_ok(), "it never came to this: {what}");
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "nodes in tests live in real time"
-)]
-pub(crate) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.expect("after 1970").as_millis() as i64
-}
-
-pub(crate) fn tenant() -> TenantId {
-    TenantId::anonymous()
-}
-
-pub(crate) fn writer(name: &str) -> WriterId {
-    WriterId::parse(name).expect("valid")
-}
-
-pub(crate) fn block(number: u64) -> BlockMeta {
-    let created = now();
-    BlockMeta {
-        id: BlockId::new(created.unsigned_abs(), u128::from(number)),
-        tenant: tenant(),
-        level: 0,
-        range: TimeRange { start: 5, end: 9 },
-        bytes: 100,
-        rows: 1,
-        profiles: 1,
-        created_unix_ms: created,
-    }
 }
 
 pub(crate) fn connect(address: &str) -> Result<Channel, String> {

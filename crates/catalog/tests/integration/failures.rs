@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use cairn_catalog::{Change, Client, Error, Log, Registration, Runtime, Work};
 use tokio::task::JoinSet;
 
-use crate::cluster::{Cluster, PATIENCE, block, tenant, until, writer};
+use crate::cluster::{Cluster, PATIENCE, until};
+use crate::values::{block, tenant, writer};
 
 /// Writers that commit one block after the other, whatever happens, and readers that must see all
 /// that was answered before they asked.

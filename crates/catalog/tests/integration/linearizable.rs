@@ -8,7 +8,8 @@ use cairn_catalog::{Client, Error, Refused, Registration};
 use stateright::semantics::{ConsistencyTester, LinearizabilityTester, SequentialSpec};
 use tokio::task::JoinSet;
 
-use crate::cluster::{Cluster, block, tenant, until, writer};
+use crate::cluster::{Cluster, until};
+use crate::values::{block, tenant, writer};
 
 /// A log that is in blocks up to here. Several clients move it, as if each were its writer.
 #[derive(Clone, Debug, Default)]

@@ -1,9 +1,8 @@
 //! Nodes and clients, over sockets.
 
 mod cluster;
-#[cfg(feature = "failpoints")]
-mod crash;
 mod failures;
 mod linearizable;
 mod peers;
 mod services;
+mod values;

@@ -2,6 +2,7 @@
 //! each. Owns the ledger and judges every answer; which faults happen meanwhile is others'.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -53,6 +54,19 @@ pub(crate) struct Seen {
     pub(crate) violations: Vec<String>,
     /// What the last incomplete answer said.
     pub(crate) incomplete: String,
+    /// Per service, when a push of it was last acknowledged.
+    acknowledged: BTreeMap<String, Duration>,
+    /// The longest time between two such moments of any service.
+    pub(crate) longest_outage: Duration,
+}
+
+impl Seen {
+    fn acknowledged(&mut self, service: &str) {
+        let now = turmoil::sim_elapsed().unwrap_or_default();
+        let before = self.acknowledged.insert(service.to_owned(), now);
+        let outage = now.saturating_sub(before.unwrap_or(now));
+        self.longest_outage = self.longest_outage.max(outage);
+    }
 }
 
 impl Load {
@@ -124,6 +138,9 @@ impl Load {
         note(&format!(
             "push {attempt} of {service} to {ingester}: {said}"
         ));
+        if outcome == Outcome::Acknowledged {
+            self.seen.borrow_mut().acknowledged(service);
+        }
         self.ledger.borrow_mut().set(attempt, outcome);
         outcome
     }

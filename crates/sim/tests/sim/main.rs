@@ -14,8 +14,12 @@ mod run;
 mod trace;
 
 use std::io::Write as _;
+use std::time::Duration;
+
+use cairn_store::faulty::Link;
 
 use children::Run;
+use plan::{Event, Fault, Plan};
 use trace::Loudness;
 
 /// Runs of `cargo test`, and of how many the sameness is tried.
@@ -67,6 +71,37 @@ fn the_same_seed_is_the_same_run() {
             again.said
         );
     }
+}
+
+/// One ingester to which the store is silent, while it answers the others, leaves its shards to
+/// them.
+#[test]
+fn a_silent_store_costs_one_ingester_its_shards_and_nobody_else() {
+    let second = Duration::from_secs(1);
+    let cut_off = Event {
+        from: second,
+        until: second * 29,
+        fault: Fault::CutOff(cluster::INGESTERS[1], Link::Silent),
+    };
+    let plan = Plan {
+        events: vec![cut_off],
+        skews: vec![0; cluster::SERVERS.len()],
+        begins_well: true,
+    };
+    let simulation = std::thread::Builder::new().spawn(move || {
+        entropy::seed(7);
+        let _listening = trace::start(Loudness::Silent);
+        run::follow(plan, 7)
+    });
+    let verdict = simulation.expect("threads can be started").join();
+    let verdict = verdict.expect("the simulation itself does not panic");
+    assert!(verdict.violations.is_empty(), "{:#?}", verdict.violations);
+    println!("{}, {:?}", verdict.figures, verdict.longest_outage);
+    assert!(
+        verdict.longest_outage < second * 20,
+        "no push of one service was acknowledged for {:?}",
+        verdict.longest_outage
+    );
 }
 
 /// What the others start in processes of their own, and `make sim` by itself.

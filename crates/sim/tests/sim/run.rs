@@ -33,16 +33,22 @@ pub(crate) struct Verdict {
     pub(crate) digest: u64,
     /// In words.
     pub(crate) figures: String,
+    /// The longest time without an acknowledgement of any one service.
+    pub(crate) longest_outage: Duration,
 }
 
 /// Runs the simulation with this seed.
 pub(crate) fn run(seed: u64) -> Verdict {
-    let mut random = Rng::new(seed);
+    follow(plan::plan(&mut Rng::new(seed)), seed)
+}
+
+/// Runs what is planned; the seed decides about everything else.
+pub(crate) fn follow(plan: Plan, seed: u64) -> Verdict {
     let Plan {
         events,
         skews,
         begins_well,
-    } = plan::plan(&mut random);
+    } = plan;
     let cluster = Cluster::new(seed, &skews);
     let mut run = Run {
         sim: network(seed),
@@ -73,6 +79,7 @@ pub(crate) fn run(seed: u64) -> Verdict {
         violations,
         digest,
         figures,
+        longest_outage: seen.longest_outage,
     }
 }
 

@@ -1,4 +1,8 @@
-//! A node that crashes at each of the places that have names. Needs the feature `failpoints`.
+//! A node that crashes at each of the places that have names. A program of its own: the places are
+//! the same for all nodes of a process.
+
+#[path = "../integration/values.rs"]
+mod values;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +10,7 @@ use std::time::Duration;
 use cairn_catalog::{Client, Node, NodeConfig, NodeParts, Registration, failpoints};
 use fail::FailScenario;
 
-use crate::cluster::{block, now, tenant, writer};
+use values::{block, now, tenant, writer};
 
 async fn started(folder: &std::path::Path) -> Node {
     let config = NodeConfig {
