@@ -57,7 +57,12 @@ pub struct Ask {
 pub struct Told {
     pub stretches: Vec<Stretch>,
     pub deliveries: Vec<Delivery>,
+    /// There was more than [`TOLD_MAX`] to tell.
+    pub is_cut_off: bool,
 }
+
+/// Stretches, and deliveries, that one answer may tell of.
+pub const TOLD_MAX: usize = 200_000;
 
 impl Ask {
     pub const NOTHING: Self = Self {
@@ -82,10 +87,10 @@ impl Told {
     pub fn add(&mut self, other: Self) {
         self.stretches.extend(other.stretches);
         self.deliveries.extend(other.deliveries);
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.stretches.is_empty() && self.deliveries.is_empty()
+        self.is_cut_off |= other.is_cut_off;
+        self.is_cut_off |= self.stretches.len() > TOLD_MAX || self.deliveries.len() > TOLD_MAX;
+        self.stretches.truncate(TOLD_MAX);
+        self.deliveries.truncate(TOLD_MAX);
     }
 }
 
@@ -197,10 +202,13 @@ impl<'a> Teller<'a> {
             series,
             times,
         });
-        Told {
+        let mut told = Told::default();
+        told.add(Told {
             stretches: stretches.collect(),
             deliveries: self.deliveries,
-        }
+            is_cut_off: false,
+        });
+        told
     }
 
     fn delivery(&mut self, row: &ProfileRow) -> Delivery {

@@ -164,12 +164,15 @@ impl Shared {
                     let texts = wrong.iter().map(ToString::to_string);
                     self.seen.lock().wrong_answers.extend(texts);
                 }
-                Ok(Ok(Answer { found, .. })) => {
+                Ok(Ok(answer)) => {
                     let mut seen = self.seen.lock();
                     seen.partial_answers += 1;
-                    let wrong = found.iter().filter(|(of, value)| too_much(**of, **value));
-                    let texts = wrong.map(|(of, value)| format!("{of} is there with {value}"));
-                    seen.wrong_answers.extend(texts);
+                    if !answer.warns_of_doubles() {
+                        let found = answer.found.iter();
+                        let wrong = found.filter(|(of, value)| too_much(**of, **value));
+                        let texts = wrong.map(|(of, value)| format!("{of} is there with {value}"));
+                        seen.wrong_answers.extend(texts);
+                    }
                     at += 1;
                 }
                 Ok(Err(_)) | Err(_) => at += 1,
@@ -180,7 +183,7 @@ impl Shared {
     }
 }
 
-/// A partial answer may lack a profile, but never has more of one than there is.
+/// A partial answer may lack a profile, but never has more of one than there is, unless it says so.
 fn too_much(attempt: Attempt, found: i64) -> bool {
     found > ledger::value(attempt)
 }

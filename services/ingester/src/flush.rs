@@ -11,6 +11,7 @@ use cairn_block::{Lsn, Stretch};
 use cairn_catalog::{BlockMeta, Client, Registered};
 use cairn_chassis::Context;
 use cairn_model::WriterId;
+use cairn_wal::Lease;
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::{Mutex, Notify};
 
@@ -34,6 +35,8 @@ pub(crate) struct Flusher {
     /// Under which incarnation blocks name the log.
     pub(crate) log_incarnation: u64,
     pub(crate) registered: Registered,
+    /// None: the log is on a disk of this ingester's own.
+    pub(crate) lease: Option<Lease>,
     pub(crate) metrics: Metrics,
     pub(crate) wake: Notify,
     /// The last position of the log that is in blocks. Held while flushing: parts are committed in

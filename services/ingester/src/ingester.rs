@@ -5,9 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cairn_chassis::Context;
-use cairn_model::Code;
 use cairn_store::Key;
+use cairn_wal::Lease;
 
 use crate::admission::Admission;
 use crate::config::Config;
@@ -20,7 +21,7 @@ use crate::route::Router;
 use crate::tail::{Tail, Usage};
 use crate::writer::{Stored, Writer};
 
-/// How long the object store may take to answer something small.
+/// How long the object store may take for something small.
 const STORE_ANSWER_MAX: Duration = Duration::from_millis(700);
 
 /// The service behind all doors. Cheap to clone.
@@ -136,21 +137,24 @@ impl Ingester {
         self.0.writer.stored_lately().await
     }
 
-    /// Whether the object store answers at this moment.
+    /// Whether the object store takes objects from here at this moment.
     pub(crate) async fn reaches_store(&self) -> bool {
-        let flusher = &self.0.flusher;
-        let key = Key::LogSegment {
-            writer: &flusher.id,
-            incarnation: flusher.registered.incarnation,
-            first: 1,
+        let (clock, flusher) = (self.0.cx.clock(), &self.0.flusher);
+        let waited = |lease: &Lease| lease.waited(clock.instant());
+        if flusher.lease.as_ref().map(waited) > Some(STORE_ANSWER_MAX) {
+            return false;
+        }
+        let nonce = self.0.cx.random().u128();
+        let probe = Key::Probe { nonce, number: 0 };
+        let store = &flusher.blocks.store;
+        let put = async {
+            let put = store.create(probe, Bytes::from_static(b"reached")).await;
+            // What stays if this fails is a few bytes.
+            let _ = store.delete(probe).await;
+            put.is_ok()
         };
-        let clock = self.0.cx.clock();
         tokio::select! {
-            size = flusher.blocks.store.size(key) => match size {
-                Ok(_) => true,
-                // That is an answer.
-                Err(error) => error.code() == Code::NotFound,
-            },
+            is_taken = put => is_taken,
             () = clock.sleep(STORE_ANSWER_MAX) => false,
         }
     }

@@ -16,7 +16,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
-/// A third of the lease: two renewals may be lost before it is over.
+/// A third of the lease: a renewal may be lost before it is over.
 const RENEWALS: u32 = 3;
 
 pub(crate) struct Keeper {
@@ -47,7 +47,12 @@ impl Keeper {
             let sent = clock.instant();
             // One that is over stays so: the log has stopped by it already.
             self.ensure_valid()?;
-            if self.is_cut_off(sent).await {
+            let is_cut_off = tokio::select! {
+                is_cut_off = self.is_cut_off(&catalog, sent) => is_cut_off,
+                () = self.closed.cancelled() => return Ok(()),
+            };
+            self.ensure_valid()?;
+            if is_cut_off {
                 tracing::warn!(
                     "the object store answers others, but not here: the lease is not renewed"
                 );
@@ -88,12 +93,12 @@ impl Keeper {
     }
 
     /// Whether a put waits here for long, while the store answers another ingester.
-    async fn is_cut_off(&self, now: Instant) -> bool {
+    async fn is_cut_off(&self, catalog: &Client, now: Instant) -> bool {
         if self.lease.waited(now) < self.ttl / RENEWALS {
             return false;
         }
         // Of a catalog that can't be asked others renew nothing either.
-        let Ok(shards) = self.catalog.shards().await else {
+        let Ok(shards) = catalog.shards().await else {
             return false;
         };
         let others = shards.writers.iter().filter(|(id, _)| **id != self.writer);

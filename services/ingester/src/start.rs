@@ -20,7 +20,7 @@ use crate::ingester::Ingester;
 use crate::inherit;
 use crate::lease::Keeper;
 use crate::log::{Opened, Opening, grouping, outside};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, gauge};
 use crate::recover::Recoverer;
 use crate::route::{Peers, Router};
 use crate::writer::{Parts, Writer};
@@ -137,8 +137,10 @@ pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Starte
             registry.register_collector(Box::new(gauges));
         }
     });
+    metrics.flushed_lsn.set(gauge(registered.flushed_lsn));
+    metrics.log_lsn.set(gauge(registered.flushed_lsn));
     let closed = CancellationToken::new();
-    if let Some(lease) = lease {
+    if let Some(lease) = lease.clone() {
         let keeper = Keeper {
             cx: cx.clone(),
             catalog: catalog.clone(),
@@ -163,6 +165,7 @@ pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Starte
         id,
         log_incarnation,
         registered,
+        lease,
         metrics,
         wake: Notify::new(),
         flushed: Mutex::new(registered.flushed_lsn),

@@ -244,6 +244,7 @@ impl Task {
         let fresh = group.iter().filter(|queued| !queued.ready.items.is_empty());
         let payloads: Vec<Payload> = fresh.map(|queued| queued.ready.payload()).collect();
         let bytes: usize = payloads.iter().map(|payload| payload.bytes.len()).sum();
+        let entries = payloads.len() as Lsn;
         #[cfg(feature = "failpoints")]
         points::acknowledge_early(&mut group);
         let appended = match payloads.is_empty() {
@@ -255,7 +256,9 @@ impl Task {
                 let metrics = &self.parts.metrics;
                 metrics.log_bytes.inc_by(bytes as u64);
                 metrics.log_commit_pushes.observe(group.len() as f64);
-                metrics.log_lsn.set(gauge(first + group.len() as Lsn - 1));
+                if entries > 0 {
+                    metrics.log_lsn.set(gauge(first + entries - 1));
+                }
                 let took = clock.instant().duration_since(start);
                 metrics.log_commit_seconds.observe(took.as_secs_f64());
                 let (tail, metrics) = (Arc::clone(&self.parts.tail), metrics.clone());

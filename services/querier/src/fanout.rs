@@ -6,6 +6,8 @@
 
 mod repeats;
 
+use self::repeats::Held;
+
 use cairn_catalog::BlockMeta;
 use cairn_chassis::Context;
 use cairn_engine::exchange::{self, BLOCK_SCAN, TAIL_SCAN};
@@ -45,7 +47,7 @@ pub(crate) struct Outcome {
     pub(crate) moved: bool,
     /// Something was to be read, and nothing of it could be.
     pub(crate) unread: bool,
-    /// Profiles that were stored twice and counted once.
+    /// Sources that were asked again without what others hold as well.
     pub(crate) repeated: u64,
 }
 
@@ -68,7 +70,8 @@ struct Progress {
     /// Blocks, tails and logs read.
     read: u64,
     /// Sources that may share profiles, and their answers.
-    held: Vec<(Part, Scanned)>,
+    held: Vec<Held>,
+    /// Sources that were asked again without what others hold as well.
     repeated: u64,
 }
 
@@ -150,9 +153,14 @@ impl Fanout<'_> {
                         Part::Blocks(..) => scanned.stats.blocks,
                         Part::Tail(_) | Part::Log(_) => 1,
                     };
+                    let is_partial = !warnings.is_empty();
                     progress.warnings.extend(warnings);
                     if part.is_in(doubtful) {
-                        progress.held.push((part, scanned));
+                        progress.held.push(Held {
+                            part,
+                            scanned,
+                            is_partial,
+                        });
                     } else {
                         merge = self.add(merge, scanned).await?;
                     }
@@ -260,7 +268,9 @@ impl Progress {
         match part {
             Part::Blocks(worker, blocks) => {
                 tracing::warn!(worker, error = %failure, "a worker did not scan its blocks");
-                self.dead.push(worker);
+                if !self.dead.contains(&worker) {
+                    self.dead.push(worker);
+                }
                 self.orphans.extend(blocks);
             }
             // What an ingester answers whose tail begins after the position that was asked for.

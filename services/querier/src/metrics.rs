@@ -14,7 +14,7 @@ pub(crate) struct Metrics {
     pub(crate) partial: Counter,
     /// Times that a plan was made again because a tail had moved on.
     pub(crate) replans: Counter,
-    /// Profiles that were stored twice and counted once.
+    /// Sources that were asked again without profiles that others hold as well.
     pub(crate) repeats: Counter,
     /// Seconds from the question to the merged answer.
     pub(crate) seconds: Histogram,
@@ -46,8 +46,8 @@ impl Metrics {
             "Times that a plan was made again because a tail had moved on",
         );
         let repeats = counter(
-            "repeated_profiles",
-            "Profiles that were stored twice and counted once",
+            "repeated_scans",
+            "Sources asked again without profiles that others hold as well",
         );
         let blocks_scanned = counter("blocks_scanned", "Blocks scanned as a worker");
         let rows_scanned = counter("rows_scanned", "Sample rows scanned as a worker");

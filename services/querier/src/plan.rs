@@ -86,26 +86,26 @@ pub(crate) fn plan(snapshot: Snapshot, range: TimeRange, workers: &[String]) -> 
 }
 
 impl Doubtful {
-    /// Also a larger block is doubtful where it meets one that was never merged. One source alone
-    /// never is.
+    /// Also a larger block is doubtful where it meets a small one. One source alone never is.
     fn among(blocks: &[BlockMeta], logs: usize) -> Self {
-        let mut fresh: Vec<TimeRange> = Vec::new();
-        let mut of_level_0: Vec<&BlockMeta> = blocks.iter().filter(|b| b.level == 0).collect();
-        of_level_0.sort_by_key(|block| block.range.start);
-        for block in of_level_0 {
-            match fresh.last_mut().filter(|last| last.overlaps(&block.range)) {
+        let is_small = |block: &&BlockMeta| block.level <= DOUBTFUL_LEVEL_MAX;
+        let mut small: Vec<&BlockMeta> = blocks.iter().filter(is_small).collect();
+        small.sort_by_key(|block| block.range.start);
+        let mut times: Vec<TimeRange> = Vec::new();
+        for block in small {
+            match times.last_mut().filter(|last| last.overlaps(&block.range)) {
                 Some(last) => *last = last.union(&block.range),
-                None => fresh.push(block.range),
+                None => times.push(block.range),
             }
         }
-        let meets_fresh = |block: &BlockMeta| {
-            let at = fresh.partition_point(|fresh| fresh.end < block.range.start);
-            fresh
+        let meets_small = |block: &&BlockMeta| {
+            let at = times.partition_point(|time| time.end < block.range.start);
+            times
                 .get(at)
-                .is_some_and(|fresh| fresh.overlaps(&block.range))
+                .is_some_and(|time| time.overlaps(&block.range))
         };
-        let is_doubtful = |b: &&BlockMeta| b.level <= DOUBTFUL_LEVEL_MAX || meets_fresh(b);
-        let blocks: HashSet<BlockId> = blocks.iter().filter(is_doubtful).map(|b| b.id).collect();
+        let doubtful = blocks.iter().filter(meets_small);
+        let blocks: HashSet<BlockId> = doubtful.map(|block| block.id).collect();
         match blocks.len() + logs {
             0 | 1 => Self::default(),
             _ => Self { blocks, rest: true },
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn large_blocks_are_doubtful_only_where_they_meet_new_ones() {
+    fn large_blocks_are_doubtful_only_where_they_meet_small_ones() {
         let of_level = |id, level, start, end| BlockMeta {
             level,
             ..block(id, start, end)
@@ -238,7 +238,7 @@ mod tests {
             of_level(6, 1, 160, 189),
         ];
         let doubtful = Doubtful::among(&blocks, 1);
-        let expected = [2, 4, 5, 6].map(|id| block(id, 0, 0).id);
+        let expected = [2, 3, 4, 5, 6].map(|id| block(id, 0, 0).id);
         assert_eq!(doubtful.blocks, HashSet::from(expected));
         assert!(doubtful.rest);
         assert_eq!(Doubtful::among(&blocks[..1], 1), Doubtful::default());

@@ -30,7 +30,8 @@ pub struct NodeConfig {
     /// between half of it and all of it longer, drawn by chance.
     #[serde(with = "humantime_serde")]
     pub election_timeout: Duration,
-    /// How long a new leader lets writers renew their leases before it takes any for dead.
+    /// How long a new leader lets writers renew their leases before it takes any for dead. Writers
+    /// renew every third of `log.lease`; it should be longer than that.
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
     /// A snapshot is taken after so many entries of the log.

@@ -18,6 +18,8 @@ use crate::{Command, Error, Member, Shards, Snapshot, State, Status};
 
 /// How long the leader may take to commit a command before its outcome is unknown.
 const COMMIT_TIME_MAX: Duration = Duration::from_secs(4);
+/// How long a read waits for a leader where none is known: another node may know one.
+const ELECTION_TIME_MAX: Duration = Duration::from_millis(500);
 /// How long applying may lag behind.
 const APPLY_TIME_MAX: Duration = Duration::from_secs(4);
 
@@ -150,7 +152,10 @@ impl Local {
                 match self.leader() {
                     Leader::Me => self.own_read_index().await,
                     Leader::Other(leader) => leader.read_index(COMMIT_TIME_MAX).await,
-                    Leader::Unknown => std::future::pending().await,
+                    Leader::Unknown => {
+                        tokio::time::sleep(ELECTION_TIME_MAX).await;
+                        Err(Error::Unavailable("no leader is known".to_owned()))
+                    }
                 }
             };
             tokio::select! {

@@ -58,6 +58,7 @@ impl Partial {
             time_max: stats.range.map(|range| range.end),
             stretches: Vec::new(),
             deliveries: Vec::new(),
+            told_in_part: false,
         };
         told::tell(&scanned.told, &mut trailer);
         Self {
@@ -93,9 +94,14 @@ fn metadata(trailer: &ScanTrailer) -> Vec<u8> {
     }
 }
 
+/// Bytes of a ticket for a tail, and of one message of its answer.
+const TAIL_MESSAGE_BYTES_MAX: usize = 64 << 20;
+
 /// A service that answers for a tail, under Flight's own name.
 pub fn tail(scan: Arc<Scan>) -> FlightServiceServer<Server> {
     FlightServiceServer::new(Server { scan })
+        .max_decoding_message_size(TAIL_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(TAIL_MESSAGE_BYTES_MAX)
 }
 
 /// A service that answers for blocks, under a name of its own.

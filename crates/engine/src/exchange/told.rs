@@ -30,6 +30,7 @@ pub(super) fn read_ask(repeats: wire::Repeats) -> Result<Ask, InvalidBatch> {
 pub(super) fn tell(told: &Told, trailer: &mut wire::ScanTrailer) {
     trailer.stretches = told.stretches.iter().map(stretch).collect();
     trailer.deliveries = told.deliveries.iter().map(delivery).collect();
+    trailer.told_in_part = told.is_cut_off;
 }
 
 /// What a trailer tells.
@@ -39,6 +40,7 @@ pub fn told(trailer: &wire::ScanTrailer) -> Result<Told, InvalidBatch> {
     Ok(Told {
         stretches: stretches.collect(),
         deliveries: deliveries.collect::<Result<_, _>>()?,
+        is_cut_off: trailer.told_in_part,
     })
 }
 

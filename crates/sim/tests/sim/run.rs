@@ -10,7 +10,7 @@ use cairn_testkit::ledger::Outcome;
 use turmoil::Sim;
 
 use crate::cluster::{CLIENTS, Cluster, EPOCH_SECONDS, SERVERS};
-use crate::load::{Load, Stage};
+use crate::load::Load;
 use crate::plan::{self, Event, FAULTY, Fault, Plan};
 use crate::trace::{self, note};
 
@@ -130,7 +130,7 @@ impl Run {
         note("faults are over");
         let calm = self.sim.elapsed();
         self.step_until(CALM, |_| false)?;
-        self.load.set_stage(Stage::Settling);
+        self.load.settle_down(self.sim.elapsed());
         if !self.step_until(HEAL_MAX - CALM, ready)? {
             return Err(format!("not ready again: {:?}", self.cluster.unready()));
         }

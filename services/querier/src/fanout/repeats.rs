@@ -1,65 +1,72 @@
 //! Profiles that several sources hold count once.
 //!
 //! Clients send again what nobody acknowledged to them, and another ingester may take it then. See
-//! [`cairn_engine::repeats`] for the steps.
+//! [`cairn_engine::repeats`] for the steps. Where one of them fails, the first answers stand, with a
+//! warning.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cairn_engine::repeats::{Ask, Delivery, SourceId, Told, repeated, shared};
+use cairn_engine::repeats::{Ask, Delivery, SourceId, repeated, shared};
 use cairn_engine::{Query, Question, Scanned};
-use futures::future::join_all;
+use cairn_model::Code;
+use futures::StreamExt;
 
 use super::{Fanout, Part, Progress};
 use crate::error::Warning;
-use crate::peers::Failure;
 use crate::plan::Position;
+
+/// Sources that are asked once more at a time: their first answers are held meanwhile.
+const ASKED_AGAIN: usize = 2;
+
+/// An answer that is held until it is known what in it is there twice.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) part: Part,
+    pub(super) scanned: Scanned,
+    /// Something is missing from it.
+    pub(super) is_partial: bool,
+}
 
 impl Fanout<'_> {
     /// Answers of sources that may share profiles, so that none counts twice in their sum.
-    pub(super) async fn once(
-        &self,
-        held: Vec<(Part, Scanned)>,
-        progress: &mut Progress,
-    ) -> Vec<Scanned> {
-        let stretches = held.iter().flat_map(|(_, scanned)| &scanned.told.stretches);
-        let shared = shared(&stretches.cloned().collect::<Vec<_>>());
+    pub(super) async fn once(&self, mut held: Vec<Held>, progress: &mut Progress) -> Vec<Scanned> {
+        let mut stretches = Vec::new();
+        for held in &mut held {
+            let told = std::mem::take(&mut held.scanned.told);
+            if told.is_cut_off {
+                progress.doubled("there are too many series to compare");
+            }
+            stretches.extend(told.stretches);
+        }
+        let shared = shared(&stretches);
+        drop(stretches);
         let without = match shared.is_empty() {
             true => BTreeMap::new(),
             false => self.without(&held, &shared, progress).await,
         };
-        let again = held.into_iter().map(async |(part, scanned)| {
-            let without = part.of_sources(&without);
-            if without.is_empty() {
-                return Ok(scanned);
+        let again = |held: &Held| !without.is_empty() && held.part.changes(&shared, &without);
+        let (again, kept): (Vec<Held>, Vec<Held>) = held.into_iter().partition(again);
+        let mut answers: Vec<Scanned> = kept.into_iter().map(|held| held.scanned).collect();
+        let asked = again.into_iter().map(|held| self.less(held, &without));
+        let mut asked = futures::stream::iter(asked).buffered(ASKED_AGAIN);
+        while let Some((scanned, failed)) = asked.next().await {
+            answers.push(scanned);
+            match failed {
+                Some(reason) => progress.doubled(reason),
+                None => progress.repeated += 1,
             }
-            let ask = Ask {
-                without,
-                ..Ask::NOTHING
-            };
-            let (_, result) = self.ask(part, &ask).await;
-            result
-                .map(|(scanned, _)| scanned)
-                .map_err(|failure| (failure, scanned))
-        });
-        let mut answers = Vec::new();
-        for result in join_all(again).await {
-            answers.push(result.unwrap_or_else(|(failure, scanned)| {
-                progress.doubled(&failure);
-                scanned
-            }));
         }
-        progress.repeated = without.values().map(BTreeSet::len).sum::<usize>() as u64;
         answers
     }
 
     /// What to leave out of which source.
     async fn without(
         &self,
-        held: &[(Part, Scanned)],
+        held: &[Held],
         shared: &BTreeMap<SourceId, BTreeSet<u64>>,
         progress: &mut Progress,
     ) -> BTreeMap<SourceId, BTreeSet<Delivery>> {
-        // The cheapest question: it reads no rows.
+        // The cheapest question.
         let query = Query {
             question: Question::ProfileTypes,
             ..self.query.clone()
@@ -68,7 +75,7 @@ impl Fanout<'_> {
             query: &query,
             ..*self
         };
-        let asked = held.iter().filter_map(|(part, _)| {
+        let asked = held.iter().filter_map(|Held { part, .. }| {
             let ask = Ask {
                 deliveries: part.of_sources(shared),
                 ..Ask::NOTHING
@@ -77,16 +84,43 @@ impl Fanout<'_> {
             Some(async move { fanout.ask(part, &ask).await.1 })
         });
         let mut deliveries = Vec::new();
-        for result in join_all(asked).await {
+        for result in futures::future::join_all(asked).await {
             match result {
-                Ok((Scanned { told, .. }, _)) => {
-                    let Told { deliveries: of, .. } = told;
-                    deliveries.extend(of);
+                Ok((scanned, warnings)) => {
+                    if scanned.told.is_cut_off {
+                        progress.doubled("there are too many profiles to compare");
+                    }
+                    if let Some(warning) = warnings.first() {
+                        progress.doubled(warning);
+                    }
+                    deliveries.extend(scanned.told.deliveries);
                 }
-                Err(failure) => progress.doubled(&failure),
+                Err(failure) => progress.doubled(failure),
             }
         }
         repeated(deliveries)
+    }
+
+    /// The answer of a source without what others hold as well; or the one that it gave before, and
+    /// why it can't be told anew.
+    async fn less(
+        &self,
+        held: Held,
+        without: &BTreeMap<SourceId, BTreeSet<Delivery>>,
+    ) -> (Scanned, Option<String>) {
+        let ask = Ask {
+            without: held.part.of_sources(without),
+            ..Ask::NOTHING
+        };
+        let (_, result) = self.ask(held.part, &ask).await;
+        match result {
+            // What is missing now and was not before is no repeat.
+            Ok((_, warnings)) if !warnings.is_empty() && !held.is_partial => {
+                (held.scanned, Some(warnings[0].to_string()))
+            }
+            Ok((scanned, _)) => (scanned, None),
+            Err(failure) => (held.scanned, Some(failure.to_string())),
+        }
     }
 }
 
@@ -96,6 +130,20 @@ impl Part {
             Self::Blocks(_, blocks) => blocks.iter().map(|b| SourceId::block(&b.id)).collect(),
             Self::Tail(tail) => vec![of(&tail.position)],
             Self::Log(position) => vec![of(position)],
+        }
+    }
+
+    /// Whether its answer is another one if these are left out everywhere.
+    fn changes(
+        &self,
+        shared: &BTreeMap<SourceId, BTreeSet<u64>>,
+        without: &BTreeMap<SourceId, BTreeSet<Delivery>>,
+    ) -> bool {
+        let mut sources = self.sources().into_iter();
+        match self {
+            Self::Blocks(..) => sources.any(|source| without.contains_key(&source)),
+            // What is left out elsewhere may have come here only after the first answer.
+            Self::Tail(_) | Self::Log(_) => sources.any(|source| shared.contains_key(&source)),
         }
     }
 
@@ -125,8 +173,14 @@ fn of(position: &Position) -> SourceId {
 }
 
 impl Progress {
-    fn doubled(&mut self, failure: &Failure) {
-        let text = format!("profiles that were sent again may count twice: {failure}");
-        self.warnings.push(Warning::new("", failure.code, text));
+    fn doubled(&mut self, reason: impl ToString) {
+        let text = format!(
+            "profiles that were sent again may count twice: {}",
+            reason.to_string()
+        );
+        let warning = Warning::new("", Code::Unavailable, text);
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
     }
 }
