@@ -124,34 +124,8 @@ pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Starte
         metrics: metrics.clone(),
     });
     cx.own("log", task.run());
-    let lease_gauges = lease
-        .clone()
-        .map(|lease| Gauges::of_lease(lease, cx.clock()));
-    let gauges = [
-        Some(Gauges::of_queue(writer.queued())),
-        lease_gauges,
-        hosting.gauges(),
-    ];
-    cx.metrics(|registry| {
-        for gauges in gauges.into_iter().flatten() {
-            registry.register_collector(Box::new(gauges));
-        }
-    });
     metrics.flushed_lsn.set(gauge(registered.flushed_lsn));
     metrics.log_lsn.set(gauge(registered.flushed_lsn));
-    let closed = CancellationToken::new();
-    if let Some(lease) = lease.clone() {
-        let keeper = Keeper {
-            cx: cx.clone(),
-            catalog: catalog.clone(),
-            writer: id.clone(),
-            incarnation: registered.incarnation,
-            ttl: config.log.lease,
-            lease,
-            closed: closed.clone(),
-        };
-        cx.own("lease", keeper.run());
-    }
     let flusher = Flusher {
         writer,
         cx: cx.clone(),
@@ -170,11 +144,46 @@ pub(crate) async fn open(config: &Config, cx: &Context) -> anyhow::Result<Starte
         wake: Notify::new(),
         flushed: Mutex::new(registered.flushed_lsn),
     };
+    show(&flusher, &hosting);
     Ok(Started {
+        closed: keep_lease(&flusher),
         flusher: Arc::new(flusher),
         hosting,
-        closed,
     })
+}
+
+/// Registers what is asked for at every scrape.
+fn show(flusher: &Flusher, hosting: &Hosting) {
+    let clock = flusher.cx.clock();
+    let lease = flusher.lease.clone();
+    let gauges = [
+        Some(Gauges::of_queue(flusher.writer.queued())),
+        lease.map(|lease| Gauges::of_lease(lease, clock)),
+        hosting.gauges(),
+    ];
+    flusher.cx.metrics(|registry| {
+        for gauges in gauges.into_iter().flatten() {
+            registry.register_collector(Box::new(gauges));
+        }
+    });
+}
+
+/// Starts renewing the lease, if there is one. Cancel what is returned when it is needed no longer.
+fn keep_lease(flusher: &Flusher) -> CancellationToken {
+    let closed = CancellationToken::new();
+    if let Some(lease) = flusher.lease.clone() {
+        let keeper = Keeper {
+            cx: flusher.cx.clone(),
+            catalog: flusher.catalog.clone(),
+            writer: flusher.id.clone(),
+            incarnation: flusher.registered.incarnation,
+            ttl: flusher.config.log.lease,
+            lease,
+            closed: closed.clone(),
+        };
+        flusher.cx.own("lease", keeper.run());
+    }
+    closed
 }
 
 fn recoverer(flusher: &Flusher) -> Recoverer {
