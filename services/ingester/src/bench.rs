@@ -6,6 +6,7 @@ use bytes::Bytes;
 use cairn_chassis::{Options, Process};
 use cairn_model::{Labels, TenantId};
 use cairn_wal::NAME_LABEL;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::hosting::Hosting;
@@ -20,6 +21,7 @@ pub struct Pushes {
     ingester: Ingester,
     writer: Writer,
     hosting: Hosting,
+    closed: CancellationToken,
     process: Process,
 }
 
@@ -30,12 +32,15 @@ impl Pushes {
         let process = Process::bind(Options::for_tests(), &[SERVICE]).await?;
         let cx = process.context(SERVICE);
         let start::Started {
-            flusher, hosting, ..
+            flusher,
+            hosting,
+            closed,
         } = start::open(&config, &cx).await?;
         Ok(Self {
             writer: flusher.writer.clone(),
             ingester: Ingester::new(cx, config, flusher, None),
             hosting,
+            closed,
             process,
         })
     }
@@ -69,6 +74,7 @@ impl Pushes {
     pub async fn close(self) -> anyhow::Result<()> {
         let stop = self.process.stop_token();
         stop.cancel();
+        self.closed.cancel();
         self.writer.stop().await;
         self.hosting.stop().await?;
         self.process.stop().await
