@@ -5,7 +5,7 @@ LISTEN ?= 127.0.0.1:7070
 DATA ?= data
 STATES ?= 30000000
 SEED ?= 0
-SEEDS ?= 5000
+SEEDS ?= 1000000000
 NPM := $(shell command -v npm 2>/dev/null)
 
 .DEFAULT_GOAL := help
@@ -74,7 +74,7 @@ model: ## Look at every order of events around the catalog, as far as STATES go.
 sim: ## Simulate the cluster once, with the faults that SEED gives, and tell what happens.
 	CAIRN_SIM_SEED=$(SEED) $(CARGO) test --package cairn-sim --test sim -- --exact one_seed --nocapture
 
-sim-long: ## Simulate the cluster SEEDS times, from SEED on.
+sim-long: ## Simulate the cluster seed after seed, from SEED on, until you stop it or SEEDS are done.
 	CAIRN_SIM_FIRST=$(SEED) CAIRN_SIM_SEEDS=$(SEEDS) $(CARGO) test --package cairn-sim --test sim -- --exact whatever_fails_nothing_acknowledged_is_lost_or_doubled --nocapture
 
 power-cut: ## Cut the power 300 times each under the local log and the catalog's (root, XFS, loop devices).

@@ -35,27 +35,31 @@ impl Run {
     }
 }
 
-/// One run per seed, as many at once as there are cores.
-pub(crate) fn all(seeds: Range<u64>, variables: &[(&str, &str)]) -> Vec<Run> {
+/// One run per seed, as many at once as there are cores. Calls `ended` after each; returns those
+/// that failed.
+pub(crate) fn all(seeds: Range<u64>, ended: impl Fn(&Run) + Sync) -> Vec<Run> {
     let next = AtomicU64::new(seeds.start);
-    let runs = Mutex::new(Vec::new());
+    let failed = Mutex::new(Vec::new());
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= seeds.end {
                 return;
             }
-            let run = one(seed, variables);
-            runs.lock().expect("nobody panics holding it").push(run);
+            let run = one(seed, &[]);
+            ended(&run);
+            if !run.is_well {
+                failed.lock().expect("nobody panics holding it").push(run);
+            }
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
         (0..cores).for_each(|_| drop(scope.spawn(work)));
     });
-    let mut runs = runs.into_inner().expect("nobody panics holding it");
-    runs.sort_by_key(|run| run.seed);
-    runs
+    let mut failed = failed.into_inner().expect("nobody panics holding it");
+    failed.sort_by_key(|run| run.seed);
+    failed
 }
 
 /// One run.
