@@ -11,14 +11,17 @@
     reason = "a benchmark measures real time, prints, and stops when it fails"
 )]
 
+#[path = "../tests/integration/values.rs"]
+mod values;
+
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use cairn_catalog::{BlockMeta, Client, Node, NodeConfig, NodeParts, Registration, Runtime, plain};
-use cairn_model::{BlockId, TenantId, TimeRange, WriterId};
+use cairn_catalog::{Client, Node, NodeConfig, NodeParts, Registration, Runtime, plain};
 use tonic::transport::Endpoint;
+use values::{block, now, tenant, writer};
 
 const NODES: [u64; 2] = [1, 3];
 const WRITERS: [u64; 3] = [1, 10, 100];
@@ -73,7 +76,7 @@ async fn measure(nodes: u64, writers: u64) -> Vec<Duration> {
     }
     let client = running[0].client().with_patience(Duration::from_secs(30));
     // Until somebody leads.
-    client.snapshot(&TenantId::anonymous()).await.unwrap();
+    client.snapshot(&tenant()).await.unwrap();
     let deadline = Instant::now() + LENGTH;
     let commits = (0..writers).map(|at| tokio::spawn(commits(client.clone(), at, deadline)));
     let mut waits = Vec::new();
@@ -87,7 +90,7 @@ async fn measure(nodes: u64, writers: u64) -> Vec<Duration> {
 }
 
 async fn commits(client: Client, at: u64, deadline: Instant) -> Vec<Duration> {
-    let writer = WriterId::parse(&format!("writer-{at}")).unwrap();
+    let writer = writer(&format!("writer-{at}"));
     let registration = Registration::continued(writer.clone(), "http://127.0.0.1:1");
     let incarnation = client.register(registration).await.unwrap().incarnation;
     let mut waits = Vec::new();
@@ -96,33 +99,10 @@ async fn commits(client: Client, at: u64, deadline: Instant) -> Vec<Duration> {
         if start >= deadline {
             break;
         }
-        let blocks = vec![block(at, lsn)];
+        let blocks = vec![block(at << 40 | lsn)];
         let commit = client.commit(&writer, incarnation, (lsn, lsn), blocks);
         commit.await.unwrap();
         waits.push(start.elapsed());
     }
     waits
-}
-
-fn block(writer: u64, lsn: u64) -> BlockMeta {
-    BlockMeta {
-        id: BlockId::new(
-            now().unsigned_abs(),
-            u128::from(writer) << 40 | u128::from(lsn),
-        ),
-        tenant: TenantId::anonymous(),
-        level: 0,
-        range: TimeRange { start: 5, end: 9 },
-        bytes: 100,
-        rows: 1,
-        profiles: 1,
-        created_unix_ms: now(),
-    }
-}
-
-fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_millis() as i64
 }

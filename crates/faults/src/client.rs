@@ -37,15 +37,6 @@ pub struct Answer {
     pub warnings: Vec<String>,
 }
 
-impl Answer {
-    /// Whether it says that some profiles may count twice.
-    pub fn warns_of_doubles(&self) -> bool {
-        self.warnings
-            .iter()
-            .any(|warning| warning.contains("may count twice"))
-    }
-}
-
 impl Client {
     pub fn new(url: &str) -> anyhow::Result<Self> {
         let endpoint = Endpoint::from_shared(url.to_owned())?

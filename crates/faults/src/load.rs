@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cairn_testkit::ledger::{self, Attempt, Ledger, Outcome};
+use cairn_testkit::ledger::{self, Ledger, Outcome};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
@@ -164,15 +164,12 @@ impl Shared {
                     let texts = wrong.iter().map(ToString::to_string);
                     self.seen.lock().wrong_answers.extend(texts);
                 }
-                Ok(Ok(answer)) => {
+                Ok(Ok(Answer { found, warnings })) => {
                     let mut seen = self.seen.lock();
                     seen.partial_answers += 1;
-                    if !answer.warns_of_doubles() {
-                        let found = answer.found.iter();
-                        let wrong = found.filter(|(of, value)| too_much(**of, **value));
-                        let texts = wrong.map(|(of, value)| format!("{of} is there with {value}"));
-                        seen.wrong_answers.extend(texts);
-                    }
+                    let wrong = ledger::excess(&found, &warnings);
+                    seen.wrong_answers
+                        .extend(wrong.iter().map(ToString::to_string));
                     at += 1;
                 }
                 Ok(Err(_)) | Err(_) => at += 1,
@@ -181,11 +178,6 @@ impl Shared {
         }
         self.seen.lock().read_outage = outage.end();
     }
-}
-
-/// A partial answer may lack a profile, but never has more of one than there is, unless it says so.
-fn too_much(attempt: Attempt, found: i64) -> bool {
-    found > ledger::value(attempt)
 }
 
 impl Outage {

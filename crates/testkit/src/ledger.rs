@@ -78,6 +78,18 @@ impl Ledger {
     }
 }
 
+/// In what an answer with warnings disagrees: it may lack a profile, but has more of one than there
+/// is only if it says so.
+pub fn excess(found: &BTreeMap<Attempt, i64>, warnings: &[String]) -> Vec<Violation> {
+    let mut warnings = warnings.iter();
+    if warnings.any(|warning| warning.contains("may count twice")) {
+        return Vec::new();
+    }
+    let more = found.iter().filter(|(of, found)| **found > value(**of));
+    let more = more.map(|(&attempt, &found)| Violation::Wrong { attempt, found });
+    more.collect()
+}
+
 /// What an attempt's only sample counts.
 pub fn value(attempt: Attempt) -> i64 {
     (attempt % 1000 + 1).cast_signed()

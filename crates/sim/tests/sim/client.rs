@@ -29,15 +29,6 @@ pub(crate) struct Answer {
     pub(crate) warnings: Vec<String>,
 }
 
-impl Answer {
-    /// Whether it says that some profiles may count twice.
-    pub(crate) fn warns_of_doubles(&self) -> bool {
-        self.warnings
-            .iter()
-            .any(|warning| warning.contains("may count twice"))
-    }
-}
-
 /// Pushes the profile of one attempt.
 pub(crate) async fn push(
     cx: &Context,

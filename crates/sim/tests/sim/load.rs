@@ -229,19 +229,15 @@ impl Load {
                     .extend(wrong.map(|wrong| format!("{querier}: {wrong}")));
                 Some(stored)
             }
-            Ok(Ok(answer)) => {
-                let may_double = answer.warns_of_doubles();
-                let Answer { found, warnings } = answer;
+            Ok(Ok(Answer { found, warnings })) => {
                 seen.partial_answers += 1;
                 seen.incomplete = format!("{querier}: {}", warnings.join("; "));
                 note(&format!(
                     "{querier} knows {} and warns: {warnings:?}",
                     found.len()
                 ));
-                let wrong = found.iter();
-                let wrong = wrong.filter(|(of, value)| !may_double && too_much(**of, **value));
-                let texts =
-                    wrong.map(|(of, value)| format!("{querier}: {of} is there with {value}"));
+                let wrong = ledger::excess(&found, &warnings).into_iter();
+                let texts = wrong.map(|wrong| format!("{querier}: {wrong}"));
                 seen.violations.extend(texts);
                 None
             }
@@ -257,9 +253,4 @@ impl Load {
             }
         }
     }
-}
-
-/// A partial answer may lack a profile, but never has more of one than there is, unless it says so.
-fn too_much(attempt: Attempt, found: i64) -> bool {
-    found > ledger::value(attempt)
 }
