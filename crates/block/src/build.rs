@@ -9,8 +9,8 @@ use hashbrown::HashMap;
 
 use crate::cursor::{Cursor, Source};
 use crate::merge::MergeError;
-use crate::origins::Origins;
-use crate::repeats::repeats;
+use crate::origins::{LogName, Origins};
+use crate::repeats::{Held, repeats};
 use crate::samples::{self, Distinct};
 use crate::tables::{AttrSet, Index, ProfileRow, RowRange, Stacks};
 use crate::toc::Toc;
@@ -27,6 +27,25 @@ pub(crate) struct Input<'a> {
     pub(crate) index: &'a Index,
     pub(crate) stacks: Origin<'a>,
     pub(crate) rows: Source<'a>,
+    /// What the logs of profiles count.
+    pub(crate) logs: Vec<LogName>,
+    /// Profiles that stay out; empty if there are none.
+    pub(crate) left_out: &'a [bool],
+}
+
+impl Input<'_> {
+    fn held(&self) -> Held<'_> {
+        Held {
+            index: self.index,
+            logs: &self.logs,
+        }
+    }
+
+    /// Where the logs of the profiles are among all.
+    fn log_map(&self, all: &[LogName]) -> Vec<u32> {
+        let find = |log| all.binary_search(log).map_or(NONE, |at| at as u32);
+        self.logs.iter().map(find).collect()
+    }
 }
 
 /// One profile that goes into the block, in the order of the block.
@@ -68,12 +87,14 @@ pub(crate) fn build(
         attrs: used.attrs + 1,
         links: links.links.len(),
     };
+    let logs = origins.logs();
     let writer = samples::Writer::new(distinct, properties.clone()).map_err(output)?;
     let mut rows = Rows {
         writer,
         stacks: stack_maps,
         links: links.maps,
         attrs: Attrs::new(inputs),
+        logs: inputs.iter().map(|input| input.log_map(&logs)).collect(),
         next: 0,
         scratch: Vec::new(),
     };
@@ -96,7 +117,7 @@ pub(crate) fn build(
     let mut sections = vec![rows.writer.finish().map_err(output)?];
     sections.extend(symbols::write(&stacks, &properties).map_err(output)?);
     drop(stacks);
-    sections.extend(index::write(&index, &properties).map_err(output)?);
+    sections.extend(index::write(&index, origins, &properties).map_err(output)?);
     let bytes = Toc::new(&info, (level, origins), counts).finish(sections);
     let info = Info {
         bytes: bytes.len() as u64,
@@ -145,12 +166,18 @@ fn unify(
 impl Plan {
     fn new(inputs: &[Input<'_>]) -> Result<Self, MergeError> {
         let indexes: Vec<&Index> = inputs.iter().map(|input| input.index).collect();
-        let repeated = repeats(&indexes);
+        let held: Vec<Held<'_>> = inputs.iter().map(Input::held).collect();
+        let mut left_out = repeats(&held);
+        for (all, input) in left_out.iter_mut().zip(inputs) {
+            for (left_out, more) in all.iter_mut().zip(input.left_out) {
+                *left_out |= more;
+            }
+        }
         let kept = || {
-            let inputs = indexes.iter().zip(&repeated).enumerate();
-            inputs.flat_map(|(input, (index, repeated))| {
-                let rows = index.profiles.iter().zip(repeated).enumerate();
-                rows.filter(|(_, (_, repeated))| !**repeated)
+            let inputs = indexes.iter().zip(&left_out).enumerate();
+            inputs.flat_map(|(input, (index, left_out))| {
+                let rows = index.profiles.iter().zip(left_out).enumerate();
+                rows.filter(|(_, (_, left_out))| !**left_out)
                     .map(move |(position, (row, _))| (input, position, row))
             })
         };
@@ -347,6 +374,8 @@ struct Rows {
     stacks: Vec<Vec<u32>>,
     links: Vec<Vec<u32>>,
     attrs: Attrs,
+    /// Per input: log there -> log here.
+    logs: Vec<Vec<u32>>,
     /// Rows written so far.
     next: u64,
     scratch: Vec<((u32, u32, u32), i64)>,
@@ -380,6 +409,10 @@ impl Rows {
                     start,
                     len: (self.next - start) as u32,
                 },
+                log: self.logs[input]
+                    .get(row.log as usize)
+                    .copied()
+                    .unwrap_or(NONE),
                 ..*row
             });
             Ok(())

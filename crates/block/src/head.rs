@@ -108,6 +108,7 @@ impl Head {
                 scale,
                 total,
                 rows,
+                log: 0,
                 lsn: origin.lsn,
                 batch: origin.batch,
             });

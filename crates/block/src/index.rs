@@ -10,12 +10,14 @@ use arrow_array::{
 };
 use arrow_schema::DataType;
 use bytes::Bytes;
-use cairn_model::{Link, ProfileType};
+use cairn_model::{Link, NONE, ProfileType};
 use parquet::file::properties::{EnabledStatistics, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
 use crate::Error;
 use crate::labels;
+use crate::origins::Origins;
+use crate::repeats::Batches;
 use crate::table::{self, Batch, Column, Packing, Table, item};
 use crate::tables::{Index, ProfileRow, RowRange};
 use crate::toc::{Encoded, Toc};
@@ -23,6 +25,9 @@ use crate::toc::{Encoded, Toc};
 pub(crate) const TYPES: &str = "types";
 pub(crate) const PROFILES: &str = "profiles";
 pub(crate) const LINKS: &str = "links";
+
+const BATCH_HASH: &str = "batch_hash";
+const LOG: &str = "log";
 
 const CHUNK_ROWS: usize = 64 << 10;
 
@@ -32,6 +37,7 @@ const BLOOM_FALSE_RATE: f64 = 0.01;
 /// All sections of the index. Sections of sample labels and links only if there are any.
 pub(crate) fn write(
     index: &Index,
+    origins: &Origins,
     properties: &WriterPropertiesBuilder,
 ) -> Result<Vec<Encoded>, Error> {
     let mut sections = vec![
@@ -39,7 +45,7 @@ pub(crate) fn write(
             &index.types,
             table::index_properties(properties, index.types.len()),
         )?,
-        write_profiles(&index.profiles, properties.clone())?,
+        write_profiles(&index.profiles, origins, properties.clone())?,
     ];
     sections.extend(labels::write(&index.label_sets, properties)?);
     if index.attr_sets.len() > 1 {
@@ -61,7 +67,7 @@ pub(crate) struct Sections {
     pub(crate) links: Option<Bytes>,
 }
 
-pub(crate) fn read(sections: Sections, toc: &Toc) -> Result<Index, Error> {
+pub(crate) fn read(sections: Sections, toc: &Toc, origins: &Origins) -> Result<Index, Error> {
     let mut index = Index {
         types: read_types(sections.types)?,
         label_sets: labels::read(sections.label_sets, sections.label_index)?,
@@ -81,7 +87,7 @@ pub(crate) fn read(sections: Sections, toc: &Toc) -> Result<Index, Error> {
             "there are more or fewer than counted",
         ));
     }
-    index.profiles = read_profiles(sections.profiles, &index, toc.rows)?;
+    index.profiles = read_profiles(sections.profiles, &index, (toc.rows, origins))?;
     Ok(index)
 }
 
@@ -142,10 +148,11 @@ fn read_types(bytes: Bytes) -> Result<Vec<ProfileType>, Error> {
 
 fn write_profiles(
     profiles: &[ProfileRow],
+    origins: &Origins,
     properties: WriterPropertiesBuilder,
 ) -> Result<Encoded, Error> {
     use DataType::{FixedSizeBinary, Int64, UInt32, UInt64};
-    let columns = vec![
+    let mut columns = vec![
         Column::new("profile_type", UInt32, Packing::Delta).uncompressed(),
         Column::new("label_set", UInt32, Packing::Delta).uncompressed(),
         Column::new("time", Int64, Packing::Delta).uncompressed(),
@@ -156,8 +163,13 @@ fn write_profiles(
         Column::new("first_row", UInt64, Packing::Delta).uncompressed(),
         Column::new("rows", UInt32, Packing::Split),
         Column::new("lsn", UInt64, Packing::Delta),
-        Column::new("batch_hash", FixedSizeBinary(16), Packing::Dictionary),
+        Column::new(BATCH_HASH, FixedSizeBinary(16), Packing::Dictionary),
     ];
+    let only_log = origins.only_log();
+    let has_logs = profiles.iter().any(|profile| profile.log != only_log);
+    if has_logs {
+        columns.push(Column::new(LOG, UInt32, Packing::Dictionary));
+    }
     let mut table = Table::new(PROFILES, columns, properties)?;
     for profiles in profiles.chunks(CHUNK_ROWS) {
         let small = |value: fn(&ProfileRow) -> u32| -> ArrayRef {
@@ -169,7 +181,7 @@ fn write_profiles(
         let large = |value: fn(&ProfileRow) -> u64| -> ArrayRef {
             Arc::new(UInt64Array::from_iter_values(profiles.iter().map(value)))
         };
-        table.push(vec![
+        let mut columns = vec![
             small(|p| p.profile_type),
             small(|p| p.label_set),
             signed(|p| p.time),
@@ -181,12 +193,21 @@ fn write_profiles(
             small(|p| p.rows.len),
             large(|p| p.lsn),
             fixed(16, profiles.iter().map(|p| p.batch.to_be_bytes())),
-        ])?;
+        ];
+        if has_logs {
+            columns.push(small(|p| p.log));
+        }
+        table.push(columns)?;
     }
     table.finish()
 }
 
-fn read_profiles(bytes: Bytes, index: &Index, rows: u64) -> Result<Vec<ProfileRow>, Error> {
+fn read_profiles(
+    bytes: Bytes,
+    index: &Index,
+    (rows, origins): (u64, &Origins),
+) -> Result<Vec<ProfileRow>, Error> {
+    let (logs, only_log) = (origins.logs().len(), origins.only_log());
     let mut batches = table::read(PROFILES, bytes)?;
     let mut profiles = Vec::new();
     let mut next = 0u64;
@@ -201,7 +222,11 @@ fn read_profiles(bytes: Bytes, index: &Index, rows: u64) -> Result<Vec<ProfileRo
         let first: &UInt64Array = batch.column("first_row")?;
         let len: &UInt32Array = batch.column("rows")?;
         let lsn: &UInt64Array = batch.column("lsn")?;
-        let batch_hash: &FixedSizeBinaryArray = batch.column("batch_hash")?;
+        let batch_hash: &FixedSizeBinaryArray = batch.column(BATCH_HASH)?;
+        let log: Option<&UInt32Array> = match batch.has(LOG) {
+            true => Some(batch.column(LOG)?),
+            false => None,
+        };
         profiles.reserve(batch.len());
         for row in 0..batch.len() {
             let profile = ProfileRow {
@@ -216,13 +241,15 @@ fn read_profiles(bytes: Bytes, index: &Index, rows: u64) -> Result<Vec<ProfileRo
                     start: first.value(row),
                     len: len.value(row),
                 },
+                log: log.map_or(only_log, |log| log.value(row)),
                 lsn: lsn.value(row),
                 batch: u128::from_be_bytes(fixed_value(&batch, batch_hash, row)?),
             };
             let known = (profile.label_set as usize) < index.label_sets.len()
-                && (profile.profile_type as usize) < index.types.len();
+                && (profile.profile_type as usize) < index.types.len()
+                && ((profile.log as usize) < logs || profile.log == NONE);
             if !known || profile.rows.start != next {
-                return Err(batch.corrupt("profiles and samples don't fit together"));
+                return Err(batch.corrupt("profiles don't fit to what they refer to"));
             }
             next += u64::from(profile.rows.len);
             profiles.push(profile);
@@ -232,6 +259,20 @@ fn read_profiles(bytes: Bytes, index: &Index, rows: u64) -> Result<Vec<ProfileRo
         return Err(Error::corrupt(PROFILES, "some rows have no profile"));
     }
     Ok(profiles)
+}
+
+/// The batches of all profiles, read from less than everything.
+pub(crate) fn read_batches(profiles: Bytes) -> Result<Batches, Error> {
+    let mut rows = table::read_column(PROFILES, profiles, BATCH_HASH)?;
+    let mut found = Batches::default();
+    while let Some(batch) = rows.next()? {
+        let hashes: &FixedSizeBinaryArray = batch.column(BATCH_HASH)?;
+        for row in 0..batch.len() {
+            found.insert(u128::from_be_bytes(fixed_value(&batch, hashes, row)?));
+        }
+    }
+    found.remove(&0);
+    Ok(found)
 }
 
 fn write_links(links: &[Link], properties: WriterPropertiesBuilder) -> Result<Encoded, Error> {

@@ -22,6 +22,7 @@ pub enum MergeError {
 }
 
 /// One block of a level with the rows of all inputs; a batch that was stored twice counts once.
+/// Nothing may be left: that is [`Error::Empty`] of the output.
 ///
 /// Memory holds the inputs as they are packed and the block, and up to `stacks_bytes_max` of stacks
 /// and indexes. Takes CPU time only: run it where that blocks nobody.
@@ -31,12 +32,15 @@ pub fn merge(inputs: &[Loaded], level: u8, stacks_bytes_max: usize) -> Result<Bu
             index,
             stacks,
             rows,
-            origins: _,
+            origins,
+            left_out,
         } = loaded;
         Input {
             index,
             stacks: Origin::Block(stacks),
             rows: Source::Block(rows),
+            logs: origins.logs(),
+            left_out,
         }
     }
     let origins: Vec<&Origins> = inputs.iter().map(|input| &input.origins).collect();

@@ -1,6 +1,6 @@
 //! Where a block's rows come from, so that a catalog can be made anew from blocks alone.
 
-use cairn_model::{BlockId, Stretch, WriterId};
+use cairn_model::{BlockId, NONE, Stretch, WriterId};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -24,7 +24,27 @@ pub struct Origins {
     pub siblings: u32,
 }
 
+/// A log: its writer, and the incarnation, or 0 if the log goes on from one to the next.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogName(pub WriterId, pub u64);
+
 impl Origins {
+    /// Logs that rows come from, in order.
+    pub fn logs(&self) -> Vec<LogName> {
+        let stretches = self.stretches.iter();
+        let mut logs: Vec<LogName> = stretches
+            .map(|stretch| LogName(stretch.writer.clone(), stretch.incarnation))
+            .collect();
+        logs.dedup();
+        logs
+    }
+
+    /// The log of all rows; [`NONE`] if they may have several.
+    pub(crate) fn only_log(&self) -> u32 {
+        let several = self.logs().len() != 1 || !self.unknown.is_empty();
+        if several { NONE } else { 0 }
+    }
+
     pub(crate) fn new(stretches: Vec<Stretch>, siblings: u32) -> Self {
         Self {
             stretches: Stretch::coalesce(stretches),

@@ -13,6 +13,7 @@ use crate::error::SectionName;
 use crate::index::{self, LINKS, PROFILES, TYPES};
 use crate::labels::{ATTRS, LABEL_INDEX, LABEL_SETS};
 use crate::origins::Origins;
+use crate::repeats::Batches;
 use crate::rows::{Layout, Part, Rows};
 use crate::samples::SAMPLES;
 use crate::symbols::{FUNCTIONS, LOCATIONS, MAPPINGS, PackedStacks, STACKS, STRINGS};
@@ -42,6 +43,23 @@ pub struct Loaded {
     /// All rows, in order.
     pub rows: Vec<Rows>,
     pub origins: Origins,
+    /// Per profile: whether a merge leaves it out, since another block holds it. Empty: all stay.
+    pub(crate) left_out: Vec<bool>,
+}
+
+impl Loaded {
+    /// How many profiles are marked as another block's.
+    pub fn left_out(&self) -> u64 {
+        self.left_out.iter().filter(|left_out| **left_out).count() as u64
+    }
+
+    /// Marks profiles that another block holds, besides those that are marked already.
+    pub fn leave_out(&mut self, profiles: &[bool]) {
+        self.left_out.resize(self.index.profiles.len(), false);
+        for (left_out, more) in self.left_out.iter_mut().zip(profiles) {
+            *left_out |= more;
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -150,9 +168,14 @@ impl Block {
                 attrs: optional[0].map(|_| next()),
                 links: optional[1].map(|_| next()),
             };
-            Ok(Arc::new(index::read(sections, &self.toc)?))
+            Ok(Arc::new(index::read(sections, &self.toc, &self.origins())?))
         };
         self.index.get_or_try_init(read).await.cloned()
+    }
+
+    /// The batches that the profiles came in; reads less than the index, and keeps nothing.
+    pub async fn batches(&self) -> Result<Batches, Error> {
+        index::read_batches(self.sections(&[PROFILES]).await?.remove(0))
     }
 
     /// Stacks and their symbols. Kept once read.
@@ -223,6 +246,7 @@ impl Block {
             stacks: self.packed_stacks().await?,
             rows,
             origins: self.origins(),
+            left_out: Vec::new(),
         })
     }
 

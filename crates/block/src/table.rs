@@ -7,15 +7,15 @@ use std::sync::Arc;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::{
     EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion,
 };
-use parquet::schema::types::ColumnPath;
+use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 
 use crate::Error;
 use crate::error::SectionName;
@@ -249,11 +249,28 @@ pub(crate) struct Batches {
 
 /// Opens a section whose checksums agree.
 pub(crate) fn read(name: SectionName, bytes: Bytes) -> Result<Batches, Error> {
+    open(name, bytes, |_| ProjectionMask::all())
+}
+
+/// The same for a single column.
+pub(crate) fn read_column(name: SectionName, bytes: Bytes, column: &str) -> Result<Batches, Error> {
+    open(name, bytes, |schema| {
+        ProjectionMask::columns(schema, [column])
+    })
+}
+
+fn open(
+    name: SectionName,
+    bytes: Bytes,
+    columns: impl FnOnce(&SchemaDescriptor) -> ProjectionMask,
+) -> Result<Batches, Error> {
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     decode(name, || {
         let corrupt = |error| Error::corrupt(name, error);
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)
             .map_err(corrupt)?;
+        let wanted = columns(builder.parquet_schema());
+        let builder = builder.with_projection(wanted);
         let mut columns = builder.parquet_schema().columns().iter();
         let rows = match columns.any(|column| column.physical_type() == Type::BYTE_ARRAY) {
             true => BATCH_TEXTS,
@@ -298,6 +315,11 @@ pub(crate) struct Batch {
 impl Batch {
     pub(crate) fn len(&self) -> usize {
         self.rows.num_rows()
+    }
+
+    /// Whether there is such a column.
+    pub(crate) fn has(&self, column: &str) -> bool {
+        self.rows.column_by_name(column).is_some()
     }
 
     /// A column of required values.

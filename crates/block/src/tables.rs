@@ -30,6 +30,9 @@ pub struct ProfileRow {
     pub total: i64,
     /// Where the samples are.
     pub rows: RowRange,
+    /// Log that the profile came from: position in [`Origins::logs`](crate::Origins::logs), or
+    /// [`NONE`](cairn_model::NONE) if that is not known. A head is of one log.
+    pub log: u32,
     /// Log entry that the profile came with; tells the rows of a tail apart.
     pub lsn: Lsn,
     /// Hash of the batch that the profile came in; `0` where repeats can't be told.

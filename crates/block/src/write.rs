@@ -1,7 +1,7 @@
 //! Writes a head as a block.
 
 use bytes::Bytes;
-use cairn_model::{Stretch, TimeRange};
+use cairn_model::{NONE, Stretch, TimeRange};
 
 use crate::build::{Input, build};
 use crate::cursor::Source;
@@ -55,10 +55,16 @@ pub fn write(head: &Head, options: Options) -> Result<Built, Error> {
     if !origins.fits() {
         return Err(Error::TooLarge(STRETCHES));
     }
+    let mut logs = origins.logs();
+    if origins.only_log() == NONE {
+        logs.clear();
+    }
     let input = Input {
         index: head.index(),
         stacks: Origin::Head(head.symbols(), head.trie()),
         rows: Source::Head(head.samples()),
+        logs,
+        left_out: &[],
     };
     // A head has its own bounds.
     build(&[input], (level, &origins), usize::MAX).map_err(|error| match error {

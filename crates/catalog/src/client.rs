@@ -256,8 +256,9 @@ impl Client {
         self.apply(command).await.map(drop)
     }
 
-    /// Swaps blocks; without outputs, deletes them. A refusal with [`Code::Conflict`] means that an
-    /// input is gone: plan anew.
+    /// Swaps blocks; without outputs, deletes them. `compared` are all blocks over the same
+    /// time, if somebody looked. A refusal with [`Code::Conflict`] means that an input is gone
+    /// or such a block is new: plan anew.
     ///
     /// [`Code::Conflict`]: cairn_model::Code::Conflict
     pub async fn replace(
@@ -265,14 +266,15 @@ impl Client {
         tenant: &TenantId,
         inputs: &[BlockId],
         outputs: Vec<BlockMeta>,
-        ticket: Option<Ticket>,
+        compared: Option<Vec<BlockId>>,
     ) -> Result<(), Error> {
         let command = Command::Replace {
             tenant: tenant.clone(),
             inputs: inputs.to_vec(),
             outputs,
             at_unix_ms: 0,
-            ticket,
+            ticket: None,
+            compared,
         };
         self.apply(command).await.map(drop)
     }

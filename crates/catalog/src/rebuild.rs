@@ -13,7 +13,8 @@
 //! *A block is faithful.* It holds all that its tenant has in its stretches, and nothing else, whether
 //! or not a catalog ever heard of it: entries get into blocks once they are durable, and a position
 //! of a log means one entry for ever. So only overlaps and holes matter, not which of two equal
-//! blocks was the one in the catalog.
+//! blocks was the one in the catalog. Of a profile that was delivered several times a merged block
+//! may lack all deliveries but the least, and that one no block lacks.
 //!
 //! *Commits are a gapless chain*, from position 1 of each log on. A block of level 0 is written by
 //! whoever will commit the whole stretch that begins right behind the position at that time. So a

@@ -184,7 +184,11 @@ impl State {
                 outputs,
                 at_unix_ms,
                 ticket,
-            } => self.replace(&tenant, &inputs, outputs, (at_unix_ms, ticket)),
+                compared,
+            } => {
+                let about = (at_unix_ms, ticket, compared);
+                self.replace(&tenant, &inputs, outputs, about)
+            }
             Command::Spill {
                 tenant,
                 manifest,
@@ -260,7 +264,7 @@ impl State {
         tenant: &TenantId,
         inputs: &[cairn_model::BlockId],
         outputs: Vec<BlockMeta>,
-        (at_unix_ms, ticket): (i64, Option<Ticket>),
+        (at_unix_ms, ticket, compared): (i64, Option<Ticket>, Option<Vec<cairn_model::BlockId>>),
     ) -> Result<Reply, Refused> {
         // The answer to the first try may have been lost.
         if self.blocks.is_replaced(tenant, inputs, &outputs) {
@@ -269,6 +273,9 @@ impl State {
         match ticket {
             Some(ticket) => self.jobs.check_merge(ticket, tenant, inputs)?,
             None => self.jobs.check_free(tenant, inputs)?,
+        }
+        if let Some(compared) = compared {
+            self.blocks.check_compared(tenant, inputs, &compared)?;
         }
         self.blocks.replace(tenant, inputs, outputs, at_unix_ms)?;
         if let Some(ticket) = ticket {

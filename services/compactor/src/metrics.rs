@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     pub(crate) input_bytes: Counter,
     /// Bytes of the blocks that merges wrote.
     pub(crate) output_bytes: Counter,
+    /// Profiles that merges left out since another block holds them.
+    pub(crate) repeated_profiles: Counter,
     /// Merges that were due when the compactor last looked.
     pub(crate) due: Gauge,
     /// Blocks that are left out of merges because they can't be read: someone must look.
@@ -59,6 +61,7 @@ impl Metrics {
             input_blocks: Counter::default(),
             input_bytes: Counter::default(),
             output_bytes: Counter::default(),
+            repeated_profiles: Counter::default(),
             due: Gauge::default(),
             quarantined: Gauge::default(),
             full: Gauge::default(),
@@ -96,6 +99,11 @@ impl Metrics {
                 "output_bytes",
                 "Bytes of the blocks that merges wrote",
                 &m.output_bytes,
+            ),
+            (
+                "repeated_profiles",
+                "Profiles that merges left out since another block holds them",
+                &m.repeated_profiles,
             ),
             (
                 "deleted_blocks",

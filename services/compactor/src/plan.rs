@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use cairn_catalog::BlockMeta;
-use cairn_model::{BlockId, TenantId};
+use cairn_model::{BlockId, TenantId, TimeRange};
 
 use crate::config::{PlanConfig, Window};
 
@@ -13,22 +13,47 @@ pub struct Job {
     pub tenant: TenantId,
     /// The level of the block that comes out.
     pub level: u32,
-    /// At least two, by time.
+    /// By time. A single one becomes what it is, without what other blocks hold as well.
     pub inputs: Vec<BlockMeta>,
+}
+
+impl Job {
+    /// Whether an input has never been compared with others.
+    pub fn is_new(&self) -> bool {
+        self.inputs.iter().any(|input| input.level == 0)
+    }
+
+    /// Blocks over the same time that may hold deliveries of the inputs' profiles. Those that are
+    /// merged already have been compared with each other.
+    pub fn outside<'a>(&self, live: &'a [BlockMeta]) -> Vec<&'a BlockMeta> {
+        let ranges = self.inputs.iter().map(|input| input.range);
+        let Some(range) = ranges.reduce(|all, range| all.union(&range)) else {
+            return Vec::new();
+        };
+        let is_input = |block: &BlockMeta| self.inputs.iter().any(|input| input.id == block.id);
+        let is_new = self.is_new();
+        let may_share = |block: &&BlockMeta| is_new || self.inputs.len() == 1 && block.level == 0;
+        let live = live.iter().filter(may_share);
+        live.filter(|block| block.range.overlaps(&range) && !is_input(block))
+            .collect()
+    }
 }
 
 /// All merges that are due at `now` (nanoseconds since the epoch); no block is in two of them.
 ///
 /// The largest window that has closed takes its blocks first: after a pause nothing is merged
-/// twice. A block that reaches over the end of a window waits for a larger one.
+/// twice. A block that reaches over the end of a window waits for a larger one; of the largest, it
+/// belongs to the one that it begins in. That one takes also a block that is alone and was never
+/// merged.
 pub fn plan(blocks: &[BlockMeta], now: i64, config: &PlanConfig) -> Vec<Job> {
     let mut taken: HashSet<BlockId> = HashSet::new();
     let mut jobs = Vec::new();
     for (below, window) in config.windows.iter().enumerate().rev() {
         let level = below as u32 + 1;
+        let is_largest = level as usize == config.windows.len();
         let mut windows: BTreeMap<(i64, &TenantId), Vec<&BlockMeta>> = BTreeMap::new();
         for block in blocks.iter().filter(|block| block.level < level) {
-            if let Some(start) = closed_window(block, now, (*window, config))
+            if let Some(start) = closed_window(block, now, (*window, is_largest), config)
                 && !taken.contains(&block.id)
             {
                 windows
@@ -40,6 +65,14 @@ pub fn plan(blocks: &[BlockMeta], now: i64, config: &PlanConfig) -> Vec<Job> {
         for ((_, tenant), mut found) in windows {
             found.sort_by_key(|block| (block.range.start, block.id));
             for inputs in pack(&found, config) {
+                let is_due = match &inputs[..] {
+                    [] => false,
+                    [alone] => is_largest && alone.level == 0,
+                    _ => true,
+                };
+                if !is_due {
+                    continue;
+                }
                 taken.extend(inputs.iter().map(|block| block.id));
                 jobs.push(Job {
                     tenant: tenant.clone(),
@@ -54,19 +87,22 @@ pub fn plan(blocks: &[BlockMeta], now: i64, config: &PlanConfig) -> Vec<Job> {
     jobs
 }
 
-/// Start of the window that holds the whole block, if that window is over.
+/// Start of the window that the block belongs to, if that window and the block are over.
 fn closed_window(
     block: &BlockMeta,
     now: i64,
-    (window, config): (Window, &PlanConfig),
+    (window, is_largest): (Window, bool),
+    config: &PlanConfig,
 ) -> Option<i64> {
     let window = i64::try_from(window.0.as_nanos()).ok()?;
     let settle = i64::try_from(config.settle.as_nanos()).ok()?;
-    let start = block.range.start.div_euclid(window);
-    let whole = start == block.range.end.div_euclid(window);
-    let start = start.checked_mul(window)?;
-    let over = start.checked_add(window)?.checked_add(settle)? <= now;
-    (whole && over).then_some(start)
+    let TimeRange { start, end } = block.range;
+    let first = start.div_euclid(window);
+    let is_whole = first == end.div_euclid(window);
+    let reaches_over = is_largest && end.checked_sub(start)? <= window;
+    let first = first.checked_mul(window)?;
+    let over = first.checked_add(window)?.max(end).checked_add(settle)?;
+    (over <= now && (is_whole || reaches_over)).then_some(first)
 }
 
 /// Neighbours, as many as one merge may take.
@@ -84,7 +120,8 @@ fn pack(blocks: &[&BlockMeta], config: &PlanConfig) -> Vec<Vec<BlockMeta>> {
         job.push((*block).clone());
     }
     jobs.push(job);
-    jobs.retain(|job| job.len() > 1);
+    // What is alone too large stays as it is.
+    jobs.retain(|job| job.iter().map(|block| block.bytes).sum::<u64>() <= bytes_max);
     jobs
 }
 
@@ -92,7 +129,6 @@ fn pack(blocks: &[&BlockMeta], config: &PlanConfig) -> Vec<Vec<BlockMeta>> {
 mod tests {
     use super::*;
     use bytesize::ByteSize;
-    use cairn_model::TimeRange;
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -155,10 +191,27 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_window_takes_what_reaches_over_its_end_and_what_is_alone() {
+        const DAY: i64 = 24 * 60;
+        let blocks = [
+            block(1, 0, (DAY - 1, DAY + 1), 1),
+            block(2, 0, (DAY - 2, DAY + 2), 1),
+            block(3, 1, (DAY - 15, DAY - 1), 1),
+        ];
+        assert_eq!(shown(&blocks, DAY + 3), []);
+        assert_eq!(shown(&blocks, DAY + 4), [(3, vec![3, 1])]);
+        assert_eq!(shown(&blocks, DAY + 5), [(3, vec![3, 2, 1])]);
+        let late = [block(1, 3, (0, DAY - 1), 1), block(2, 0, (5, 6), 1)];
+        assert_eq!(shown(&late, DAY + 3), [(3, vec![2])]);
+        let never = [block(1, 0, (5, 6), 101), block(2, 0, (1, DAY + 2), 1)];
+        assert_eq!(shown(&never, 9 * DAY), []);
+    }
+
+    #[test]
     fn tenants_are_never_merged() {
         let mut blocks = [block(1, 0, (0, 1), 1), block(2, 0, (1, 2), 1)];
         blocks[1].tenant = TenantId::parse("other").expect("valid");
-        assert_eq!(shown(&blocks, 10_000), []);
+        assert_eq!(shown(&blocks, 10_000), [(3, vec![1]), (3, vec![2])]);
     }
 
     #[test]
@@ -192,7 +245,7 @@ mod tests {
                 let jobs = plan(&blocks, now * MINUTE, &config);
                 let mut seen = HashSet::new();
                 for Job { tenant, level, inputs } in &jobs {
-                    prop_assert!(inputs.len() >= 2);
+                    prop_assert!(inputs.len() >= 2 || *level == 3 && inputs[0].level == 0);
                     prop_assert!(inputs.iter().map(|b| b.bytes).sum::<u64>() <= 100);
                     let window = config.windows[*level as usize - 1].0.as_nanos() as i64;
                     let start = inputs[0].range.start.div_euclid(window);
@@ -200,7 +253,10 @@ mod tests {
                     for input in inputs {
                         prop_assert!(input.level < *level && input.tenant == *tenant);
                         prop_assert_eq!(input.range.start.div_euclid(window), start);
-                        prop_assert_eq!(input.range.end.div_euclid(window), start);
+                        let end = input.range.end;
+                        prop_assert!(end + 3 * MINUTE <= now * MINUTE);
+                        let reaches = end.div_euclid(window) - start;
+                        prop_assert!(reaches == 0 || *level == 3 && reaches == 1);
                         prop_assert!(seen.insert(input.id), "a block is in two merges");
                     }
                 }

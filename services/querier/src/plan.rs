@@ -32,7 +32,8 @@ pub(crate) struct Doubtful {
     pub(crate) rest: bool,
 }
 
-/// Blocks up to this level have been merged with few others yet.
+/// Merging compares a block with all others, but with no tail: blocks up to this level are about as
+/// young as what a client may still send again.
 const DOUBTFUL_LEVEL_MAX: u32 = 1;
 
 /// Where the rows of one writer begin that are in no block.

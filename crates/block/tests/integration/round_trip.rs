@@ -1,8 +1,11 @@
 //! What was put in comes out, of one block or of several made one.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use cairn_block::{
-    Block, Loaded, MergeError, Options, Origins, RowRange, SampleColumns, Stretch, merge, write,
+    Block, Loaded, LogName, MergeError, Options, Origins, RowRange, SampleColumns, Stretch, merge,
+    write,
 };
 use cairn_model::Labels;
 use futures::executor::block_on;
@@ -22,6 +25,14 @@ fn block(sent: &[Sent], level: u8) -> Option<Bytes> {
     let opened = Block::from_bytes(built.bytes.clone()).expect("opened");
     assert_eq!(opened.info(), built.info);
     Some(built.bytes)
+}
+
+fn of_log(incarnation: u64, sent: &[Sent]) -> Bytes {
+    let options = Options {
+        origins: vec![stretch(incarnation, 1, 40)],
+        ..options(0)
+    };
+    write(&head(sent), options).expect("written").bytes
 }
 
 fn loaded(bytes: &Bytes) -> Loaded {
@@ -120,7 +131,8 @@ proptest! {
         let expected = Model::of_sent(&first).rows;
         let rows = |bytes| Model::of_bytes(bytes).expect("read").rows;
         let a = block(&first, 0).expect("there are profiles");
-        let b = block(&deliver(&sent, 9 + again), 0).expect("there are profiles");
+        // The same position of another log is another delivery.
+        let b = of_log(4, &deliver(&sent, 9 + again));
         prop_assert_eq!(&rows(merged(&[a.clone(), b.clone()], 1)), &expected);
         prop_assert_eq!(&rows(merged(&[b.clone(), a.clone(), b], 1)), &expected);
         let within = [first, deliver(&sent, 100)].concat();
@@ -165,6 +177,44 @@ fn slice(rows: &SampleColumns, row: usize) -> SampleColumns {
         attrs: cut(&rows.attrs),
         links: cut(&rows.links),
     }
+}
+
+/// How often each log is named, by a block's profiles.
+fn logs(bytes: &Bytes) -> BTreeMap<Option<LogName>, usize> {
+    let block = Block::from_bytes(bytes.clone()).expect("opened");
+    let (names, index) = (block.origins().logs(), block_on(block.index()));
+    let mut counts = BTreeMap::new();
+    for profile in &index.expect("read").profiles {
+        *counts
+            .entry(names.get(profile.log as usize).cloned())
+            .or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn a_merged_block_says_which_log_each_profile_came_from() {
+    let sent = unmarked(sample_sent());
+    let unnamed = Options {
+        origins: Vec::new(),
+        ..options(0)
+    };
+    let unnamed = write(&head(&sent), unnamed).expect("written").bytes;
+    let blocks = [of_log(4, &sent), unnamed, of_log(3, &sent)];
+    let name = |incarnation| {
+        let Stretch { writer, .. } = stretch(incarnation, 1, 1);
+        Some(LogName(writer, incarnation))
+    };
+    let each = logs(&blocks[0])[&name(4)];
+    assert_eq!(logs(&blocks[1]), BTreeMap::from([(None, each)]));
+    let first = merged(&blocks[..2], 1);
+    assert_eq!(
+        logs(&first),
+        BTreeMap::from([(name(4), each), (None, each)])
+    );
+    let all = merged(&[first, blocks[2].clone(), blocks[0].clone()], 2);
+    let expected = [(name(3), each), (name(4), 2 * each), (None, each)];
+    assert_eq!(logs(&all), BTreeMap::from(expected));
 }
 
 #[test]

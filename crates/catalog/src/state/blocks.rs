@@ -80,6 +80,33 @@ impl Blocks {
         }
     }
 
+    /// Whether no block meets the inputs but those that they were compared with.
+    pub(super) fn check_compared(
+        &self,
+        tenant: &TenantId,
+        inputs: &[BlockId],
+        compared: &[BlockId],
+    ) -> Result<(), Refused> {
+        at_most(inputs.len())?;
+        at_most(compared.len())?;
+        let Some(known) = self.0.get(tenant) else {
+            return Ok(());
+        };
+        let seen: BTreeSet<&BlockId> = inputs.iter().chain(compared).collect();
+        let ranges = inputs.iter().filter_map(|id| known.blocks.get(id));
+        let Some(range) = ranges
+            .map(|block| block.range)
+            .reduce(|all, range| all.union(&range))
+        else {
+            return Ok(());
+        };
+        let is_new = |block: &&BlockMeta| block.range.overlaps(&range) && !seen.contains(&block.id);
+        match known.blocks.values().find(is_new) {
+            Some(block) => Err(Refused::NotCompared(block.id)),
+            None => Ok(()),
+        }
+    }
+
     /// Whether this very replacement has happened. A deletion has nothing to tell it by.
     pub(super) fn is_replaced(
         &self,

@@ -71,6 +71,10 @@ pub enum Command {
         /// Of the job that this is, if it is one.
         #[serde(default)]
         ticket: Option<Ticket>,
+        /// All blocks over the same time, inputs aside: the outputs repeat nothing that these hold.
+        /// Refused if there are others by now; not looked at if it is not said.
+        #[serde(default)]
+        compared: Option<Vec<BlockId>>,
     },
     /// These blocks are listed in the manifest from now on, and no longer here.
     Spill {
@@ -162,8 +166,11 @@ impl Command {
         match self {
             Self::Commit { blocks, .. } | Self::Recover { blocks, .. } => blocks.len(),
             Self::Replace {
-                inputs, outputs, ..
-            } => inputs.len() + outputs.len(),
+                inputs,
+                outputs,
+                compared,
+                ..
+            } => inputs.len() + outputs.len() + compared.as_ref().map_or(0, Vec::len),
             Self::Spill { blocks, .. } | Self::Forget { blocks, .. } => blocks.len(),
             Self::Offer {
                 work: Work::Merge { inputs, .. },
@@ -244,6 +251,8 @@ pub enum Refused {
     Gap { writer: WriterId, flushed_lsn: u64 },
     #[error("block {0} is not live")]
     NotLive(BlockId),
+    #[error("block {0} came meanwhile, and may hold the same")]
+    NotCompared(BlockId),
     #[error("block {0} is live")]
     StillLive(BlockId),
     #[error("block {0} is known already")]
@@ -278,6 +287,7 @@ impl Refused {
             | Self::Leased { .. }
             | Self::Gap { .. }
             | Self::NotLive(_)
+            | Self::NotCompared(_)
             | Self::StillLive(_)
             | Self::Known(_)
             | Self::Stale(_)

@@ -78,6 +78,7 @@ fn replace(inputs: &[u64], outputs: Vec<BlockMeta>) -> Command {
         outputs,
         at_unix_ms: 50,
         ticket: None,
+        compared: None,
     }
 }
 
@@ -269,6 +270,48 @@ fn a_replacement_swaps_at_once_and_only_what_is_live() {
 }
 
 #[test]
+fn a_replacement_that_was_not_compared_with_all_over_its_time_is_refused() {
+    let t = tenant("t");
+    let mut state = started();
+    let far = BlockMeta {
+        range: TimeRange {
+            start: 1_000,
+            end: 2_000,
+        },
+        ..block(&t, 4, 1)
+    };
+    let near = (1..=3).map(|number| block(&t, number, 1));
+    let blocks = near.chain([far]).collect();
+    apply(&mut state, commit(1, (1, 1), blocks)).expect("gapless");
+    let compared_with = |numbers: &[u64]| match replace(&[1], vec![block(&t, 10, 1)]) {
+        Command::Replace {
+            tenant,
+            inputs,
+            outputs,
+            at_unix_ms,
+            ticket,
+            compared: _,
+        } => Command::Replace {
+            tenant,
+            inputs,
+            outputs,
+            at_unix_ms,
+            ticket,
+            compared: Some(numbers.iter().map(|number| id(*number)).collect()),
+        },
+        other => other,
+    };
+    let refused = |number| Err(Refused::NotCompared(id(number)));
+    assert_eq!(apply(&mut state, compared_with(&[2])), refused(3));
+    assert_eq!(apply(&mut state, compared_with(&[3, 4])), refused(2));
+    let compared = compared_with(&[2, 3]);
+    assert_eq!(apply(&mut state, compared.clone()), Ok(Reply::Done));
+    let another = apply(&mut state, commit(1, (2, 2), vec![block(&t, 5, 1)]));
+    another.expect("gapless");
+    assert_eq!(apply(&mut state, compared), Ok(Reply::Done), "a repetition");
+}
+
+#[test]
 fn tombstones_expire_and_are_forgotten() {
     let t = tenant("t");
     let mut state = started();
@@ -296,6 +339,7 @@ fn tenants_do_not_see_each_other() {
         outputs: vec![],
         at_unix_ms: 0,
         ticket: None,
+        compared: None,
     };
     assert_eq!(apply(&mut state, foreign), Err(Refused::NotLive(id(1))));
     assert_eq!(state.snapshot(&tenant("a")).blocks.len(), 1);

@@ -6,6 +6,7 @@
 //! put in on purpose the model must find a way to lose or double a row.
 
 mod query;
+mod repeats;
 mod store;
 mod world;
 
@@ -82,18 +83,21 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-#[test]
 #[expect(
     clippy::disallowed_methods,
     reason = "how far to look is no setting of a service"
 )]
-fn no_order_of_events_loses_or_doubles_what_was_acknowledged() {
+fn states() -> usize {
     let states = std::env::var("CAIRN_MODEL_STATES");
-    let states = states.map_or(STATES, |states| states.parse().expect("a number"));
+    states.map_or(STATES, |states| states.parse().expect("a number"))
+}
+
+#[test]
+fn no_order_of_events_loses_or_doubles_what_was_acknowledged() {
     let checker = SMALL
         .checker()
         .threads(threads())
-        .target_state_count(states)
+        .target_state_count(states())
         .finish_when(HasDiscoveries::AnyFailures)
         .spawn_bfs()
         .join();

@@ -434,6 +434,7 @@ impl World {
                     outputs: vec![output],
                     at_unix_ms: NOW,
                     ticket: Some(ticket),
+                    compared: None,
                 });
             }
             Some(Work::Sweep) | None => {}

@@ -33,6 +33,7 @@ fn merge(ticket: Option<Ticket>, inputs: &[u64], output: u64) -> Command {
             outputs,
             at_unix_ms,
             ticket,
+            compared: None,
         },
         other => other,
     }

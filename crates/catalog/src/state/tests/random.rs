@@ -79,6 +79,7 @@ fn of_blocks() -> impl Strategy<Value = Command> {
                 tenant,
                 at_unix_ms,
                 ticket: Some(ticket).filter(|ticket| ticket.token % 2 == 0),
+                compared: (ticket.job.0 % 4 == 0).then(|| (0..9).map(id).collect()),
             }
         ),
         1 => (owner(), numbers(), manifest).prop_map(|(tenant, blocks, (day, number, first))| {
@@ -239,6 +240,7 @@ pub(crate) fn aim(state: &State, command: &mut Command) {
             outputs,
             at_unix_ms,
             ticket,
+            compared: _,
         } => {
             let merge = |work: &Work| matches!(work, Work::Merge { .. });
             if let Some(ticket) = ticket

@@ -80,6 +80,7 @@ impl World {
             outputs: vec![output],
             at_unix_ms: 0,
             ticket: None,
+            compared: None,
         };
         match apply(&mut self.state, replace) {
             Ok(_) => self.seen.merges += 1,
@@ -139,6 +140,7 @@ impl World {
             outputs: Vec::new(),
             at_unix_ms: 0,
             ticket: None,
+            compared: None,
         };
         apply(&mut self.state, replace).expect("a live block may be deleted");
         self.seen.retired += 1;
