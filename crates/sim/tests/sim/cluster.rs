@@ -205,6 +205,8 @@ impl Cluster {
             request_timeout: Duration::from_secs(5),
             plan: cairn_compactor::PlanConfig {
                 settle: Duration::from_secs(1),
+                // So few that repeats mostly are in blocks that no merge takes together.
+                job_blocks_max: 3,
                 ..cairn_compactor::PlanConfig::default()
             },
             ..cairn_compactor::Config::default()
