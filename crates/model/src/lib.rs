@@ -5,6 +5,7 @@
 
 mod block_id;
 mod build_id;
+mod builder;
 mod code;
 mod labels;
 mod limits;
@@ -19,12 +20,13 @@ mod writer_id;
 
 pub use block_id::BlockId;
 pub use build_id::{BuildId, FileKind, InvalidBuildId};
+pub use builder::{About, Described, ProfileBuilder};
 pub use code::Code;
 pub use labels::{InvalidLabels, Labels};
 pub use limits::Limits;
 pub use profile::{
-    Addressing, Attr, AttrValue, Function, Line, Link, Location, Mapping, NONE, Profile, Samples,
-    StrId, Strings, ValueType,
+    Addressing, Attr, AttrValue, Function, Line, Link, Location, Mapping, NONE, Point, Profile,
+    Samples, StrId, Strings, ValueType,
 };
 pub use profile_type::{InvalidProfileType, ProfileType};
 pub use secret::Secret;

@@ -146,6 +146,14 @@ pub struct Link {
     pub span_id: [u8; 8],
 }
 
+/// A part of a sample's value, and when it was taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Point {
+    /// Nanoseconds since the epoch.
+    pub time: i64,
+    pub value: i64,
+}
+
 /// The samples of a profile, column by column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Samples {
@@ -159,6 +167,11 @@ pub struct Samples {
     pub attrs: Vec<Attr>,
     /// Position in the profile's `links` per sample, or [`NONE`]. Empty if no sample has one.
     pub links: Vec<u32>,
+    /// Like `stack_ends`, for `points`. Empty if no sample says when it was taken, and in profiles
+    /// of several types.
+    pub point_ends: Vec<u32>,
+    /// The values of a sample's points add up to its value.
+    pub points: Vec<Point>,
 }
 
 fn span(ends: &[u32], at: usize) -> std::ops::Range<usize> {
@@ -185,6 +198,15 @@ impl Samples {
             &[]
         } else {
             &self.attrs[span(&self.attr_ends, sample)]
+        }
+    }
+
+    /// When parts of the sample's value were taken; empty if it does not say.
+    pub fn points(&self, sample: usize) -> &[Point] {
+        if self.point_ends.is_empty() {
+            &[]
+        } else {
+            &self.points[span(&self.point_ends, sample)]
         }
     }
 
