@@ -9,6 +9,9 @@ use crate::profile::{
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
+/// Functions, lines and columns of a location.
+type Lines = Box<[(u32, i64, i64)]>;
+
 /// A profile, and what its format says about it besides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Described {
@@ -27,7 +30,7 @@ pub struct ProfileBuilder {
     functions: Map<(StrId, StrId, StrId, i64), u32>,
     mappings: Map<(StrId, StrId, Addressing), u32>,
     /// By mapping, address and lines: those without lines are told by the first two.
-    locations: Map<(u32, u64, Box<[(u32, i64, i64)]>), u32>,
+    locations: Map<(u32, u64, Lines), u32>,
     frames: Map<StrId, u32>,
     links: Map<Link, u32>,
 }
