@@ -29,6 +29,8 @@ pub(crate) struct Input<'a> {
     pub(crate) rows: Source<'a>,
     /// What the logs of profiles count.
     pub(crate) logs: Vec<LogName>,
+    /// Of a block.
+    pub(crate) range: Option<TimeRange>,
     /// Profiles that stay out; empty if there are none.
     pub(crate) left_out: &'a [bool],
 }
@@ -72,10 +74,8 @@ pub(crate) fn build(
 ) -> Result<Built, MergeError> {
     let stacks_bytes_max = room(inputs, stacks_bytes_max)?;
     let plan = Plan::new(inputs)?;
-    let times = plan.profiles.iter().map(|placed| placed.time);
-    let (Some(start), Some(end)) = (times.clone().min(), times.max()) else {
-        return Err(MergeError::Output(Error::Empty));
-    };
+    let range = plan.time_range(inputs);
+    let range = range.ok_or(MergeError::Output(Error::Empty))?;
     let mut used = Used::count(inputs, &plan)?;
     let output = MergeError::Output;
     let properties = table::properties(level);
@@ -108,7 +108,7 @@ pub(crate) fn build(
         links: links.links,
     };
     let info = Info {
-        range: TimeRange { start, end },
+        range,
         rows: rows.next,
         profiles: index.profiles.len() as u64,
         bytes: 0,
@@ -222,6 +222,17 @@ impl Plan {
             label_sets: label_sets.into_iter().cloned().collect(),
             profiles,
         })
+    }
+
+    /// Of the profiles, or, if none is left, of the blocks that had some.
+    fn time_range(&self, inputs: &[Input<'_>]) -> Option<TimeRange> {
+        let union = |a: TimeRange, b: TimeRange| a.union(&b);
+        let times = self.profiles.iter().map(|placed| TimeRange {
+            start: placed.time,
+            end: placed.time,
+        });
+        let blocks = inputs.iter().filter_map(|input| input.range);
+        times.reduce(union).or_else(|| blocks.reduce(union))
     }
 
     /// Calls `each` with every profile and a cursor over its input.

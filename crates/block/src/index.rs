@@ -261,18 +261,19 @@ fn read_profiles(
     Ok(profiles)
 }
 
-/// The batches of all profiles, read from less than everything.
-pub(crate) fn read_batches(profiles: Bytes) -> Result<Batches, Error> {
+/// Whether a profile came in one of these batches.
+pub(crate) fn hold_any(profiles: Bytes, batches: &Batches) -> Result<bool, Error> {
     let mut rows = table::read_column(PROFILES, profiles, BATCH_HASH)?;
-    let mut found = Batches::default();
     while let Some(batch) = rows.next()? {
         let hashes: &FixedSizeBinaryArray = batch.column(BATCH_HASH)?;
         for row in 0..batch.len() {
-            found.insert(u128::from_be_bytes(fixed_value(&batch, hashes, row)?));
+            let hash = u128::from_be_bytes(fixed_value(&batch, hashes, row)?);
+            if batches.contains(&hash) {
+                return Ok(true);
+            }
         }
     }
-    found.remove(&0);
-    Ok(found)
+    Ok(false)
 }
 
 fn write_links(links: &[Link], properties: WriterPropertiesBuilder) -> Result<Encoded, Error> {

@@ -22,7 +22,7 @@ pub enum MergeError {
 }
 
 /// One block of a level with the rows of all inputs; a batch that was stored twice counts once.
-/// Nothing may be left: that is [`Error::Empty`] of the output.
+/// If nothing is left the block is still about its stretches of logs and their time.
 ///
 /// Memory holds the inputs as they are packed and the block, and up to `stacks_bytes_max` of stacks
 /// and indexes. Takes CPU time only: run it where that blocks nobody.
@@ -33,6 +33,7 @@ pub fn merge(inputs: &[Loaded], level: u8, stacks_bytes_max: usize) -> Result<Bu
             stacks,
             rows,
             origins,
+            range,
             left_out,
         } = loaded;
         Input {
@@ -40,6 +41,7 @@ pub fn merge(inputs: &[Loaded], level: u8, stacks_bytes_max: usize) -> Result<Bu
             stacks: Origin::Block(stacks),
             rows: Source::Block(rows),
             logs: origins.logs(),
+            range: Some(*range),
             left_out,
         }
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_model::{BlockId, TenantId};
+use cairn_model::{BlockId, TenantId, TimeRange};
 use cairn_store::{Key, Store};
 use tokio::sync::OnceCell;
 
@@ -43,6 +43,7 @@ pub struct Loaded {
     /// All rows, in order.
     pub rows: Vec<Rows>,
     pub origins: Origins,
+    pub(crate) range: TimeRange,
     /// Per profile: whether a merge leaves it out, since another block holds it. Empty: all stay.
     pub(crate) left_out: Vec<bool>,
 }
@@ -173,9 +174,10 @@ impl Block {
         self.index.get_or_try_init(read).await.cloned()
     }
 
-    /// The batches that the profiles came in; reads less than the index, and keeps nothing.
-    pub async fn batches(&self) -> Result<Batches, Error> {
-        index::read_batches(self.sections(&[PROFILES]).await?.remove(0))
+    /// Whether a profile came in one of these batches; reads less than the index, and keeps nothing.
+    pub async fn holds_any(&self, batches: &Batches) -> Result<bool, Error> {
+        let profiles = self.sections(&[PROFILES]).await?.remove(0);
+        index::hold_any(profiles, batches)
     }
 
     /// Stacks and their symbols. Kept once read.
@@ -246,6 +248,7 @@ impl Block {
             stacks: self.packed_stacks().await?,
             rows,
             origins: self.origins(),
+            range: self.toc.range,
             left_out: Vec::new(),
         })
     }

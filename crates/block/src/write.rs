@@ -64,6 +64,7 @@ pub fn write(head: &Head, options: Options) -> Result<Built, Error> {
         stacks: Origin::Head(head.symbols(), head.trie()),
         rows: Source::Head(head.samples()),
         logs,
+        range: None,
         left_out: &[],
     };
     // A head has its own bounds.

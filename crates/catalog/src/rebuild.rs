@@ -50,7 +50,7 @@
 //! *Merged blocks and their inputs.* What was live covers everything that is left of a tenant, once.
 //! So there is a choice of blocks that covers every stretch once, and since blocks are faithful, each
 //! such choice is right. [`cover`] looks for it, for each group of blocks that overlap: it takes the
-//! larger block first and never takes two that overlap. If every choice leaves something out (blocks
+//! larger block first, of equal ones the newer, and never takes two that overlap. If every choice leaves something out (blocks
 //! were deleted, or can't be read) the best is taken, which is a conflict.
 //!
 //! # What can't be told

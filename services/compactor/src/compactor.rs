@@ -93,7 +93,7 @@ impl Compactor {
         let level = job.level;
         let outcome = match self.merge(job, live).await {
             Ok(outcome) => outcome,
-            Err(error @ Failure::Refused(_)) => {
+            Err(error @ (Failure::Refused(_) | Failure::Repeated(_) | Failure::Outpaced)) => {
                 tracing::info!(error = chain(&error), "a merge came to nothing");
                 Outcome::Outrun
             }

@@ -45,9 +45,9 @@ pub(crate) struct JobLabel {
 pub(crate) enum Outcome {
     /// The output is live.
     Done,
-    /// Too few inputs were readable, or memory did not suffice for two.
+    /// Too few inputs were readable, or memory did not suffice.
     Skipped,
-    /// Another compactor was faster.
+    /// Another compactor was faster, or a block came meanwhile that shares something.
     Outrun,
     /// It is tried again.
     Failed,

@@ -23,17 +23,18 @@ impl Job {
         self.inputs.iter().any(|input| input.level == 0)
     }
 
-    /// Blocks over the same time that may hold deliveries of the inputs' profiles. Those that are
-    /// merged already have been compared with each other.
+    /// Blocks over the same time that may hold deliveries of the inputs' profiles. What is merged
+    /// already has been compared: it is only made anew if something is left to be found.
     pub fn outside<'a>(&self, live: &'a [BlockMeta]) -> Vec<&'a BlockMeta> {
         let ranges = self.inputs.iter().map(|input| input.range);
         let Some(range) = ranges.reduce(|all, range| all.union(&range)) else {
             return Vec::new();
         };
         let is_input = |block: &BlockMeta| self.inputs.iter().any(|input| input.id == block.id);
-        let is_new = self.is_new();
-        let may_share = |block: &&BlockMeta| is_new || self.inputs.len() == 1 && block.level == 0;
-        let live = live.iter().filter(may_share);
+        if !self.is_new() && self.inputs.len() > 1 {
+            return Vec::new();
+        }
+        let live = live.iter();
         live.filter(|block| block.range.overlaps(&range) && !is_input(block))
             .collect()
     }

@@ -106,7 +106,7 @@ impl Groups {
 
 /// One kind of element.
 struct Element {
-    /// Sets with it, those of most kinds first.
+    /// Sets with it, those of most kinds first, of equal ones the last.
     holders: Vec<usize>,
     /// How bad it is to leave them out.
     weight: u64,
@@ -133,7 +133,7 @@ impl Search {
     fn new(problem: BTreeMap<Vec<usize>, u64>, sets: &[Set]) -> Self {
         let element = |(mut holders, count): (Vec<usize>, u64)| {
             let size = |set: &usize| Reverse(sets[*set].elements.len());
-            holders.sort_by_key(|set| (sets[*set].is_doubtful, size(set), *set));
+            holders.sort_by_key(|set| (sets[*set].is_doubtful, size(set), Reverse(*set)));
             let is_solid = !sets[holders[0]].is_doubtful;
             let weight = count * if is_solid { SOLID } else { 1 };
             Element { holders, weight }

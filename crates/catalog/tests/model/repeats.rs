@@ -1,9 +1,9 @@
-//! A row that was delivered several times, and compactors that look at different moments: in the end
-//! it is there once, and no choice among the objects of the bucket ever lacks it.
+//! Two rows that were delivered several times, and compactors that look at different moments: in the
+//! end each is there once, and no choice among the objects of the bucket ever lacks one.
 //!
 //! Deliveries are numbered in the order in which one counts before another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cairn_catalog::{BlockMeta, Command, Log, Reply, State, apply};
 use cairn_model::{BlockId, TenantId, TimeRange, WriterId};
@@ -11,9 +11,11 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use crate::{states, threads};
 
+type Row = u8;
 type Delivery = u64;
 
-const DELIVERIES: u64 = 3;
+/// The rows that come with each delivery.
+const DELIVERED: [&[Row]; 3] = [&[0], &[0, 1], &[1]];
 const COMPACTORS: usize = 2;
 const OBJECTS_MAX: u64 = 8;
 
@@ -31,12 +33,15 @@ enum Bug {
 #[derive(Clone, Copy, Debug)]
 struct Rules(Option<Bug>);
 
+/// Rows by delivery.
+type Rows = BTreeSet<(Row, Delivery)>;
+
 /// One block in the bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Object {
     /// What its stretches of logs held.
-    delivered: BTreeSet<Delivery>,
-    kept: BTreeSet<Delivery>,
+    delivered: Rows,
+    kept: Rows,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,7 +53,7 @@ enum Compactor {
         live: Vec<BlockMeta>,
     },
     /// What it made is in the bucket, and these commands are on their way, one after the other.
-    Made(Vec<Command>),
+    Made(VecDeque<Command>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -90,7 +95,8 @@ impl World {
     }
 
     fn actions(&self, out: &mut Vec<Action>) {
-        let missing = (0..DELIVERIES).filter(|delivery| !self.arrived.contains(delivery));
+        let all = 0..DELIVERED.len() as Delivery;
+        let missing = all.filter(|delivery| !self.arrived.contains(delivery));
         out.extend(missing.map(Action::Arrive));
         let has_room = (self.bucket.len() as u64) < OBJECTS_MAX;
         for (at, compactor) in self.compactors.iter().enumerate() {
@@ -130,7 +136,8 @@ impl World {
             }
             Action::Apply(at) => {
                 if let Compactor::Made(commands) = &mut self.compactors[at] {
-                    let command = commands.remove(0);
+                    let command = commands.pop_front();
+                    let command = command.expect("a compactor has something to say");
                     let is_done = commands.is_empty();
                     let refused = apply(&mut self.catalog, command).is_err();
                     if is_done || refused {
@@ -153,31 +160,26 @@ impl World {
         };
         let registered = apply(&mut self.catalog, register);
         assert!(matches!(registered, Ok(Reply::Registered { .. })));
-        let only = BTreeSet::from([delivery]);
-        let block = self.create(0, only.clone(), only);
+        let rows = DELIVERED[delivery as usize].iter();
+        let rows: Rows = rows.map(|row| (*row, delivery)).collect();
+        let block = self.create(0, rows.clone(), rows);
         let commit = Command::Commit {
             writer,
             incarnation: 1,
             lsn_from: 1,
             lsn_to: 1,
-            blocks: block.into_iter().collect(),
+            blocks: vec![block],
             at_unix_ms: 0,
         };
         apply(&mut self.catalog, commit).expect("gapless");
         self.arrived.insert(delivery);
     }
 
-    /// No block at all, if nothing is left for it.
-    fn create(
-        &mut self,
-        level: u32,
-        delivered: BTreeSet<Delivery>,
-        kept: BTreeSet<Delivery>,
-    ) -> Option<BlockMeta> {
+    fn create(&mut self, level: u32, delivered: Rows, kept: Rows) -> BlockMeta {
         let number = self.bucket.len() as u64 + 1;
-        let (rows, is_empty) = (kept.len() as u64, kept.is_empty());
+        let rows = kept.len() as u64;
         self.bucket.insert(number, Object { delivered, kept });
-        let meta = BlockMeta {
+        BlockMeta {
             id: id(number),
             tenant: tenant(),
             level,
@@ -186,36 +188,48 @@ impl World {
             rows,
             profiles: rows,
             created_unix_ms: 0,
-        };
-        (!is_empty).then_some(meta)
+        }
     }
 
     /// Merges the inputs. New ones are compared with all that was live; what is merged already has
     /// been, and gives up first what one of the new ones holds in a lesser delivery.
-    fn make(&mut self, rules: Rules, inputs: Vec<u64>, live: &[BlockMeta]) -> Vec<Command> {
-        let (of_inputs, outside): (Vec<&BlockMeta>, Vec<&BlockMeta>) = live
+    fn make(&mut self, rules: Rules, inputs: Vec<u64>, live: &[BlockMeta]) -> VecDeque<Command> {
+        let (of_inputs, mut outside): (Vec<BlockMeta>, Vec<BlockMeta>) = live
             .iter()
+            .cloned()
             .partition(|block| inputs.contains(&block.id.unix_ms()));
         if of_inputs.iter().all(|block| block.level > 0) {
-            return vec![self.merge(rules, (&inputs, 2), &[], None)];
+            let (_, command) = self.merge(rules, (&inputs, 2), &[], None);
+            return VecDeque::from([command]);
         }
-        let new: Vec<&BlockMeta> = live.iter().filter(|block| block.level == 0).collect();
-        let least = self.kept(of_inputs).first().copied();
-        let mut commands = Vec::new();
-        for other in outside.iter().filter(|other| other.level > 0) {
-            let is_larger = self.kept([*other]).first().copied() > least;
-            if is_larger && rules.0 != Some(Bug::NoRewrite) {
+        let new = of_inputs.iter().filter(|block| block.level == 0);
+        let ours = self.kept(new);
+        let mut commands = VecDeque::new();
+        for at in 0..outside.len() {
+            let other = outside[at].clone();
+            let theirs = self.kept([&other]);
+            let is_greater = |(row, their): &(Row, Delivery)| {
+                ours.iter().any(|(of, our)| of == row && our < their)
+            };
+            let is_merged = other.level > 0 && rules.0 != Some(Bug::NoRewrite);
+            if is_merged && theirs.iter().any(is_greater) {
+                let others: Vec<BlockMeta> = of_inputs.iter().chain(&outside).cloned().collect();
+                let others: Vec<BlockMeta> =
+                    others.into_iter().filter(|b| b.id != other.id).collect();
                 let inputs = [other.id.unix_ms()];
-                commands.push(self.merge(rules, (&inputs, other.level), &new, None));
+                let (anew, command) = self.merge(rules, (&inputs, other.level), &others, None);
+                outside[at] = anew;
+                commands.push_back(command);
             }
         }
         let compared = outside.iter().map(|block| block.id).collect();
         let compared = (rules.0 != Some(Bug::ComparedWithWhat)).then_some(compared);
-        commands.push(self.merge(rules, (&inputs, 1), &outside, compared));
+        let (_, command) = self.merge(rules, (&inputs, 1), &outside, compared);
+        commands.push_back(command);
         commands
     }
 
-    fn kept<'a>(&self, blocks: impl IntoIterator<Item = &'a BlockMeta>) -> BTreeSet<Delivery> {
+    fn kept<'a>(&self, blocks: impl IntoIterator<Item = &'a BlockMeta>) -> Rows {
         let blocks = blocks.into_iter();
         blocks
             .flat_map(|block| self.bucket[&block.id.unix_ms()].kept.clone())
@@ -226,44 +240,70 @@ impl World {
         &mut self,
         rules: Rules,
         (inputs, level): (&[u64], u32),
-        outside: &[&BlockMeta],
+        outside: &[BlockMeta],
         compared: Option<Vec<BlockId>>,
-    ) -> Command {
-        let theirs = self.kept(outside.iter().copied()).first().copied();
-        let (mut delivered, mut kept) = (BTreeSet::new(), BTreeSet::new());
+    ) -> (BlockMeta, Command) {
+        let theirs = self.kept(outside);
+        let (mut delivered, mut ours) = (Rows::new(), Rows::new());
         for input in inputs {
             delivered.extend(&self.bucket[input].delivered);
-            kept.extend(&self.bucket[input].kept);
+            ours.extend(&self.bucket[input].kept);
         }
-        kept = kept.first().copied().into_iter().collect();
-        kept.retain(|our| match rules.0 {
-            Some(Bug::AnyOrder) => theirs.is_none(),
-            _ => theirs.is_none_or(|their| *our < their),
-        });
-        Command::Replace {
+        let is_kept = |(row, our): &(Row, Delivery)| {
+            let is_least = |rows: &Rows| !rows.iter().any(|(of, other)| of == row && other < our);
+            let is_outside = theirs.iter().any(|(of, _)| of == row);
+            is_least(&ours)
+                && match rules.0 {
+                    Some(Bug::AnyOrder) => !is_outside,
+                    _ => is_least(&theirs),
+                }
+        };
+        let kept = ours.iter().filter(|row| is_kept(row)).copied().collect();
+        let output = self.create(level, delivered, kept);
+        let command = Command::Replace {
             tenant: tenant(),
             inputs: inputs.iter().map(|input| id(*input)).collect(),
-            outputs: self.create(level, delivered, kept).into_iter().collect(),
+            outputs: vec![output.clone()],
             at_unix_ms: 0,
             ticket: None,
             compared,
-        }
+        };
+        (output, command)
+    }
+
+    /// The delivery that counts, of those that arrived.
+    fn least(&self) -> Vec<(Row, Delivery)> {
+        let least = |row: &Row| {
+            let mut with = self.arrived.iter();
+            with.find(|delivery| DELIVERED[**delivery as usize].contains(row))
+                .map(|delivery| (*row, *delivery))
+        };
+        [0, 1].iter().filter_map(least).collect()
     }
 
     /// Whichever blocks of the bucket a catalog made anew chooses, so that each delivery is in one
     /// of them, the one that counts is kept.
     fn is_never_lacking(&self) -> bool {
-        let Some(least) = self.arrived.first() else {
-            return true;
+        let least = self.least();
+        let keeps = |object: &Object| {
+            let mut covered = least.iter().filter(|row| object.delivered.contains(row));
+            covered.all(|row| object.kept.contains(row))
         };
-        let mut with = self.bucket.values();
-        with.all(|object| !object.delivered.contains(least) || object.kept.contains(least))
+        self.bucket.values().all(keeps)
     }
 
-    /// Blocks that were merged, and hold the row.
-    fn merged_copies(&self) -> usize {
+    fn is_there(&self) -> bool {
+        let rows = self.kept(&self.live());
+        let least = self.least();
+        least.iter().all(|row| rows.contains(row))
+    }
+
+    /// Whether merged blocks hold a row more than once.
+    fn is_doubled(&self) -> bool {
+        let mut seen = BTreeSet::new();
         let merged = self.live().into_iter().filter(|block| block.level > 0);
-        merged.filter(|block| block.rows > 0).count()
+        let mut rows = merged.flat_map(|block| self.kept([&block]));
+        rows.any(|(row, _)| !seen.insert(row))
     }
 }
 
@@ -288,22 +328,20 @@ impl Model for Rules {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(LACKING, |_, world: &World| world.is_never_lacking()),
-            Property::always(LOST, |_, world: &World| {
-                world.arrived.is_empty() || world.live().iter().any(|block| block.rows > 0)
-            }),
-            Property::always(TWICE, |_, world: &World| world.merged_copies() < 2),
+            Property::always(LOST, |_, world: &World| world.is_there()),
+            Property::always(TWICE, |_, world: &World| !world.is_doubled()),
             Property::sometimes(ONE, |_, world: &World| {
                 let live = world.live();
-                world.arrived.len() as u64 == DELIVERIES && live.len() == 1 && live[0].level > 0
+                world.arrived.len() == DELIVERED.len() && live.len() == 1 && live[0].level > 0
             }),
         ]
     }
 }
 
 const ONE: &str = "all are one";
-const LACKING: &str = "no choice of blocks lacks the row";
-const LOST: &str = "the row is in a live block";
-const TWICE: &str = "merged blocks don't hold it twice";
+const LACKING: &str = "no choice of blocks lacks a row";
+const LOST: &str = "every row is in a live block";
+const TWICE: &str = "merged blocks don't hold a row twice";
 
 fn check(bug: Option<Bug>) -> impl Checker<Rules> {
     Rules(bug)
@@ -316,7 +354,7 @@ fn check(bug: Option<Bug>) -> impl Checker<Rules> {
 }
 
 #[test]
-fn a_row_that_came_several_times_is_there_once_when_all_is_merged() {
+fn what_came_several_times_is_there_once_when_all_is_merged() {
     let checker = check(None);
     println!(
         "{} states, {} different, {} deep",

@@ -5,9 +5,11 @@
 //! nothing that is merged, provided that the catalog refuses a merge of new blocks that was not
 //! compared with all that is there.
 
+use std::collections::HashSet;
+
 use cairn_block::{Batches, Block, Built, Held, Loaded, LogName, MergeError, Shared};
-use cairn_catalog::BlockMeta;
-use cairn_model::{BlockId, Code, TenantId};
+use cairn_catalog::{BlockMeta, Refused};
+use cairn_model::{BlockId, Code};
 use cairn_store::Key;
 use futures::{StreamExt as _, stream};
 
@@ -38,6 +40,12 @@ pub(super) enum Failure {
     /// The inputs are as they were and the output is gone again.
     #[error("the catalog refused the merged block")]
     Refused(#[source] cairn_catalog::Error),
+    /// The same, since this block came meanwhile, and shares batches with the inputs.
+    #[error("block {0} came meanwhile, with some of the same batches")]
+    Repeated(BlockId),
+    /// The same, since ever more blocks came.
+    #[error("more blocks came than could be compared")]
+    Outpaced,
     /// The output may be live, so it is left where it is.
     #[error("the catalog did not say whether it took the merged block")]
     Unknown(#[source] cairn_catalog::Error),
@@ -52,62 +60,72 @@ struct Work {
 /// What became of an attempt to build.
 enum Attempt {
     Built(Built),
-    /// Other blocks hold all that the inputs held.
-    Nothing,
     /// It takes fewer inputs; what they repeat of others is to be found out anew.
     Fewer,
 }
 
+/// What became of comparing.
+enum Compared {
+    /// With all that is live over the same time.
+    WithAll,
+    /// These hold a greater delivery of what these inputs hold.
+    Greater(Vec<(BlockMeta, Vec<BlockMeta>)>),
+}
+
+/// How often a merge looks for blocks that came while it was at work.
+const LOOKS_MAX: usize = 5;
+
 impl Compactor {
     pub(super) async fn merge(
         &mut self,
-        job: Job,
+        mut job: Job,
         live: &mut Vec<BlockMeta>,
     ) -> Result<Outcome, Failure> {
         let inputs_min = job.inputs.len().min(2);
-        let mut work = self.load_inputs(job).await?;
-        let built = loop {
-            if work.loaded.len() < inputs_min || !self.compare(&mut work, live).await? {
+        let (work, built) = loop {
+            let mut work = self.load_inputs(job).await?;
+            if work.loaded.len() < inputs_min {
                 return Ok(Outcome::Skipped);
             }
-            match self.build(&mut work).await? {
-                Attempt::Built(built) => break Some(built),
-                Attempt::Nothing => break None,
-                Attempt::Fewer => {}
+            match self.compare(&mut work, live).await? {
+                Compared::WithAll => match self.build(&mut work).await? {
+                    Attempt::Built(built) => break (work, built),
+                    Attempt::Fewer => job = work.job,
+                },
+                Compared::Greater(blocks) => {
+                    // The inputs are read again: memory may not suffice for both.
+                    job = work.job;
+                    if !self.rewrite(blocks, live).await? {
+                        return Ok(Outcome::Skipped);
+                    }
+                }
             }
         };
-        let job = work.job;
-        let ids = |blocks: &mut dyn Iterator<Item = &BlockMeta>| blocks.map(|b| b.id).collect();
-        let compared = || ids(&mut job.outside(live).into_iter());
-        let compared: Option<Vec<BlockId>> = job.is_new().then(compared);
-        let compared = compared.filter(|compared| compared.len() <= COMPARED_MAX);
-        let inputs: Vec<BlockId> = ids(&mut job.inputs.iter());
-        let output = match &built {
-            Some(built) => Some(self.create(&job, built).await?),
-            None => None,
-        };
+        let output = self.create(&work.job, &built).await?;
         points::pass(points::BEFORE_REPLACE);
-        self.replace(&job.tenant, (&inputs, compared), output.as_ref())
-            .await?;
+        let replaced = self.replace(&work, &output, live).await;
+        if let Err(Failure::Refused(_) | Failure::Repeated(_) | Failure::Outpaced) = replaced {
+            self.discard(&output).await;
+        }
+        replaced?;
         points::pass(points::AFTER_REPLACE);
-        let left_out = work.loaded.iter().map(Loaded::left_out).sum();
-        self.count(&job, left_out, output.as_ref());
-        live.retain(|block| !inputs.contains(&block.id));
-        live.extend(output);
+        self.count(&work, &output);
+        live.retain(|block| !work.job.inputs.iter().any(|input| input.id == block.id));
+        live.push(output);
         Ok(Outcome::Done)
     }
 
-    fn count(&self, job: &Job, left_out: u64, output: Option<&BlockMeta>) {
-        let bytes: u64 = job.inputs.iter().map(|input| input.bytes).sum();
-        let output_bytes = output.map_or(0, |output| output.bytes);
-        self.metrics.input_blocks.inc_by(job.inputs.len() as u64);
+    fn count(&self, work: &Work, output: &BlockMeta) {
+        let inputs = &work.job.inputs;
+        let bytes: u64 = inputs.iter().map(|input| input.bytes).sum();
+        let left_out: u64 = work.loaded.iter().map(Loaded::left_out).sum();
+        self.metrics.input_blocks.inc_by(inputs.len() as u64);
         self.metrics.input_bytes.inc_by(bytes);
-        self.metrics.output_bytes.inc_by(output_bytes);
+        self.metrics.output_bytes.inc_by(output.bytes);
         self.metrics.repeated_profiles.inc_by(left_out);
         tracing::info!(
-            tenant = %job.tenant, level = job.level, inputs = job.inputs.len(), bytes, left_out,
-            output = output.map(|output| output.id.to_string()), output_bytes,
-            rows = output.map(|output| output.rows), "merged"
+            tenant = %output.tenant, level = output.level, inputs = inputs.len(), bytes, left_out,
+            output = %output.id, output_bytes = output.bytes, rows = output.rows, "merged"
         );
     }
 
@@ -137,15 +155,10 @@ impl Compactor {
         Block::open(&self.store, &meta.tenant, meta.id, Some(meta.bytes)).await
     }
 
-    /// Marks in the inputs what others hold, and lets others give up what the inputs hold. `false`
-    /// if somebody can't: then the inputs stay as they are, for queries to compare.
-    async fn compare(
-        &mut self,
-        work: &mut Work,
-        live: &mut Vec<BlockMeta>,
-    ) -> Result<bool, Failure> {
-        let mut to_rewrite = Vec::new();
-        for other in self.sharing(work, live).await? {
+    /// Marks in the inputs what others hold in a lesser delivery.
+    async fn compare(&mut self, work: &mut Work, live: &[BlockMeta]) -> Result<Compared, Failure> {
+        let mut greater = Vec::new();
+        for other in self.sharing(work, &work.job.outside(live)).await? {
             let shared = match self.share(work, &other).await {
                 Ok(shared) => shared,
                 Err(error) if lasting(&error) => {
@@ -157,20 +170,38 @@ impl Compactor {
             for (input, marks) in work.loaded.iter_mut().zip(&shared.ours) {
                 input.leave_out(marks);
             }
-            if shared.theirs.contains(&true) && other.level > 0 && work.job.is_new() {
-                to_rewrite.push((other, shared.theirs));
+            let inputs = work.job.inputs.iter().zip(shared.theirs);
+            let lesser = inputs.filter(|(input, is_lesser)| *is_lesser && input.level == 0);
+            let lesser: Vec<BlockMeta> = lesser.map(|(input, _)| input.clone()).collect();
+            if !lesser.is_empty() && other.level > 0 {
+                greater.push((other, lesser));
             }
         }
-        for (other, shared_by) in to_rewrite {
+        Ok(match greater.is_empty() {
+            true => Compared::WithAll,
+            false => Compared::Greater(greater),
+        })
+    }
+
+    /// Makes merged blocks anew without what inputs hold. `false` if one can't be: then the inputs
+    /// that it repeats stay new, for queries to compare.
+    async fn rewrite(
+        &mut self,
+        greater: Vec<(BlockMeta, Vec<BlockMeta>)>,
+        live: &mut Vec<BlockMeta>,
+    ) -> Result<bool, Failure> {
+        for (block, lesser) in greater {
+            let id = block.id;
             let job = Job {
-                tenant: other.tenant.clone(),
-                level: other.level,
-                inputs: vec![other],
+                tenant: block.tenant.clone(),
+                level: block.level,
+                inputs: vec![block],
             };
-            if Box::pin(self.merge(job, live)).await? != Outcome::Done {
-                let inputs = work.job.inputs.iter().zip(shared_by);
-                for (input, _) in inputs.filter(|(_, shares)| *shares) {
-                    self.leave_alone(input, "what repeats it can't be written anew");
+            let is_done = Box::pin(self.merge(job, live)).await? == Outcome::Done;
+            // What nobody can read repeats nothing.
+            if !is_done && !self.quarantine.contains_key(&id) {
+                for input in lesser {
+                    self.leave_alone(&input, "a block that repeats it can't be made anew");
                 }
                 return Ok(false);
             }
@@ -178,11 +209,11 @@ impl Compactor {
         Ok(true)
     }
 
-    /// Blocks outside that hold batches of the inputs.
+    /// Those that hold batches of the inputs.
     async fn sharing(
         &mut self,
         work: &Work,
-        live: &[BlockMeta],
+        outside: &[&BlockMeta],
     ) -> Result<Vec<BlockMeta>, Failure> {
         let mut ours = Batches::default();
         for input in &work.loaded {
@@ -191,20 +222,20 @@ impl Compactor {
         if ours.is_empty() {
             return Ok(Vec::new());
         }
-        let outside = work.job.outside(live).into_iter();
-        let outside = outside.filter(|other| !self.quarantine.contains_key(&other.id));
-        let outside: Vec<BlockMeta> = outside.cloned().collect();
+        let readable = outside.iter().copied();
+        let readable = readable.filter(|other| !self.quarantine.contains_key(&other.id));
+        let readable: Vec<BlockMeta> = readable.cloned().collect();
         let read = async |other: BlockMeta| {
-            let theirs = async { self.open(&other).await?.batches().await }.await;
-            (other, theirs)
+            let shares = async { self.open(&other).await?.holds_any(&ours).await }.await;
+            (other, shares)
         };
-        let reads = stream::iter(outside).map(read).buffered(READS_MAX);
+        let reads = stream::iter(readable).map(read).buffered(READS_MAX);
         let reads: Vec<_> = reads.collect().await;
         let mut sharing = Vec::new();
-        for (other, theirs) in reads {
-            match theirs {
-                Ok(theirs) if ours.is_disjoint(&theirs) => {}
-                Ok(_) => sharing.push(other),
+        for (other, shares) in reads {
+            match shares {
+                Ok(false) => {}
+                Ok(true) => sharing.push(other),
                 Err(error) if lasting(&error) => self.quarantine(&other, &error),
                 Err(error) => return Err(Failure::Compare(error)),
             }
@@ -212,21 +243,22 @@ impl Compactor {
         Ok(sharing)
     }
 
+    /// Reads the other one wholly: what can't be read must not take the place of what can.
     async fn share(&self, work: &Work, other: &BlockMeta) -> Result<Shared, cairn_block::Error> {
-        let block = self.open(other).await?;
-        let (index, logs) = (block.index().await?, block.origins().logs());
-        let loaded = work.loaded.clone();
+        let other = self.load(other).await?;
+        let inputs = work.loaded.clone();
         let share = move || {
-            let our_logs: Vec<Vec<LogName>> = loaded.iter().map(|i| i.origins.logs()).collect();
-            let inputs = loaded.iter().zip(&our_logs);
+            other.stacks.unpack()?;
+            for part in &other.rows {
+                part.visit(&mut |_, _| {})?;
+            }
+            let logs: Vec<Vec<LogName>> = inputs.iter().map(|i| i.origins.logs()).collect();
+            let inputs = inputs.iter().zip(&logs);
             let inputs: Vec<Held<'_>> = inputs.map(|(input, logs)| held(input, logs)).collect();
-            let theirs = Held {
-                index: &index,
-                logs: &logs,
-            };
-            cairn_block::shared(&inputs, theirs)
+            let logs = other.origins.logs();
+            Ok(cairn_block::shared(&inputs, held(&other, &logs)))
         };
-        Ok(self.cx.compute(share).await)
+        self.cx.compute(share).await
     }
 
     /// Tries to make one block of the inputs, and takes those away that are in the way.
@@ -244,7 +276,6 @@ impl Compactor {
         match self.cx.compute(merge).await {
             Ok((built, Ok(()))) => return Ok(Attempt::Built(built)),
             Ok((_, Err(error))) => return Err(Failure::Verify(error)),
-            Err(MergeError::Output(cairn_block::Error::Empty)) => return Ok(Attempt::Nothing),
             Err(MergeError::Output(error)) => return Err(Failure::Merge(error)),
             Err(MergeError::Input { position, source }) => {
                 let meta = work.remove(position);
@@ -262,7 +293,7 @@ impl Compactor {
                     _ => false,
                 };
                 let meta = work.remove(usize::from(larger));
-                self.leave_alone(&meta, what);
+                self.leave_alone(&meta, &format!("{what}; see compactor.stacks_bytes_max"));
             }
         }
         Ok(Attempt::Fewer)
@@ -279,7 +310,7 @@ impl Compactor {
     fn leave_alone(&mut self, meta: &BlockMeta, why: &str) {
         tracing::info!(
             tenant = %meta.tenant, block = %meta.id, why,
-            "a block is merged no further; compactor.stacks_bytes_max allows no more"
+            "a block is merged no further"
         );
         self.full.insert(meta.id, meta.tenant.clone());
     }
@@ -305,28 +336,59 @@ impl Compactor {
         })
     }
 
-    /// Swaps the blocks for readers. A refused output is deleted, one that may be live is not.
+    /// Swaps the blocks for readers. New inputs are compared with what came in the meantime: if
+    /// they share nothing with it the output is good as it is.
     async fn replace(
-        &self,
-        tenant: &TenantId,
-        (inputs, compared): (&[BlockId], Option<Vec<BlockId>>),
-        output: Option<&BlockMeta>,
+        &mut self,
+        work: &Work,
+        output: &BlockMeta,
+        live: &mut Vec<BlockMeta>,
     ) -> Result<(), Failure> {
-        let outputs = output.cloned().into_iter().collect();
-        let replaced = self.catalog.replace(tenant, inputs, outputs, compared);
-        match replaced.await {
-            Ok(()) => Ok(()),
-            Err(error @ cairn_catalog::Error::Refused(_)) => {
-                if let Some(output) = output {
-                    self.discard(tenant, output.id).await;
+        let Job { tenant, inputs, .. } = &work.job;
+        let inputs: Vec<BlockId> = inputs.iter().map(|input| input.id).collect();
+        for _ in 0..LOOKS_MAX {
+            let compared = self.compared(work, live);
+            let outputs = vec![output.clone()];
+            let replaced = self.catalog.replace(tenant, &inputs, outputs, compared);
+            match replaced.await {
+                Ok(()) => return Ok(()),
+                Err(cairn_catalog::Error::Refused(Refused::NotCompared(_))) => {}
+                Err(error @ cairn_catalog::Error::Refused(_)) => {
+                    return Err(Failure::Refused(error));
                 }
-                Err(Failure::Refused(error))
+                Err(error) => return Err(Failure::Unknown(error)),
             }
-            Err(error) => Err(Failure::Unknown(error)),
+            let known: HashSet<BlockId> = live.iter().map(|block| block.id).collect();
+            let snapshot = self
+                .catalog
+                .snapshot(tenant)
+                .await
+                .map_err(Failure::Unknown)?;
+            *live = snapshot.blocks;
+            let mut new = work.job.outside(live);
+            new.retain(|block| !known.contains(&block.id));
+            if let Some(shares) = self.sharing(work, &new).await?.first() {
+                return Err(Failure::Repeated(shares.id));
+            }
         }
+        Err(Failure::Outpaced)
     }
 
-    async fn discard(&self, tenant: &TenantId, id: BlockId) {
+    /// What the inputs of a merge were compared with, if that matters.
+    fn compared(&self, work: &Work, live: &[BlockMeta]) -> Option<Vec<BlockId>> {
+        let outside = work.job.is_new().then(|| work.job.outside(live))?;
+        if outside.len() > COMPARED_MAX {
+            tracing::warn!(
+                tenant = %work.job.tenant, blocks = outside.len(),
+                "too many blocks over the same time: what comes meanwhile may be there twice"
+            );
+            return None;
+        }
+        Some(outside.into_iter().map(|block| block.id).collect())
+    }
+
+    async fn discard(&self, output: &BlockMeta) {
+        let (tenant, id) = (&output.tenant, output.id);
         if let Err(error) = self.store.delete(Key::Block { tenant, id }).await {
             self.metrics.delete_failures.inc();
             tracing::warn!(%error, "a block that nobody knows stays in the store");
