@@ -76,9 +76,11 @@ impl Cairn {
         self.process.kill();
     }
 
-    pub(crate) fn stop(self) {
-        let status = self.process.terminate(PATIENCE);
-        assert!(status.success(), "cairn ended with {status}");
+    pub(crate) fn stop(mut self) {
+        self.signal("TERM");
+        let status = self.end();
+        let output = self.output();
+        assert!(status.success(), "cairn ended with {status}:\n{output}");
     }
 
     pub(crate) async fn connect(&self) -> Client {

@@ -276,3 +276,18 @@ fn the_state_of_a_plan_goes_on_where_the_bucket_ends() {
         "{refused:?}"
     );
 }
+
+#[test]
+fn of_a_merged_block_and_the_one_made_anew_of_it_the_newer_counts() {
+    let origins = || vec![stretch(1, (1, 9))];
+    let blocks = vec![
+        found((7, "a"), 1, origins()),
+        found((9, "a"), 1, origins()),
+        found((8, "a"), 1, origins()),
+    ];
+    let plan = plan(blocks, &[log(1, (10, 10), true)]);
+    assert_eq!(live(&plan), [9]);
+    let gone = [(7, Dead::Covered), (8, Dead::Covered)];
+    assert_eq!(dead(&plan), gone);
+    assert_eq!(plan.conflicts, []);
+}
