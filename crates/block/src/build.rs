@@ -12,7 +12,7 @@ use crate::merge::MergeError;
 use crate::origins::{LogName, Origins};
 use crate::repeats::{Held, repeats};
 use crate::samples::{self, Distinct};
-use crate::tables::{AttrSet, Index, ProfileRow, RowRange, Stacks};
+use crate::tables::{AttrSet, Index, ProfileRow, RowKey, RowRange, Stacks};
 use crate::toc::Toc;
 use crate::unify::{Origin, Refused, Union};
 use crate::write::{Built, Info};
@@ -86,6 +86,7 @@ pub(crate) fn build(
         rows: used.rows,
         attrs: used.attrs + 1,
         links: links.links.len(),
+        has_times: used.has_times,
     };
     let logs = origins.logs();
     let writer = samples::Writer::new(distinct, properties.clone()).map_err(output)?;
@@ -265,6 +266,7 @@ struct Used {
     links: Vec<Vec<bool>>,
     /// How many sets of sample labels have rows, the empty one aside.
     attrs: usize,
+    has_times: bool,
 }
 
 impl Used {
@@ -278,6 +280,7 @@ impl Used {
                 .map(|input| vec![false; input.index.links.len()])
                 .collect(),
             attrs: 0,
+            has_times: false,
         };
         let mut attrs: Vec<Vec<bool>> = inputs
             .iter()
@@ -296,6 +299,8 @@ impl Used {
                     let count: &mut u32 = &mut stacks[*stack as usize];
                     *count = count.saturating_add(1);
                 }
+                let times = rows.times.get(range.clone());
+                used.has_times |= times.is_some_and(|times| times.iter().any(|time| *time != 0));
                 if !rows.attrs.is_empty() || !rows.links.is_empty() {
                     for row in range {
                         attrs[rows.attr(row) as usize] = true;
@@ -389,7 +394,7 @@ struct Rows {
     logs: Vec<Vec<u32>>,
     /// Rows written so far.
     next: u64,
-    scratch: Vec<((u32, u32, u32), i64)>,
+    scratch: Vec<(RowKey, i64)>,
 }
 
 impl Rows {
@@ -407,7 +412,13 @@ impl Rows {
                         attr => self.attrs.map(index, input, attr),
                     };
                     let link = self.links[input][rows.link(row) as usize];
-                    self.scratch.push(((stack, attr, link), rows.values[row]));
+                    let key = RowKey {
+                        stack,
+                        attr,
+                        link,
+                        time: rows.time(row),
+                    };
+                    self.scratch.push((key, rows.values[row]));
                 }
             });
             visited.map_err(input_error(placed))?;

@@ -6,7 +6,7 @@ use cairn_model::{Attr, AttrValue, Labels, Link, Profile, ProfileType, StrId, Va
 use cairn_trie::{Group, GroupValue, Interner, Symbols, Trie, TrieBuilder};
 use hashbrown::HashMap;
 
-use crate::tables::{AttrSet, Index, Lsn, ProfileRow, RowRange, SampleColumns};
+use crate::tables::{AttrSet, Index, Lsn, ProfileRow, RowKey, RowRange, SampleColumns};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -67,7 +67,8 @@ impl Default for Head {
 impl Head {
     /// Takes in all rows of a profile: one run of rows per sample type, zero values left out.
     pub fn append(&mut self, profile: &Profile, origin: &Origin) -> Result<(), Refused> {
-        let rows = profile.samples.len() * profile.types.len();
+        let samples = &profile.samples;
+        let rows = samples.len() * profile.types.len() + samples.points.len();
         if self.samples.len() + rows >= u32::MAX as usize
             || self.trie.trie().len() >= u32::MAX as usize / 2
         {
@@ -88,12 +89,21 @@ impl Head {
                     continue;
                 }
                 total = total.wrapping_add(value);
-                let attr = attrs.get(sample).copied().unwrap_or(0);
-                let link = profile
-                    .samples
-                    .link(sample)
-                    .map_or(0, |link| links[link as usize]);
-                self.samples.push(*stack, value / scale, attr, link);
+                let link = samples.link(sample);
+                let key = RowKey {
+                    stack: *stack,
+                    attr: attrs.get(sample).copied().unwrap_or(0),
+                    link: link.map_or(0, |link| links[link as usize]),
+                    time: 0,
+                };
+                let points = samples.points(sample);
+                if points.is_empty() {
+                    self.samples.push(key, value / scale);
+                }
+                for point in points.iter().filter(|point| point.value != 0) {
+                    let time = offset(point.time, origin.time);
+                    self.samples.push(RowKey { time, ..key }, point.value / scale);
+                }
             }
             let rows = RowRange {
                 start,
@@ -145,8 +155,9 @@ impl Head {
             values,
             attrs,
             links,
+            times,
         } = &self.samples;
-        (stacks.capacity() + attrs.capacity() + links.capacity()) * size_of::<u32>()
+        (stacks.capacity() + attrs.capacity() + links.capacity() + times.capacity()) * size_of::<u32>()
             + values.capacity() * size_of::<i64>()
             + self.index.profiles.capacity() * size_of::<ProfileRow>()
             + self.index.links.capacity() * size_of::<Link>()
@@ -271,12 +282,24 @@ impl Head {
     }
 }
 
+/// Milliseconds since the profile's start, plus 1; earlier is at the start.
+fn offset(time: i64, start: i64) -> u32 {
+    let millis = i128::from(time) - i128::from(start);
+    let millis = (millis / 1_000_000).clamp(0, i128::from(u32::MAX - 2));
+    millis as u32 + 1
+}
+
 /// The period, if the column counts in whole periods: then counts are stored, which pack better.
 fn scale(profile: &Profile, column: usize) -> i64 {
     let same_unit = profile.types[column].unit == profile.period_type.unit
         || profile.str(profile.types[column].unit) == profile.str(profile.period_type.unit);
-    let whole = |sample| profile.values(sample)[column] % profile.period == 0;
-    if profile.period > 1 && same_unit && (0..profile.samples.len()).all(whole) {
+    let is_whole = |value: i64| value % profile.period == 0;
+    let samples = &profile.samples;
+    let all_whole = || {
+        (0..samples.len()).all(|sample| is_whole(profile.values(sample)[column]))
+            && samples.points.iter().all(|point| is_whole(point.value))
+    };
+    if profile.period > 1 && same_unit && all_whole() {
         profile.period
     } else {
         1

@@ -15,7 +15,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use crate::Error;
-use crate::samples::{ATTRS, LINK, SAMPLES, STACK, VALUE};
+use crate::samples::{ATTRS, LINK, SAMPLES, STACK, TIME, VALUE};
 use crate::table;
 use crate::tables::{RowRange, SampleColumns};
 use crate::toc::Toc;
@@ -246,6 +246,7 @@ impl Rows {
             value: value.ok_or_else(|| corrupt("there is no column of values"))?,
             attr: self.column(ATTRS)?,
             link: self.column(LINK)?,
+            time: self.column(TIME)?,
             limits: self.layout.limits,
             start: self.layout.starts[self.part.group],
             left: self.part.rows.clone().into_iter(),
@@ -282,6 +283,7 @@ pub(crate) struct Decoder {
     value: ColumnReaderImpl<Int64Type>,
     attr: Option<ColumnReaderImpl<Int32Type>>,
     link: Option<ColumnReaderImpl<Int32Type>>,
+    time: Option<ColumnReaderImpl<Int32Type>>,
     limits: Limits,
     /// First row of the row group.
     start: u64,
@@ -322,6 +324,10 @@ impl Decoder {
         match &mut self.link {
             Some(column) => read_positions(column, (skip, count), links, &mut rows.links)?,
             None => rows.links.clear(),
+        }
+        match &mut self.time {
+            Some(column) => read_positions(column, (skip, count), u32::MAX, &mut rows.times)?,
+            None => rows.times.clear(),
         }
         self.now.start += count as u64;
         self.at = self.now.start;

@@ -11,7 +11,7 @@ use parquet::file::properties::WriterPropertiesBuilder;
 
 use crate::Error;
 use crate::table::{Column, Packing, Table};
-use crate::tables::SampleColumns;
+use crate::tables::{RowKey, SampleColumns};
 use crate::toc::Encoded;
 
 pub(crate) const SAMPLES: &str = "samples";
@@ -19,6 +19,7 @@ pub(crate) const STACK: &str = "stack";
 pub(crate) const VALUE: &str = "value";
 pub(crate) const ATTRS: &str = "attrs";
 pub(crate) const LINK: &str = "link";
+pub(crate) const TIME: &str = "time";
 
 /// Rows that share dictionaries: what is read at once by a query of everything.
 const GROUP_ROWS: usize = 1 << 20;
@@ -39,6 +40,8 @@ pub(crate) struct Distinct {
     pub(crate) rows: u64,
     pub(crate) attrs: usize,
     pub(crate) links: usize,
+    /// Whether a row says when it was sampled.
+    pub(crate) has_times: bool,
 }
 
 /// The section being written.
@@ -72,6 +75,9 @@ impl Writer {
         if distinct.links > 1 {
             columns.push(Column::new(LINK, DataType::UInt32, packing(distinct.links)));
         }
+        if distinct.has_times {
+            columns.push(Column::new(TIME, DataType::UInt32, Packing::Dictionary));
+        }
         let properties = properties
             .set_max_row_group_row_count(Some(GROUP_ROWS))
             .set_data_page_row_count_limit(PAGE_ROWS)
@@ -84,9 +90,8 @@ impl Writer {
         })
     }
 
-    pub(crate) fn push(&mut self, row: (u32, u32, u32), value: i64) -> Result<(), Error> {
-        let (stack, attr, link) = row;
-        self.pending.push(stack, value, attr, link);
+    pub(crate) fn push(&mut self, row: RowKey, value: i64) -> Result<(), Error> {
+        self.pending.push(row, value);
         if self.pending.len() == PAGE_ROWS {
             self.flush()?;
         }
@@ -99,6 +104,7 @@ impl Writer {
             values,
             attrs,
             links,
+            times,
         } = std::mem::take(&mut self.pending);
         let rows = stacks.len();
         let or_zero = |mut column: Vec<u32>| -> ArrayRef {
@@ -114,6 +120,9 @@ impl Writer {
         }
         if self.distinct.links > 1 {
             columns.push(or_zero(links));
+        }
+        if self.distinct.has_times {
+            columns.push(or_zero(times));
         }
         self.table.push(columns)
     }

@@ -111,6 +111,9 @@ pub struct SampleColumns {
     pub attrs: Vec<u32>,
     /// Position in [`Index::links`]; empty if all are 0.
     pub links: Vec<u32>,
+    /// When the row was sampled: milliseconds since the profile's start, plus 1; 0 if it is not
+    /// known. Empty if all are 0.
+    pub times: Vec<u32>,
 }
 
 impl SampleColumns {
@@ -130,24 +133,40 @@ impl SampleColumns {
         self.links.get(row).copied().unwrap_or(0)
     }
 
-    pub(crate) fn push(&mut self, stack: u32, value: i64, attr: u32, link: u32) {
-        if attr != 0 && self.attrs.is_empty() {
-            self.attrs.resize(self.stacks.len(), 0);
-        }
-        if link != 0 && self.links.is_empty() {
-            self.links.resize(self.stacks.len(), 0);
-        }
-        let (with_attrs, with_links) = (
-            attr != 0 || !self.attrs.is_empty(),
-            link != 0 || !self.links.is_empty(),
-        );
+    pub fn time(&self, row: usize) -> u32 {
+        self.times.get(row).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn push(&mut self, key: RowKey, value: i64) {
+        let RowKey {
+            stack,
+            attr,
+            link,
+            time,
+        } = key;
+        let rows = self.stacks.len();
         self.stacks.push(stack);
         self.values.push(value);
-        if with_attrs {
-            self.attrs.push(attr);
-        }
-        if with_links {
-            self.links.push(link);
+        for (column, value) in [
+            (&mut self.attrs, attr),
+            (&mut self.links, link),
+            (&mut self.times, time),
+        ] {
+            if value != 0 && column.is_empty() {
+                column.resize(rows, 0);
+            }
+            if value != 0 || !column.is_empty() {
+                column.push(value);
+            }
         }
     }
+}
+
+/// What tells rows of one profile apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RowKey {
+    pub(crate) stack: u32,
+    pub(crate) attr: u32,
+    pub(crate) link: u32,
+    pub(crate) time: u32,
 }

@@ -9,6 +9,8 @@ use cairn_pprof::{Decoder, ExecutableInfo, LoadSegment, Options};
 use cairn_wire::cairn::ingest::v1::{Format, LogEntry, LogExecutable, LogLabel, LogSeries};
 use prost::Message;
 
+use crate::packed::unpack;
+
 /// The label that is the first part of the profile type, and no label of the stored profile.
 pub const NAME_LABEL: &str = "__name__";
 
@@ -50,11 +52,22 @@ pub struct Row {
     pub profile: Profile,
 }
 
-/// The profiles of one push, as sent.
+/// How the bytes of profiles are to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// pprof, gzip or plain, as it was sent.
+    #[default]
+    Pprof,
+    /// What a decoder of another format made of it: [`pack`](crate::pack).
+    Packed,
+}
+
+/// The profiles of one push.
 #[derive(Debug)]
 pub struct Entry {
     pub tenant: TenantId,
     pub span: Span,
+    pub encoding: Encoding,
     /// Addresses are virtual addresses of their files already.
     pub normalized: bool,
     pub series: Vec<LogSeries>,
@@ -75,7 +88,7 @@ impl Entry {
         } = self.span;
         let entry = LogEntry {
             tenant: self.tenant.to_string(),
-            format: Format::Pprof.into(),
+            format: Format::from(self.encoding).into(),
             series: self.series,
             received_unix_ns: received,
             from_unix_ns: from,
@@ -87,9 +100,11 @@ impl Entry {
 
     pub fn decode(payload: &[u8]) -> Result<Self, Unreadable> {
         let entry = LogEntry::decode(payload).map_err(|error| Unreadable(error.to_string()))?;
-        if entry.format() != Format::Pprof {
-            return Err(Unreadable(format!("format {}", entry.format)));
-        }
+        let encoding = match entry.format() {
+            Format::Pprof => Encoding::Pprof,
+            Format::Packed => Encoding::Packed,
+            Format::Unspecified => return Err(Unreadable(format!("format {}", entry.format))),
+        };
         let tenant = TenantId::parse(&entry.tenant);
         let tenant = tenant.map_err(|error| Unreadable(error.to_string()))?;
         Ok(Self {
@@ -99,6 +114,7 @@ impl Entry {
                 from: entry.from_unix_ns,
                 until: entry.until_unix_ns,
             },
+            encoding,
             normalized: entry.normalized,
             series: entry.series,
         })
@@ -143,13 +159,20 @@ impl Entry {
         let all = Labels::from_pairs(pairs).map_err(|error| unreadable(&error))?;
         let (name, labels) = split_name(&all);
         let name = name.ok_or_else(|| unreadable(&"a profile without a name"))?;
-        let executables: Vec<_> = series.executables.iter().map(executable).collect();
-        let options = Options {
-            normalized: self.normalized,
-            executable_info: &executables,
+        let profile = match self.encoding {
+            Encoding::Pprof => {
+                let executables: Vec<_> = series.executables.iter().map(executable).collect();
+                let options = Options {
+                    normalized: self.normalized,
+                    executable_info: &executables,
+                };
+                let decoded = decoder.decode(&series.profile, limits, &options);
+                decoded.map_err(|error| unreadable(&error))?.profile
+            }
+            Encoding::Packed => {
+                unpack(&series.profile, limits).map_err(|error| unreadable(&error))?
+            }
         };
-        let decoded = decoder.decode(&series.profile, limits, &options);
-        let profile = decoded.map_err(|error| unreadable(&error))?.profile;
         let batch = match self.span.says_when(&profile) {
             true => batch_hash(&self.tenant, &self.span, series),
             false => 0,
@@ -161,6 +184,15 @@ impl Entry {
             batch,
             profile,
         })
+    }
+}
+
+impl From<Encoding> for Format {
+    fn from(encoding: Encoding) -> Self {
+        match encoding {
+            Encoding::Pprof => Self::Pprof,
+            Encoding::Packed => Self::Packed,
+        }
     }
 }
 

@@ -14,12 +14,13 @@ mod local;
 mod log;
 mod object;
 mod outside;
+mod packed;
 pub mod points;
 mod reader;
 #[cfg(test)]
 mod testing;
 
-pub use entry::{Entry, NAME_LABEL, Row, Span, Unreadable, batch_hash, log_executable, split_name};
+pub use entry::{Encoding, Entry, NAME_LABEL, Row, Span, Unreadable, batch_hash, log_executable, split_name};
 pub use error::Error;
 pub use heads::{Heads, append};
 pub use lease::Lease;
@@ -28,4 +29,5 @@ pub use log::{DurableLog, Payload};
 pub use object::ObjectLog;
 pub use object::format::{Content, ENTRIES_MAX, Header, Listed, OBJECT_BYTES_MAX, Place};
 pub use outside::Outside;
+pub use packed::{InvalidProfile, pack, unpack};
 pub use reader::{Listing, LogReader, Segment, SegmentRef, Segments};

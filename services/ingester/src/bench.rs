@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use cairn_chassis::{Options, Process};
 use cairn_model::{Labels, TenantId};
-use cairn_wal::NAME_LABEL;
+use cairn_wal::{Encoding, NAME_LABEL};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -65,6 +65,7 @@ impl Pushes {
             received: self.ingester.cx().clock().now(),
             from: None,
             until: None,
+            encoding: Encoding::Pprof,
             normalized: false,
             series: series.collect(),
         };

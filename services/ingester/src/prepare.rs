@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cairn_model::{Labels, Limits, Profile, TenantId};
 use cairn_pprof::{Decoder, Options, usual_name};
-use cairn_wal::{Entry, NAME_LABEL, Payload, Row, Span, batch_hash, log_executable, split_name};
+use cairn_wal::{Encoding, Entry, NAME_LABEL, Payload, Row, Span, batch_hash, log_executable, split_name, unpack};
 use cairn_wire::cairn::ingest::v1::{LogLabel, LogSeries};
 
 use crate::config::Config;
@@ -27,6 +27,7 @@ pub(crate) struct Rules {
 pub(crate) struct Ready {
     pub(crate) tenant: TenantId,
     pub(crate) span: Span,
+    pub(crate) encoding: Encoding,
     pub(crate) normalized: bool,
     pub(crate) items: Vec<Item>,
 }
@@ -44,6 +45,7 @@ impl Ready {
         let entry = Entry {
             tenant: self.tenant.clone(),
             span: self.span,
+            encoding: self.encoding,
             normalized: self.normalized,
             series: self.items.iter().map(|item| item.logged.clone()).collect(),
         };
@@ -100,6 +102,7 @@ pub(crate) fn prepare(push: &Push, rules: &Rules) -> (Ready, Vec<Refusal>) {
     let ready = Ready {
         tenant: push.tenant.clone(),
         span,
+        encoding: push.encoding,
         normalized: push.normalized,
         items,
     };
@@ -190,12 +193,7 @@ impl Work<'_> {
             profile_bytes_max: self.rules.limits.profile_bytes_max.min(self.plain_left),
             ..self.rules.limits
         };
-        let options = Options {
-            normalized: self.push.normalized,
-            executable_info: &raw.executables,
-        };
-        let decoded = self.decoder.decode(&raw.bytes, &limits, &options);
-        let decoded = decoded.map_err(|error| {
+        let (profile, plain_bytes) = self.read(raw, &limits).map_err(|error| {
             let all = self.rules.plain_bytes_max;
             match limits.profile_bytes_max < self.rules.limits.profile_bytes_max {
                 true => Bad::new(
@@ -205,8 +203,27 @@ impl Work<'_> {
                 false => Bad::new("profile", error),
             }
         })?;
-        self.plain_left -= decoded.plain_bytes.min(self.plain_left);
-        Ok(decoded.profile)
+        self.plain_left -= plain_bytes.min(self.plain_left);
+        Ok(profile)
+    }
+
+    /// The profile, and how many bytes it has when it is not compressed.
+    fn read(&mut self, raw: &Raw, limits: &Limits) -> Result<(Profile, usize), String> {
+        match self.push.encoding {
+            Encoding::Pprof => {
+                let options = Options {
+                    normalized: self.push.normalized,
+                    executable_info: &raw.executables,
+                };
+                let decoded = self.decoder.decode(&raw.bytes, limits, &options);
+                let decoded = decoded.map_err(|error| error.to_string())?;
+                Ok((decoded.profile, decoded.plain_bytes))
+            }
+            Encoding::Packed => {
+                let profile = unpack(&raw.bytes, limits).map_err(|error| error.to_string())?;
+                Ok((profile, raw.bytes.len()))
+            }
+        }
     }
 
     fn check_time(&self, time: i64) -> Result<(), Bad> {

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use cairn_model::TenantId;
 use cairn_pprof::ExecutableInfo;
+use cairn_wal::Encoding;
 
 use crate::error::{Error, Refusal, Refusals, SHOWN_MAX};
 use crate::writer::Stored;
@@ -20,6 +21,14 @@ pub(crate) enum Door {
     Ingest,
     /// Pyroscope's `PusherService/Push`.
     Push,
+    /// OTLP over gRPC and HTTP.
+    Otlp,
+    /// Parca's `WriteArrow`.
+    WriteArrow,
+    /// Parca's `Write`, a conversation.
+    Write,
+    /// `POST /api/v1/profiles`.
+    Profiles,
     /// Other ingesters'. Counts calls; their profiles count for the door that they came in by.
     Forward,
 }
@@ -34,6 +43,7 @@ pub(crate) struct Push {
     /// What the request says the profiles cover.
     pub(crate) from: Option<i64>,
     pub(crate) until: Option<i64>,
+    pub(crate) encoding: Encoding,
     /// Addresses are virtual addresses of their files already.
     pub(crate) normalized: bool,
     pub(crate) series: Vec<Series>,
@@ -65,7 +75,7 @@ pub(crate) enum Naming {
 /// One encoded profile.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Raw {
-    /// pprof, gzip or plain.
+    /// As the push's encoding says.
     pub(crate) bytes: Bytes,
     pub(crate) executables: Vec<ExecutableInfo>,
 }

@@ -8,13 +8,13 @@ use cairn_block::{
     Block, Error, Head, Index, Lsn, Options, Origin, SampleColumns, Stacks, Stretch,
 };
 use cairn_model::{
-    Addressing, Attr, AttrValue, Function, Labels, Line, Link, Location, Mapping, NONE, Profile,
+    Addressing, Attr, AttrValue, Function, Labels, Line, Link, Location, Mapping, NONE, Point, Profile,
     ValueType, WriterId,
 };
 use cairn_trie::{Group, GroupValue, Symbols};
 use proptest::prelude::*;
 
-/// Type, labels, time, sample labels, link, stack from the leaf on.
+/// Type, labels, time, sample labels and when it was sampled, link, stack from the leaf on.
 pub(crate) type Row = (String, String, i64, String, String, Vec<String>);
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -83,11 +83,11 @@ impl Model {
                 for sample in 0..profile.samples.len() {
                     let value = profile.values(sample)[column];
                     total = total.wrapping_add(value);
-                    let row = (
+                    let row = |time: u32| -> Row { (
                         name.clone(),
                         sent.labels.to_string(),
                         sent.time,
-                        sent_attrs(profile, sample),
+                        timed(sent_attrs(profile, sample), time),
                         profile.samples.link(sample).map_or_else(
                             || link(&Link::default()),
                             |at| link(&profile.links[at as usize]),
@@ -98,8 +98,15 @@ impl Model {
                             .iter()
                             .map(|at| frames[*at as usize].clone())
                             .collect(),
-                    );
-                    model.add(row, value);
+                    ) };
+                    let points = profile.samples.points(sample);
+                    if points.is_empty() {
+                        model.add(row(0), value);
+                    }
+                    for point in points {
+                        let millis = (point.time - sent.time).max(0) / 1_000_000;
+                        model.add(row(millis as u32 + 1), point.value);
+                    }
                 }
                 let about = format!(
                     "{name} {} {} {} {} {total} {} {}",
@@ -134,7 +141,7 @@ impl Model {
                     name.clone(),
                     labels.clone(),
                     profile.time,
-                    attrs(&index.attr_sets[rows.attr(row) as usize]),
+                    timed(attrs(&index.attr_sets[rows.attr(row) as usize]), rows.time(row)),
                     link(&index.links[rows.link(row) as usize]),
                     frames.map(|at| frame(&stacks.symbols, at)).collect(),
                 );
@@ -156,6 +163,13 @@ impl Model {
     }
 }
 
+fn timed(attrs: String, time: u32) -> String {
+    match time {
+        0 => attrs,
+        time => format!("{attrs} @{time}"),
+    }
+}
+
 /// All of a block.
 pub(crate) async fn read(block: &Block) -> Result<(Arc<Index>, Arc<Stacks>, SampleColumns), Error> {
     let (index, stacks) = (block.index().await?, block.stacks().await?);
@@ -172,6 +186,9 @@ pub(crate) async fn read(block: &Block) -> Result<(Arc<Index>, Arc<Stacks>, Samp
 }
 
 pub(crate) fn extend(rows: &mut SampleColumns, run: &SampleColumns) {
+    assert!(run.times.is_empty() || run.times.len() == run.len());
+    let times = (0..run.len()).map(|row| run.time(row));
+    rows.times.extend(times);
     rows.stacks.extend(&run.stacks);
     rows.values.extend(&run.values);
     rows.attrs.extend(&run.attrs);
@@ -274,16 +291,44 @@ pub(crate) fn any_sent() -> impl Strategy<Value = Sent> {
         (0..3u32, 0..3u32, 0..4i64),
         (0..3u64, 0..3u128),
         prop_oneof![Just(0i64), Just(10)],
+        any::<bool>(),
     )
         .prop_map(
-            |(samples, (service, pod, time), (lsn, batch), duration)| Sent {
-                profile: profile(samples, duration),
-                labels: labels(service, pod),
-                time: 1_700_000_000_000_000_000 + time * 7_000_000_001,
-                lsn,
-                batch,
+            |(samples, (service, pod, time), (lsn, batch), duration, has_points)| {
+                let time = 1_700_000_000_000_000_000 + time * 7_000_000_001;
+                let mut profile = profile(samples, duration);
+                if has_points {
+                    add_points(&mut profile, time);
+                }
+                Sent {
+                    profile,
+                    labels: labels(service, pod),
+                    time,
+                    lsn,
+                    batch,
+                }
             },
         )
+}
+
+/// Keeps one type, and says of most samples when parts of them were taken; some too early.
+fn add_points(profile: &mut Profile, time: i64) {
+    profile.types.truncate(1);
+    let samples = &mut profile.samples;
+    samples.values = samples.values.iter().step_by(2).copied().collect();
+    for (at, value) in (0i64..).zip(&samples.values) {
+        let parts = match at % 4 {
+            0 => vec![],
+            1 => vec![(-1, *value)],
+            _ => vec![(at, 10), (at + 1, value.wrapping_sub(30)), (at, 20)],
+        };
+        let point = |(millis, value)| Point {
+            time: time + millis * 1_000_000 + 5,
+            value,
+        };
+        samples.points.extend(parts.into_iter().map(point));
+        samples.point_ends.push(samples.points.len() as u32);
+    }
 }
 
 fn labels(service: u32, pod: u32) -> Labels {

@@ -176,6 +176,7 @@ fn slice(rows: &SampleColumns, row: usize) -> SampleColumns {
         values: vec![rows.values[row]],
         attrs: cut(&rows.attrs),
         links: cut(&rows.links),
+        times: cut(&rows.times),
     }
 }
 

@@ -8,7 +8,7 @@ use cairn_wire::cairn::ingest::v1::{LogLabel, LogSeries};
 
 use super::*;
 use crate::testing::{World, writer};
-use crate::{DurableLog as _, Lease, LogReader, NAME_LABEL, ObjectLog, Payload, Span};
+use crate::{DurableLog as _, Encoding, Lease, LogReader, NAME_LABEL, ObjectLog, Payload, Span};
 
 const DEPTH_MAX: usize = 256;
 
@@ -47,6 +47,7 @@ fn payload(name: &str, step: u32) -> Payload {
             from: Some(1),
             until: None,
         },
+        encoding: Encoding::Pprof,
         normalized: false,
         series: match step {
             0 => vec![series, broken],

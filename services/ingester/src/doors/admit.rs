@@ -159,7 +159,7 @@ impl Reading {
             }
             let permit = match self.door {
                 Door::Forward => admission.forwarded(length).await?,
-                Door::WriteRaw | Door::Ingest | Door::Push => admission.body(length).await?,
+                _ => admission.body(length).await?,
             };
             self.held.0.lock().message = Some(permit);
             self.left = length;

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use cairn_wal::NAME_LABEL;
+use cairn_wal::{Encoding, NAME_LABEL};
 use http::{HeaderMap, StatusCode, header};
 
 use super::{attime, body, tenant_of};
@@ -87,6 +87,7 @@ async fn store(
         received,
         from: about.from,
         until: about.until,
+        encoding: Encoding::Pprof,
         normalized: false,
         series: vec![Series {
             naming: Naming::ByTypes(display_names(&form.sample_type_config)?),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cairn_pprof::{ExecutableInfo, LoadSegment};
+use cairn_wal::Encoding;
 use cairn_wire::parca::profilestore::v1alpha1 as wire;
 use futures::stream::BoxStream;
 use prost::Message;
@@ -64,6 +65,7 @@ impl ProfileStoreService for Parca {
             received,
             from: None,
             until: None,
+            encoding: Encoding::Pprof,
             normalized,
             series: series.into_iter().map(read_series).collect(),
         };

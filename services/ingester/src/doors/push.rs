@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use cairn_wal::Encoding;
 use cairn_wire::push::v1 as wire;
 use http::{HeaderMap, StatusCode, header};
 use prost::Message;
@@ -131,6 +132,7 @@ async fn store(
         received: ingester.cx().clock().now(),
         from: None,
         until: None,
+        encoding: Encoding::Pprof,
         normalized: false,
         series: request.series.into_iter().map(read_series).collect(),
     };

@@ -228,6 +228,8 @@ fn failed(status: &Status) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use cairn_wal::Encoding;
+
     use super::*;
     use crate::push::Door;
 
@@ -238,6 +240,7 @@ mod tests {
             received: 0,
             from: None,
             until: None,
+            encoding: Encoding::Pprof,
             normalized: false,
             series: vec![crate::push::Series::default()],
         };

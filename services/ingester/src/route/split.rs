@@ -112,6 +112,7 @@ impl Part {
 mod tests {
     use cairn_catalog::Log;
     use cairn_model::TenantId;
+    use cairn_wal::Encoding;
 
     use super::super::view::Shards;
     use super::*;
@@ -150,6 +151,7 @@ mod tests {
             received: 0,
             from: None,
             until: None,
+            encoding: Encoding::Pprof,
             normalized: false,
             series: (0..services).map(series).collect(),
         }

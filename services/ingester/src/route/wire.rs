@@ -3,7 +3,9 @@
 use cairn_catalog::SHARDS;
 use cairn_model::TenantId;
 use cairn_pprof::{ExecutableInfo, LoadSegment};
+use cairn_wal::Encoding;
 use cairn_wire::cairn::ingest::v1 as wire;
+use cairn_wire::cairn::ingest::v1::Format;
 use cairn_wire::cairn::ingest::v1::store_response::Outcome as WireOutcome;
 
 use super::split::Part;
@@ -34,6 +36,7 @@ pub(super) fn request(part: &Part, epoch: u64) -> wire::StoreRequest {
         received,
         from,
         until,
+        encoding,
         normalized,
         series,
     } = &part.push;
@@ -41,6 +44,10 @@ pub(super) fn request(part: &Part, epoch: u64) -> wire::StoreRequest {
         Door::WriteRaw => wire::Door::WriteRaw,
         Door::Ingest => wire::Door::Ingest,
         Door::Push => wire::Door::Push,
+        Door::Otlp => wire::Door::Otlp,
+        Door::WriteArrow => wire::Door::WriteArrow,
+        Door::Write => wire::Door::Write,
+        Door::Profiles => wire::Door::Profiles,
         // Nothing is passed on twice.
         Door::Forward => wire::Door::Unspecified,
     };
@@ -52,6 +59,7 @@ pub(super) fn request(part: &Part, epoch: u64) -> wire::StoreRequest {
         received_unix_ns: *received,
         from_unix_ns: *from,
         until_unix_ns: *until,
+        format: Format::from(*encoding).into(),
         normalized: *normalized,
         series: series
             .map(|(series, shard)| write_series(series, *shard))
@@ -109,10 +117,19 @@ pub(crate) fn read(request: wire::StoreRequest) -> Result<Forwarded, Error> {
         wire::Door::WriteRaw => Door::WriteRaw,
         wire::Door::Ingest => Door::Ingest,
         wire::Door::Push => Door::Push,
+        wire::Door::Otlp => Door::Otlp,
+        wire::Door::WriteArrow => Door::WriteArrow,
+        wire::Door::Write => Door::Write,
+        wire::Door::Profiles => Door::Profiles,
         wire::Door::Unspecified => {
             let text = format!("door {} is not known", request.door);
             return Err(Error::Malformed(text));
         }
+    };
+    let encoding = match request.format() {
+        // Ingesters that know one format don't name it.
+        Format::Pprof | Format::Unspecified => Encoding::Pprof,
+        Format::Packed => Encoding::Packed,
     };
     let wire::StoreRequest {
         tenant,
@@ -121,6 +138,7 @@ pub(crate) fn read(request: wire::StoreRequest) -> Result<Forwarded, Error> {
         received_unix_ns,
         from_unix_ns,
         until_unix_ns,
+        format: _,
         normalized,
         series,
     } = request;
@@ -139,6 +157,7 @@ pub(crate) fn read(request: wire::StoreRequest) -> Result<Forwarded, Error> {
         received: received_unix_ns,
         from: from_unix_ns,
         until: until_unix_ns,
+        encoding,
         normalized,
         series: series.into_iter().map(read_series).collect(),
     };

@@ -15,6 +15,7 @@ fn push() -> Push {
         received: 7,
         from: Some(-1),
         until: None,
+        encoding: Encoding::Packed,
         normalized: true,
         series: vec![
             Series {

@@ -1,0 +1,499 @@
+//! A decoded profile as bytes, for formats in which no bytes are of one profile alone.
+//!
+//! Owns the meaning of `cairn.ingest.v1.PackedProfile`. What is read back is checked as if anybody
+//! had written it: afterwards every position is within its table.
+
+use cairn_model::{
+    Addressing, Attr, AttrValue, Function, Limits, Line, Link, Location, Mapping, NONE, Point,
+    Profile, Samples, Strings, ValueType,
+};
+use cairn_wire::cairn::ingest::v1::PackedProfile;
+use prost::Message;
+
+/// Bytes that are no profile, or one beyond the limits.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidProfile {
+    #[error("not a packed profile: {0}")]
+    Malformed(String),
+    #[error("invalid profile: {what}: more than {name}={max}")]
+    OverLimit {
+        what: &'static str,
+        name: &'static str,
+        max: usize,
+    },
+}
+
+type Checked<T = ()> = Result<T, InvalidProfile>;
+
+pub fn pack(profile: &Profile) -> Vec<u8> {
+    let Profile {
+        time,
+        duration,
+        period_type,
+        period,
+        types,
+        strings,
+        functions,
+        mappings,
+        locations,
+        lines,
+        links,
+        samples,
+    } = profile;
+    let typed = [period_type].into_iter().chain(types);
+    let mut packed = PackedProfile {
+        time: *time,
+        duration: *duration,
+        period: *period,
+        types: typed.flat_map(|t| [t.kind, t.unit]).collect(),
+        functions: functions
+            .iter()
+            .flat_map(|f| [f.name, f.system_name, f.file])
+            .collect(),
+        function_start_lines: functions.iter().map(|f| f.start_line).collect(),
+        mappings: mappings
+            .iter()
+            .flat_map(|m| {
+                let is_virtual = m.addressing == Addressing::Virtual;
+                [m.file, m.build_id, u32::from(is_virtual)]
+            })
+            .collect(),
+        location_mappings: locations.iter().map(|l| l.mapping).collect(),
+        location_addresses: locations.iter().map(|l| l.address).collect(),
+        trace_ids: links.iter().flat_map(|l| l.trace_id).collect(),
+        span_ids: links.iter().flat_map(|l| l.span_id).collect(),
+        ..PackedProfile::default()
+    };
+    let mut texts = Vec::with_capacity(strings.text_bytes());
+    for text in strings.iter().skip(1) {
+        texts.extend_from_slice(text.as_bytes());
+        packed.string_ends.push(texts.len() as u32);
+    }
+    packed.strings = texts.into();
+    // Lines may be shared or out of order in memory; here each location has its own.
+    for location in locations {
+        let (start, end) = location.lines;
+        for line in &lines[start as usize..end as usize] {
+            packed.line_functions.push(line.function);
+            packed.line_numbers.push(line.line);
+            packed.line_columns.push(line.column);
+        }
+        packed.line_ends.push(packed.line_functions.len() as u32);
+    }
+    pack_samples(&mut packed, samples);
+    packed.encode_to_vec()
+}
+
+fn pack_samples(packed: &mut PackedProfile, samples: &Samples) {
+    packed.stack_ends.clone_from(&samples.stack_ends);
+    packed.stacks.clone_from(&samples.stacks);
+    packed.values.clone_from(&samples.values);
+    packed.attr_ends.clone_from(&samples.attr_ends);
+    for (at, attr) in (0..).zip(&samples.attrs) {
+        packed.attr_keys.push(attr.key);
+        let text = match attr.value {
+            AttrValue::Str(text) => text,
+            AttrValue::Num { value, unit } => {
+                packed.attr_number_positions.push(at);
+                packed.attr_numbers.push(value);
+                unit
+            }
+        };
+        packed.attr_texts.push(text);
+    }
+    packed.links.clone_from(&samples.links);
+    packed.point_ends.clone_from(&samples.point_ends);
+    let since = |point: &Point| point.time.wrapping_sub(packed.time);
+    packed.point_times = samples.points.iter().map(since).collect();
+    packed.point_values = samples.points.iter().map(|point| point.value).collect();
+}
+
+/// A profile within the limits; memory is in proportion to the bytes.
+pub fn unpack(bytes: &[u8], limits: &Limits) -> Checked<Profile> {
+    over(
+        bytes.len(),
+        ("its bytes", "profile_bytes_max", limits.profile_bytes_max),
+    )?;
+    let packed = PackedProfile::decode(bytes).map_err(|error| malformed(error.to_string()))?;
+    let strings = strings(&packed, limits)?;
+    let string = |id: &u32| below("strings", *id, strings.len());
+    packed.types.iter().try_for_each(string)?;
+    packed.functions.iter().try_for_each(string)?;
+    let typed: Vec<ValueType> = rows(&packed.types)?
+        .map(|[kind, unit]| ValueType { kind, unit })
+        .collect();
+    let (period_type, types) = typed
+        .split_first()
+        .ok_or_else(|| malformed("it has no type of period"))?;
+    over(
+        types.len(),
+        ("sample types", "sample_types_max", limits.sample_types_max),
+    )?;
+    let functions = functions(&packed)?;
+    let mappings = mappings(&packed, strings.len())?;
+    let (locations, lines) = locations(&packed, (functions.len(), mappings.len()))?;
+    let links = links(&packed)?;
+    let samples = samples(
+        &packed,
+        Tables {
+            types: types.len(),
+            strings: strings.len(),
+            locations: locations.len(),
+            links: links.len(),
+        },
+        limits,
+    )?;
+    Ok(Profile {
+        time: packed.time,
+        duration: packed.duration,
+        period_type: *period_type,
+        period: packed.period,
+        types: types.to_vec(),
+        strings,
+        functions,
+        mappings,
+        locations,
+        lines,
+        links,
+        samples,
+    })
+}
+
+/// How many rows there are to refer to.
+struct Tables {
+    types: usize,
+    strings: usize,
+    locations: usize,
+    links: usize,
+}
+
+fn strings(packed: &PackedProfile, limits: &Limits) -> Checked<Strings> {
+    let text = std::str::from_utf8(&packed.strings);
+    let text = text.map_err(|_| malformed("a string is not UTF-8"))?;
+    let mut strings = Strings::with_capacity(packed.string_ends.len(), text.len());
+    let mut start = 0;
+    for end in &packed.string_ends {
+        let end = *end as usize;
+        let string = text.get(start..end);
+        let string = string.ok_or_else(|| malformed("a string ends where none can"))?;
+        over(
+            string.len(),
+            ("a string", "string_bytes_max", limits.string_bytes_max),
+        )?;
+        strings.push(string);
+        start = end;
+    }
+    Ok(strings)
+}
+
+fn functions(packed: &PackedProfile) -> Checked<Vec<Function>> {
+    let count = packed.function_start_lines.len();
+    equal("functions", packed.functions.len(), 3 * count)?;
+    let starts = packed.function_start_lines.iter();
+    let function = |([name, system_name, file], start_line): ([u32; 3], &i64)| Function {
+        name,
+        system_name,
+        file,
+        start_line: *start_line,
+    };
+    Ok(rows(&packed.functions)?.zip(starts).map(function).collect())
+}
+
+fn mappings(packed: &PackedProfile, strings: usize) -> Checked<Vec<Mapping>> {
+    let mapping = |[file, build_id, is_virtual]: [u32; 3]| {
+        below("strings", file, strings)?;
+        below("strings", build_id, strings)?;
+        Ok(Mapping {
+            file,
+            build_id,
+            addressing: match is_virtual {
+                0 => Addressing::FileOffset,
+                _ => Addressing::Virtual,
+            },
+        })
+    };
+    rows(&packed.mappings)?.map(mapping).collect()
+}
+
+fn locations(
+    packed: &PackedProfile,
+    (functions, mappings): (usize, usize),
+) -> Checked<(Vec<Location>, Vec<Line>)> {
+    let count = packed.line_functions.len();
+    equal("lines", packed.line_numbers.len(), count)?;
+    equal("lines", packed.line_columns.len(), count)?;
+    let numbers = packed.line_numbers.iter().zip(&packed.line_columns);
+    let line = |(function, (line, column)): (&u32, (&i64, &i64))| {
+        below("functions", *function, functions)?;
+        Ok(Line {
+            function: *function,
+            line: *line,
+            column: *column,
+        })
+    };
+    let lines = packed.line_functions.iter().zip(numbers).map(line);
+    let lines: Vec<Line> = lines.collect::<Checked<_>>()?;
+    let count = packed.location_addresses.len();
+    equal("locations", packed.location_mappings.len(), count)?;
+    ends("lines", &packed.line_ends, (count, lines.len()))?;
+    let mut locations = Vec::with_capacity(count);
+    let mut start = 0;
+    for (at, end) in packed.line_ends.iter().enumerate() {
+        let mapping = packed.location_mappings[at];
+        if mapping != NONE {
+            below("mappings", mapping, mappings)?;
+        }
+        locations.push(Location {
+            mapping,
+            address: packed.location_addresses[at],
+            lines: (start, *end),
+        });
+        start = *end;
+    }
+    Ok((locations, lines))
+}
+
+fn links(packed: &PackedProfile) -> Checked<Vec<Link>> {
+    let (traces, rest) = packed.trace_ids.as_chunks::<16>();
+    let (spans, more) = packed.span_ids.as_chunks::<8>();
+    equal("links", rest.len() + more.len(), 0)?;
+    equal("links", traces.len(), spans.len())?;
+    let link = |(trace_id, span_id): (&[u8; 16], &[u8; 8])| Link {
+        trace_id: *trace_id,
+        span_id: *span_id,
+    };
+    Ok(traces.iter().zip(spans).map(link).collect())
+}
+
+fn samples(packed: &PackedProfile, tables: Tables, limits: &Limits) -> Checked<Samples> {
+    let count = packed.stack_ends.len();
+    over(count, ("samples", "samples_max", limits.samples_max))?;
+    ends("stacks", &packed.stack_ends, (count, packed.stacks.len()))?;
+    for location in &packed.stacks {
+        below("locations", *location, tables.locations)?;
+    }
+    equal(
+        "values",
+        packed.values.len(),
+        count.saturating_mul(tables.types),
+    )?;
+    let attrs = attrs(packed, tables.strings)?;
+    if !packed.attr_ends.is_empty() || !attrs.is_empty() {
+        ends("attributes", &packed.attr_ends, (count, attrs.len()))?;
+    }
+    for (at, end) in packed.attr_ends.iter().enumerate() {
+        let start = at.checked_sub(1).map_or(0, |at| packed.attr_ends[at]);
+        over(
+            (end - start) as usize,
+            (
+                "labels of a sample",
+                "sample_labels_max",
+                limits.sample_labels_max,
+            ),
+        )?;
+    }
+    if !packed.links.is_empty() {
+        equal("links of samples", packed.links.len(), count)?;
+    }
+    for link in packed.links.iter().filter(|link| **link != NONE) {
+        below("links", *link, tables.links)?;
+    }
+    let points = packed.point_times.len();
+    equal("points", packed.point_values.len(), points)?;
+    if !packed.point_ends.is_empty() || points > 0 {
+        ends("points", &packed.point_ends, (count, points))?;
+        equal("types of a profile with points", tables.types, 1)?;
+        over(points, ("points", "samples_max", limits.samples_max))?;
+    }
+    let values = packed.point_times.iter().zip(&packed.point_values);
+    let point = |(since, value): (&i64, &i64)| Point {
+        time: packed.time.wrapping_add(*since),
+        value: *value,
+    };
+    Ok(Samples {
+        stack_ends: packed.stack_ends.clone(),
+        stacks: packed.stacks.clone(),
+        values: packed.values.clone(),
+        attr_ends: packed.attr_ends.clone(),
+        attrs,
+        links: packed.links.clone(),
+        point_ends: packed.point_ends.clone(),
+        points: values.map(point).collect(),
+    })
+}
+
+fn attrs(packed: &PackedProfile, strings: usize) -> Checked<Vec<Attr>> {
+    equal(
+        "attributes",
+        packed.attr_keys.len(),
+        packed.attr_texts.len(),
+    )?;
+    let attr = |(key, text): (&u32, &u32)| {
+        below("strings", *key, strings)?;
+        below("strings", *text, strings)?;
+        Ok(Attr {
+            key: *key,
+            value: AttrValue::Str(*text),
+        })
+    };
+    let attrs = packed.attr_keys.iter().zip(&packed.attr_texts).map(attr);
+    let mut attrs: Vec<Attr> = attrs.collect::<Checked<_>>()?;
+    let numbers = packed.attr_numbers.len();
+    equal("numbers", packed.attr_number_positions.len(), numbers)?;
+    for (at, value) in packed.attr_number_positions.iter().zip(&packed.attr_numbers) {
+        below("attributes", *at, attrs.len())?;
+        let attr = &mut attrs[*at as usize];
+        if let AttrValue::Str(unit) = attr.value {
+            attr.value = AttrValue::Num {
+                value: *value,
+                unit,
+            };
+        }
+    }
+    Ok(attrs)
+}
+
+fn malformed(reason: impl Into<String>) -> InvalidProfile {
+    InvalidProfile::Malformed(reason.into())
+}
+
+fn over(count: usize, (what, name, max): (&'static str, &'static str, usize)) -> Checked {
+    match count > max {
+        true => Err(InvalidProfile::OverLimit { what, name, max }),
+        false => Ok(()),
+    }
+}
+
+fn below(table: &str, position: u32, len: usize) -> Checked {
+    match (position as usize) < len {
+        true => Ok(()),
+        false => Err(malformed(format!("position {position} of {len} {table}"))),
+    }
+}
+
+fn equal(what: &str, found: usize, expected: usize) -> Checked {
+    match found == expected {
+        true => Ok(()),
+        false => Err(malformed(format!("{what}: {found} and not {expected}"))),
+    }
+}
+
+/// Ends that grow, one per row, up to the end of the list.
+fn ends(what: &str, ends: &[u32], (rows, len): (usize, usize)) -> Checked {
+    equal(what, ends.len(), rows)?;
+    let last = ends.last().map_or(0, |end| *end as usize);
+    match ends.is_sorted() && last == len {
+        true => Ok(()),
+        false => Err(malformed(format!("{what} end where they can't"))),
+    }
+}
+
+fn rows<const N: usize>(flat: &[u32]) -> Checked<impl Iterator<Item = [u32; N]>> {
+    let (rows, rest) = flat.as_chunks::<N>();
+    equal("a row", rest.len(), 0)?;
+    Ok(rows.iter().copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_model::{About, ProfileBuilder};
+    use cairn_testkit::generator::{Generator, Spec};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn with_everything() -> Profile {
+        let mut builder = ProfileBuilder::default();
+        builder.value_type("samples", "count");
+        builder.set_period("cpu", "nanoseconds", 10);
+        builder.set_time(1_700_000_000_000_000_000, 5);
+        let file = builder.str("libc.so");
+        let mapping = builder.mapping(Mapping {
+            file,
+            build_id: 0,
+            addressing: Addressing::Virtual,
+        });
+        let main = builder.frame("größe");
+        let unnamed = builder.location(mapping, u64::MAX, &[]);
+        let (key, text) = (builder.str("thread"), builder.str("bytes"));
+        let number = AttrValue::Num {
+            value: -3,
+            unit: text,
+        };
+        let attrs = [
+            Attr {
+                key,
+                value: AttrValue::Str(text),
+            },
+            Attr { key, value: number },
+        ];
+        let link = Link {
+            trace_id: [7; 16],
+            span_id: [9; 8],
+        };
+        let points = [
+            Point {
+                time: 1_700_000_000_000_000_001,
+                value: 4,
+            },
+            Point { time: -5, value: -1 },
+        ];
+        let about = About {
+            attrs: &attrs,
+            link: Some(link),
+            points: &points,
+        };
+        builder.sample(&[unnamed, main], &[3], about);
+        builder.sample(&[], &[i64::MIN], About::default());
+        builder.finish()
+    }
+
+    #[test]
+    fn profiles_come_back() {
+        let generated = Generator::new(Spec::default());
+        let empty = Profile::default();
+        for profile in [with_everything(), generated.profile(0, 0, 0), empty] {
+            let bytes = pack(&profile);
+            assert_eq!(unpack(&bytes, &Limits::default()), Ok(profile));
+        }
+    }
+
+    #[test]
+    fn limits_are_named() {
+        let bytes = pack(&with_everything());
+        let all = Limits::default();
+        let with = |change: fn(&mut Limits)| {
+            let mut limits = all;
+            change(&mut limits);
+            unpack(&bytes, &limits).expect_err("over a limit").to_string()
+        };
+        assert_eq!(
+            with(|limits| limits.samples_max = 1),
+            "invalid profile: samples: more than samples_max=1"
+        );
+        assert!(with(|limits| limits.profile_bytes_max = 9).contains("profile_bytes_max=9"));
+        assert!(with(|limits| limits.string_bytes_max = 6).contains("string_bytes_max=6"));
+        assert!(with(|limits| limits.sample_labels_max = 1).contains("sample_labels_max=1"));
+        assert!(with(|limits| limits.sample_types_max = 0).contains("sample_types_max=0"));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_read_can_be_used(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = pack(&with_everything());
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            for bytes in [&bytes[..], &bytes[..cut.index(bytes.len())]] {
+                if let Ok(profile) = unpack(bytes, &Limits::default()) {
+                    let again = unpack(&pack(&profile), &Limits::default());
+                    prop_assert_eq!(again, Ok(profile));
+                }
+            }
+        }
+    }
+}
