@@ -1,9 +1,10 @@
-//! What `perf script` prints. Owns how samples become profiles, one for each event; what a line
-//! says is the business of [`line`].
+//! What `perf script` prints. Owns how samples become profiles, one for each event; what a
+//! line says is the business of [`header`] and [`frame`].
 //!
 //! Addresses are those that `perf` prints for user code: offsets into the file.
 
-mod line;
+mod frame;
+mod header;
 mod writer;
 
 use cairn_model::{Attr, Described, Limits, Profile, ProfileBuilder, Samples};
@@ -13,10 +14,11 @@ use std::hash::BuildHasher;
 
 use crate::text::{lines, lossy, shown};
 use crate::{Decoded, Error};
-use line::{Frame, Header};
+use frame::Frame;
+use header::Header;
 use writer::Writer;
 
-pub(crate) use line::is_header;
+pub(crate) use header::is_header;
 
 const COMMENT: &str = "comment lines";
 const OTHER_LINE: &str = "lines of stacks that are no frames";

@@ -1,33 +1,24 @@
-//! The JSON of speedscope. Owns its frames, units and names; [`values`] reads the values of one
-//! contained profile.
+//! The JSON of speedscope. Owns its frames, units and names; the
+//! values of one contained profile are the business of [`values`].
 //!
 //! Members come in any order and frames usually last, so the text is walked once for where things
 //! are and again for what they say.
 
+mod frames;
 mod values;
 
 use std::borrow::Cow;
 
-use cairn_model::{Function, Line, NONE};
-use hashbrown::HashMap;
-
-use crate::budget::{Budget, check_string};
+use crate::budget::Budget;
 use crate::calls::Calls;
 use crate::json::{Number, Reader};
 use crate::text::shown;
 use crate::{Decoded, Error, Unit};
+use frames::{Frame, Locations};
 
 /// Contained profiles, such as threads.
 const PROFILES_MAX: usize = 10_000;
 const PROFILE_NAME: &str = "profile_name";
-
-/// A row of the table that all contained profiles share.
-struct Frame<'a> {
-    name: Cow<'a, str>,
-    file: Option<Cow<'a, str>>,
-    line: i64,
-    column: i64,
-}
 
 /// Where a contained profile keeps what, and what it says about itself.
 #[derive(Default)]
@@ -71,7 +62,7 @@ pub(crate) fn decode(
     reader.object(|reader, key| match key {
         "shared" => reader.object(|reader, key| match key {
             "frames" => {
-                frames = Some(read_frames(reader, &budget)?);
+                frames = Some(frames::read(reader, &budget)?);
                 Ok(())
             }
             _ => reader.skip(),
@@ -112,45 +103,6 @@ pub(crate) fn decode(
     Ok(decoded)
 }
 
-fn read_frames<'a>(reader: &mut Reader<'a>, budget: &Budget<'_>) -> Result<Vec<Frame<'a>>, Error> {
-    let mut frames = Vec::new();
-    reader.array(|reader| {
-        let at = frames.len();
-        let (mut name, mut file, mut line, mut column) = (None, None, None, None);
-        reader.object(|reader, key| {
-            match key {
-                "name" => name = Some(reader.string()?),
-                "file" => file = reader.optional_string()?,
-                "line" => line = reader.optional_number()?,
-                "col" => column = reader.optional_number()?,
-                _ => reader.skip()?,
-            }
-            Ok(())
-        })?;
-        let name = name.ok_or_else(|| Error::undecodable(format!("frame {at} has no name")))?;
-        for text in [Some(&name), file.as_ref()].into_iter().flatten() {
-            check_string(text.len(), budget.limits, || {
-                format!("a string of frame {at}")
-            })?;
-        }
-        let number = |number: Option<Number<'_>>| match number.map(|number| number.whole()) {
-            None => Ok(0),
-            Some(Some(number)) => Ok(number),
-            Some(None) => Err(Error::contradiction(format!(
-                "a line or column of frame {at} is no whole number"
-            ))),
-        };
-        frames.push(Frame {
-            name,
-            file,
-            line: number(line)?,
-            column: number(column)?,
-        });
-        Ok(())
-    })?;
-    Ok(frames)
-}
-
 impl<'a> Input<'a, '_> {
     fn profile(&mut self, reader: &mut Reader<'a>, budget: &mut Budget<'_>) -> Result<(), Error> {
         let at = self.decoded.profiles.len();
@@ -173,10 +125,7 @@ impl<'a> Input<'a, '_> {
             let what = format!("the name of profile {at} has {} bytes", outline.name.len());
             return Err(Error::over(what, "label_value_bytes_max", max));
         }
-        let mut locations = Locations {
-            frames: &self.frames,
-            known: HashMap::default(),
-        };
+        let mut locations = Locations::new(&self.frames);
         let mut values = values::Values {
             profile: at,
             measure,
@@ -283,46 +232,5 @@ impl<'a> Outline<'a> {
                 "startValue and endValue of profile {at} are no stretch of time"
             ))
         })
-    }
-}
-
-/// The frames that one contained profile uses.
-struct Locations<'a, 'b> {
-    frames: &'b [Frame<'a>],
-    known: HashMap<u32, u32, foldhash::fast::RandomState>,
-}
-
-impl Locations<'_, '_> {
-    /// The location of a frame; `None` if there is no such frame.
-    fn find(
-        &mut self,
-        frame: i64,
-        calls: &mut Calls,
-        budget: &mut Budget<'_>,
-    ) -> Result<Option<u32>, Error> {
-        let found = usize::try_from(frame).ok();
-        let Some(row) = found.and_then(|frame| self.frames.get(frame)) else {
-            return Ok(None);
-        };
-        let key = frame as u32;
-        if let Some(location) = self.known.get(&key) {
-            return Ok(Some(*location));
-        }
-        let file = row.file.as_deref().unwrap_or_default();
-        budget.text(row.name.len() + file.len())?;
-        let builder = &mut calls.builder;
-        let function = Function {
-            name: builder.str(&row.name),
-            file: builder.str(file),
-            ..Function::default()
-        };
-        let line = Line {
-            function: builder.function(function),
-            line: row.line,
-            column: row.column,
-        };
-        let location = builder.location(NONE, 0, &[line]);
-        self.known.insert(key, location);
-        Ok(Some(location))
     }
 }

@@ -3,7 +3,8 @@
 use cairn_model::{Attr, AttrValue, Function, Limits, Line, Mapping, NONE, ProfileBuilder, StrId};
 
 use super::check_label;
-use super::line::{Frame, Header};
+use super::frame::Frame;
+use super::header::Header;
 use crate::budget::check_string;
 use crate::text::lossy;
 use crate::{Error, TRUNCATED_FRAME};

@@ -1,6 +1,7 @@
 //! The values of one contained profile: stacks with weights, or frames that open and close.
 
-use super::{Locations, Measure};
+use super::Measure;
+use super::frames::Locations;
 use crate::budget::Budget;
 use crate::calls::{Calls, ROOT};
 use crate::json::{Number, Reader};
@@ -137,7 +138,7 @@ impl Values<'_, '_, '_, '_> {
     fn call(&mut self, node: u32, frame: i64, what: std::fmt::Arguments<'_>) -> Result<u32, Error> {
         let found = self.locations.find(frame, self.calls, self.budget)?;
         let location = found.ok_or_else(|| {
-            let count = self.locations.frames.len();
+            let count = self.locations.len();
             Error::contradiction(format!(
                 "{what} refers to frame {frame}, but there are {count}"
             ))
