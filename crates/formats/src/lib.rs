@@ -91,7 +91,7 @@ pub struct Decoded {
     pub truncated_stacks: u64,
     /// Strings that were not Unicode: the faulty bytes are replaced by U+FFFD.
     pub replaced_strings: u64,
-    /// What was left out, and how often. No value is ever among it.
+    /// What was left out, and how often. Values of samples are never among it.
     pub skipped: Vec<(&'static str, u64)>,
 }
 

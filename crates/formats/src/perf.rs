@@ -34,6 +34,7 @@ struct Event<'a> {
     samples: Samples,
     /// Samples by stack and labels.
     known: HashTable<u32>,
+    hasher: RandomState,
     times: Option<(i64, i64)>,
 }
 
@@ -48,7 +49,6 @@ struct Open<'a> {
 struct Events<'a, 'l> {
     limits: &'l Limits,
     events: Vec<Event<'a>>,
-    hasher: RandomState,
     decoded: Decoded,
 }
 
@@ -56,7 +56,6 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     let mut events = Events {
         limits,
         events: Vec::new(),
-        hasher: RandomState::default(),
         decoded: Decoded::default(),
     };
     let mut open: Option<Open<'_>> = None;
@@ -142,7 +141,7 @@ impl<'a> Events<'a, '_> {
             None => (time, time),
             Some((first, last)) => (first.min(time), last.max(time)),
         });
-        let is_new = event.add(&self.hasher, &stack, &attrs, &values, line)?;
+        let is_new = event.add(&stack, &attrs, &values, line)?;
         if is_new && event.samples.len() > limits.samples_max {
             let max = limits.samples_max;
             return Err(Error::over("its different samples", "samples_max", max));
@@ -173,6 +172,7 @@ impl<'a> Events<'a, '_> {
             has_period,
             samples: Samples::default(),
             known: HashTable::new(),
+            hasher: RandomState::default(),
             times: None,
         });
         Ok(self.events.len() - 1)
@@ -203,14 +203,13 @@ impl Event<'_> {
     /// Adds to an equal sample, or adds one; returns whether it is new.
     fn add(
         &mut self,
-        hasher: &RandomState,
         stack: &[u32],
         attrs: &[Attr],
         values: &[i64],
         line: usize,
     ) -> Result<bool, Error> {
         let samples = &mut self.samples;
-        let hash = hasher.hash_one((stack, attrs));
+        let hash = self.hasher.hash_one((stack, attrs));
         let is_it = |at: &u32| {
             let at = *at as usize;
             samples.stack(at) == stack && samples.attrs(at) == attrs
@@ -230,7 +229,7 @@ impl Event<'_> {
         samples.attrs.extend_from_slice(attrs);
         samples.attr_ends.push(samples.attrs.len() as u32);
         samples.values.extend_from_slice(values);
-        let samples = &self.samples;
+        let (samples, hasher) = (&self.samples, &self.hasher);
         self.known.insert_unique(hash, at, |at| {
             let at = *at as usize;
             hasher.hash_one((samples.stack(at), samples.attrs(at)))

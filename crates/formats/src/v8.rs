@@ -65,13 +65,13 @@ impl<'a> Frame<'a> {
     }
 
     /// From 1; 0 if unknown.
-    fn from_one(&self, number: Option<i64>) -> i64 {
+    fn counted(&self, number: Option<i64>) -> i64 {
         let add = i64::from(self.is_from_zero);
         number.map_or(0, |number| number.saturating_add(add).max(0))
     }
 
     fn location(&self, calls: &mut Calls) -> u32 {
-        let (start, column) = (self.from_one(self.line), self.from_one(self.column));
+        let (start, column) = (self.counted(self.line), self.counted(self.column));
         let name = self.name.as_deref().filter(|name| !name.is_empty());
         let builder = &mut calls.builder;
         let function = Function {

@@ -4,6 +4,8 @@ use cairn_formats::{Decoded, Format};
 use cairn_model::NONE;
 use cairn_testkit::corpus;
 use cairn_testkit::generator::Rng;
+use proptest::prelude::*;
+use std::sync::LazyLock;
 
 use crate::decode;
 
@@ -100,6 +102,29 @@ fn inputs_of_other_formats_do_no_harm() {
             if let Ok(decoded) = decode(format, &seed) {
                 check(&decoded);
             }
+        }
+    }
+}
+
+static SEEDS: LazyLock<Vec<(Format, Vec<u8>)>> = LazyLock::new(seeds);
+
+proptest! {
+    #[test]
+    fn bytes_written_over_others_do_no_harm(
+        seed in any::<prop::sample::Index>(),
+        format in prop::sample::select(&FORMATS[..]),
+        is_other in prop::bool::weighted(0.2),
+        writes in prop::collection::vec((any::<prop::sample::Index>(), "[\\PC\n\t]{1,6}"), 0..8),
+    ) {
+        let (own, bytes) = &SEEDS[seed.index(SEEDS.len())];
+        let mut bytes = bytes.clone();
+        for (at, text) in writes {
+            let at = at.index(bytes.len());
+            let end = (at + text.len()).min(bytes.len());
+            bytes.splice(at..end, text.bytes());
+        }
+        if let Ok(decoded) = decode(if is_other { format } else { *own }, &bytes) {
+            check(&decoded);
         }
     }
 }
