@@ -1,5 +1,5 @@
-//! The JSON of speedscope. Owns its frames, units and names; the
-//! values of one contained profile are the business of [`values`].
+//! The JSON of speedscope. Owns its units and names; what frames it has and what values a
+//! contained profile has is the business of [`frames`] and [`values`].
 //!
 //! Members come in any order and frames usually last, so the text is walked once for where things
 //! are and again for what they say.

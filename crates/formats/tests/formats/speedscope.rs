@@ -245,6 +245,10 @@ fn what_is_no_speedscope_is_refused() {
             format!("invalid profile: {reason}")
         );
     }
+}
+
+#[test]
+fn what_lacks_a_member_is_refused() {
     for (text, reason) in [
         (
             "{}".to_owned(),
