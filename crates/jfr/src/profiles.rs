@@ -1,0 +1,376 @@
+//! Samples to profiles: expands stacks and labels, over all chunks of a recording.
+
+use cairn_model::{
+    About, Attr, AttrValue, Described, Function, Limits, Line, Link, NONE, ProfileBuilder,
+};
+
+use crate::chunk::Chunk;
+use crate::decode::TRUNCATED_FRAME;
+use crate::events::Events;
+use crate::kind::Kind;
+use crate::labels::LabelsSnapshot;
+use crate::rows::{Correlation, Row, Rows};
+use crate::types::{Cell, Slot};
+use crate::{Error, Map, names};
+
+/// Bytes that parts of a profile take, roughly.
+const FRAME_BYTES: usize = 4;
+const LOCATION_BYTES: usize = 64;
+const ATTR_BYTES: usize = 24;
+const SAMPLE_BYTES: usize = 32;
+
+const EVENT_LABEL: &str = "jfr_event";
+const SPAN_NAME: &str = "span_name";
+const THREAD: &str = "thread";
+
+/// The profiles in the making.
+pub(crate) struct Profiles<'l> {
+    limits: &'l Limits,
+    snapshot: Option<&'l LabelsSnapshot>,
+    profiles: Vec<Growing>,
+    /// Bytes that may still be put into profiles: a few bytes of a recording can name a deep stack
+    /// or many labels again and again.
+    budget: usize,
+    pub(crate) truncated_stacks: u64,
+    pub(crate) unnamed_labels: u64,
+}
+
+struct Growing {
+    kind: Kind,
+    label: String,
+    builder: ProfileBuilder,
+    start: i64,
+    duration: i64,
+}
+
+/// Parts of a profile that came of one chunk.
+struct Part<'a, 'c> {
+    chunk: &'c Chunk<'a>,
+    /// By keys of the method and the frame's type, and the line.
+    locations: Map<(i64, i64, i64), u32>,
+    /// By position of the correlation.
+    labels: Map<u32, (Vec<Attr>, Option<Link>)>,
+    /// The stack of the row before, by its key.
+    stack: Option<(i64, Stack)>,
+}
+
+#[derive(Clone)]
+struct Stack {
+    locations: Vec<u32>,
+    truncated: bool,
+}
+
+impl<'l> Profiles<'l> {
+    pub(crate) fn new(limits: &'l Limits, snapshot: Option<&'l LabelsSnapshot>) -> Self {
+        Self {
+            limits,
+            snapshot,
+            profiles: Vec::new(),
+            budget: limits.profile_bytes_max,
+            truncated_stacks: 0,
+            unnamed_labels: 0,
+        }
+    }
+
+    /// Adds the samples of a chunk to the profiles with this label.
+    pub(crate) fn add<'a>(
+        &mut self,
+        events: &Events<'a, '_>,
+        mut rows: Rows<'a>,
+        label: &str,
+    ) -> Result<(), Error> {
+        // Equal stacks side by side, so that each is expanded once a profile.
+        rows.rows.sort_by_key(|row| (row.kind, row.stack.key()));
+        for of_kind in rows.rows.chunk_by(|a, b| a.kind == b.kind) {
+            let kind = of_kind[0].kind;
+            let found = self
+                .profiles
+                .iter()
+                .position(|profile| profile.kind == kind && profile.label == label);
+            let mut growing = match found {
+                Some(at) => self.profiles.swap_remove(at),
+                None => Growing::new(kind, label),
+            };
+            growing.cover(events);
+            let mut part = Part {
+                chunk: events.chunk,
+                locations: Map::default(),
+                labels: Map::default(),
+                stack: None,
+            };
+            for row in of_kind {
+                self.sample(&mut growing.builder, &mut part, row, &rows.correlations)?;
+            }
+            self.profiles.push(growing);
+        }
+        Ok(())
+    }
+
+    /// The profiles in the order of their kinds.
+    pub(crate) fn finish(&mut self) -> Vec<Described> {
+        let mut profiles = std::mem::take(&mut self.profiles);
+        profiles.sort_by(|a, b| (a.kind, &a.label).cmp(&(b.kind, &b.label)));
+        profiles.into_iter().map(Growing::finish).collect()
+    }
+
+    fn charge(&mut self, bytes: usize) -> Result<(), Error> {
+        match self.budget.checked_sub(bytes) {
+            Some(left) => {
+                self.budget = left;
+                Ok(())
+            }
+            None => {
+                let (what, max) = ("bytes of its profiles", self.limits.profile_bytes_max);
+                Err(Error::over(what, "profile_bytes_max", max))
+            }
+        }
+    }
+
+    fn sample<'a>(
+        &mut self,
+        builder: &mut ProfileBuilder,
+        part: &mut Part<'a, '_>,
+        row: &Row<'a>,
+        correlations: &[Correlation],
+    ) -> Result<(), Error> {
+        if builder.len() >= self.limits.samples_max {
+            let max = self.limits.samples_max;
+            return Err(Error::over("its samples", "samples_max", max));
+        }
+        let key = row.stack.key();
+        let stack = match part.stack.take() {
+            Some((before, stack)) if key == Some(before) => stack,
+            _ => self.stack(builder, part, row.stack)?,
+        };
+        self.truncated_stacks += u64::from(stack.truncated);
+        if !part.labels.contains_key(&row.correlation) {
+            let correlation = &correlations[row.correlation as usize];
+            let labels = self.labels(builder, part.chunk, correlation)?;
+            part.labels.insert(row.correlation, labels);
+        }
+        let (attrs, link) = &part.labels[&row.correlation];
+        self.charge(SAMPLE_BYTES + stack.locations.len() * FRAME_BYTES + attrs.len() * ATTR_BYTES)?;
+        let about = About {
+            attrs,
+            link: *link,
+            points: &[],
+        };
+        let values = &row.values[..row.kind.types().len()];
+        builder.sample(&stack.locations, values, about);
+        part.stack = key.map(|key| (key, stack));
+        Ok(())
+    }
+
+    fn stack<'a>(
+        &mut self,
+        builder: &mut ProfileBuilder,
+        part: &mut Part<'a, '_>,
+        stack: Cell<'a>,
+    ) -> Result<Stack, Error> {
+        let (types, pools) = (&part.chunk.types, &part.chunk.pools);
+        let [frames, truncated] = pools.parts(types, stack, [Slot::Frames, Slot::Truncated])?;
+        let Cell::Array {
+            class,
+            count,
+            mut bytes,
+        } = frames
+        else {
+            unreachable!("rows have stacks with frames");
+        };
+        let depth_max = self.limits.depth_max;
+        let truncated = truncated.int() != 0 || count > depth_max;
+        let kept = if truncated {
+            count.min(depth_max.saturating_sub(1))
+        } else {
+            count
+        };
+        self.charge(kept * FRAME_BYTES)?;
+        let mut locations = Vec::with_capacity(kept + usize::from(truncated));
+        for _ in 0..kept {
+            let wanted = [Slot::Method, Slot::LineNumber, Slot::Type];
+            let [method, line, frame_type] = types.read(class, &mut bytes, wanted)?;
+            let line = line.int().max(0);
+            let location = match (method.key(), frame_type.key()) {
+                (Some(method_key), type_key) => {
+                    let key = (method_key, type_key.unwrap_or(0), line);
+                    match part.locations.get(&key) {
+                        Some(location) => *location,
+                        None => {
+                            let location =
+                                self.location(builder, part.chunk, method, frame_type, line)?;
+                            part.locations.insert(key, location);
+                            location
+                        }
+                    }
+                }
+                (None, _) => self.location(builder, part.chunk, method, frame_type, line)?,
+            };
+            locations.push(location);
+        }
+        if truncated {
+            locations.push(builder.frame(TRUNCATED_FRAME));
+        }
+        Ok(Stack {
+            locations,
+            truncated,
+        })
+    }
+
+    fn location<'a>(
+        &mut self,
+        builder: &mut ProfileBuilder,
+        chunk: &Chunk<'a>,
+        method: Cell<'a>,
+        frame_type: Cell<'a>,
+        line: i64,
+    ) -> Result<u32, Error> {
+        let named = names::named(chunk, method, frame_type)?;
+        let max = self.limits.string_bytes_max;
+        if named.name.len() > max {
+            return Err(Error::over("a frame's name", "string_bytes_max", max));
+        }
+        self.charge(LOCATION_BYTES + named.name.len() + named.file.len())?;
+        let function = Function {
+            name: builder.str(&named.name),
+            file: builder.str(&named.file),
+            ..Function::default()
+        };
+        let line = Line {
+            function: builder.function(function),
+            line,
+            column: 0,
+        };
+        Ok(builder.location(NONE, 0, &[line]))
+    }
+
+    fn labels(
+        &mut self,
+        builder: &mut ProfileBuilder,
+        chunk: &Chunk<'_>,
+        correlation: &Correlation,
+    ) -> Result<(Vec<Attr>, Option<Link>), Error> {
+        let mut link = Link {
+            trace_id: u128_bytes(correlation.trace),
+            span_id: correlation.span.to_be_bytes(),
+        };
+        let mut attrs = Vec::new();
+        let mut bytes = 0;
+        let mut attr = |name: &str, value: &str| {
+            bytes += ATTR_BYTES + name.len() + value.len();
+            let key = builder.str(name);
+            let value = AttrValue::Str(builder.str(value));
+            if attrs.iter().all(|attr: &Attr| attr.key != key) {
+                attrs.push(Attr { key, value });
+            }
+        };
+        if let Some(snapshot) = self.snapshot {
+            if correlation.span_name != 0 {
+                match snapshot.text(correlation.span_name) {
+                    Some(name) if !name.is_empty() => attr(SPAN_NAME, name),
+                    Some(_) => {}
+                    None => self.unnamed_labels += 1,
+                }
+            }
+            for label in snapshot.labels(correlation.context) {
+                let (Some(name), Some(value)) = label else {
+                    self.unnamed_labels += 1;
+                    continue;
+                };
+                if name.len() > self.limits.label_name_bytes_max {
+                    let max = self.limits.label_name_bytes_max;
+                    return Err(Error::over("a label's name", "label_name_bytes_max", max));
+                }
+                if name.is_empty() || value.is_empty() || link_from(&mut link, name, value) {
+                    continue;
+                }
+                attr(name, value);
+            }
+        }
+        if let Some(thread) = thread(chunk, correlation.thread)? {
+            attr(THREAD, &thread);
+        }
+        let max = self.limits.sample_labels_max;
+        if attrs.len() > max {
+            return Err(Error::over("labels of a sample", "sample_labels_max", max));
+        }
+        self.charge(bytes)?;
+        let link = (link != Link::default()).then_some(link);
+        Ok((attrs, link))
+    }
+}
+
+impl Growing {
+    fn new(kind: Kind, label: &str) -> Self {
+        let mut builder = ProfileBuilder::default();
+        for (name, unit) in kind.types() {
+            builder.value_type(name, unit);
+        }
+        Self {
+            kind,
+            label: label.to_owned(),
+            builder,
+            start: i64::MAX,
+            duration: 0,
+        }
+    }
+
+    fn cover(&mut self, events: &Events<'_, '_>) {
+        let header = &events.chunk.header;
+        self.start = self.start.min(header.start);
+        self.duration = self.duration.saturating_add(header.duration);
+        if let Some((name, unit)) = self.kind.period_type() {
+            self.builder
+                .set_period(name, unit, events.period(self.kind));
+        }
+    }
+
+    fn finish(mut self) -> Described {
+        self.builder.set_time(self.start, self.duration);
+        Described {
+            name: Some(self.kind.name().to_owned()),
+            labels: vec![(EVENT_LABEL.to_owned(), self.label)],
+            profile: self.builder.finish(),
+        }
+    }
+}
+
+fn u128_bytes((high, low): (i64, i64)) -> [u8; 16] {
+    let number = u128::from(high.cast_unsigned()) << 64 | u128::from(low.cast_unsigned());
+    number.to_be_bytes()
+}
+
+/// Takes a label that names the request into the link, if it has the form of an id.
+fn link_from(link: &mut Link, name: &str, value: &str) -> bool {
+    let hex = |digits: usize| {
+        let hex = value.len() == digits && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+        hex.then(|| u128::from_str_radix(value, 16).ok()).flatten()
+    };
+    match name {
+        "profile_id" | "span_id" => match hex(16) {
+            Some(id) => link.span_id = (id as u64).to_be_bytes(),
+            None => return false,
+        },
+        "trace_id" => match hex(32) {
+            Some(id) => link.trace_id = id.to_be_bytes(),
+            None => return false,
+        },
+        _ => return false,
+    }
+    true
+}
+
+/// A thread's name in Java, or else the system's; none for no thread.
+fn thread(chunk: &Chunk<'_>, key: i64) -> Result<Option<String>, Error> {
+    let Some(class) = chunk.pools.threads.filter(|_| key != 0) else {
+        return Ok(None);
+    };
+    let cell = Cell::Constant { class, key };
+    let wanted = [Slot::JavaName, Slot::OsName];
+    for name in chunk.pools.parts(&chunk.types, cell, wanted)? {
+        let name = chunk.pools.text(&chunk.types, name)?;
+        if !name.is_empty() {
+            return Ok(Some(name.into_owned()));
+        }
+    }
+    Ok(None)
+}
