@@ -6,7 +6,8 @@ use crate::kind::{Event, Kind};
 use crate::reader::Reader;
 use crate::rows::{Correlation, Row, Rows};
 use crate::settings::Settings;
-use crate::types::{Cell, Slot};
+use crate::slot::Slot;
+use crate::types::{Cell, Key};
 use crate::{Error, Map};
 
 const RUNNABLE: &str = "STATE_RUNNABLE";
@@ -26,9 +27,9 @@ pub(crate) struct Events<'a, 'c> {
     samples_wall: bool,
     cpu_period: i64,
     wall_period: i64,
-    states: Map<i64, State>,
+    states: Map<Key, State>,
     /// Whether the stack of a key has frames.
-    with_frames: Map<i64, bool>,
+    with_frames: Map<Key, bool>,
 }
 
 /// Fields of any event that is a sample.
@@ -113,12 +114,16 @@ impl<'a, 'c> Events<'a, 'c> {
             Cell::Absent => thread,
             sampled => sampled,
         };
+        let threads = chunk.pools.threads.filter(|_| self.options.threads);
         let correlation = rows.correlation(Correlation {
             context: context.int(),
             span: span.int(),
             span_name: span_name.int(),
             trace: (hi.int(), lo.int()),
-            thread: thread.key().filter(|_| self.options.threads).unwrap_or(0),
+            thread: match thread.key() {
+                Some((class, key)) if threads == Some(class) => key,
+                _ => 0,
+            },
         });
         let mut add = |kind, values| {
             rows.add(Row {

@@ -15,6 +15,7 @@
 //! put into profiles is charged to one budget of `profile_bytes_max` bytes, of which a frame of a
 //! stack takes four.
 
+mod attrs;
 mod chunk;
 mod decode;
 mod error;
@@ -28,6 +29,7 @@ mod profiles;
 mod reader;
 mod rows;
 mod settings;
+mod slot;
 mod text;
 mod types;
 

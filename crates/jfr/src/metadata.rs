@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use cairn_model::Limits;
 
 use crate::reader::Reader;
-use crate::types::{Field, Shape, Slot, Type, Types};
+use crate::slot::Slot;
+use crate::types::{Field, Shape, Type, Types};
 use crate::{Error, Map};
 
 /// A JDK writes about 3,000 strings, 400 types and 3,000 fields.

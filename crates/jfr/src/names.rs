@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use crate::Error;
 use crate::chunk::Chunk;
 use crate::decode::UNKNOWN_FRAME;
-use crate::types::{Cell, Slot};
+use crate::slot::Slot;
+use crate::types::Cell;
 
 /// What async-profiler calls the descriptor of whatever is no method of Java; Java has none such.
 const NATIVE_DESCRIPTOR: &str = "()L;";

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use cairn_model::Limits;
 
 use crate::reader::Reader;
-use crate::types::{Cell, Shape, Slot, Types};
+use crate::slot::Slot;
+use crate::types::{Cell, Shape, Types};
 use crate::{Error, Map};
 
 /// Types of which constants are kept: those that stacks, states and names are made of.

@@ -1,8 +1,6 @@
 //! Samples to profiles: expands stacks and labels, over all chunks of a recording.
 
-use cairn_model::{
-    About, Attr, AttrValue, Described, Function, Limits, Line, Link, NONE, ProfileBuilder,
-};
+use cairn_model::{About, Attr, Described, Function, Limits, Line, Link, NONE, ProfileBuilder};
 
 use crate::chunk::Chunk;
 use crate::decode::TRUNCATED_FRAME;
@@ -10,18 +8,16 @@ use crate::events::Events;
 use crate::kind::Kind;
 use crate::labels::LabelsSnapshot;
 use crate::rows::{Correlation, Row, Rows};
-use crate::types::{Cell, Slot};
-use crate::{Error, Map, names};
+use crate::slot::Slot;
+use crate::types::{Cell, Key};
+use crate::{Error, Map, attrs, names};
 
 /// Bytes that parts of a profile take, roughly.
 const FRAME_BYTES: usize = 4;
 const LOCATION_BYTES: usize = 64;
-const ATTR_BYTES: usize = 24;
 const SAMPLE_BYTES: usize = 32;
 
 const EVENT_LABEL: &str = "jfr_event";
-const SPAN_NAME: &str = "span_name";
-const THREAD: &str = "thread";
 
 /// The profiles in the making.
 pub(crate) struct Profiles<'l> {
@@ -46,18 +42,23 @@ struct Growing {
 /// Parts of a profile that came of one chunk.
 struct Part<'a, 'c> {
     chunk: &'c Chunk<'a>,
-    /// By keys of the method and the frame's type, and the line.
-    locations: Map<(i64, i64, i64), u32>,
+    /// By the method, the frame's type and the line.
+    locations: Map<(Key, Option<Key>, i64), u32>,
     /// By position of the correlation.
     labels: Map<u32, (Vec<Attr>, Option<Link>)>,
     /// The stack of the row before, by its key.
-    stack: Option<(i64, Stack)>,
+    stack: Option<(Key, Stack)>,
 }
 
-#[derive(Clone)]
 struct Stack {
     locations: Vec<u32>,
     truncated: bool,
+}
+
+struct Frame<'a> {
+    method: Cell<'a>,
+    frame_type: Cell<'a>,
+    line: i64,
 }
 
 impl<'l> Profiles<'l> {
@@ -145,11 +146,20 @@ impl<'l> Profiles<'l> {
         self.truncated_stacks += u64::from(stack.truncated);
         if !part.labels.contains_key(&row.correlation) {
             let correlation = &correlations[row.correlation as usize];
-            let labels = self.labels(builder, part.chunk, correlation)?;
-            part.labels.insert(row.correlation, labels);
+            let read = attrs::Source {
+                chunk: part.chunk,
+                snapshot: self.snapshot,
+                limits: self.limits,
+            };
+            let read = read.read(builder, correlation)?;
+            self.charge(read.bytes)?;
+            self.unnamed_labels += read.unnamed;
+            part.labels.insert(row.correlation, (read.attrs, read.link));
         }
         let (attrs, link) = &part.labels[&row.correlation];
-        self.charge(SAMPLE_BYTES + stack.locations.len() * FRAME_BYTES + attrs.len() * ATTR_BYTES)?;
+        self.charge(
+            SAMPLE_BYTES + stack.locations.len() * FRAME_BYTES + attrs.len() * attrs::ATTR_BYTES,
+        )?;
         let about = About {
             attrs,
             link: *link,
@@ -175,7 +185,7 @@ impl<'l> Profiles<'l> {
             mut bytes,
         } = frames
         else {
-            unreachable!("rows have stacks with frames");
+            return Err(Error::undecodable("a stack has no frames"));
         };
         let depth_max = self.limits.depth_max;
         let truncated = truncated.int() != 0 || count > depth_max;
@@ -189,23 +199,12 @@ impl<'l> Profiles<'l> {
         for _ in 0..kept {
             let wanted = [Slot::Method, Slot::LineNumber, Slot::Type];
             let [method, line, frame_type] = types.read(class, &mut bytes, wanted)?;
-            let line = line.int().max(0);
-            let location = match (method.key(), frame_type.key()) {
-                (Some(method_key), type_key) => {
-                    let key = (method_key, type_key.unwrap_or(0), line);
-                    match part.locations.get(&key) {
-                        Some(location) => *location,
-                        None => {
-                            let location =
-                                self.location(builder, part.chunk, method, frame_type, line)?;
-                            part.locations.insert(key, location);
-                            location
-                        }
-                    }
-                }
-                (None, _) => self.location(builder, part.chunk, method, frame_type, line)?,
+            let frame = Frame {
+                method,
+                frame_type,
+                line: line.int().max(0),
             };
-            locations.push(location);
+            locations.push(self.location(builder, part, &frame)?);
         }
         if truncated {
             locations.push(builder.frame(TRUNCATED_FRAME));
@@ -219,12 +218,15 @@ impl<'l> Profiles<'l> {
     fn location<'a>(
         &mut self,
         builder: &mut ProfileBuilder,
-        chunk: &Chunk<'a>,
-        method: Cell<'a>,
-        frame_type: Cell<'a>,
-        line: i64,
+        part: &mut Part<'a, '_>,
+        frame: &Frame<'a>,
     ) -> Result<u32, Error> {
-        let named = names::named(chunk, method, frame_type)?;
+        let key = frame.method.key();
+        let key = key.map(|key| (key, frame.frame_type.key(), frame.line));
+        if let Some(location) = key.and_then(|key| part.locations.get(&key)) {
+            return Ok(*location);
+        }
+        let named = names::named(part.chunk, frame.method, frame.frame_type)?;
         let max = self.limits.string_bytes_max;
         if named.name.len() > max {
             return Err(Error::over("a frame's name", "string_bytes_max", max));
@@ -237,65 +239,14 @@ impl<'l> Profiles<'l> {
         };
         let line = Line {
             function: builder.function(function),
-            line,
+            line: frame.line,
             column: 0,
         };
-        Ok(builder.location(NONE, 0, &[line]))
-    }
-
-    fn labels(
-        &mut self,
-        builder: &mut ProfileBuilder,
-        chunk: &Chunk<'_>,
-        correlation: &Correlation,
-    ) -> Result<(Vec<Attr>, Option<Link>), Error> {
-        let mut link = Link {
-            trace_id: u128_bytes(correlation.trace),
-            span_id: correlation.span.to_be_bytes(),
-        };
-        let mut attrs = Vec::new();
-        let mut bytes = 0;
-        let mut attr = |name: &str, value: &str| {
-            bytes += ATTR_BYTES + name.len() + value.len();
-            let key = builder.str(name);
-            let value = AttrValue::Str(builder.str(value));
-            if attrs.iter().all(|attr: &Attr| attr.key != key) {
-                attrs.push(Attr { key, value });
-            }
-        };
-        if let Some(snapshot) = self.snapshot {
-            if correlation.span_name != 0 {
-                match snapshot.text(correlation.span_name) {
-                    Some(name) if !name.is_empty() => attr(SPAN_NAME, name),
-                    Some(_) => {}
-                    None => self.unnamed_labels += 1,
-                }
-            }
-            for label in snapshot.labels(correlation.context) {
-                let (Some(name), Some(value)) = label else {
-                    self.unnamed_labels += 1;
-                    continue;
-                };
-                if name.len() > self.limits.label_name_bytes_max {
-                    let max = self.limits.label_name_bytes_max;
-                    return Err(Error::over("a label's name", "label_name_bytes_max", max));
-                }
-                if name.is_empty() || value.is_empty() || link_from(&mut link, name, value) {
-                    continue;
-                }
-                attr(name, value);
-            }
+        let location = builder.location(NONE, 0, &[line]);
+        if let Some(key) = key {
+            part.locations.insert(key, location);
         }
-        if let Some(thread) = thread(chunk, correlation.thread)? {
-            attr(THREAD, &thread);
-        }
-        let max = self.limits.sample_labels_max;
-        if attrs.len() > max {
-            return Err(Error::over("labels of a sample", "sample_labels_max", max));
-        }
-        self.charge(bytes)?;
-        let link = (link != Link::default()).then_some(link);
-        Ok((attrs, link))
+        Ok(location)
     }
 }
 
@@ -332,45 +283,4 @@ impl Growing {
             profile: self.builder.finish(),
         }
     }
-}
-
-fn u128_bytes((high, low): (i64, i64)) -> [u8; 16] {
-    let number = u128::from(high.cast_unsigned()) << 64 | u128::from(low.cast_unsigned());
-    number.to_be_bytes()
-}
-
-/// Takes a label that names the request into the link, if it has the form of an id.
-fn link_from(link: &mut Link, name: &str, value: &str) -> bool {
-    let hex = |digits: usize| {
-        let hex = value.len() == digits && value.bytes().all(|byte| byte.is_ascii_hexdigit());
-        hex.then(|| u128::from_str_radix(value, 16).ok()).flatten()
-    };
-    match name {
-        "profile_id" | "span_id" => match hex(16) {
-            Some(id) => link.span_id = (id as u64).to_be_bytes(),
-            None => return false,
-        },
-        "trace_id" => match hex(32) {
-            Some(id) => link.trace_id = id.to_be_bytes(),
-            None => return false,
-        },
-        _ => return false,
-    }
-    true
-}
-
-/// A thread's name in Java, or else the system's; none for no thread.
-fn thread(chunk: &Chunk<'_>, key: i64) -> Result<Option<String>, Error> {
-    let Some(class) = chunk.pools.threads.filter(|_| key != 0) else {
-        return Ok(None);
-    };
-    let cell = Cell::Constant { class, key };
-    let wanted = [Slot::JavaName, Slot::OsName];
-    for name in chunk.pools.parts(&chunk.types, cell, wanted)? {
-        let name = chunk.pools.text(&chunk.types, name)?;
-        if !name.is_empty() {
-            return Ok(Some(name.into_owned()));
-        }
-    }
-    Ok(None)
 }

@@ -3,7 +3,7 @@
 use cairn_model::Limits;
 
 use crate::kind::Kind;
-use crate::types::Cell;
+use crate::types::{Cell, Key};
 use crate::{Error, Map};
 
 /// What an event says about the request that it belongs to. Zeros are "nothing".
@@ -35,7 +35,7 @@ pub(crate) struct Rows<'a> {
     pub(crate) correlations: Vec<Correlation>,
     by_correlation: Map<Correlation, u32>,
     /// Positions in `rows` by kind, key of the stack, and correlation.
-    by_stack: Map<(Kind, i64, u32), u32>,
+    by_stack: Map<(Kind, Key, u32), u32>,
     counts: [usize; Kind::COUNT],
     samples_max: usize,
 }

@@ -5,7 +5,7 @@ use cairn_model::Limits;
 use crate::Error;
 use crate::chunk::Chunk;
 use crate::reader::Reader;
-use crate::types::Slot;
+use crate::slot::Slot;
 
 const WALL: &str = "wall";
 

@@ -3,80 +3,12 @@
 use std::borrow::Cow;
 
 use crate::reader::Reader;
+use crate::slot::Slot;
 use crate::text::Text;
 use crate::{Error, Map};
 
 /// Structures within structures, of which the JDK has two.
 const DEPTH_MAX: usize = 16;
-
-/// Fields that mean something to us, told from others by their names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Slot {
-    AllocationSize,
-    ContextId,
-    Description,
-    Descriptor,
-    Duration,
-    EventThread,
-    Frames,
-    Id,
-    JavaName,
-    LineNumber,
-    Method,
-    Name,
-    OsName,
-    SampledThread,
-    Samples,
-    Size,
-    SpanId,
-    SpanName,
-    StackTrace,
-    State,
-    String,
-    TlabSize,
-    TraceIdHi,
-    TraceIdLo,
-    Truncated,
-    Type,
-    Value,
-    Weight,
-}
-
-impl Slot {
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "allocationSize" => Self::AllocationSize,
-            "contextId" => Self::ContextId,
-            "description" => Self::Description,
-            "descriptor" => Self::Descriptor,
-            "duration" => Self::Duration,
-            "eventThread" => Self::EventThread,
-            "frames" => Self::Frames,
-            "id" => Self::Id,
-            "javaName" => Self::JavaName,
-            "lineNumber" => Self::LineNumber,
-            "method" => Self::Method,
-            "name" => Self::Name,
-            "osName" => Self::OsName,
-            "sampledThread" => Self::SampledThread,
-            "samples" => Self::Samples,
-            "size" => Self::Size,
-            "spanId" => Self::SpanId,
-            "spanName" => Self::SpanName,
-            "stackTrace" => Self::StackTrace,
-            "state" => Self::State,
-            "string" => Self::String,
-            "tlabSize" => Self::TlabSize,
-            "traceIdHi" => Self::TraceIdHi,
-            "traceIdLo" => Self::TraceIdLo,
-            "truncated" => Self::Truncated,
-            "type" => Self::Type,
-            "value" => Self::Value,
-            "weight" => Self::Weight,
-            _ => return None,
-        })
-    }
-}
 
 /// How a value lies in the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +53,9 @@ pub(crate) struct Types<'a> {
     pub(crate) by_id: Map<i64, u32>,
 }
 
+/// Position of a type, and a key of its constants.
+pub(crate) type Key = (u32, i64);
+
 /// One value, read no deeper than its first level.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cell<'a> {
@@ -145,11 +80,13 @@ pub(crate) enum Cell<'a> {
     },
 }
 
+// === impl Cell ===
+
 impl Cell<'_> {
-    /// Of a constant.
-    pub(crate) fn key(self) -> Option<i64> {
+    /// What tells a constant from all others.
+    pub(crate) fn key(self) -> Option<Key> {
         match self {
-            Self::Constant { key, .. } => Some(key),
+            Self::Constant { class, key } => Some((class, key)),
             _ => None,
         }
     }
@@ -162,6 +99,8 @@ impl Cell<'_> {
         }
     }
 }
+
+// === impl Types ===
 
 impl<'a> Types<'a> {
     /// Position of the type of this name.

@@ -1,6 +1,12 @@
 //! The decoder against recordings of JDKs, against hand-made chunks, and against damage.
 
+mod events;
+mod faults;
+mod forms;
+mod labels;
+mod mutations;
 mod recordings;
+mod writer;
 
 use cairn_jfr::{Decoded, Error, Options};
 use cairn_model::Limits;
