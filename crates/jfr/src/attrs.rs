@@ -25,7 +25,7 @@ pub(crate) struct Source<'a, 'c> {
 pub(crate) struct Attrs {
     pub(crate) attrs: Vec<Attr>,
     pub(crate) link: Option<Link>,
-    /// What they take in a profile, with their strings.
+    /// What they take in a profile, with their strings, and those that were left out.
     pub(crate) bytes: usize,
     /// Labels without a name or a value in the snapshot, which are left out.
     pub(crate) unnamed: u64,
@@ -37,7 +37,7 @@ impl Source<'_, '_> {
         builder: &mut ProfileBuilder,
         correlation: &Correlation,
     ) -> Result<Attrs, Error> {
-        let mut unnamed = 0;
+        let (mut unnamed, mut looked_up) = (0, 0);
         let mut link = Link {
             trace_id: u128_bytes(correlation.trace),
             span_id: correlation.span.to_be_bytes(),
@@ -45,7 +45,7 @@ impl Source<'_, '_> {
         let mut attrs = Vec::new();
         let mut bytes = 0;
         let mut attr = |name: &str, value: &str| {
-            bytes += ATTR_BYTES + name.len() + value.len();
+            bytes += name.len() + value.len();
             let key = builder.str(name);
             let value = AttrValue::Str(builder.str(value));
             if attrs.iter().all(|attr: &Attr| attr.key != key) {
@@ -61,6 +61,7 @@ impl Source<'_, '_> {
                 }
             }
             for label in snapshot.labels(correlation.context) {
+                looked_up += 1;
                 let (Some(name), Some(value)) = label else {
                     unnamed += 1;
                     continue;
@@ -82,10 +83,11 @@ impl Source<'_, '_> {
         if attrs.len() > max {
             return Err(Error::over("labels of a sample", "sample_labels_max", max));
         }
+        let attrs_len = attrs.len();
         Ok(Attrs {
             attrs,
             link: (link != Link::default()).then_some(link),
-            bytes,
+            bytes: bytes + (looked_up + attrs_len) * ATTR_BYTES,
             unnamed,
         })
     }

@@ -88,8 +88,14 @@ impl Header {
 }
 
 impl<'a> Chunk<'a> {
-    /// Reads the types; `bytes` are the chunk's own.
-    pub(crate) fn open(bytes: &'a [u8], header: Header, limits: &Limits) -> Result<Self, Error> {
+    /// Reads the types; `bytes` are the chunk's own, and `readable` bytes of its constants may be
+    /// read later.
+    pub(crate) fn open(
+        bytes: &'a [u8],
+        header: Header,
+        limits: &Limits,
+        readable: usize,
+    ) -> Result<Self, Error> {
         let place = || "metadata".to_owned();
         let at = usize::try_from(header.metadata_at)
             .ok()
@@ -104,7 +110,7 @@ impl<'a> Chunk<'a> {
                 ))),
             })
             .map_err(|error| error.within(place))?;
-        let pools = Pools::new(&types, limits);
+        let pools = Pools::new(&types, limits, readable);
         Ok(Self {
             header,
             types,

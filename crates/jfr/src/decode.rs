@@ -10,6 +10,7 @@ use crate::chunk::{Chunk, Header};
 use crate::events::Events;
 use crate::kind::Event;
 use crate::labels::LabelsSnapshot;
+use crate::pools::readable_max;
 use crate::profiles::Profiles;
 use crate::rows::Rows;
 use crate::settings::Settings;
@@ -75,6 +76,7 @@ pub fn decode(
         settings: Settings::default(),
         profiles: Profiles::new(limits, snapshot),
         skipped: BTreeMap::new(),
+        readable: readable_max(limits),
     };
     let mut rest = bytes;
     for number in 1_u32.. {
@@ -103,11 +105,13 @@ struct Recording<'l> {
     settings: Settings,
     profiles: Profiles<'l>,
     skipped: BTreeMap<String, u64>,
+    /// Bytes of constants that events may still name.
+    readable: usize,
 }
 
 impl Recording<'_> {
     fn add(&mut self, bytes: &[u8], header: Header) -> Result<(), Error> {
-        let mut chunk = Chunk::open(bytes, header, self.limits)?;
+        let mut chunk = Chunk::open(bytes, header, self.limits, self.readable)?;
         chunk.read_constants()?;
         let types = &chunk.types.types;
         let known: Vec<Option<Event>> = types.iter().map(|t| Event::named(&t.name)).collect();
@@ -139,6 +143,7 @@ impl Recording<'_> {
         })?;
         let label = self.settings.label(self.limits)?;
         self.profiles.add(&events, rows, label)?;
+        self.readable = chunk.pools.readable();
         for (class, count) in skipped.into_iter().enumerate() {
             let name = &chunk.types.types[class].name;
             count_skipped(&mut self.skipped, name, count);

@@ -13,6 +13,8 @@ use crate::{Error, Map};
 const STRINGS_MAX: usize = 1 << 18;
 const TYPES_MAX: usize = 1 << 16;
 const FIELDS_MAX: usize = 1 << 18;
+/// Digits of a number, and its sign.
+const ID_BYTES_MAX: usize = 20;
 /// Elements within elements: annotations of fields of types, four deep.
 const DEPTH_MAX: usize = 16;
 
@@ -40,6 +42,14 @@ fn strings<'a>(reader: &mut Reader<'a>, limits: &Limits) -> Result<Vec<Cow<'a, s
     }
     let decoded = |_| reader.text()?.decode(limits.string_bytes_max);
     (0..count).map(decoded).collect()
+}
+
+/// The number of a type. Without looking at all of a long text, which many types may share.
+fn id(text: &str) -> Option<i64> {
+    if text.len() > ID_BYTES_MAX {
+        return None;
+    }
+    text.parse().ok()
 }
 
 #[cold]
@@ -119,9 +129,9 @@ impl<'a, 's> Tree<'a, 's> {
             let at = self.index(reader)?;
             let value = &*self.strings[at];
             match &*self.strings[key] {
-                "id" => attributes.id = value.parse().ok(),
+                "id" => attributes.id = id(value),
                 "name" => attributes.name = Some(at),
-                "class" => attributes.class_id = value.parse().ok(),
+                "class" => attributes.class_id = id(value),
                 "dimension" => attributes.dimension = Some(value),
                 "constantPool" => attributes.pool = Some(value),
                 _ => {}

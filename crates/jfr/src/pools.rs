@@ -1,6 +1,7 @@
 //! The constants of a chunk. Kept as bytes; an event that needs one reads it.
 
 use std::borrow::Cow;
+use std::cell;
 
 use cairn_model::Limits;
 
@@ -26,6 +27,10 @@ const THREAD: &str = "java.lang.Thread";
 /// A constant takes two bytes of a recording or more, and about 32 bytes here.
 const CONSTANTS_SHARE: usize = 64;
 
+/// Bytes of constants that are read while events are, in bytes of the limit: a few bytes of an
+/// event can name a large constant again and again.
+const READ_SHARE: usize = 4;
+
 /// References between constants that lead to a string, at most.
 const HOPS_MAX: usize = 4;
 
@@ -39,10 +44,19 @@ pub(crate) struct Pools<'a> {
     constants: usize,
     constants_max: usize,
     string_bytes_max: usize,
+    /// Counted down while events are read.
+    readable: cell::Cell<usize>,
+    readable_max: usize,
+}
+
+/// Bytes of constants that may be read for all events of a recording.
+pub(crate) fn readable_max(limits: &Limits) -> usize {
+    limits.profile_bytes_max.saturating_mul(READ_SHARE)
 }
 
 impl<'a> Pools<'a> {
-    pub(crate) fn new(types: &Types<'a>, limits: &Limits) -> Self {
+    /// `readable` bytes of constants may be read while events are.
+    pub(crate) fn new(types: &Types<'a>, limits: &Limits, readable: usize) -> Self {
         let mut by_class = Map::default();
         let (mut strings, mut threads) = (None, None);
         for (at, kind) in types.types.iter().enumerate() {
@@ -63,7 +77,14 @@ impl<'a> Pools<'a> {
             constants: 0,
             constants_max: limits.profile_bytes_max / CONSTANTS_SHARE,
             string_bytes_max: limits.string_bytes_max,
+            readable: cell::Cell::new(readable),
+            readable_max: readable_max(limits),
         }
+    }
+
+    /// Bytes of constants that may still be read.
+    pub(crate) fn readable(&self) -> usize {
+        self.readable.get()
     }
 
     /// Reads the fields of a checkpoint event.
@@ -122,7 +143,12 @@ impl<'a> Pools<'a> {
         wanted: [Slot; N],
     ) -> Result<[Cell<'a>; N], Error> {
         match self.open(cell) {
-            Some((class, mut reader)) => types.read(class, &mut reader, wanted),
+            Some((class, mut reader)) => {
+                let before = reader;
+                let parts = types.read(class, &mut reader, wanted)?;
+                self.count_read(before, reader)?;
+                Ok(parts)
+            }
             None => Ok([Cell::Absent; N]),
         }
     }
@@ -142,18 +168,35 @@ impl<'a> Pools<'a> {
                         break;
                     };
                     let shape = types.types[class as usize].shape;
-                    if let Shape::Struct(_) = shape {
+                    let before = reader;
+                    let next = if let Shape::Struct(_) = shape {
                         let wanted = [Slot::String, Slot::Name, Slot::Description];
                         let found = types.read(class, &mut reader, wanted)?;
                         let found = found.into_iter().find(|cell| !matches!(cell, Cell::Absent));
                         found.unwrap_or(Cell::Absent)
                     } else {
                         types.value(shape, &mut reader)?
-                    }
+                    };
+                    self.count_read(before, reader)?;
+                    next
                 }
                 Cell::Absent | Cell::Int(_) | Cell::Array { .. } => break,
             };
         }
         Ok(Cow::Borrowed(""))
+    }
+
+    fn count_read(&self, before: Reader<'a>, after: Reader<'a>) -> Result<(), Error> {
+        let read = before.rest().len() - after.rest().len();
+        match self.readable.get().checked_sub(read) {
+            Some(left) => {
+                self.readable.set(left);
+                Ok(())
+            }
+            None => {
+                let what = "bytes of constants that its events name";
+                Err(Error::over(what, "4*profile_bytes_max", self.readable_max))
+            }
+        }
     }
 }

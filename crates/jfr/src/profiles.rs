@@ -17,6 +17,9 @@ const FRAME_BYTES: usize = 4;
 const LOCATION_BYTES: usize = 64;
 const SAMPLE_BYTES: usize = 32;
 
+/// A recording has one event, or a few if it was put together of several.
+const PROFILES_MAX: usize = 64;
+
 const EVENT_LABEL: &str = "jfr_event";
 
 /// The profiles in the making.
@@ -88,6 +91,11 @@ impl<'l> Profiles<'l> {
                 .profiles
                 .iter()
                 .position(|profile| profile.kind == kind && profile.label == label);
+            if found.is_none() && self.profiles.len() >= PROFILES_MAX {
+                return Err(Error::undecodable(format!(
+                    "more than {PROFILES_MAX} profiles of different events"
+                )));
+            }
             let mut growing = match found {
                 Some(at) => self.profiles.swap_remove(at),
                 None => Growing::new(kind, label),

@@ -117,6 +117,8 @@ fn the_wall_clock_gives_both() {
     // Settings hold wherever they stand in the chunk.
     writer.setting(107, "event", "wall");
     writer.setting(id::EXECUTION, "interval", "1000");
+    writer.setting(id::NEW_TLAB, "interval", "77");
+    writer.setting(id::NEW_TLAB, "wall", "77");
     let decoded = decode(&writer.finish()).expect("valid");
     assert_eq!(
         summary(&decoded),
@@ -136,6 +138,7 @@ fn without_settings_the_sender_says_the_rate() {
     writer.setting(id::THREAD_PARK, "period", "1 ms");
     writer.setting(id::EXECUTION, "period", "everyChunk");
     writer.setting(id::EXECUTION, "interval", "0");
+    writer.setting(id::THREAD_PARK, "interval", "77");
     let bytes = writer.finish();
     for (sample_rate, period) in [(0, 10_000_000), (100, 10_000_000), (250, 4_000_000)] {
         let options = Options {

@@ -299,3 +299,45 @@ fn constants_are_a_share_of_the_limit() {
     };
     assert!(cairn_jfr::decode(&bytes, None, &Options::default(), &limits).is_ok());
 }
+
+#[test]
+fn one_constant_named_often_is_charged() {
+    let mut writer = Writer::usual(true);
+    writer.text(id::STRING, 77, &"x".repeat(10_000));
+    let bytes = |writer: &mut Writer| {
+        for _ in 0..100 {
+            writer.event(id::SETTING, |values| {
+                values.longs(&[7, 8]).byte(2).long(77).byte(0);
+            });
+        }
+        writer.finish()
+    };
+    let once = bytes(&mut writer);
+    let limits = Limits {
+        profile_bytes_max: 251_000,
+        ..Limits::default()
+    };
+    assert!(cairn_jfr::decode(&once, None, &Options::default(), &limits).is_ok());
+    for more in [[&*once, &*once].concat(), bytes(&mut writer)] {
+        assert_eq!(
+            refused_by(&more, &limits),
+            "invalid recording: bytes of constants that its events name: more than 4*profile_bytes_max=1004000"
+        );
+    }
+}
+
+#[test]
+fn different_events_of_chunks_are_bounded() {
+    let chunk = |number: usize| {
+        let mut writer = usual();
+        writer.setting(107, "event", &format!("event{number}"));
+        writer.finish()
+    };
+    let recording: Vec<u8> = (0..64).flat_map(chunk).collect();
+    assert_eq!(decode(&recording).expect("valid").profiles.len(), 64);
+    let error = refused(&[recording, chunk(64)].concat());
+    assert_eq!(
+        error,
+        "failed to parse recording: chunk 65: more than 64 profiles of different events"
+    );
+}

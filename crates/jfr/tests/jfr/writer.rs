@@ -181,6 +181,13 @@ impl Writer {
             "jdk.types.ThreadState",
             &[("name", id::STRING, "")],
         );
+        writer.threads_and_stacks();
+        writer.samples();
+        writer
+    }
+
+    fn threads_and_stacks(&mut self) {
+        let writer = self;
         writer.class(
             id::THREAD,
             "java.lang.Thread",
@@ -204,6 +211,10 @@ impl Writer {
                 ("frames", id::STACK_FRAME, "a"),
             ],
         );
+    }
+
+    fn samples(&mut self) {
+        let writer = self;
         writer.sample(
             id::EXECUTION,
             "jdk.ExecutionSample",
@@ -255,7 +266,6 @@ impl Writer {
                 ("value", id::STRING, ""),
             ],
         );
-        writer
     }
 
     pub(crate) fn class(&mut self, id: i64, name: &str, fields: &[Field]) {
