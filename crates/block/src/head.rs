@@ -85,7 +85,8 @@ impl Head {
             let mut total = 0i64;
             for (sample, stack) in nodes.iter().enumerate() {
                 let value = profile.values(sample)[column];
-                if value == 0 {
+                let points = samples.points(sample);
+                if value == 0 && points.is_empty() {
                     continue;
                 }
                 total = total.wrapping_add(value);
@@ -96,7 +97,6 @@ impl Head {
                     link: link.map_or(0, |link| links[link as usize]),
                     time: 0,
                 };
-                let points = samples.points(sample);
                 if points.is_empty() {
                     self.samples.push(key, value / scale);
                 }

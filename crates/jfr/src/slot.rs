@@ -1,0 +1,70 @@
+//! Names of fields that mean something to us. Does not say in which types they are.
+
+/// Fields that mean something to us, told from others by their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    AllocationSize,
+    ContextId,
+    Description,
+    Descriptor,
+    Duration,
+    EventThread,
+    Frames,
+    Id,
+    JavaName,
+    LineNumber,
+    Method,
+    Name,
+    OsName,
+    SampledThread,
+    Samples,
+    Size,
+    SpanId,
+    SpanName,
+    StackTrace,
+    State,
+    String,
+    TlabSize,
+    TraceIdHi,
+    TraceIdLo,
+    Truncated,
+    Type,
+    Value,
+    Weight,
+}
+
+impl Slot {
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "allocationSize" => Self::AllocationSize,
+            "contextId" => Self::ContextId,
+            "description" => Self::Description,
+            "descriptor" => Self::Descriptor,
+            "duration" => Self::Duration,
+            "eventThread" => Self::EventThread,
+            "frames" => Self::Frames,
+            "id" => Self::Id,
+            "javaName" => Self::JavaName,
+            "lineNumber" => Self::LineNumber,
+            "method" => Self::Method,
+            "name" => Self::Name,
+            "osName" => Self::OsName,
+            "sampledThread" => Self::SampledThread,
+            "samples" => Self::Samples,
+            "size" => Self::Size,
+            "spanId" => Self::SpanId,
+            "spanName" => Self::SpanName,
+            "stackTrace" => Self::StackTrace,
+            "state" => Self::State,
+            "string" => Self::String,
+            "tlabSize" => Self::TlabSize,
+            "traceIdHi" => Self::TraceIdHi,
+            "traceIdLo" => Self::TraceIdLo,
+            "truncated" => Self::Truncated,
+            "type" => Self::Type,
+            "value" => Self::Value,
+            "weight" => Self::Weight,
+            _ => return None,
+        })
+    }
+}
