@@ -1,0 +1,154 @@
+//! Speed of decoding: a request as an agent sends it, with a dictionary of ten thousand stacks.
+//!
+//! `cargo bench -p cairn-otlp`.
+
+use std::sync::LazyLock;
+
+use cairn_model::Limits;
+use cairn_otlp::decode;
+use cairn_testkit::generator::Rng;
+use divan::counter::{BytesCount, ItemsCount};
+
+const STACKS: u64 = 10_000;
+const LOCATIONS: u64 = 20_000;
+const ATTRIBUTES: u64 = 500;
+const SAMPLES: usize = 500_000;
+
+static SAMPLED: LazyLock<Vec<u8>> = LazyLock::new(|| request(SAMPLES, false));
+static WITH_VALUES: LazyLock<Vec<u8>> = LazyLock::new(|| request(SAMPLES, true));
+
+fn main() {
+    divan::main();
+}
+
+/// Samples with a time, two attributes and, if asked for, a value and a link.
+#[divan::bench(args = ["sampled", "values"])]
+fn samples(bencher: divan::Bencher<'_, '_>, name: &str) {
+    let raw: &[u8] = if name == "values" {
+        &WITH_VALUES
+    } else {
+        &SAMPLED
+    };
+    let limits = Limits {
+        profile_bytes_max: 1 << 30,
+        ..Limits::default()
+    };
+    let request = decode(raw, &limits).expect("the request decodes");
+    let profile = request.profiles[0].as_ref().expect("the profile decodes");
+    assert_eq!(profile.described.profile.samples.len(), SAMPLES);
+    bencher
+        .counter(BytesCount::new(raw.len()))
+        .counter(ItemsCount::new(SAMPLES))
+        .bench_local(|| decode(divan::black_box(raw), &limits));
+}
+
+fn request(samples: usize, values: bool) -> Vec<u8> {
+    let mut rng = Rng::new(5);
+    let dictionary = dictionary(&mut rng);
+    let mut profile = Vec::new();
+    put_bytes(&mut profile, 1, &[0x08, 1, 0x10, 2]);
+    put_bytes(&mut profile, 5, &[0x08, 3, 0x10, 4]);
+    put_number(&mut profile, 6, 50_000_000);
+    let mut sample = Vec::new();
+    for at in 0..samples as u64 {
+        sample.clear();
+        // A few stacks are most of the samples.
+        let stack = rng.below(STACKS) * rng.below(STACKS) / STACKS;
+        put_number(&mut sample, 1, 1 + stack);
+        let mut attributes = Vec::new();
+        put_varint(&mut attributes, 1 + rng.below(ATTRIBUTES));
+        put_varint(&mut attributes, 1 + rng.below(ATTRIBUTES));
+        put_bytes(&mut sample, 2, &attributes);
+        if values {
+            put_number(&mut sample, 3, 1 + rng.below(100));
+            let mut value = Vec::new();
+            put_varint(&mut value, rng.below(1 << 20));
+            put_bytes(&mut sample, 4, &value);
+        }
+        let time = 1_764_000_000_000_000_000 + at * 1_000;
+        put_bytes(&mut sample, 5, &time.to_le_bytes());
+        put_bytes(&mut profile, 2, &sample);
+    }
+    let mut scope = Vec::new();
+    put_bytes(&mut scope, 2, &profile);
+    let mut resource = Vec::new();
+    put_bytes(&mut resource, 2, &scope);
+    let mut request = Vec::new();
+    put_bytes(&mut request, 2, &dictionary);
+    put_bytes(&mut request, 1, &resource);
+    request
+}
+
+fn dictionary(rng: &mut Rng) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut strings: Vec<String> = ["", "samples", "count", "cpu", "nanoseconds", "thread.id"]
+        .map(String::from)
+        .into();
+    for table in 1..=7 {
+        if table != 5 {
+            put_bytes(&mut out, table, &[]);
+        }
+    }
+    for _ in 0..LOCATIONS {
+        let function = strings.len() as u64;
+        strings.push(format!("module{}.function{}", function % 100, function));
+        let mut row = Vec::new();
+        put_number(&mut row, 1, function);
+        put_bytes(&mut out, 3, &row);
+    }
+    for at in 1..=LOCATIONS {
+        let mut line = Vec::new();
+        put_number(&mut line, 1, at);
+        put_number(&mut line, 2, at % 1_000);
+        let mut row = Vec::new();
+        put_number(&mut row, 2, 0x40_0000 + at);
+        put_bytes(&mut row, 3, &line);
+        put_bytes(&mut out, 2, &row);
+    }
+    for _ in 0..STACKS {
+        let mut locations = Vec::new();
+        for _ in 0..10 + rng.below(40) {
+            put_varint(&mut locations, 1 + rng.below(LOCATIONS));
+        }
+        let mut row = Vec::new();
+        put_bytes(&mut row, 1, &locations);
+        put_bytes(&mut out, 7, &row);
+    }
+    for at in 1..=ATTRIBUTES {
+        let mut value = Vec::new();
+        put_number(&mut value, 3, at);
+        let mut row = Vec::new();
+        put_number(&mut row, 1, 5);
+        put_bytes(&mut row, 2, &value);
+        put_bytes(&mut out, 6, &row);
+    }
+    for _ in 0..100 {
+        let mut row = Vec::new();
+        put_bytes(&mut row, 1, &rng.next().to_le_bytes().repeat(2));
+        put_bytes(&mut row, 2, &rng.next().to_le_bytes());
+        put_bytes(&mut out, 4, &row);
+    }
+    for string in &strings {
+        put_bytes(&mut out, 5, string.as_bytes());
+    }
+    out
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn put_number(out: &mut Vec<u8>, field: u32, value: u64) {
+    put_varint(out, u64::from(field << 3));
+    put_varint(out, value);
+}
+
+fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
+    put_varint(out, u64::from(field << 3 | 2));
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
