@@ -261,7 +261,8 @@ mod tests {
     use super::*;
 
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-        let mut out = vec![number << 3 | 2, bytes.len() as u8];
+        let mut out = vec![number << 3 | 2];
+        crate::wire::put_varint(&mut out, bytes.len() as u64);
         out.extend_from_slice(bytes);
         out
     }
