@@ -1,4 +1,4 @@
-//! Speed of decoding: a request as an agent sends it, with a dictionary of ten thousand stacks.
+//! Speed of decoding: requests as an agent sends them, with a dictionary of ten thousand stacks.
 //!
 //! `cargo bench -p cairn-otlp`.
 
@@ -14,37 +14,55 @@ const LOCATIONS: u64 = 20_000;
 const ATTRIBUTES: u64 = 500;
 const SAMPLES: usize = 500_000;
 
-static SAMPLED: LazyLock<Vec<u8>> = LazyLock::new(|| request(SAMPLES, false));
-static WITH_VALUES: LazyLock<Vec<u8>> = LazyLock::new(|| request(SAMPLES, true));
+static SAMPLED: LazyLock<Vec<u8>> = LazyLock::new(|| request(1, false));
+static WITH_VALUES: LazyLock<Vec<u8>> = LazyLock::new(|| request(1, true));
+static IN_PROFILES: LazyLock<Vec<u8>> = LazyLock::new(|| request(200, false));
 
 fn main() {
     divan::main();
 }
 
-/// Samples with a time, two attributes and, if asked for, a value and a link.
-#[divan::bench(args = ["sampled", "values"])]
+/// Samples with a time and two attributes; with a value and a link besides; in many profiles.
+#[divan::bench(args = ["sampled", "values", "profiles"])]
 fn samples(bencher: divan::Bencher<'_, '_>, name: &str) {
-    let raw: &[u8] = if name == "values" {
-        &WITH_VALUES
-    } else {
-        &SAMPLED
+    let raw: &[u8] = match name {
+        "values" => &WITH_VALUES,
+        "profiles" => &IN_PROFILES,
+        _ => &SAMPLED,
     };
     let limits = Limits {
         profile_bytes_max: 1 << 30,
         ..Limits::default()
     };
     let request = decode(raw, &limits).expect("the request decodes");
-    let profile = request.profiles[0].as_ref().expect("the profile decodes");
-    assert_eq!(profile.described.profile.samples.len(), SAMPLES);
+    let samples = request.profiles.iter().map(|profile| {
+        let decoded = profile.as_ref().expect("the profile decodes");
+        decoded.described.profile.samples.len()
+    });
+    assert_eq!(samples.sum::<usize>(), SAMPLES);
     bencher
         .counter(BytesCount::new(raw.len()))
         .counter(ItemsCount::new(SAMPLES))
         .bench_local(|| decode(divan::black_box(raw), &limits));
 }
 
-fn request(samples: usize, values: bool) -> Vec<u8> {
+/// A request of all samples, spread over so many profiles.
+fn request(profiles: usize, values: bool) -> Vec<u8> {
     let mut rng = Rng::new(5);
-    let dictionary = dictionary(&mut rng);
+    let mut request = Vec::new();
+    put_bytes(&mut request, 2, &dictionary(&mut rng));
+    for _ in 0..profiles {
+        let mut scope = Vec::new();
+        let profile = profile(&mut rng, SAMPLES / profiles, values);
+        put_bytes(&mut scope, 2, &profile);
+        let mut resource = Vec::new();
+        put_bytes(&mut resource, 2, &scope);
+        put_bytes(&mut request, 1, &resource);
+    }
+    request
+}
+
+fn profile(rng: &mut Rng, samples: usize, values: bool) -> Vec<u8> {
     let mut profile = Vec::new();
     put_bytes(&mut profile, 1, &[0x08, 1, 0x10, 2]);
     put_bytes(&mut profile, 5, &[0x08, 3, 0x10, 4]);
@@ -69,14 +87,7 @@ fn request(samples: usize, values: bool) -> Vec<u8> {
         put_bytes(&mut sample, 5, &time.to_le_bytes());
         put_bytes(&mut profile, 2, &sample);
     }
-    let mut scope = Vec::new();
-    put_bytes(&mut scope, 2, &profile);
-    let mut resource = Vec::new();
-    put_bytes(&mut resource, 2, &scope);
-    let mut request = Vec::new();
-    put_bytes(&mut request, 2, &dictionary);
-    put_bytes(&mut request, 1, &resource);
-    request
+    profile
 }
 
 fn dictionary(rng: &mut Rng) -> Vec<u8> {

@@ -96,17 +96,20 @@ fn scan(bytes: &[u8]) -> Result<(Parts<'_>, Evidence), Error> {
         dictionary: Dictionary::new(bytes),
     };
     let mut evidence = Evidence::default();
+    let mut dictionaries = Vec::new();
     let mut reader = Reader::new(bytes);
     while let Some((field, value)) = reader.field()? {
         match field {
             1 => parts.resources.push(value.bytes()?),
-            2 => {
-                evidence.has_dictionary = true;
-                parts.dictionary.add(value.bytes()?)?;
-            }
+            2 => dictionaries.push(value.bytes()?),
             3..=8 => return Err(crate::layout::unsupported("1.6")),
             _ => {}
         }
+    }
+    // Only then: up to 1.6 field 2 was another table.
+    evidence.has_dictionary = !dictionaries.is_empty();
+    for dictionary in dictionaries {
+        parts.dictionary.add(dictionary)?;
     }
     let attributes = attribute_rows(&parts.dictionary);
     for resource in &parts.resources {

@@ -82,12 +82,17 @@ impl Layout {
     }
 }
 
+/// What contradicts a layout: first what can't be, and only between equals what no writer does.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Cost {
+    hard: u64,
+    soft: u64,
+}
+
 /// A field that the release can't have there.
-const IMPOSSIBLE: u64 = 1_000;
+const IMPOSSIBLE: u64 = 10;
 /// A field that makes no sense beside the others, or that the release does not know.
-const STRANGE: u64 = 100;
-/// Possible, but no writer does it.
-const UNUSUAL: u64 = 1;
+const STRANGE: u64 = 1;
 
 impl Layout {
     pub(crate) fn detect(evidence: &Evidence, dictionary: &Dictionary<'_>) -> Result<Self, Error> {
@@ -100,77 +105,74 @@ impl Layout {
         Ok(best.expect("there are layouts").1)
     }
 
-    /// How much contradicts this layout.
-    fn cost(self, evidence: &Evidence, tables: &evidence::Tables) -> u64 {
+    fn cost(self, evidence: &Evidence, tables: &evidence::Tables) -> Cost {
         let is_old = self == Self::V1_7;
         let has_references = self == Self::V1_10;
         let has_comments = self <= Self::V1_8;
-        let costs = [
-            cost_of(&evidence.profiles, self.profile(), self),
-            cost_of(&evidence.samples, self.sample(), self),
-            at(is_old && tables.key_references > 0, IMPOSSIBLE),
-            at(!is_old && tables.inline_keys > 0, IMPOSSIBLE),
-            at(!is_old && tables.unit_rows > 0, STRANGE),
-            at(is_old && tables.stack_rows > 0, IMPOSSIBLE),
-            at(!is_old && tables.old_flags > 0, STRANGE),
-            at(is_old && tables.new_locations > 0, IMPOSSIBLE),
-            at(
-                !has_references && evidence.references + tables.references > 0,
-                IMPOSSIBLE,
-            ),
-            at(!has_comments && evidence.temporalities > 0, IMPOSSIBLE),
-            self.identity_cost(evidence),
-            if has_references {
-                evidence.no_attributes.saturating_mul(UNUSUAL)
-            } else if is_old {
-                0
-            } else {
-                evidence.no_values.saturating_mul(UNUSUAL)
-            },
-        ];
-        costs.into_iter().fold(0, u64::saturating_add)
+        let references = evidence.references + tables.references;
+        let mut cost = self.identity_cost(evidence);
+        cost.add_fields(&evidence.profiles, self.profile(), self);
+        cost.add_fields(&evidence.samples, self.sample(), self);
+        for (is_wrong, weight) in [
+            (is_old && tables.key_references > 0, IMPOSSIBLE),
+            (!is_old && tables.inline_keys > 0, IMPOSSIBLE),
+            (!is_old && tables.unit_rows > 0, STRANGE),
+            (is_old && tables.stack_rows > 0, IMPOSSIBLE),
+            (!is_old && tables.old_flags > 0, STRANGE),
+            (is_old && tables.new_locations > 0, IMPOSSIBLE),
+            (!has_references && references > 0, IMPOSSIBLE),
+            (!has_comments && evidence.temporalities > 0, IMPOSSIBLE),
+        ] {
+            cost.add_hard(u64::from(is_wrong), weight);
+        }
+        cost.soft = cost.soft.saturating_add(match self {
+            Self::V1_7 => 0,
+            Self::V1_8 | Self::V1_9 => evidence.no_values,
+            Self::V1_10 => evidence.no_attributes,
+        });
+        cost
     }
 
     /// Field 7 is a profile's id or its comments, 9 and 10 or 10 and 11 its original.
-    fn identity_cost(self, evidence: &Evidence) -> u64 {
+    fn identity_cost(self, evidence: &Evidence) -> Cost {
+        let mut cost = Cost::default();
         match self {
-            Self::V1_7 => 0,
+            Self::V1_7 => {}
             Self::V1_8 => {
-                let ids = evidence.id_like.saturating_mul(UNUSUAL);
-                ids.saturating_add(evidence.lonely_11.saturating_mul(STRANGE))
+                cost.soft = evidence.id_like;
+                cost.add_hard(evidence.lonely_11, STRANGE);
             }
             Self::V1_9 | Self::V1_10 => {
-                let strange = evidence.not_id_like.saturating_add(evidence.lonely_10);
-                strange.saturating_mul(STRANGE)
+                cost.add_hard(evidence.not_id_like, STRANGE);
+                cost.add_hard(evidence.lonely_10, STRANGE);
             }
         }
+        cost
     }
 }
 
-fn at(holds: bool, cost: u64) -> u64 {
-    if holds { cost } else { 0 }
-}
-
-fn cost_of(seen: &evidence::Seen, fields: &[Field], layout: Layout) -> u64 {
-    let mut sum = 0u64;
-    for (number, [varints, fixeds, bytes]) in seen.iter().enumerate().skip(1) {
-        let all = varints.saturating_add(*fixeds).saturating_add(*bytes);
-        let (wrong, unpacked) = match fields.get(number - 1) {
-            Some(Varint) => (fixeds.saturating_add(*bytes), 0),
-            Some(Fixed) => (varints.saturating_add(*bytes), 0),
-            Some(Bytes) => (varints.saturating_add(*fixeds), 0),
-            Some(Varints) => (*fixeds, *varints),
-            Some(Fixeds) => (*varints, *fixeds),
-            // A release to come may add fields to the newest layout.
-            None if layout == Layout::V1_10 => (0, all),
-            None => (all, 0),
-        };
-        let cost = wrong
-            .saturating_mul(IMPOSSIBLE)
-            .saturating_add(unpacked.saturating_mul(UNUSUAL));
-        sum = sum.saturating_add(cost);
+impl Cost {
+    fn add_hard(&mut self, times: u64, weight: u64) {
+        self.hard = self.hard.saturating_add(times.saturating_mul(weight));
     }
-    sum
+
+    fn add_fields(&mut self, seen: &evidence::Seen, fields: &[Field], layout: Layout) {
+        for (number, [varints, fixeds, bytes]) in seen.iter().enumerate().skip(1) {
+            let all = varints.saturating_add(*fixeds).saturating_add(*bytes);
+            let (wrong, unusual) = match fields.get(number - 1) {
+                Some(Varint) => (fixeds.saturating_add(*bytes), 0),
+                Some(Fixed) => (varints.saturating_add(*bytes), 0),
+                Some(Bytes) => (varints.saturating_add(*fixeds), 0),
+                Some(Varints) => (*fixeds, *varints),
+                Some(Fixeds) => (*varints, *fixeds),
+                // A release to come may add fields to the newest layout.
+                None if layout == Layout::V1_10 => (0, all),
+                None => (all, 0),
+            };
+            self.add_hard(wrong, IMPOSSIBLE);
+            self.soft = self.soft.saturating_add(unusual);
+        }
+    }
 }
 
 pub(crate) fn unsupported(release: &str) -> Error {

@@ -69,83 +69,33 @@ mod tests {
 
     #[test]
     fn kinds_and_periods_tell_the_name() {
-        for (kind, period_type, period, name, expected, factor) in [
-            (
-                "samples/count",
-                "cpu/nanoseconds",
-                5,
-                "process_cpu",
-                "cpu/nanoseconds",
-                5,
-            ),
-            (
-                "samples/count",
-                "cpu/nanoseconds",
-                0,
-                "process_cpu",
-                "samples/count",
-                1,
-            ),
-            (
-                "samples/count",
-                "wall/nanoseconds",
-                7,
-                "wall",
-                "wall/nanoseconds",
-                7,
-            ),
-            ("samples/count", "/", 7, "samples", "samples/count", 1),
-            (
-                "off_cpu/nanoseconds",
-                "/",
-                0,
-                "off_cpu",
-                "off_cpu/nanoseconds",
-                1,
-            ),
-            (
-                "off_cpu/nanoseconds",
-                "cpu/nanoseconds",
-                9,
-                "off_cpu",
-                "off_cpu/nanoseconds",
-                1,
-            ),
-            (
-                "memory.heap.bytes/bytes",
-                "memory.heap/count",
-                1,
-                "memory",
-                "memory.heap.bytes/bytes",
-                1,
-            ),
-            (
-                "events/count",
-                "probe x/count",
-                1,
-                "probe_x",
-                "events/count",
-                1,
-            ),
-            ("a:b{c\t/y z", "/", 0, "a_b_c_", "a_b_c_/y_z", 1),
-            ("/", "/", 0, "unknown", "unknown/", 1),
-            (
-                "cpu/nanoseconds",
-                "cpu/nanoseconds",
-                3,
-                "cpu",
-                "cpu/nanoseconds",
-                1,
-            ),
+        for row in [
+            "samples/count cpu/nanoseconds 5 process_cpu cpu/nanoseconds 5",
+            "samples/count cpu/nanoseconds 0 process_cpu samples/count 1",
+            "samples/count wall/nanoseconds 7 wall wall/nanoseconds 7",
+            "samples/count / 7 samples samples/count 1",
+            "off_cpu/nanoseconds / 0 off_cpu off_cpu/nanoseconds 1",
+            "off_cpu/nanoseconds cpu/nanoseconds 9 off_cpu off_cpu/nanoseconds 1",
+            "memory.heap.bytes/bytes memory.heap/count 1 memory memory.heap.bytes/bytes 1",
+            "memory.heap.objects/count / 0 memory memory.heap.objects/count 1",
+            "events/count probe\u{a0}x/count 1 probe_x events/count 1",
+            "a:b{c\t/y\u{a0}z / 0 a_b_c_ a_b_c_/y_z 1",
+            "/ / 0 unknown unknown/ 1",
+            "cpu/nanoseconds cpu/nanoseconds 3 cpu cpu/nanoseconds 1",
         ] {
+            let parts: Vec<&str> = row.split(' ').collect();
+            let [kind, period_type, period, name, expected, factor] = parts[..] else {
+                panic!("{row}");
+            };
+            let number = |text: &str| text.parse::<i64>().expect("a number");
             let pair = |text: &str| {
                 let (kind, unit) = text.split_once('/').expect("two parts");
                 (kind.to_owned(), unit.to_owned())
             };
-            let naming = naming(vec![pair(kind)], pair(period_type), period);
-            assert_eq!(naming.name, name, "{kind}");
-            assert_eq!(naming.types, [pair(expected)], "{kind}");
-            assert_eq!(naming.factor, factor, "{kind}");
+            let naming = naming(vec![pair(kind)], pair(period_type), number(period));
+            assert_eq!(naming.name, name, "{row}");
+            assert_eq!(naming.types, [pair(expected)], "{row}");
+            assert_eq!(naming.factor, number(factor), "{row}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The decoder against requests that another library wrote in each release's layout, against
 //! recorded ones, and against messages that must be refused.
 #![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::too_many_lines, reason = "tables of cases")]
 
 mod corpus;
 mod faults;

@@ -394,7 +394,9 @@ fn absent_mappings_of_1_7_are_none_and_zero_is_one() {
 #[test]
 fn older_releases_are_refused_by_name() {
     let (book, newest) = newest();
-    let mut tables_in_request = request(book.tables.clone(), newest.encode_to_vec());
+    // A mapping that starts at 1 instead of a dictionary, and a string.
+    let mut tables_in_request = vec![0x12, 2, 0x08, 1];
+    tables_in_request.extend(request(book.tables.clone(), newest.encode_to_vec()));
     tables_in_request.extend([0x42, 0]);
     let with = |bytes: &[u8]| {
         Request {
