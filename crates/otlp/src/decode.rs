@@ -66,6 +66,13 @@ pub struct Counts {
     pub odd_profile_ids: u64,
 }
 
+impl Counts {
+    /// The senders' numbers may be any.
+    pub(crate) fn add_dropped(&mut self, attributes: u64) {
+        self.dropped_attributes = self.dropped_attributes.saturating_add(attributes);
+    }
+}
+
 /// Decodes the protobuf form of an `ExportProfilesServiceRequest`, inflated.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Request, Error> {
     let (parts, evidence) = scan(bytes)?;
@@ -164,15 +171,16 @@ impl<'a> Walk<'_, 'a> {
         while let Some((field, value)) = reader.field()? {
             match field {
                 // The last one counts, wherever it stands.
-                1 => labels = Labels::of_resource(value.bytes()?, self.source, &mut self.counts),
+                1 => {
+                    let resource = value.bytes()?;
+                    labels = self.labelled(Labels::default(), |labels, source, counts| {
+                        labels.resource(resource, source, counts)
+                    });
+                }
                 3 => self.counts.schema_urls += u64::from(!value.bytes()?.is_empty()),
                 _ => {}
             }
         }
-        let labels = labels.and_then(|labels| {
-            self.bench.work(labels.bytes())?;
-            Ok(labels)
-        });
         let mut reader = Reader::new(raw);
         while let Some((field, value)) = reader.field()? {
             if field == 2 {
@@ -197,10 +205,10 @@ impl<'a> Walk<'_, 'a> {
             match field {
                 1 => {
                     let scope = value.bytes()?;
-                    labels = labels.and_then(|mut labels| {
-                        labels.scope(scope, self.source, &mut self.counts)?;
-                        self.bench.work(labels.bytes())?;
-                        Ok(labels)
+                    labels = labels.and_then(|labels| {
+                        self.labelled(labels, |labels, source, counts| {
+                            labels.scope(scope, source, counts)
+                        })
                     });
                 }
                 3 => self.counts.schema_urls += u64::from(!value.bytes()?.is_empty()),
@@ -215,6 +223,19 @@ impl<'a> Walk<'_, 'a> {
             }
         }
         Ok(())
+    }
+
+    /// Adds labels, and accounts for their texts even if some can't be read.
+    fn labelled(
+        &mut self,
+        mut labels: Labels,
+        add: impl FnOnce(&mut Labels, &Source<'_, 'a>, &mut Counts) -> Result<(), Error>,
+    ) -> Result<Labels, Error> {
+        self.bench.work(0)?;
+        let added = add(&mut labels, self.source, &mut self.counts);
+        self.bench.work(labels.take_written())?;
+        added?;
+        Ok(labels)
     }
 
     fn profile(&mut self, raw: &'a [u8], labels: Result<&Labels, &Error>) {

@@ -14,25 +14,28 @@ pub(crate) struct Labels {
     /// Attributes of the message being read, repeated names included: without this, a short
     /// message could have long texts written over each other without end.
     taken: usize,
+    /// Bytes of all texts written since this was asked for.
+    written: usize,
 }
 
 impl Labels {
-    /// Takes the attributes of a resource message.
-    pub(crate) fn of_resource(
+    /// Adds the attributes of a resource message.
+    pub(crate) fn resource(
+        &mut self,
         raw: &[u8],
         source: &Source<'_, '_>,
         counts: &mut Counts,
-    ) -> Result<Self, Error> {
-        let mut labels = Self::default();
+    ) -> Result<(), Error> {
+        self.begin();
         let mut reader = Reader::new(raw);
         while let Some((field, value)) = reader.field()? {
             match field {
-                1 => labels.key_value(value.bytes()?, source, counts)?,
-                2 => counts.dropped_attributes += value.varint()?,
+                1 => self.key_value(value.bytes()?, source, counts)?,
+                2 => counts.add_dropped(value.varint()?),
                 _ => {}
             }
         }
-        Ok(labels)
+        Ok(())
     }
 
     /// Adds the attributes of a scope message, its name and its version.
@@ -50,7 +53,7 @@ impl Labels {
                 1 => name = value.bytes()?,
                 2 => version = value.bytes()?,
                 3 => self.key_value(value.bytes()?, source, counts)?,
-                4 => counts.dropped_attributes += value.varint()?,
+                4 => counts.add_dropped(value.varint()?),
                 _ => {}
             }
         }
@@ -94,6 +97,7 @@ impl Labels {
         let (text, mut replaced) = writer.write(value)?;
         let (key, is_replaced) = utf8(key);
         replaced += u64::from(is_replaced);
+        self.written += key.len() + text.len();
         counts.replaced_strings += replaced;
         if let Some((_, old)) = self.pairs.iter_mut().find(|(name, _)| *name == key) {
             *old = text;
@@ -109,6 +113,10 @@ impl Labels {
     /// Begins the attributes of another message.
     pub(crate) fn begin(&mut self) {
         self.taken = 0;
+    }
+
+    pub(crate) fn take_written(&mut self) -> usize {
+        std::mem::take(&mut self.written)
     }
 
     fn get(&self, name: &str) -> Option<&str> {

@@ -125,7 +125,7 @@ impl<'w, 'a> Workbench<'w, 'a> {
             },
         };
         if layout == Layout::V1_7 {
-            bench.read_units();
+            bench.read_units()?;
         }
         Ok(bench)
     }
@@ -162,7 +162,7 @@ impl<'w, 'a> Workbench<'w, 'a> {
         self.describe(&naming, &head)?;
         self.samples(raw, &head, naming.factor, counts)?;
         let labels = self.labels(labels.clone(), &head.attributes, counts)?;
-        counts.dropped_attributes += head.dropped_attributes;
+        counts.add_dropped(head.dropped_attributes);
         counts.original_payloads += u64::from(head.has_original);
         counts.comments += head.comments;
         let profile_id = profile_id(head.profile_id, counts);
@@ -250,6 +250,9 @@ impl<'w, 'a> Workbench<'w, 'a> {
 
     /// A text that stands in no table as a string of the profile, equal ones made one.
     fn text(&mut self, raw: &[u8], counts: &mut Counts) -> Result<StrId, Error> {
+        check_string(raw, self.source)?;
+        // Short rows may refer to one long text, and each time it is read whole.
+        self.costs.add(raw.len())?;
         if let Some(id) = self.texts.get(raw) {
             return Ok(*id);
         }
@@ -281,14 +284,13 @@ impl<'w, 'a> Workbench<'w, 'a> {
                 continue;
             };
             counts.units_left_out += u64::from(attribute.unit != 0);
-            let before = labels.bytes();
             labels.set(attribute.key, attribute.value, self.source, counts)?;
-            self.costs.add(labels.bytes().saturating_sub(before))?;
+            self.costs.add(labels.take_written())?;
         }
         Ok(labels)
     }
 
-    fn read_units(&mut self) {
+    fn read_units(&mut self) -> Result<(), Error> {
         let dictionary = self.source.dictionary;
         for row in dictionary.rows(Kind::Stack) {
             let (mut key, mut unit) = (0, 0);
@@ -300,10 +302,14 @@ impl<'w, 'a> Workbench<'w, 'a> {
                     _ => {}
                 }
             }
-            if let (Ok(key), true) = (dictionary.string(key), unit != 0) {
+            // Attributes of longer names are refused.
+            let is_short = |key: &&[u8]| key.len() <= self.source.limits.label_name_bytes_max;
+            if let (Some(key), true) = (dictionary.string(key).ok().filter(is_short), unit != 0) {
+                self.work(key.len())?;
                 self.units.insert(key, unit);
             }
         }
+        Ok(())
     }
 }
 

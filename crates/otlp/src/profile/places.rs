@@ -5,11 +5,10 @@ use cairn_model::{Addressing, Function, Line, Location, Mapping, NONE, StrId};
 
 use crate::dictionary::Kind;
 use crate::layout::read::Place;
-use crate::value::utf8;
 use crate::wire::{Reader, push_numbers};
 use crate::{Counts, Error};
 
-use super::{NOTHING, Workbench};
+use super::{NOTHING, Workbench, check_string};
 
 /// The attributes that tell a file's build id, the most wanted first.
 const BUILD_IDS: [&str; 4] = [
@@ -138,15 +137,16 @@ impl<'a> Workbench<'_, 'a> {
         let mut mapped = self.mapped(place.mapping, counts)?;
         let frame_type = self.frame_type(&place.attributes, counts)?;
         let has_file = mapped.file != 0 || mapped.build_id != 0;
-        match &*frame_type {
-            "" | "native" | "go" => {}
-            "kernel" => {
+        match frame_type {
+            b"" | b"native" | b"go" => {}
+            b"kernel" => {
                 if mapped.file == 0 {
                     mapped.file = self.text(b"[kernel]", counts)?;
                 }
             }
             kind if has_lines && !has_file => {
-                mapped.file = self.text(format!("[{kind}]").as_bytes(), counts)?;
+                check_string(kind, self.source)?;
+                mapped.file = self.text(&[b"[", kind, b"]"].concat(), counts)?;
             }
             _ => counts.frame_types_left_out += 1,
         }
@@ -168,11 +168,7 @@ impl<'a> Workbench<'_, 'a> {
         Ok((row, address))
     }
 
-    fn frame_type(
-        &mut self,
-        attributes: &[u64],
-        counts: &mut Counts,
-    ) -> Result<std::borrow::Cow<'a, str>, Error> {
+    fn frame_type(&mut self, attributes: &[u64], counts: &mut Counts) -> Result<&'a [u8], Error> {
         let mut found = None;
         for index in attributes {
             let Some(attribute) = self.attribute(*index)? else {
@@ -184,7 +180,7 @@ impl<'a> Workbench<'_, 'a> {
                 _ => counts.attributes_left_out += 1,
             }
         }
-        Ok(utf8(found.unwrap_or_default()).0)
+        Ok(found.unwrap_or_default())
     }
 
     fn mapped(&mut self, index: Option<u64>, counts: &mut Counts) -> Result<Mapped, Error> {

@@ -171,6 +171,7 @@ impl<'a> Workbench<'_, 'a> {
         growing: &mut Growing,
         counts: &mut Counts,
     ) -> Result<(), Error> {
+        self.costs.add(FRAME_COST)?;
         let found = self.source.dictionary.find(Kind::Location, index)?;
         if growing.is_full {
             return Ok(());
@@ -183,7 +184,6 @@ impl<'a> Workbench<'_, 'a> {
             Some(id) => id,
             None => self.make_location(index, counts)?,
         };
-        self.costs.add(FRAME_COST)?;
         self.profile.samples.stacks.push(id);
         growing.frames += self.profile.lines(id).len().max(1);
         growing.is_full = growing.frames > self.source.limits.depth_max;

@@ -396,3 +396,65 @@ fn shared_labels_do_not_multiply_without_end() {
     let kept = request.profiles.iter().filter(|p| p.is_ok()).count();
     assert!((100..400).contains(&kept), "{kept}");
 }
+
+/// Short rows that refer to one long text, each in another place.
+#[test]
+fn shared_texts_do_not_multiply_without_end() {
+    let mut book = Book::new();
+    let id = text(&"b".repeat(1 << 20));
+    let id = book.attribute("process.executable.build_id.gnu", id, "");
+    let locations: Vec<i32> = (0..1_000)
+        .map(|at| {
+            let mapping_index = book.mapping(
+                "libc.so.6",
+                crate::messages::Mapping {
+                    file_offset: at,
+                    attribute_indices: vec![id],
+                    ..Default::default()
+                },
+            );
+            book.location(&Location {
+                mapping_index,
+                ..Location::default()
+            })
+        })
+        .collect();
+    let stack = book.stack(&locations);
+    let profile = sampled(&mut book, vec![one(stack)]);
+    let bytes = book.request(&[profile]);
+    let refusal = refused(&bytes, &Limits::default());
+    assert!(
+        refusal.reason.contains("profile_bytes_max"),
+        "{}",
+        refusal.reason
+    );
+}
+
+/// Release 1.7 has no table of stacks: each sample says where its own begins in one list.
+#[test]
+fn shared_stacks_of_1_7_do_not_multiply_without_end() {
+    use crate::messages::{Profile7, Sample7};
+    let mut book = Book::new();
+    book.tables.stacks.clear();
+    book.tables.attributes.clear();
+    let sample = Sample7 {
+        locations_length: 100_000,
+        value: vec![1],
+        ..Sample7::default()
+    };
+    let profile = Profile7 {
+        sample_type: vec![book.kind("events", "count").unwrap()],
+        sample: vec![sample; 100_000],
+        location_indices: vec![0; 100_000],
+        ..Profile7::default()
+    };
+    let bytes = book.request_of(vec![Resources {
+        scopes: vec![Scopes {
+            profiles: vec![profile.encode_to_vec()],
+            ..Scopes::default()
+        }],
+        ..Resources::default()
+    }]);
+    let refusal = refused(&bytes, &Limits::default());
+    assert!(refusal.reason.contains("profile_bytes_max"));
+}
