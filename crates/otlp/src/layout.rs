@@ -133,15 +133,12 @@ impl Layout {
         cost
     }
 
-    /// Field 7 is a profile's id or its comments, 9 and 10 or 10 and 11 its original.
+    /// Field 7 is a profile's id or its comments; its original is in 9 and 10, or in 10 and 11.
     fn identity_cost(self, evidence: &Evidence) -> Cost {
         let mut cost = Cost::default();
         match self {
             Self::V1_7 => {}
-            Self::V1_8 => {
-                cost.soft = evidence.id_like;
-                cost.add_hard(evidence.lonely_11, STRANGE);
-            }
+            Self::V1_8 => cost.soft = evidence.id_like,
             Self::V1_9 | Self::V1_10 => {
                 cost.add_hard(evidence.not_id_like, STRANGE);
                 cost.add_hard(evidence.lonely_10, STRANGE);

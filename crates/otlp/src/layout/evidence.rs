@@ -26,9 +26,8 @@ pub(crate) struct Evidence {
     /// Fields 7 of 16 bytes, and of other lengths.
     pub(super) id_like: u64,
     pub(super) not_id_like: u64,
-    /// Profiles with field 10 but not 9, and with field 11 but not 10.
+    /// Profiles with field 10 but not 9.
     pub(super) lonely_10: u64,
-    pub(super) lonely_11: u64,
     /// Samples whose field 2, if nothing else tells, can't be attributes, or can't be values.
     pub(super) no_attributes: u64,
     pub(super) no_values: u64,
@@ -97,7 +96,6 @@ impl Evidence {
             }
         }
         self.lonely_10 += u64::from(has[10] && !has[9]);
-        self.lonely_11 += u64::from(has[11] && !has[10]);
         Ok(())
     }
 

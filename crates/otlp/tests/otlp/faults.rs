@@ -150,6 +150,23 @@ fn refusals_say_where_the_profile_stood() {
 }
 
 #[test]
+fn what_refused_profiles_leave_out_is_not_counted() {
+    let mut book = Book::new();
+    book.link(&[1; 16], &[2; 8]);
+    // One value at two times, then an index that leads nowhere.
+    let odd = Sample {
+        timestamps_unix_nano: vec![1, 2],
+        link_index: 1,
+        ..one(0)
+    };
+    let good = sampled(&mut book, vec![odd.clone()]);
+    let bad = sampled(&mut book, vec![odd.clone(), odd, one(9)]);
+    let request = decode(&book.request(&[bad, good]));
+    assert!(request.profiles[0].is_err() && request.profiles[1].is_ok());
+    assert_eq!(request.counts.odd_samples, 1);
+}
+
+#[test]
 fn broken_requests_are_errors() {
     let mut book = Book::new();
     let profile = sampled(&mut book, vec![one(0)]);
