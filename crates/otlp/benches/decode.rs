@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p cairn-otlp`.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use cairn_model::Limits;
@@ -46,14 +47,16 @@ fn samples(bencher: divan::Bencher<'_, '_>, name: &str) {
         .bench_local(|| decode(divan::black_box(raw), &limits));
 }
 
-/// A request of all samples, spread over so many profiles.
+/// A request of all samples, spread over so many profiles; several have few stacks each.
 fn request(profiles: usize, values: bool) -> Vec<u8> {
     let mut rng = Rng::new(5);
     let mut request = Vec::new();
     put_bytes(&mut request, 2, &dictionary(&mut rng));
+    let stacks = if profiles == 1 { STACKS } else { STACKS / 50 };
     for _ in 0..profiles {
         let mut scope = Vec::new();
-        let profile = profile(&mut rng, SAMPLES / profiles, values);
+        let first = rng.below(STACKS - stacks + 1);
+        let profile = profile(&mut rng, SAMPLES / profiles, first..first + stacks, values);
         put_bytes(&mut scope, 2, &profile);
         let mut resource = Vec::new();
         put_bytes(&mut resource, 2, &scope);
@@ -62,7 +65,8 @@ fn request(profiles: usize, values: bool) -> Vec<u8> {
     request
 }
 
-fn profile(rng: &mut Rng, samples: usize, values: bool) -> Vec<u8> {
+fn profile(rng: &mut Rng, samples: usize, stacks: Range<u64>, values: bool) -> Vec<u8> {
+    let count = stacks.end - stacks.start;
     let mut profile = Vec::new();
     put_bytes(&mut profile, 1, &[0x08, 1, 0x10, 2]);
     put_bytes(&mut profile, 5, &[0x08, 3, 0x10, 4]);
@@ -71,7 +75,7 @@ fn profile(rng: &mut Rng, samples: usize, values: bool) -> Vec<u8> {
     for at in 0..samples as u64 {
         sample.clear();
         // A few stacks are most of the samples.
-        let stack = rng.below(STACKS) * rng.below(STACKS) / STACKS;
+        let stack = stacks.start + rng.below(count) * rng.below(count) / count;
         put_number(&mut sample, 1, 1 + stack);
         let mut attributes = Vec::new();
         put_varint(&mut attributes, 1 + rng.below(ATTRIBUTES));
