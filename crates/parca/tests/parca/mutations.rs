@@ -1,0 +1,1 @@
+//! Random records come back, and damage never panics.

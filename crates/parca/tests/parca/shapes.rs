@@ -1,0 +1,1 @@
+//! The same columns in other types and other orders.
