@@ -15,8 +15,8 @@ const DEPTH: usize = 30;
 const PROCESSES: usize = 500;
 const FRAMES: usize = 6_000;
 
-/// Whether a process has stacks of its own, or any process has any stack.
-const SHAPES: [&str; 2] = ["own", "any"];
+/// Whether a process has stacks of its own, any process has any stack, or there is one process.
+const SHAPES: [&str; 3] = ["own", "any", "one"];
 
 fn main() {
     divan::main();
@@ -80,6 +80,7 @@ fn samples(shape: &str) -> Vec<Sample> {
         let stack = random.below(STACKS);
         let process = match shape {
             "own" => stack % PROCESSES,
+            "one" => 0,
             _ => random.below(PROCESSES),
         };
         let label = |name: &str, value: usize| (name.to_owned(), format!("{name}-{value}"));

@@ -2,7 +2,7 @@
 //! and the tables of each profile, which hold only what its samples need.
 
 use cairn_model::{
-    Described, Function, Line, Location, Mapping, NONE, Point, Profile, StrId, ValueType,
+    Described, Function, Line, Location, Mapping, NONE, Point, Profile, StrId, Strings, ValueType,
 };
 
 use crate::Error;
@@ -55,6 +55,58 @@ pub(crate) fn profiles(
     ends.iter().map(one).collect()
 }
 
+/// Tables of the profile being written, whose memory is used again for the next.
+#[derive(Default)]
+struct Parts {
+    functions: Vec<Function>,
+    mappings: Vec<Mapping>,
+    locations: Vec<Location>,
+    lines: Vec<Line>,
+    /// Texts of the profile itself.
+    own: Vec<String>,
+    /// Those of the table, which come after.
+    strings: Vec<StrId>,
+    string_bytes: usize,
+}
+
+impl Parts {
+    fn clear(&mut self) {
+        self.functions.clear();
+        self.mappings.clear();
+        self.locations.clear();
+        self.lines.clear();
+        self.own.clear();
+        self.strings.clear();
+        self.string_bytes = 0;
+    }
+
+    fn own(&mut self, text: &str, meter: &mut Meter<'_>) -> Result<StrId, Error> {
+        if text.is_empty() {
+            return Ok(0);
+        }
+        meter.profiles.take(text.len() + 4)?;
+        self.string_bytes += text.len();
+        self.own.push(text.to_owned());
+        Ok(self.own.len() as StrId)
+    }
+
+    fn put_into(&self, profile: &mut Profile, table: &Table) {
+        let count = self.own.len() + self.strings.len();
+        let mut strings = Strings::with_capacity(count, self.string_bytes);
+        for text in &self.own {
+            strings.push(text);
+        }
+        for id in &self.strings {
+            strings.push(table.parts.strings.get(*id));
+        }
+        profile.strings = strings;
+        profile.functions = self.functions.clone();
+        profile.mappings = self.mappings.clone();
+        profile.locations = self.locations.clone();
+        profile.lines = self.lines.clone();
+    }
+}
+
 /// Copies out of the tables of a buffer what each profile needs.
 struct Writer<'a> {
     rows: &'a Rows,
@@ -66,6 +118,7 @@ struct Writer<'a> {
     functions: Remap,
     mappings: Remap,
     strings: Remap,
+    parts: Parts,
     /// Stack of each sample.
     order: Vec<u32>,
     /// Sample of each row.
@@ -83,6 +136,7 @@ impl<'a> Writer<'a> {
             functions: Remap::new(table.parts.functions.len()),
             mappings: Remap::new(table.parts.mappings.len()),
             strings: Remap::new(table.parts.strings.len()),
+            parts: Parts::default(),
             order: Vec::new(),
             sample_of: Vec::new(),
         }
@@ -135,22 +189,15 @@ impl<'a> Writer<'a> {
         }
         let first = group[0];
         let mut profile = Profile::default();
-        let text = |name| self.rows.text(name, first);
-        let kind = ["sample_type", "sample_unit", "period_type", "period_unit"].map(text);
-        let [kind, unit, period_kind, period_unit] = kind.map(|text| match text {
-            "" => Ok(0),
-            text => {
-                meter.profiles.take(text.len() + 4)?;
-                Ok::<StrId, Error>(profile.strings.push(text))
-            }
-        });
-        profile.types = vec![ValueType {
-            kind: kind?,
-            unit: unit?,
-        }];
+        self.parts.clear();
+        let rows = self.rows;
+        let mut text = |name| self.parts.own(rows.text(name, first), meter);
+        let (kind, unit) = (text("sample_type")?, text("sample_unit")?);
+        let (period_kind, period_unit) = (text("period_type")?, text("period_unit")?);
+        profile.types = vec![ValueType { kind, unit }];
         profile.period_type = ValueType {
-            kind: period_kind?,
-            unit: period_unit?,
+            kind: period_kind,
+            unit: period_unit,
         };
         profile.period = self.rows.number_of("period", first);
         if self.rows.text("temporality", first) == DELTA {
@@ -158,6 +205,7 @@ impl<'a> Writer<'a> {
         }
         self.samples(group, &mut profile, meter)?;
         self.stacks(&mut profile, meter)?;
+        self.parts.put_into(&mut profile, self.table);
         Ok(profile)
     }
 
@@ -251,7 +299,7 @@ impl<'a> Writer<'a> {
             for location in table.stack(*stack) {
                 let location = match self.locations.get(*location) {
                     Some(location) => location,
-                    None => self.location(*location, profile, meter)?,
+                    None => self.location(*location, meter)?,
                 };
                 profile.samples.stacks.push(location);
             }
@@ -262,95 +310,77 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn location(
-        &mut self,
-        id: u32,
-        profile: &mut Profile,
-        meter: &mut Meter<'_>,
-    ) -> Result<u32, Error> {
+    fn location(&mut self, id: u32, meter: &mut Meter<'_>) -> Result<u32, Error> {
         let location = self.table.parts.locations[id as usize];
         let lines = self.table.parts.lines(id);
         let bytes = size_of::<Location>() + size_of_val(lines);
         meter.profiles.take(bytes)?;
         let mapping = match location.mapping {
             NONE => NONE,
-            mapping => self.mapping(mapping, profile, meter)?,
+            mapping => self.mapping(mapping, meter)?,
         };
-        let start = profile.lines.len() as u32;
+        let start = self.parts.lines.len() as u32;
         for line in lines {
-            let function = self.function(line.function, profile, meter)?;
-            profile.lines.push(Line { function, ..*line });
+            let function = self.function(line.function, meter)?;
+            self.parts.lines.push(Line { function, ..*line });
         }
-        let new = profile.locations.len() as u32;
-        profile.locations.push(Location {
+        let new = self.parts.locations.len() as u32;
+        self.parts.locations.push(Location {
             mapping,
-            lines: (start, profile.lines.len() as u32),
+            lines: (start, self.parts.lines.len() as u32),
             ..location
         });
         self.locations.set(id, new);
         Ok(new)
     }
 
-    fn mapping(
-        &mut self,
-        id: u32,
-        profile: &mut Profile,
-        meter: &mut Meter<'_>,
-    ) -> Result<u32, Error> {
+    fn mapping(&mut self, id: u32, meter: &mut Meter<'_>) -> Result<u32, Error> {
         if let Some(known) = self.mappings.get(id) {
             return Ok(known);
         }
         let mapping = self.table.parts.mappings[id as usize];
         let mapping = Mapping {
-            file: self.string(mapping.file, profile, meter)?,
-            build_id: self.string(mapping.build_id, profile, meter)?,
+            file: self.string(mapping.file, meter)?,
+            build_id: self.string(mapping.build_id, meter)?,
             ..mapping
         };
         meter.profiles.take(size_of::<Mapping>())?;
-        let new = profile.mappings.len() as u32;
-        profile.mappings.push(mapping);
+        let new = self.parts.mappings.len() as u32;
+        self.parts.mappings.push(mapping);
         self.mappings.set(id, new);
         Ok(new)
     }
 
-    fn function(
-        &mut self,
-        id: u32,
-        profile: &mut Profile,
-        meter: &mut Meter<'_>,
-    ) -> Result<u32, Error> {
+    fn function(&mut self, id: u32, meter: &mut Meter<'_>) -> Result<u32, Error> {
         if let Some(known) = self.functions.get(id) {
             return Ok(known);
         }
         let function = self.table.parts.functions[id as usize];
         let function = Function {
-            name: self.string(function.name, profile, meter)?,
-            system_name: self.string(function.system_name, profile, meter)?,
-            file: self.string(function.file, profile, meter)?,
+            name: self.string(function.name, meter)?,
+            system_name: self.string(function.system_name, meter)?,
+            file: self.string(function.file, meter)?,
             ..function
         };
         meter.profiles.take(size_of::<Function>())?;
-        let new = profile.functions.len() as u32;
-        profile.functions.push(function);
+        let new = self.parts.functions.len() as u32;
+        self.parts.functions.push(function);
         self.functions.set(id, new);
         Ok(new)
     }
 
-    fn string(
-        &mut self,
-        id: StrId,
-        profile: &mut Profile,
-        meter: &mut Meter<'_>,
-    ) -> Result<StrId, Error> {
+    fn string(&mut self, id: StrId, meter: &mut Meter<'_>) -> Result<StrId, Error> {
         if id == 0 {
             return Ok(0);
         }
         if let Some(known) = self.strings.get(id) {
             return Ok(known);
         }
-        let text = self.table.parts.strings.get(id);
-        meter.profiles.take(text.len() + 4)?;
-        let new = profile.strings.push(text);
+        let bytes = self.table.parts.strings.get(id).len();
+        meter.profiles.take(bytes + 4)?;
+        self.parts.string_bytes += bytes;
+        self.parts.strings.push(id);
+        let new = (self.parts.own.len() + self.parts.strings.len()) as StrId;
         self.strings.set(id, new);
         Ok(new)
     }
