@@ -21,6 +21,7 @@ mod remap;
 mod rows;
 mod stream;
 mod table;
+mod texts;
 mod two_way;
 pub mod write;
 

@@ -4,7 +4,7 @@
 use std::hash::BuildHasher;
 
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use cairn_model::{NONE, StrId, Strings};
+use cairn_model::{NONE, StrId};
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 
@@ -13,6 +13,7 @@ use crate::column;
 use crate::error::echo;
 use crate::layout::{DESCRIBING, LABEL_PREFIX, LABELS, TIMESTAMP, VALUE};
 use crate::meter::Meter;
+use crate::texts::Texts;
 
 /// A time that was not sent.
 pub(crate) const NO_TIME: i64 = i64::MIN;
@@ -295,39 +296,5 @@ impl Rows {
             None | Some(NONE) => 0,
             Some(id) => self.numbers[id as usize],
         }
-    }
-}
-
-/// Texts, equal ones the same; the empty one is 0.
-#[derive(Debug, Default)]
-pub(crate) struct Texts {
-    strings: Strings,
-    known: HashTable<StrId>,
-    hasher: RandomState,
-}
-
-impl Texts {
-    fn take(&mut self, bytes: &[u8], meter: &mut Meter<'_>) -> Result<StrId, Error> {
-        if bytes.is_empty() {
-            return Ok(0);
-        }
-        let text = meter.text(bytes)?;
-        let Self {
-            strings,
-            known,
-            hasher,
-        } = self;
-        let hash = hasher.hash_one(&*text);
-        if let Some(id) = known.find(hash, |id| strings.get(*id) == text) {
-            return Ok(*id);
-        }
-        meter.tables.take(text.len() + 16)?;
-        let id = strings.push(&text);
-        known.insert_unique(hash, id, |id| hasher.hash_one(strings.get(*id)));
-        Ok(id)
-    }
-
-    pub(crate) fn get(&self, id: StrId) -> &str {
-        self.strings.get(id)
     }
 }

@@ -13,6 +13,7 @@ use arrow_schema::{DataType, Field};
 use cairn_model::{Code, Limits};
 use cairn_parca::write::{self, batch};
 
+use crate::mutations::check;
 use crate::{decode, native, sample};
 
 fn column(name: &str, array: impl Array + 'static) -> (Field, ArrayRef) {
@@ -311,8 +312,8 @@ fn large_offsets_do_not_wrap() {
     for word in (0..buffer.len() - 8).step_by(4) {
         let mut bad = buffer.clone();
         bad[word..word + 8].copy_from_slice(&(1_i64 << 32 | 1).to_le_bytes());
-        let _ = decode(&bad);
+        check(&bad);
         bad[word..word + 8].copy_from_slice(&i64::MAX.to_le_bytes());
-        let _ = decode(&bad);
+        check(&bad);
     }
 }

@@ -197,7 +197,7 @@ proptest! {
 static OURS: AtomicBool = AtomicBool::new(false);
 
 /// Reads damaged bytes every way. Panics of the Arrow library become errors, and are many.
-fn check(bytes: &[u8]) {
+pub(crate) fn check(bytes: &[u8]) {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let usual = std::panic::take_hook();

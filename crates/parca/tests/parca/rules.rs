@@ -13,11 +13,11 @@ fn rows_of_equal_labels_and_type_are_one_profile() {
     let (main, work) = (native("app", 0x10), native("lib", 0x20));
     let samples = [
         sample("a", &[work.clone(), main.clone()], 1, 500),
-        sample("b", &[main.clone()], 2, 500),
-        sample("a", &[main.clone()], 3, 500),
+        sample("b", std::slice::from_ref(&main), 2, 500),
+        sample("a", std::slice::from_ref(&main), 3, 500),
         Sample {
             sample_type: "wallclock".to_owned(),
-            ..sample("a", &[main.clone()], 4, 500)
+            ..sample("a", std::slice::from_ref(&main), 4, 500)
         },
         sample("a", &[work, main], 5, 500),
     ];

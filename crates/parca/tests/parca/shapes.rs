@@ -298,7 +298,7 @@ fn batches_and_streams_follow_each_other() {
     let base = base();
     // Dictionaries are replaced between batches.
     let two = write::stream(&[base.clone(), base.clone()]);
-    let concatenated = [write::stream(&[base.clone()]), write::stream(&[base])].concat();
+    let concatenated = write::stream(std::slice::from_ref(&base)).repeat(2);
     let doubled: Vec<String> = plain()
         .iter()
         .map(|line| line.replace(" = 5 ", " = 10 !").replace(" = 16 ", " = 32 "))
