@@ -1,0 +1,94 @@
+//! What Parca's agents send as Arrow, as profiles, and the stacks that a server asks for. Pure
+//! functions over hostile input.
+//!
+//! Owns both versions of the schema of `WriteArrow` and `Write`. Does not decide whose profiles
+//! they are or which stacks are worth asking for.
+//!
+//! A batch holds samples of many profiles: rows with the same labels, type and period become one.
+//! Every table that several profiles need is read once and copied by number.
+//!
+//! Memory and time: what a buffer becomes is bounded by `profile_bytes_max` at each step, after
+//! inflating, as tables and as profiles, however often its parts refer to each other.
+
+mod column;
+mod error;
+mod frames;
+mod intake;
+mod layout;
+mod meter;
+mod profiles;
+mod remap;
+mod rows;
+mod stream;
+mod table;
+mod texts;
+mod two_way;
+pub mod write;
+
+use cairn_model::{Described, Limits};
+
+pub use error::Error;
+pub use intake::StackId;
+pub use profiles::DEFAULT_NAME;
+pub use table::{MISSING_FRAME, TRUNCATED_FRAME};
+pub use two_way::{Samples, Stacks, request, samples, stacks};
+
+use intake::Intake;
+use meter::Meter;
+
+/// Profiles, and what had to be changed or left out to get them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decoded {
+    pub profiles: Vec<Described>,
+    /// Rows of samples; all of them are in the profiles.
+    pub rows: u64,
+    /// Distinct stacks that are deeper than the limit: their root side is replaced by
+    /// [`TRUNCATED_FRAME`].
+    pub truncated_stacks: u64,
+    /// Rows whose stack was not sent: they have the frame [`MISSING_FRAME`].
+    pub missing_stacks: u64,
+    /// Stacks of which the agent says that it lost frames.
+    pub incomplete_stacks: u64,
+    /// Labels of rows that were left out because their value is empty.
+    pub empty_labels: u64,
+    /// Rows without a value, taken as 0.
+    pub missing_values: u64,
+    /// Columns of unknown name.
+    pub ignored_columns: u64,
+    /// Texts that were not UTF-8: the faulty bytes are replaced by U+FFFD.
+    pub replaced_strings: u64,
+}
+
+/// Decodes the buffer of a one-way write: streams of samples that hold their stacks, or of samples
+/// and of the stacks that they name.
+pub fn decode(buffer: &[u8], limits: &Limits) -> Result<Decoded, Error> {
+    stream::guarded(|| {
+        let mut meter = Meter::new(limits);
+        let mut intake = Intake::default();
+        let ignored_columns = stream::read(buffer, &mut meter, |layout, batch, meter| {
+            intake.add(layout, batch, meter)
+        })?;
+        let Intake {
+            rows,
+            table,
+            names,
+            named,
+            incomplete,
+            ..
+        } = intake;
+        let truncated_stacks = table.truncated;
+        let table = table.finish();
+        let (stacks, missing_stacks) = intake::settle(&rows.stacks, &names, &named, table.missing);
+        Ok(Decoded {
+            profiles: profiles::profiles(&rows, &stacks, &table, &mut meter)?,
+            rows: rows.len() as u64,
+            truncated_stacks,
+            missing_stacks,
+            incomplete_stacks: incomplete,
+            empty_labels: rows.empty_labels,
+            missing_values: rows.without_value,
+            ignored_columns,
+            replaced_strings: meter.replaced,
+        })
+    })
+}
