@@ -13,6 +13,7 @@ const FILES: &[&str] = &[
     "cairn/query/v1/scan.proto",
     "cairn/symbols/v1/symbols.proto",
     "google/pprof/profile.proto",
+    "opentelemetry/proto/collector/profiles/v1development/profiles_service.proto",
     "parca/debuginfo/v1alpha1/debuginfo.proto",
     "parca/metastore/v1alpha1/metastore.proto",
     "parca/profilestore/v1alpha1/profilestore.proto",

@@ -102,7 +102,8 @@ impl Head {
                 }
                 for point in points.iter().filter(|point| point.value != 0) {
                     let time = offset(point.time, origin.time);
-                    self.samples.push(RowKey { time, ..key }, point.value / scale);
+                    self.samples
+                        .push(RowKey { time, ..key }, point.value / scale);
                 }
             }
             let rows = RowRange {
@@ -157,7 +158,8 @@ impl Head {
             links,
             times,
         } = &self.samples;
-        (stacks.capacity() + attrs.capacity() + links.capacity() + times.capacity()) * size_of::<u32>()
+        (stacks.capacity() + attrs.capacity() + links.capacity() + times.capacity())
+            * size_of::<u32>()
             + values.capacity() * size_of::<i64>()
             + self.index.profiles.capacity() * size_of::<ProfileRow>()
             + self.index.links.capacity() * size_of::<Link>()

@@ -24,6 +24,7 @@ mod speedscope;
 mod text;
 mod v8;
 
+pub use cairn_model::TRUNCATED_FRAME;
 use cairn_model::{Described, Limits, Profile};
 
 use crate::budget::Budget;
@@ -31,9 +32,6 @@ use crate::calls::Calls;
 
 pub use error::Error;
 pub use guess::guess;
-
-/// Name of the frame that stands at the root of a stack cut to the limit.
-pub const TRUNCATED_FRAME: &str = "[truncated]";
 
 /// How stacks are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,6 +1,7 @@
 //! Bytes of a recording to profiles. Owns the order of reading: of each chunk first its types,
 //! then its constants and the places of events, then its settings, then its samples.
 
+pub use cairn_model::TRUNCATED_FRAME;
 use std::collections::BTreeMap;
 
 use cairn_model::{Described, Limits};
@@ -16,8 +17,6 @@ use crate::rows::Rows;
 use crate::settings::Settings;
 use crate::text::shortened;
 
-/// Name of the frame that stands at the root of a stack that is not all there.
-pub const TRUNCATED_FRAME: &str = "[truncated]";
 /// Name of a frame of which the recording does not say the method.
 pub const UNKNOWN_FRAME: &str = "[unknown]";
 /// Name under which events are counted of which the recording does not say the type.

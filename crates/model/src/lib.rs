@@ -23,7 +23,7 @@ pub use build_id::{BuildId, FileKind, InvalidBuildId};
 pub use builder::{About, Described, ProfileBuilder};
 pub use code::Code;
 pub use labels::{InvalidLabels, Labels};
-pub use limits::Limits;
+pub use limits::{Limits, TRUNCATED_FRAME};
 pub use profile::{
     Addressing, Attr, AttrValue, Function, Line, Link, Location, Mapping, NONE, Point, Profile,
     Samples, StrId, Strings, ValueType,

@@ -1,5 +1,8 @@
 //! What one tenant may send and ask, at most.
 
+/// Name of the frame that stands at the root of a stack cut to the limit.
+pub const TRUNCATED_FRAME: &str = "[truncated]";
+
 /// Every limit in one table. A limit that is reached is answered by name, never silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]

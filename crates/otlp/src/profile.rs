@@ -5,6 +5,7 @@ mod attributes;
 mod places;
 mod samples;
 
+pub use cairn_model::TRUNCATED_FRAME;
 use cairn_model::{Attr, Described, Profile, StrId, ValueType};
 use hashbrown::HashMap;
 
@@ -18,9 +19,6 @@ use crate::wire::Reader;
 use crate::{Counts, Decoded, Error};
 
 use places::Mapped;
-
-/// Name of the frame that stands at the root of a stack cut to the limit.
-pub const TRUNCATED_FRAME: &str = "[truncated]";
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 

@@ -1,6 +1,7 @@
 //! The stacks of a buffer, each once. Owns locations, their calls and files, and the limit of
 //! depth; does not know which samples have which stack.
 
+pub use cairn_model::TRUNCATED_FRAME;
 use std::hash::BuildHasher;
 
 use cairn_model::{Profile, ProfileBuilder};
@@ -9,9 +10,6 @@ use hashbrown::HashTable;
 
 use crate::Error;
 use crate::meter::Meter;
-
-/// Name of the frame that stands at the root of a stack cut to the limit.
-pub const TRUNCATED_FRAME: &str = "[truncated]";
 
 /// Name of the frame of samples whose stack was not sent.
 pub const MISSING_FRAME: &str = "[missing stack]";

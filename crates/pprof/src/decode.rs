@@ -6,13 +6,11 @@ mod samples;
 mod strings;
 mod tables;
 
+pub use cairn_model::TRUNCATED_FRAME;
 use cairn_model::{Limits, Profile};
 
 use crate::Error;
 use crate::inflate::Scratch;
-
-/// Name of the frame that stands at the root of a stack cut to the limit.
-pub const TRUNCATED_FRAME: &str = "[truncated]";
 
 /// What the sender said about a profile besides its bytes.
 #[derive(Clone, Copy, Debug, Default)]

@@ -20,7 +20,9 @@ mod reader;
 #[cfg(test)]
 mod testing;
 
-pub use entry::{Encoding, Entry, NAME_LABEL, Row, Span, Unreadable, batch_hash, log_executable, split_name};
+pub use entry::{
+    Encoding, Entry, NAME_LABEL, Row, Span, Unreadable, batch_hash, log_executable, split_name,
+};
 pub use error::Error;
 pub use heads::{Heads, append};
 pub use lease::Lease;

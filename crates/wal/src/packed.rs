@@ -340,7 +340,11 @@ fn attrs(packed: &PackedProfile, strings: usize) -> Checked<Vec<Attr>> {
     let mut attrs: Vec<Attr> = attrs.collect::<Checked<_>>()?;
     let numbers = packed.attr_numbers.len();
     equal("numbers", packed.attr_number_positions.len(), numbers)?;
-    for (at, value) in packed.attr_number_positions.iter().zip(&packed.attr_numbers) {
+    for (at, value) in packed
+        .attr_number_positions
+        .iter()
+        .zip(&packed.attr_numbers)
+    {
         below("attributes", *at, attrs.len())?;
         let attr = &mut attrs[*at as usize];
         if let AttrValue::Str(unit) = attr.value {
@@ -436,7 +440,10 @@ mod tests {
                 time: 1_700_000_000_000_000_001,
                 value: 4,
             },
-            Point { time: -5, value: -1 },
+            Point {
+                time: -5,
+                value: -1,
+            },
         ];
         let about = About {
             attrs: &attrs,
@@ -465,7 +472,9 @@ mod tests {
         let with = |change: fn(&mut Limits)| {
             let mut limits = all;
             change(&mut limits);
-            unpack(&bytes, &limits).expect_err("over a limit").to_string()
+            unpack(&bytes, &limits)
+                .expect_err("over a limit")
+                .to_string()
         };
         assert_eq!(
             with(|limits| limits.samples_max = 1),

@@ -31,6 +31,18 @@ pub mod cairn {
     }
 }
 
+pub mod opentelemetry {
+    pub mod proto {
+        pub mod collector {
+            pub mod profiles {
+                pub mod v1development {
+                    tonic::include_proto!("opentelemetry.proto.collector.profiles.v1development");
+                }
+            }
+        }
+    }
+}
+
 pub mod parca {
     pub mod debuginfo {
         pub mod v1alpha1 {

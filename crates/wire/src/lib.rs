@@ -12,7 +12,7 @@ pub use convert::{
     InvalidTimestamp, duration, labels_of_pairs, nanos, nanos_of_duration, pairs_of_labels,
     timestamp,
 };
-pub use generated::{cairn, parca, perftools, push, types};
+pub use generated::{cairn, opentelemetry, parca, perftools, push, types};
 pub use status::{
     already_exists, code_of, connect_code, failed_precondition, grpc_code, http_status,
     public_text, status, status_with_id, unimplemented,

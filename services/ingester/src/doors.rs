@@ -7,6 +7,7 @@ mod attime;
 mod body;
 mod forward;
 mod ingest;
+mod otlp;
 mod parca;
 mod push;
 
@@ -36,7 +37,8 @@ pub(crate) fn routes(ingester: &Ingester) -> Routes {
     let ingest = post(ingest::ingest).with_state(ingester.clone());
     let paths = axum::Router::new()
         .route("/ingest", ingest.clone())
-        .route("/pyroscope/ingest", ingest);
+        .route("/pyroscope/ingest", ingest)
+        .route(otlp::PATH, post(otlp::http).with_state(ingester.clone()));
     let routes = match ingester.router() {
         None => Routes::new(),
         Some(router) => Routes::new().grpc(Admitted {
@@ -59,6 +61,15 @@ pub(crate) fn routes(ingester: &Ingester) -> Routes {
             bytes_max,
             ingester: ingester.clone(),
             server: pusher,
+        })
+        .grpc(Admitted {
+            door: Door::Otlp,
+            bytes_max,
+            ingester: ingester.clone(),
+            server: otlp::Service {
+                ingester: ingester.clone(),
+                bytes_max,
+            },
         })
         .http(paths)
         .connect(push::PATH, post(push::connect).with_state(ingester.clone()))

@@ -96,6 +96,8 @@ pub(crate) struct Refusal {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
     Form,
+    /// In the words of the protocol.
+    Named(String),
     Profile {
         series: usize,
         /// None: the labels of a series without profiles.
@@ -112,7 +114,7 @@ impl Place {
     /// Series and sample, but for forms.
     pub(crate) fn position(&self) -> Option<(usize, Option<usize>)> {
         match self {
-            Self::Form => None,
+            Self::Form | Self::Named(_) => None,
             Self::Profile { series, sample, .. } => Some((*series, *sample)),
         }
     }
@@ -120,13 +122,14 @@ impl Place {
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self::Profile {
-            series,
-            sample,
-            name,
-        } = self
-        else {
-            return f.write_str("the form");
+        let (series, sample, name) = match self {
+            Self::Form => return f.write_str("the form"),
+            Self::Named(place) => return f.write_str(place),
+            Self::Profile {
+                series,
+                sample,
+                name,
+            } => (series, sample, name),
         };
         write!(f, "series {series}")?;
         if let (Some(name), Some(_)) = (name, sample) {

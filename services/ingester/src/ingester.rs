@@ -12,7 +12,7 @@ use cairn_wal::Lease;
 
 use crate::admission::Admission;
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::flush::Flusher;
 use crate::metrics::{DoorLabel, Metrics, Refusal};
 use crate::prepare::{Rules, prepare};
@@ -89,6 +89,11 @@ impl Ingester {
     /// Returns when every profile that can be stored is durable and readable, here or at its owner.
     /// If one can't, that is the error, after the others are stored.
     pub(crate) async fn push(&self, push: Push) -> Result<(), Error> {
+        self.take(push).await?.into_result()
+    }
+
+    /// The same for protocols that can tell what was refused of a push.
+    pub(crate) async fn take(&self, push: Push) -> Result<Outcome, Error> {
         let label = DoorLabel { door: push.door };
         let received = &self.0.metrics.received_bytes;
         received.get_or_create(&label).inc_by(push.bytes() as u64);
@@ -99,7 +104,16 @@ impl Ingester {
                 None => Box::pin(router.push(self, push)).await?,
             },
         };
-        outcome.into_result()
+        Ok(outcome)
+    }
+
+    /// Counts profiles that a door refused by itself.
+    pub(crate) fn refused(&self, door: Door, refused: &[error::Refusal]) {
+        for refusal in refused {
+            let reason = refusal.kind;
+            let refused = &self.0.metrics.refused_profiles;
+            refused.get_or_create(&Refusal { door, reason }).inc();
+        }
     }
 
     /// Stores a push, or a part of one, of which this ingester is the owner.
@@ -120,11 +134,7 @@ impl Ingester {
         profiles.inc_by(stored.profiles as u64);
         let samples = metrics.stored_samples.get_or_create(&label).clone();
         samples.inc_by(stored.samples as u64);
-        for refusal in &refused {
-            let reason = refusal.kind;
-            let refused = &metrics.refused_profiles;
-            refused.get_or_create(&Refusal { door, reason }).inc();
-        }
+        self.refused(door, &refused);
         Ok(Outcome {
             stored,
             refused,

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use cairn_model::{Labels, Limits, Profile, TenantId};
 use cairn_pprof::{Decoder, Options, usual_name};
-use cairn_wal::{Encoding, Entry, NAME_LABEL, Payload, Row, Span, batch_hash, log_executable, split_name, unpack};
+use cairn_wal::{
+    Encoding, Entry, NAME_LABEL, Payload, Row, Span, batch_hash, log_executable, split_name, unpack,
+};
 use cairn_wire::cairn::ingest::v1::{LogLabel, LogSeries};
 
 use crate::config::Config;

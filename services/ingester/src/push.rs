@@ -3,9 +3,9 @@
 //! Owns what a push says, not whether it is acceptable.
 
 use bytes::Bytes;
-use cairn_model::TenantId;
+use cairn_model::{Described, TenantId};
 use cairn_pprof::ExecutableInfo;
-use cairn_wal::Encoding;
+use cairn_wal::{Encoding, NAME_LABEL, pack};
 
 use crate::error::{Error, Refusal, Refusals, SHOWN_MAX};
 use crate::writer::Stored;
@@ -70,6 +70,42 @@ pub(crate) enum Naming {
     Required,
     /// By its sample types; display names replace the types' own.
     ByTypes(Vec<(String, String)>),
+}
+
+/// What a decoder made of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded {
+    pub(crate) series: Vec<Series>,
+    /// Refused before anything was stored.
+    pub(crate) refused: Vec<Refusal>,
+}
+
+impl Series {
+    /// One profile that a decoder of another format made.
+    pub(crate) fn packed(described: Described) -> Self {
+        let Described {
+            name,
+            mut labels,
+            profile,
+        } = described;
+        let naming = match name {
+            None => Naming::ByTypes(Vec::new()),
+            Some(name) => {
+                labels.push((NAME_LABEL.to_owned(), name));
+                Naming::Required
+            }
+        };
+        let bytes = pack(&profile).into();
+        Self {
+            labels,
+            naming,
+            profiles: vec![Raw {
+                bytes,
+                executables: Vec::new(),
+            }],
+            ..Self::default()
+        }
+    }
 }
 
 /// One encoded profile.

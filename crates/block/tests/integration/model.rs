@@ -8,8 +8,8 @@ use cairn_block::{
     Block, Error, Head, Index, Lsn, Options, Origin, SampleColumns, Stacks, Stretch,
 };
 use cairn_model::{
-    Addressing, Attr, AttrValue, Function, Labels, Line, Link, Location, Mapping, NONE, Point, Profile,
-    ValueType, WriterId,
+    Addressing, Attr, AttrValue, Function, Labels, Line, Link, Location, Mapping, NONE, Point,
+    Profile, ValueType, WriterId,
 };
 use cairn_trie::{Group, GroupValue, Symbols};
 use proptest::prelude::*;
@@ -83,22 +83,24 @@ impl Model {
                 for sample in 0..profile.samples.len() {
                     let value = profile.values(sample)[column];
                     total = total.wrapping_add(value);
-                    let row = |time: u32| -> Row { (
-                        name.clone(),
-                        sent.labels.to_string(),
-                        sent.time,
-                        timed(sent_attrs(profile, sample), time),
-                        profile.samples.link(sample).map_or_else(
-                            || link(&Link::default()),
-                            |at| link(&profile.links[at as usize]),
-                        ),
-                        profile
-                            .samples
-                            .stack(sample)
-                            .iter()
-                            .map(|at| frames[*at as usize].clone())
-                            .collect(),
-                    ) };
+                    let row = |time: u32| -> Row {
+                        (
+                            name.clone(),
+                            sent.labels.to_string(),
+                            sent.time,
+                            timed(sent_attrs(profile, sample), time),
+                            profile.samples.link(sample).map_or_else(
+                                || link(&Link::default()),
+                                |at| link(&profile.links[at as usize]),
+                            ),
+                            profile
+                                .samples
+                                .stack(sample)
+                                .iter()
+                                .map(|at| frames[*at as usize].clone())
+                                .collect(),
+                        )
+                    };
                     let points = profile.samples.points(sample);
                     if points.is_empty() {
                         model.add(row(0), value);
@@ -141,7 +143,10 @@ impl Model {
                     name.clone(),
                     labels.clone(),
                     profile.time,
-                    timed(attrs(&index.attr_sets[rows.attr(row) as usize]), rows.time(row)),
+                    timed(
+                        attrs(&index.attr_sets[rows.attr(row) as usize]),
+                        rows.time(row),
+                    ),
                     link(&index.links[rows.link(row) as usize]),
                     frames.map(|at| frame(&stacks.symbols, at)).collect(),
                 );

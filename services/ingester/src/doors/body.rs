@@ -21,13 +21,17 @@ pub(super) struct Received {
 }
 
 impl Received {
-    /// Undoes gzip. How large that gets is known only afterwards, so bodies take turns.
-    pub(super) async fn inflated(self, ingester: &Ingester) -> Result<Self, Error> {
+    /// Undoes compression. How large that gets is known only afterwards, so bodies take turns.
+    pub(super) async fn inflated(self, coding: Coding, ingester: &Ingester) -> Result<Self, Error> {
+        if coding == Coding::Plain {
+            return Ok(self);
+        }
         let admission = ingester.admission();
         let _turn = admission.turn().await?;
         let Self { bytes, permit } = self;
         let max = ingester.config().limits.profile_bytes_max;
-        let bytes = ingester.cx().compute(move || inflate(&bytes, max)).await?;
+        let inflate = move || coding.inflate(&bytes, max);
+        let bytes = ingester.cx().compute(inflate).await?;
         // Given back first: the sum of both may be more than there is.
         drop(permit);
         let permit = admission.body(bytes.len()).await?;
@@ -74,32 +78,62 @@ pub(super) async fn read(
     }
 }
 
-/// Is this body compressed with gzip? Other codings are refused.
-pub(super) fn is_gzip(headers: &HeaderMap) -> Result<bool, Error> {
-    let coding = headers.get(header::CONTENT_ENCODING);
-    match coding.map(|coding| coding.as_bytes().to_ascii_lowercase()) {
-        None => Ok(false),
-        Some(coding) if coding.is_empty() || coding == b"identity" => Ok(false),
-        Some(coding) if coding == b"gzip" || coding == b"x-gzip" => Ok(true),
-        Some(coding) => Err(Error::Malformed(format!(
-            "content-encoding {:?} is not supported: use gzip or none",
-            String::from_utf8_lossy(&coding[..coding.len().min(40)])
-        ))),
-    }
+/// How a body is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    Plain,
+    Gzip,
+    Zstd,
 }
 
-/// Undoes gzip, within `max` bytes.
-fn inflate(bytes: &[u8], max: usize) -> Result<Bytes, Error> {
-    let mut out = Vec::new();
-    let bound = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-    let inflated = MultiGzDecoder::new(bytes).take(bound).read_to_end(&mut out);
-    inflated.map_err(|error| Error::Malformed(format!("the body is not valid gzip: {error}")))?;
-    if out.len() > max {
-        return Err(Error::TooLarge {
-            what: "the inflated body",
-            name: "profile_bytes_max",
-            max,
-        });
+impl Coding {
+    /// As the request says. Other codings are refused.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Error> {
+        let coding = headers.get(header::CONTENT_ENCODING);
+        let Some(coding) = coding.map(|coding| coding.as_bytes().to_ascii_lowercase()) else {
+            return Ok(Self::Plain);
+        };
+        match &coding[..] {
+            b"" | b"identity" => Ok(Self::Plain),
+            b"gzip" | b"x-gzip" => Ok(Self::Gzip),
+            b"zstd" => Ok(Self::Zstd),
+            _ => Err(Error::Malformed(format!(
+                "content-encoding {:?} is not supported: use gzip, zstd or none",
+                String::from_utf8_lossy(&coding[..coding.len().min(40)])
+            ))),
+        }
     }
-    Ok(out.into())
+
+    /// Of a body that says nothing about it.
+    pub(super) fn guess(bytes: &[u8]) -> Self {
+        match bytes {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            _ => Self::Plain,
+        }
+    }
+
+    /// Undoes it, within `max` bytes.
+    fn inflate(self, bytes: &Bytes, max: usize) -> Result<Bytes, Error> {
+        let mut out = Vec::new();
+        let bound = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+        let inflated = match self {
+            Self::Plain => return Ok(bytes.clone()),
+            Self::Gzip => MultiGzDecoder::new(&bytes[..])
+                .take(bound)
+                .read_to_end(&mut out),
+            Self::Zstd => zstd::Decoder::with_buffer(&bytes[..])
+                .and_then(|decoder| decoder.take(bound).read_to_end(&mut out)),
+        };
+        let name = if self == Self::Gzip { "gzip" } else { "zstd" };
+        inflated.map_err(|e| Error::Malformed(format!("the body is not valid {name}: {e}")))?;
+        if out.len() > max {
+            return Err(Error::TooLarge {
+                what: "the inflated body",
+                name: "profile_bytes_max",
+                max,
+            });
+        }
+        Ok(out.into())
+    }
 }

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use cairn_wal::{Encoding, NAME_LABEL};
 use http::{HeaderMap, StatusCode, header};
 
-use super::{attime, body, tenant_of};
+use super::body::{self, Coding};
+use super::{attime, tenant_of};
 use crate::error::{Error, Place, Refusal, Refusals};
 use crate::ingester::Ingester;
 use crate::push::{Door, Naming, Push, Raw, Series};
@@ -66,7 +67,7 @@ async fn store(
     let received = ingester.cx().clock().now();
     let about = About::parse(query, received).map_err(Error::Malformed)?;
     let boundary = check_format(about.format.as_deref(), headers)?;
-    let gzip = body::is_gzip(headers)?;
+    let coding = Coding::of(headers)?;
     let mut bytes = body::read(ingester, headers, body).await?;
     let form = match boundary {
         // pprof may be gzip as it is, so the coding of a bare one need not be undone.
@@ -75,9 +76,7 @@ async fn store(
             sample_type_config: String::new(),
         },
         Some(boundary) => {
-            if gzip {
-                bytes = bytes.inflated(ingester).await?;
-            }
+            bytes = bytes.inflated(coding, ingester).await?;
             read_form(bytes.bytes.clone(), boundary).await?
         }
     };

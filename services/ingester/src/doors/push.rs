@@ -12,7 +12,7 @@ use tonic::{Request, Status};
 use wire::pusher_service_server::{PusherService, PusherServiceServer};
 
 use super::admit::Held;
-use super::body::{self, Received};
+use super::body::{self, Coding, Received};
 use super::tenant_of;
 use crate::error::Error;
 use crate::ingester::Ingester;
@@ -83,11 +83,9 @@ pub(super) async fn connect(
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, accepted).into_response();
     };
     let answered = async {
-        let gzip = body::is_gzip(&headers)?;
-        let mut received = body::read(&ingester, &headers, body).await?;
-        if gzip {
-            received = received.inflated(&ingester).await?;
-        }
+        let coding = Coding::of(&headers)?;
+        let received = body::read(&ingester, &headers, body).await?;
+        let received = received.inflated(coding, &ingester).await?;
         let request = decode(&ingester, &received, codec).await?;
         store(&ingester, &headers, request).await
     };

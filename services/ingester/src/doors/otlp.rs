@@ -1,0 +1,202 @@
+//! OTLP profiles over gRPC and HTTP.
+//!
+//! The request is not decoded by a schema: releases of the protocol differ, and the decoder tells
+//! them apart.
+
+mod grpc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use cairn_wal::Encoding;
+use cairn_wire::opentelemetry::proto::collector::profiles::v1development as wire;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use prost::Message;
+
+use super::body::{self, Coding};
+use super::tenant_of;
+use crate::error::{Error, Place, Refusal, Refusals};
+use crate::ingester::Ingester;
+use crate::push::{Decoded, Door, Push, Series};
+
+pub(super) use grpc::Service;
+
+pub(super) const PATH: &str = "/v1development/profiles";
+
+/// How a request is written, and its answer with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Protobuf,
+    Json,
+}
+
+impl Form {
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        match essence.to_ascii_lowercase().as_str() {
+            "application/x-protobuf" | "application/protobuf" => Some(Self::Protobuf),
+            "application/json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Protobuf => "application/x-protobuf",
+            Self::Json => "application/json",
+        }
+    }
+}
+
+/// `POST /v1development/profiles`
+pub(super) async fn http(
+    State(ingester): State<Ingester>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let Some(form) = Form::of(&headers) else {
+        let accepted = [("accept-post", "application/x-protobuf, application/json")];
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, accepted).into_response();
+    };
+    let stored = async {
+        let coding = Coding::of(&headers)?;
+        let received = body::read(&ingester, &headers, body).await?;
+        let received = received.inflated(coding, &ingester).await?;
+        store(&ingester, &headers, received.bytes.clone(), form).await
+    };
+    match stored.await {
+        Ok(response) => answer(form, StatusCode::OK, &response),
+        Err(error) => {
+            ingester.failed(Door::Otlp, &error);
+            refusal(form, &error)
+        }
+    }
+}
+
+fn answer(
+    form: Form,
+    status: StatusCode,
+    message: &wire::ExportProfilesServiceResponse,
+) -> Response {
+    let body: Bytes = match form {
+        Form::Protobuf => message.encode_to_vec().into(),
+        Form::Json => json(message).to_string().into(),
+    };
+    (status, [(header::CONTENT_TYPE, form.content_type())], body).into_response()
+}
+
+fn json(message: &wire::ExportProfilesServiceResponse) -> serde_json::Value {
+    match &message.partial_success {
+        None => serde_json::json!({}),
+        Some(partial) => serde_json::json!({ "partialSuccess": {
+            // As JSON spells 64 bits.
+            "rejectedProfiles": partial.rejected_profiles.to_string(),
+            "errorMessage": partial.error_message,
+        }}),
+    }
+}
+
+/// Seconds after which a sender that was turned away may try again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// Senders that wait for room are told 503, since some of them drop what is answered by 429.
+fn refusal(form: Form, error: &Error) -> Response {
+    let status = match error {
+        Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Error::SlowBody(_) | Error::Interrupted(_) => StatusCode::REQUEST_TIMEOUT,
+        Error::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        error => StatusCode::from_u16(cairn_wire::http_status(error.code()))
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+    };
+    let code = cairn_wire::grpc_code(error.code());
+    let text = cairn_wire::public_text(error.code(), &error.to_string(), "").into_owned();
+    let body: Bytes = match form {
+        Form::Protobuf => wire::RpcStatus {
+            code: code.into(),
+            message: text,
+        }
+        .encode_to_vec()
+        .into(),
+        Form::Json => serde_json::json!({ "code": i32::from(code), "message": text })
+            .to_string()
+            .into(),
+    };
+    let content_type = [(header::CONTENT_TYPE, form.content_type())];
+    let mut response = (status, content_type, body).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, RETRY_AFTER);
+    }
+    response
+}
+
+/// Stores what can be stored, and tells what can't.
+async fn store(
+    ingester: &Ingester,
+    headers: &HeaderMap,
+    bytes: Bytes,
+    form: Form,
+) -> Result<wire::ExportProfilesServiceResponse, Error> {
+    let received = ingester.cx().clock().now();
+    let limits = ingester.config().limits;
+    let decode = move || decode(&bytes, form, &limits);
+    let Decoded {
+        series,
+        mut refused,
+    } = ingester.cx().compute(decode).await?;
+    ingester.refused(Door::Otlp, &refused);
+    let push = Push {
+        tenant: tenant_of(headers),
+        door: Door::Otlp,
+        received,
+        from: None,
+        until: None,
+        encoding: Encoding::Packed,
+        normalized: true,
+        series,
+    };
+    let outcome = ingester.take(push).await?;
+    refused.extend(outcome.refused);
+    let rejected = refused.len() + outcome.more;
+    if rejected == 0 {
+        return Ok(wire::ExportProfilesServiceResponse::default());
+    }
+    let refusals = Refusals {
+        refused,
+        more: outcome.more,
+        stored: outcome.stored.profiles + outcome.stored.repeats,
+    };
+    let partial = wire::ExportProfilesPartialSuccess {
+        rejected_profiles: rejected as i64,
+        error_message: refusals.to_string(),
+    };
+    Ok(wire::ExportProfilesServiceResponse {
+        partial_success: Some(partial),
+    })
+}
+
+fn decode(bytes: &[u8], form: Form, limits: &cairn_model::Limits) -> Result<Decoded, Error> {
+    let request = match form {
+        Form::Protobuf => cairn_otlp::decode(bytes, limits),
+        Form::Json => cairn_otlp::decode_json(bytes, limits),
+    };
+    let request = request.map_err(|error| Error::Malformed(error.to_string()))?;
+    let mut decoded = Decoded::default();
+    for profile in request.profiles {
+        match profile {
+            Ok(profile) => decoded.series.push(Series::packed(profile.described)),
+            Err(refusal) => decoded.refused.push(Refusal {
+                place: Place::Named(format!(
+                    "resource {}, scope {}, profile {}",
+                    refusal.resource, refusal.scope, refusal.profile
+                )),
+                reason: refusal.reason,
+                kind: refusal.kind,
+            }),
+        }
+    }
+    Ok(decoded)
+}

@@ -1,0 +1,132 @@
+//! `ProfilesService/Export` over gRPC and gRPC-web, with the request's bytes as they came.
+
+use std::convert::Infallible;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BufMut, Bytes};
+use cairn_wire::opentelemetry::proto::collector::profiles::v1development as wire;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use prost::Message;
+use tonic::body::Body;
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::{Request, Response, Status};
+
+use super::super::admit::Held;
+use super::{Form, store};
+use crate::error::Error;
+use crate::ingester::Ingester;
+use crate::push::Door;
+
+/// The service.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    pub(crate) ingester: Ingester,
+    pub(crate) bytes_max: usize,
+}
+
+const EXPORT: &str = "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export";
+
+impl NamedService for Service {
+    const NAME: &'static str =
+        "opentelemetry.proto.collector.profiles.v1development.ProfilesService";
+}
+
+impl tower::Service<http::Request<Body>> for Service {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if request.uri().path() != EXPORT {
+            let text = format!("{} is no method of this service", request.uri().path());
+            let response = cairn_wire::unimplemented(&text).into_http();
+            return async move { Ok(response) }.boxed();
+        }
+        let method = Export(self.ingester.clone());
+        let mut grpc = Grpc::new(AsSent)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Zstd)
+            .max_decoding_message_size(self.bytes_max);
+        async move { Ok(grpc.unary(method, request).await) }.boxed()
+    }
+}
+
+struct Export(Ingester);
+
+impl UnaryService<Bytes> for Export {
+    type Response = wire::ExportProfilesServiceResponse;
+    type Future = BoxFuture<'static, Result<Response<Self::Response>, Status>>;
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let ingester = self.0.clone();
+        async move {
+            let headers = request.metadata().clone().into_headers();
+            let held = request.extensions().get::<Held>().cloned();
+            let bytes = request.into_inner();
+            let stored = async {
+                let held = held.unwrap_or_default();
+                held.settle(bytes.len(), &ingester).await?;
+                store(&ingester, &headers, bytes, Form::Protobuf).await
+            };
+            stored.await.map(Response::new).map_err(|error| {
+                ingester.failed(Door::Otlp, &error);
+                status(&error)
+            })
+        }
+        .boxed()
+    }
+}
+
+/// Senders that wait for room are told `UNAVAILABLE`: some of them drop what is answered by
+/// `RESOURCE_EXHAUSTED`.
+fn status(error: &Error) -> Status {
+    let code = match error {
+        Error::Busy { .. } => cairn_model::Code::Unavailable,
+        error => error.code(),
+    };
+    cairn_wire::status(code, &error.to_string())
+}
+
+/// Messages that come are bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct AsSent;
+
+impl Codec for AsSent {
+    type Encode = wire::ExportProfilesServiceResponse;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for AsSent {
+    type Item = wire::ExportProfilesServiceResponse;
+    type Error = Status;
+
+    fn encode(&mut self, item: Self::Item, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put_slice(&item.encode_to_vec());
+        Ok(())
+    }
+}
+
+impl Decoder for AsSent {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(source.copy_to_bytes(source.remaining())))
+    }
+}
