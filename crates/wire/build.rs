@@ -18,6 +18,8 @@ const FILES: &[&str] = &[
     "parca/metastore/v1alpha1/metastore.proto",
     "parca/profilestore/v1alpha1/profilestore.proto",
     "parca/query/v1alpha1/query.proto",
+    "parca/scrape/v1alpha1/scrape.proto",
+    "parca/telemetry/v1alpha1/telemetry.proto",
     "push/v1/push.proto",
     "types/v1/types.proto",
 ];

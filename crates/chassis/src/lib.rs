@@ -30,7 +30,7 @@ pub use clock::{Clock, FakeClock};
 pub use context::{Connector, Context, TaskOutput};
 pub use healthcheck::run as healthcheck;
 pub use launch::{Common, Launch, run};
-pub use net::Net;
+pub use net::{Net, Peer};
 pub use process::{Options, Process};
 pub use random::Random;
 pub use readiness::Readiness;

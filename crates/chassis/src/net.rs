@@ -70,6 +70,10 @@ impl Net {
     }
 }
 
+/// The other end of the connection that a request came by, in the request's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
 // === impl Bound ===
 
 impl Bound {
@@ -96,6 +100,16 @@ impl Bound {
 }
 
 // === impl Accepted ===
+
+impl Accepted {
+    /// Where it comes from; unknown in simulations.
+    pub(crate) fn peer(&self) -> Option<Peer> {
+        match self {
+            Self::Real(stream) => stream.peer_addr().ok().map(Peer),
+            Self::Simulated(_) => None,
+        }
+    }
+}
 
 impl AsyncRead for Accepted {
     fn poll_read(

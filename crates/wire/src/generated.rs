@@ -64,6 +64,16 @@ pub mod parca {
             tonic::include_proto!("parca.query.v1alpha1");
         }
     }
+    pub mod scrape {
+        pub mod v1alpha1 {
+            tonic::include_proto!("parca.scrape.v1alpha1");
+        }
+    }
+    pub mod telemetry {
+        pub mod v1alpha1 {
+            tonic::include_proto!("parca.telemetry.v1alpha1");
+        }
+    }
 }
 
 pub mod perftools {

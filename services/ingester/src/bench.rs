@@ -62,6 +62,7 @@ impl Pushes {
         let push = Push {
             tenant: TenantId::anonymous(),
             door: Door::WriteRaw,
+            sender: Default::default(),
             received: self.ingester.cx().clock().now(),
             from: None,
             until: None,

@@ -2,19 +2,18 @@
 //! nothing else.
 
 mod admit;
-mod agents;
 mod attime;
 mod body;
+mod caller;
 mod forward;
 mod ingest;
 mod otlp;
 mod parca;
+mod profiles;
 mod push;
 
-use axum::routing::post;
+use axum::routing::{get, post};
 use cairn_chassis::Routes;
-use cairn_model::TenantId;
-use http::HeaderMap;
 use tonic::codec::CompressionEncoding;
 
 use self::admit::Admitted;
@@ -24,8 +23,7 @@ use crate::push::Door;
 /// What every request of senders is answered by.
 pub(crate) fn routes(ingester: &Ingester) -> Routes {
     let bytes_max = ingester.config().limits.request_bytes_max;
-    let parca = parca::Parca::new(ingester.clone());
-    let store = parca::store_server(parca.clone())
+    let store = parca::store(ingester.clone())
         .accept_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Zstd)
         .send_compressed(CompressionEncoding::Gzip)
@@ -38,7 +36,15 @@ pub(crate) fn routes(ingester: &Ingester) -> Routes {
     let paths = axum::Router::new()
         .route("/ingest", ingest.clone())
         .route("/pyroscope/ingest", ingest)
-        .route(otlp::PATH, post(otlp::http).with_state(ingester.clone()));
+        .route(otlp::PATH, post(otlp::http).with_state(ingester.clone()))
+        .route(
+            "/api/v1/profiles",
+            post(profiles::profiles).with_state(ingester.clone()),
+        )
+        .route(
+            "/api/v1/agents",
+            get(parca::list).with_state(ingester.clone()),
+        );
     let routes = match ingester.router() {
         None => Routes::new(),
         Some(router) => Routes::new().grpc(Admitted {
@@ -55,7 +61,9 @@ pub(crate) fn routes(ingester: &Ingester) -> Routes {
             ingester: ingester.clone(),
             server: store,
         })
-        .grpc(parca::agents_server(parca))
+        .grpc(parca::agents(ingester.clone()))
+        .grpc(parca::scrape(ingester.clone()))
+        .grpc(parca::telemetry(ingester.clone()))
         .grpc(Admitted {
             door: Door::Push,
             bytes_max,
@@ -73,10 +81,4 @@ pub(crate) fn routes(ingester: &Ingester) -> Routes {
         })
         .http(paths)
         .connect(push::PATH, post(push::connect).with_state(ingester.clone()))
-}
-
-/// Whose request this is. Closed by default: while there are no tokens, what a request says about
-/// its tenant is not believed, and everything belongs to `anonymous`.
-fn tenant_of(_headers: &HeaderMap) -> TenantId {
-    TenantId::anonymous()
 }

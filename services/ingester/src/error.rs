@@ -20,10 +20,6 @@ pub(crate) enum Error {
     /// Profiles that can't be stored; the others of the push are stored.
     #[error("{0}")]
     Refused(Refusals),
-    #[error(
-        "{0} is not supported: send pprof, plain or gzip, as the body or as multipart field \"profile\""
-    )]
-    Unsupported(String),
     #[error("the body did not arrive within {} seconds", .0.as_secs())]
     SlowBody(Duration),
     #[error("the body ended early: {0}")]
@@ -168,10 +164,7 @@ impl std::fmt::Display for Refusals {
 impl Error {
     pub(crate) fn code(&self) -> Code {
         match self {
-            Self::Malformed(_)
-            | Self::TooLarge { .. }
-            | Self::Refused(_)
-            | Self::Unsupported(_) => Code::Invalid,
+            Self::Malformed(_) | Self::TooLarge { .. } | Self::Refused(_) => Code::Invalid,
             Self::SlowBody(_) | Self::Interrupted(_) => Code::Timeout,
             Self::Busy { .. } => Code::Exhausted,
             Self::MemoryFull { .. }
@@ -192,7 +185,6 @@ impl Error {
             Self::Malformed(_) => "malformed",
             Self::TooLarge { .. } => "too_large",
             Self::Refused(_) => "refused",
-            Self::Unsupported(_) => "unsupported",
             Self::SlowBody(_) => "slow_body",
             Self::Interrupted(_) => "interrupted",
             Self::Busy { .. } => "busy",

@@ -8,9 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use cairn_chassis::Context;
 use cairn_store::Key;
-use cairn_wal::Lease;
+use cairn_wal::{Lease, Row};
 
 use crate::admission::Admission;
+use crate::agents::{self, Agents};
 use crate::config::Config;
 use crate::error::{self, Error};
 use crate::flush::Flusher;
@@ -40,6 +41,7 @@ struct Inner {
     /// None: there are no others.
     router: Option<Router>,
     metrics: Metrics,
+    agents: Agents,
 }
 
 impl Ingester {
@@ -55,6 +57,7 @@ impl Ingester {
             tail: Arc::clone(&flusher.tail),
             writer: flusher.writer.clone(),
             metrics: flusher.metrics.clone(),
+            agents: Agents::default(),
             flusher,
             router,
             cx,
@@ -68,6 +71,10 @@ impl Ingester {
 
     pub(crate) fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    pub(crate) fn agents(&self) -> &Agents {
+        &self.0.agents
     }
 
     pub(crate) fn admission(&self) -> &Admission {
@@ -94,6 +101,27 @@ impl Ingester {
 
     /// The same for protocols that can tell what was refused of a push.
     pub(crate) async fn take(&self, push: Push) -> Result<Outcome, Error> {
+        let clock = self.0.cx.clock();
+        let (received, start) = (push.received, clock.instant());
+        let id = agents::Id::of(&push);
+        let taken = self.take_unseen(push).await;
+        let error = match &taken {
+            Ok(outcome) => outcome.refusals().map(|refusals| refusals.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        let newest = taken.as_ref().ok().and_then(|outcome| outcome.newest);
+        let lag = newest.map(|newest| received.saturating_sub(newest).max(0));
+        let seen = agents::Seen {
+            at: received,
+            took: clock.instant().duration_since(start),
+            lag: lag.map(|lag| Duration::from_nanos(lag.unsigned_abs())),
+            error: error.unwrap_or_default(),
+        };
+        self.0.agents.note(id, seen);
+        taken
+    }
+
+    async fn take_unseen(&self, push: Push) -> Result<Outcome, Error> {
         let label = DoorLabel { door: push.door };
         let received = &self.0.metrics.received_bytes;
         received.get_or_create(&label).inc_by(push.bytes() as u64);
@@ -126,6 +154,11 @@ impl Ingester {
         let rules = self.0.rules.clone();
         let prepared = self.0.cx.compute(move || prepare(&push, &rules)).await;
         let (ready, refused) = prepared;
+        let ends = ready.items.iter().map(|item| {
+            let Row { time, profile, .. } = &item.row;
+            time.saturating_add(profile.duration)
+        });
+        let newest = ends.max();
         let stored = match ready.items.is_empty() {
             true => Stored::default(),
             false => self.0.writer.store(ready, permit).await?,
@@ -139,6 +172,7 @@ impl Ingester {
             stored,
             refused,
             more: 0,
+            newest,
         })
     }
 

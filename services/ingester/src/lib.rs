@@ -1,6 +1,7 @@
 #![doc = include_str!("../docs/architecture.md")]
 
 mod admission;
+mod agents;
 #[doc(hidden)]
 pub mod bench;
 mod blocks;

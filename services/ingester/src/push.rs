@@ -2,6 +2,8 @@
 //!
 //! Owns what a push says, not whether it is acceptable.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use cairn_model::{Described, TenantId};
 use cairn_pprof::ExecutableInfo;
@@ -12,7 +14,15 @@ use crate::writer::Stored;
 
 /// The protocols profiles come in by.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelValue,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    prometheus_client::encoding::EncodeLabelValue,
 )]
 pub(crate) enum Door {
     /// Parca's `WriteRaw`.
@@ -33,11 +43,20 @@ pub(crate) enum Door {
     Forward,
 }
 
+/// Who sent a push, as far as that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sender {
+    pub(crate) peer: Option<IpAddr>,
+    /// What it calls itself, with its version.
+    pub(crate) software: String,
+}
+
 /// Profiles that one request brought.
 #[derive(Clone, Debug)]
 pub(crate) struct Push {
     pub(crate) tenant: TenantId,
     pub(crate) door: Door,
+    pub(crate) sender: Sender,
     /// Nanoseconds since the epoch, by our clock.
     pub(crate) received: i64,
     /// What the request says the profiles cover.
@@ -123,24 +142,44 @@ pub(crate) struct Outcome {
     pub(crate) refused: Vec<Refusal>,
     /// Refused ones that are counted only.
     pub(crate) more: usize,
+    /// When the last of the profiles ended, nanoseconds since the epoch; of those that were stored
+    /// here.
+    pub(crate) newest: Option<i64>,
+}
+
+impl Door {
+    /// As metrics and lists spell it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::WriteRaw => "WriteRaw",
+            Self::Ingest => "Ingest",
+            Self::Push => "Push",
+            Self::Otlp => "Otlp",
+            Self::WriteArrow => "WriteArrow",
+            Self::Write => "Write",
+            Self::Profiles => "Profiles",
+            Self::Forward => "Forward",
+        }
+    }
 }
 
 impl Outcome {
+    /// The first reasons why something was refused.
+    pub(crate) fn refusals(&self) -> Option<Refusals> {
+        let is_whole = self.refused.is_empty() && self.more == 0;
+        (!is_whole).then(|| Refusals {
+            refused: self.refused.clone(),
+            more: self.more,
+            stored: self.stored.profiles + self.stored.repeats,
+        })
+    }
+
     /// An error if something was refused, after the rest is stored.
     pub(crate) fn into_result(self) -> Result<(), Error> {
-        let Self {
-            stored,
-            refused,
-            more,
-        } = self;
-        if refused.is_empty() && more == 0 {
-            return Ok(());
+        match self.refusals() {
+            None => Ok(()),
+            Some(refusals) => Err(Error::Refused(refusals)),
         }
-        Err(Error::Refused(Refusals {
-            refused,
-            more,
-            stored: stored.profiles + stored.repeats,
-        }))
     }
 
     /// Adds what became of another part of the same push.
@@ -149,7 +188,9 @@ impl Outcome {
             stored,
             refused,
             more,
+            newest,
         } = other;
+        self.newest = self.newest.max(newest);
         let all = &mut self.stored.profiles;
         *all = all.saturating_add(stored.profiles);
         let all = &mut self.stored.samples;

@@ -21,6 +21,11 @@ pub(super) struct Received {
 }
 
 impl Received {
+    /// A part of the body in place of it.
+    pub(super) fn replaced(self, bytes: Bytes) -> Self {
+        Self { bytes, ..self }
+    }
+
     /// Undoes compression. How large that gets is known only afterwards, so bodies take turns.
     pub(super) async fn inflated(self, coding: Coding, ingester: &Ingester) -> Result<Self, Error> {
         if coding == Coding::Plain {
@@ -114,7 +119,7 @@ impl Coding {
     }
 
     /// Undoes it, within `max` bytes.
-    fn inflate(self, bytes: &Bytes, max: usize) -> Result<Bytes, Error> {
+    pub(super) fn inflate(self, bytes: &Bytes, max: usize) -> Result<Bytes, Error> {
         let mut out = Vec::new();
         let bound = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
         let inflated = match self {

@@ -1,28 +1,40 @@
-//! Pyroscope's `POST /ingest`: pprof as the body or in a form, everything else in the query string.
+//! Pyroscope's `POST /ingest`: a profile in one of many formats as the body or in a form, everything
+//! else in the query string.
 
-use std::collections::BTreeMap;
+mod about;
+mod form;
+mod format;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use cairn_chassis::Peer;
+use cairn_jfr::LabelsSnapshot;
+use cairn_model::{Described, Limits};
 use cairn_wal::{Encoding, NAME_LABEL};
 use http::{HeaderMap, StatusCode, header};
 
-use super::body::{self, Coding};
-use super::{attime, tenant_of};
-use crate::error::{Error, Place, Refusal, Refusals};
+use self::about::About;
+use self::form::{Form, display_names, unprocessable};
+use self::format::{Format, Meaning};
+use super::body::{self, Coding, Received};
+use super::caller::Caller;
+use crate::error::Error;
 use crate::ingester::Ingester;
 use crate::push::{Door, Naming, Push, Raw, Series};
 
 pub(super) async fn ingest(
     State(ingester): State<Ingester>,
     RawQuery(query): RawQuery,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let query = query.unwrap_or_default();
-    match store(&ingester, &query, &headers, body).await {
+    let caller = Caller::of_http(&headers, peer);
+    match store(&ingester, caller, (&query, &headers), body).await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(error) => {
             ingester.failed(Door::Ingest, &error);
@@ -31,10 +43,10 @@ pub(super) async fn ingest(
     }
 }
 
-fn http_status(error: &Error) -> u16 {
+pub(super) fn http_status(error: &Error) -> u16 {
     match error {
         Error::TooLarge { .. } => 413,
-        Error::Refused(_) | Error::Unsupported(_) => 422,
+        Error::Refused(_) => 422,
         Error::SlowBody(_) | Error::Interrupted(_) => 408,
         error => cairn_wire::http_status(error.code()),
     }
@@ -60,284 +72,167 @@ pub(super) fn error_response(status: u16, error: &Error) -> Response {
 
 async fn store(
     ingester: &Ingester,
-    query: &str,
-    headers: &HeaderMap,
+    caller: Caller,
+    (query, headers): (&str, &HeaderMap),
     body: Body,
 ) -> Result<(), Error> {
     let received = ingester.cx().clock().now();
     let about = About::parse(query, received).map_err(Error::Malformed)?;
-    let boundary = check_format(about.format.as_deref(), headers)?;
+    let (format, boundary) = format::of(about.format.as_deref(), headers);
     let coding = Coding::of(headers)?;
     let mut bytes = body::read(ingester, headers, body).await?;
     let form = match boundary {
         // pprof may be gzip as it is, so the coding of a bare one need not be undone.
         None => Form {
             profile: bytes.bytes.clone(),
-            sample_type_config: String::new(),
+            ..Form::default()
         },
         Some(boundary) => {
             bytes = bytes.inflated(coding, ingester).await?;
-            read_form(bytes.bytes.clone(), boundary).await?
+            let field = if format == Format::Jfr {
+                "jfr"
+            } else {
+                "profile"
+            };
+            form::read(bytes.bytes.clone(), boundary, field).await?
+        }
+    };
+    let (encoding, series) = match format {
+        Format::Pprof => (Encoding::Pprof, vec![pprof(&about, form)?]),
+        Format::Jfr | Format::Text(_) => {
+            // Also what says nothing about it may be compressed.
+            let coding = match Coding::guess(&form.profile) {
+                Coding::Plain => coding,
+                told => told,
+            };
+            let packed = Form {
+                profile: Bytes::new(),
+                ..form
+            };
+            let profile = bytes.replaced(form.profile);
+            let profile = profile.inflated(coding, ingester).await?;
+            let decoded = decode(ingester, (&about, format), &profile, packed).await?;
+            (Encoding::Packed, decoded)
         }
     };
     let push = Push {
-        tenant: tenant_of(headers),
+        tenant: caller.tenant,
         door: Door::Ingest,
+        sender: caller.sender,
         received,
         from: about.from,
         until: about.until,
-        encoding: Encoding::Pprof,
+        encoding,
         normalized: false,
-        series: vec![Series {
-            naming: Naming::ByTypes(display_names(&form.sample_type_config)?),
-            labels: about.labels,
-            profiles: vec![Raw {
-                bytes: form.profile,
-                executables: Vec::new(),
-            }],
-            sample_rate: about.sample_rate,
-            sample_type_config: form.sample_type_config,
-        }],
+        series,
     };
     ingester.push(push).await
 }
 
-/// What the query string says.
-#[derive(Debug, PartialEq)]
-struct About {
-    labels: Vec<(String, String)>,
-    from: Option<i64>,
-    until: Option<i64>,
-    sample_rate: u32,
-    format: Option<String>,
-}
-
-/// What senders that don't say so sample with.
-const SAMPLE_RATE: u32 = 100;
-
-impl About {
-    fn parse(query: &str, now: i64) -> Result<Self, String> {
-        let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
-        let get = |wanted: &str| {
-            let found = pairs.iter().find(|(name, _)| name == wanted);
-            found
-                .map(|(_, value)| value.as_ref())
-                .filter(|value| !value.is_empty())
-        };
-        let time = |name| get(name).map(|text| attime::parse(text, now)).transpose();
-        let (app, tags) = parse_name(get("name").ok_or("the parameter \"name\" is missing")?)?;
-        Ok(Self {
-            labels: labels(app, tags, get("spyName").unwrap_or("unknown")),
-            from: time("from")?,
-            until: time("until")?,
-            sample_rate: get("sampleRate")
-                .and_then(|rate| rate.parse().ok())
-                .unwrap_or(SAMPLE_RATE),
-            format: get("format").map(str::to_ascii_lowercase),
-        })
-    }
-}
-
-/// `app.name{key=value,...}`
-fn parse_name(text: &str) -> Result<(&str, BTreeMap<&str, &str>), String> {
-    let (app, tags) = match text.split_once('{') {
-        None => (text, None),
-        Some((app, rest)) => {
-            let closed = rest.trim_end().strip_suffix('}');
-            (
-                app,
-                Some(closed.ok_or("the name's labels do not end with '}'")?),
-            )
-        }
-    };
-    if app.trim().is_empty() {
-        return Err("the name of the application is empty".to_owned());
-    }
-    let mut map = BTreeMap::new();
-    for tag in tags.unwrap_or_default().split(',') {
-        if tag.trim().is_empty() {
-            continue;
-        }
-        let (key, value) = tag
-            .split_once('=')
-            .ok_or_else(|| format!("label {tag:?} of the name has no '='"))?;
-        map.insert(key.trim(), value.trim());
-    }
-    Ok((app.trim(), map))
-}
-
-/// Labels that begin with two underscores are ours, but for these.
-const KEPT: [&str; 2] = [NAME_LABEL, "__session_id__"];
-
-fn labels<'a>(
-    app: &'a str,
-    mut tags: BTreeMap<&'a str, &'a str>,
-    spy: &'a str,
-) -> Vec<(String, String)> {
-    tags.retain(|name, _| !name.starts_with("__") || KEPT.contains(name));
-    tags.entry("service_name").or_insert(app);
-    tags.entry("pyroscope_spy").or_insert(spy);
-    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-    tags.into_iter().map(owned).collect()
-}
-
-/// The boundary if the body is a form; an error if the body can't be pprof.
-fn check_format(format: Option<&str>, headers: &HeaderMap) -> Result<Option<String>, Error> {
-    let content_type = headers.get(header::CONTENT_TYPE);
-    let content_type = content_type
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let boundary = multer::parse_boundary(content_type).ok();
-    match format {
-        Some("pprof") => Ok(boundary),
-        Some(format) => {
-            let format: String = format.chars().take(40).collect();
-            Err(Error::Unsupported(format!("format={format}")))
-        }
-        None if content_type.contains("+trie") => Err(Error::Unsupported("a trie".to_owned())),
-        None if content_type.contains("+tree") => Err(Error::Unsupported("a tree".to_owned())),
-        None if boundary.is_some() => Ok(boundary),
-        None => Err(Error::Unsupported(
-            "folded text (the format of bodies that are no form and have no format=pprof)"
-                .to_owned(),
-        )),
-    }
-}
-
-/// The parts of a form that count.
-#[derive(Debug, Default)]
-struct Form {
-    profile: Bytes,
-    sample_type_config: String,
-}
-
-/// Parts of a form, so that a hostile one costs no more than its bytes.
-const FORM_PARTS_MAX: usize = 64;
-
-async fn read_form(bytes: Bytes, boundary: String) -> Result<Form, Error> {
-    let invalid = |error: multer::Error| unprocessable(format!("invalid form: {error}"));
-    let stream = futures::stream::once(async { Ok::<_, std::convert::Infallible>(bytes) });
-    let mut parts = multer::Multipart::new(stream, boundary);
-    let mut profile = None;
-    let mut form = Form::default();
-    for _ in 0..FORM_PARTS_MAX {
-        let Some(part) = parts.next_field().await.map_err(invalid)? else {
-            form.profile =
-                profile.ok_or_else(|| unprocessable("the form has no field \"profile\""))?;
-            return Ok(form);
-        };
-        match part.name() {
-            Some("profile") => profile = Some(part.bytes().await.map_err(invalid)?),
-            Some("sample_type_config") => {
-                let bytes = part.bytes().await.map_err(invalid)?;
-                form.sample_type_config = String::from_utf8_lossy(&bytes).into_owned();
-            }
-            Some("prev_profile") => {
-                return Err(unprocessable(
-                    "unsupported client version: it sends prev_profile",
-                ));
-            }
-            // Reading the next part skips this one.
-            _ => {}
-        }
-    }
-    Err(unprocessable("the form has too many parts"))
-}
-
-/// Display names of sample types. They decide what the profile is called.
-fn display_names(config: &str) -> Result<Vec<(String, String)>, Error> {
-    #[derive(serde::Deserialize)]
-    struct SampleType {
-        #[serde(default, rename = "display-name")]
-        display_name: String,
-    }
-    if config.trim().is_empty() {
-        return Ok(Vec::new());
-    }
-    let types: BTreeMap<String, SampleType> = serde_json::from_str(config)
-        .map_err(|error| unprocessable(format!("invalid sample_type_config: {error}")))?;
-    let named = types.into_iter().map(|(name, t)| (name, t.display_name));
-    Ok(named.filter(|(_, display)| !display.is_empty()).collect())
-}
-
-fn unprocessable(reason: impl Into<String>) -> Error {
-    Error::Refused(Refusals {
-        refused: vec![Refusal {
-            place: Place::Form,
-            reason: reason.into(),
-            kind: "form",
+fn pprof(about: &About, form: Form) -> Result<Series, Error> {
+    Ok(Series {
+        naming: Naming::ByTypes(display_names(&form.sample_type_config)?),
+        labels: about.labels.clone(),
+        profiles: vec![Raw {
+            bytes: form.profile,
+            executables: Vec::new(),
         }],
-        more: 0,
-        stored: 0,
+        sample_rate: about.sample_rate,
+        sample_type_config: form.sample_type_config,
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_give_labels() {
-        let query = "name=go.demo%7B__session_id__%3D77%2C__x__%3D1%2Cotel.scope.name%3Dcom.a%2Fgo%7D\
-                     &spyName=gospy&from=1795365579997631877&sampleRate=-1";
-        let about = About::parse(query, 0).expect("valid");
-        let labels: Vec<_> = about
-            .labels
-            .iter()
-            .map(|(n, v)| format!("{n}={v}"))
-            .collect();
-        let expected = [
-            "__session_id__=77",
-            "otel.scope.name=com.a/go",
-            "pyroscope_spy=gospy",
-            "service_name=go.demo",
-        ];
-        assert_eq!(labels, expected);
-        assert_eq!(about.from, Some(1_795_365_579_997_631_877));
-        assert_eq!((about.until, about.sample_rate), (None, 100));
-        let kept = About::parse("name=a%7Bservice_name=b%7D", 0).expect("valid");
-        assert!(
-            kept.labels
-                .contains(&("service_name".to_owned(), "b".to_owned()))
-        );
-    }
-
-    #[test]
-    fn bad_metadata_says_why() {
-        for (query, why) in [
-            ("", "\"name\" is missing"),
-            ("name=", "\"name\" is missing"),
-            ("name={a=b}", "application is empty"),
-            ("name=a{b=c", "do not end with '}'"),
-            ("name=a{b}", "has no '='"),
-            ("name=a&from=tomorrow", "invalid time"),
-        ] {
-            let error = About::parse(query, 0).expect_err(query);
-            assert!(error.contains(why), "{query}: {error}");
+/// One series per profile that the body holds.
+async fn decode(
+    ingester: &Ingester,
+    (about, format): (&About, Format),
+    profile: &Received,
+    form: Form,
+) -> Result<Vec<Series>, Error> {
+    let (limits, bytes) = (ingester.config().limits, profile.bytes.clone());
+    let meaning = Meaning::of(about);
+    let mut labels = about.labels.clone();
+    if matches!(format, Format::Text(_)) {
+        // What the application's name says of the values is no part of the service's name.
+        let service = labels
+            .iter_mut()
+            .find(|(name, value)| name == "service_name" && *value == about.app);
+        if let Some((_, service)) = service {
+            service.clone_from(&meaning.app);
         }
     }
-
-    #[test]
-    fn only_pprof_is_taken() {
-        let headers = |content_type: &str| {
-            let value = content_type.parse().expect("a header");
-            HeaderMap::from_iter([(header::CONTENT_TYPE, value)])
+    let span = match (about.from, about.until, about.is_average) {
+        (Some(from), Some(until), false) => (from, until.saturating_sub(from).max(0)),
+        (from, ..) => (from.unwrap_or(0), 0),
+    };
+    let rate = about.sample_rate;
+    let decode = move || {
+        let described = match format {
+            Format::Text(format) => texts(format, &bytes, &meaning, &limits)?,
+            _ => recording(&bytes, &form.labels, rate, &limits)?,
         };
-        let form = headers("multipart/form-data; boundary=x");
-        assert_eq!(
-            check_format(None, &form).expect("a form"),
-            Some("x".to_owned())
-        );
-        let bare = headers("binary/octet-stream");
-        assert_eq!(check_format(Some("pprof"), &bare).expect("pprof"), None);
-        for (format, content_type) in [
-            (Some("jfr"), "multipart/form-data; boundary=x"),
-            (Some("speedscope"), "text/plain"),
-            (None, "binary/octet-stream+tree"),
-            (None, "text/plain"),
-        ] {
-            let error = check_format(format, &headers(content_type)).expect_err("unsupported");
-            assert!(error.to_string().contains("send pprof"), "{error}");
-        }
+        let series = |described: Described| Series::packed(finished(described, &labels, span));
+        Ok(described.into_iter().map(series).collect())
+    };
+    ingester.cx().compute(decode).await
+}
+
+fn texts(
+    format: cairn_formats::Format,
+    bytes: &[u8],
+    meaning: &Meaning,
+    limits: &Limits,
+) -> Result<Vec<Described>, Error> {
+    let decoded = cairn_formats::decode(format, bytes, &meaning.unit, limits);
+    let mut described = decoded.map_err(|e| unprocessable(e.to_string()))?.profiles;
+    for described in &mut described {
+        described
+            .name
+            .get_or_insert_with(|| meaning.name.to_owned());
     }
+    Ok(described)
+}
+
+fn recording(
+    bytes: &[u8],
+    labels: &Bytes,
+    sample_rate: u32,
+    limits: &Limits,
+) -> Result<Vec<Described>, Error> {
+    let labels = Coding::guess(labels).inflate(labels, limits.profile_bytes_max)?;
+    let snapshot: Option<LabelsSnapshot> = match labels.is_empty() {
+        true => None,
+        false => {
+            let snapshot = cairn_jfr::labels_snapshot(&labels, limits);
+            Some(snapshot.map_err(|error| unprocessable(error.to_string()))?)
+        }
+    };
+    let options = cairn_jfr::Options {
+        sample_rate,
+        threads: false,
+    };
+    let decoded = cairn_jfr::decode(bytes, snapshot.as_ref(), &options, limits);
+    Ok(decoded
+        .map_err(|error| unprocessable(error.to_string()))?
+        .profiles)
+}
+
+/// With the labels of the request, and its span of time where the format has none.
+fn finished(
+    mut described: Described,
+    labels: &[(String, String)],
+    (from, duration): (i64, i64),
+) -> Described {
+    let is_new = |(name, _): &&(String, String)| {
+        name != NAME_LABEL && !described.labels.iter().any(|(known, _)| known == name)
+    };
+    let added: Vec<_> = labels.iter().filter(is_new).cloned().collect();
+    described.labels.extend(added);
+    if described.profile.time == 0 {
+        described.profile.time = from;
+    }
+    if described.profile.duration == 0 {
+        described.profile.duration = duration;
+    }
+    described
 }

@@ -5,17 +5,19 @@
 
 mod grpc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use cairn_chassis::Peer;
 use cairn_wal::Encoding;
 use cairn_wire::opentelemetry::proto::collector::profiles::v1development as wire;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prost::Message;
 
 use super::body::{self, Coding};
-use super::tenant_of;
+use super::caller::Caller;
 use crate::error::{Error, Place, Refusal, Refusals};
 use crate::ingester::Ingester;
 use crate::push::{Decoded, Door, Push, Series};
@@ -53,9 +55,11 @@ impl Form {
 /// `POST /v1development/profiles`
 pub(super) async fn http(
     State(ingester): State<Ingester>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    let caller = Caller::of_http(&headers, peer);
     let Some(form) = Form::of(&headers) else {
         let accepted = [("accept-post", "application/x-protobuf, application/json")];
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, accepted).into_response();
@@ -64,7 +68,7 @@ pub(super) async fn http(
         let coding = Coding::of(&headers)?;
         let received = body::read(&ingester, &headers, body).await?;
         let received = received.inflated(coding, &ingester).await?;
-        store(&ingester, &headers, received.bytes.clone(), form).await
+        store(&ingester, caller, received.bytes.clone(), form).await
     };
     match stored.await {
         Ok(response) => answer(form, StatusCode::OK, &response),
@@ -136,7 +140,7 @@ fn refusal(form: Form, error: &Error) -> Response {
 /// Stores what can be stored, and tells what can't.
 async fn store(
     ingester: &Ingester,
-    headers: &HeaderMap,
+    caller: Caller,
     bytes: Bytes,
     form: Form,
 ) -> Result<wire::ExportProfilesServiceResponse, Error> {
@@ -149,8 +153,9 @@ async fn store(
     } = ingester.cx().compute(decode).await?;
     ingester.refused(Door::Otlp, &refused);
     let push = Push {
-        tenant: tenant_of(headers),
+        tenant: caller.tenant,
         door: Door::Otlp,
+        sender: caller.sender,
         received,
         from: None,
         until: None,

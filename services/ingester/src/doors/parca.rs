@@ -1,58 +1,42 @@
-//! Parca's `ProfileStoreService` and `AgentsService` over gRPC and gRPC-web.
+//! Parca's `ProfileStoreService` over gRPC and gRPC-web.
 
-use std::sync::Arc;
+mod agents;
+mod two_way;
 
+use cairn_parca::Decoded;
 use cairn_pprof::{ExecutableInfo, LoadSegment};
 use cairn_wal::Encoding;
 use cairn_wire::parca::profilestore::v1alpha1 as wire;
 use futures::stream::BoxStream;
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
-use wire::agents_service_server::{AgentsService, AgentsServiceServer};
 use wire::profile_store_service_server::{ProfileStoreService, ProfileStoreServiceServer};
 
 use super::admit::Held;
-use super::agents::{Agents, Seen};
-use super::tenant_of;
+use super::caller::Caller;
+use crate::error::Error;
 use crate::ingester::Ingester;
 use crate::push::{Door, Naming, Push, Raw, Series};
 
-/// Both services, since pushes are what the list of agents is made of.
+pub(super) use agents::{agents, list, scrape, telemetry};
+
+/// The service.
 #[derive(Clone, Debug)]
-pub(super) struct Parca {
-    ingester: Ingester,
-    agents: Arc<Agents>,
-}
+pub(super) struct ProfileStore(Ingester);
 
-pub(super) fn store_server(parca: Parca) -> ProfileStoreServiceServer<Parca> {
-    ProfileStoreServiceServer::new(parca)
-}
-
-pub(super) fn agents_server(parca: Parca) -> AgentsServiceServer<Parca> {
-    AgentsServiceServer::new(parca)
-}
-
-impl Parca {
-    pub(super) fn new(ingester: Ingester) -> Self {
-        Self {
-            ingester,
-            agents: Arc::default(),
-        }
-    }
+pub(super) fn store(ingester: Ingester) -> ProfileStoreServiceServer<ProfileStore> {
+    ProfileStoreServiceServer::new(ProfileStore(ingester))
 }
 
 #[tonic::async_trait]
-impl ProfileStoreService for Parca {
+impl ProfileStoreService for ProfileStore {
     type WriteStream = BoxStream<'static, Result<wire::WriteResponse, Status>>;
 
     async fn write_raw(
         &self,
         request: Request<wire::WriteRawRequest>,
     ) -> Result<Response<wire::WriteRawResponse>, Status> {
-        let clock = self.ingester.cx().clock();
-        let (received, start) = (clock.now(), clock.instant());
-        let peer = request.remote_addr();
-        let tenant = tenant_of(request.metadata().as_ref());
+        let caller = Caller::of_grpc(&request);
         let held = request.extensions().get::<Held>().cloned();
         let request = request.into_inner();
         let bytes = request.encoded_len();
@@ -60,60 +44,86 @@ impl ProfileStoreService for Parca {
             series, normalized, ..
         } = request;
         let push = Push {
-            tenant,
+            tenant: caller.tenant,
             door: Door::WriteRaw,
-            received,
+            sender: caller.sender,
+            received: self.0.cx().clock().now(),
             from: None,
             until: None,
             encoding: Encoding::Pprof,
             normalized,
             series: series.into_iter().map(read_series).collect(),
         };
-        let node = push.series.iter().flat_map(|series| &series.labels);
-        let node = node.clone().find(|(name, _)| name == "node");
-        let node = node.map(|(_, value)| value.chars().take(NODE_CHARS_MAX).collect::<String>());
-        let held = held.unwrap_or_default();
-        let stored = match held.settle(bytes, &self.ingester).await {
-            Ok(()) => self.ingester.push(push).await,
-            Err(error) => Err(error),
+        let stored = async {
+            held.unwrap_or_default().settle(bytes, &self.0).await?;
+            self.0.push(push).await
         };
-        let error = stored.as_ref().err().map(ToString::to_string);
-        let seen = Seen {
-            at: received,
-            took: clock.instant().duration_since(start),
-            error: error.unwrap_or_default(),
-        };
-        self.agents.note(node.as_deref(), peer, seen);
-        match stored {
+        match stored.await {
             Ok(()) => Ok(Response::new(wire::WriteRawResponse {})),
-            Err(error) => {
-                self.ingester.failed(Door::WriteRaw, &error);
-                Err(cairn_wire::status(error.code(), &error.to_string()))
-            }
+            Err(error) => Err(refusal(&self.0, Door::WriteRaw, &error)),
         }
     }
 
     async fn write(
         &self,
-        _: Request<Streaming<wire::WriteRequest>>,
+        request: Request<Streaming<wire::WriteRequest>>,
     ) -> Result<Response<Self::WriteStream>, Status> {
-        Err(cairn_wire::unimplemented(
-            "Write is not supported yet: use WriteRaw",
-        ))
+        let caller = Caller::of_grpc(&request);
+        let answers = two_way::answers(self.0.clone(), caller, request.into_inner());
+        Ok(Response::new(answers))
     }
 
     async fn write_arrow(
         &self,
-        _: Request<wire::WriteArrowRequest>,
+        request: Request<wire::WriteArrowRequest>,
     ) -> Result<Response<wire::WriteArrowResponse>, Status> {
-        Err(cairn_wire::unimplemented(
-            "WriteArrow is not supported yet: use WriteRaw",
-        ))
+        let caller = Caller::of_grpc(&request);
+        let held = request.extensions().get::<Held>().cloned();
+        let buffer = request.into_inner().ipc_buffer;
+        let limits = self.0.config().limits;
+        let stored = async {
+            let held = held.unwrap_or_default();
+            held.settle(buffer.len(), &self.0).await?;
+            let decode = move || cairn_parca::decode(&buffer, &limits).map(packed);
+            let series = self.0.cx().compute(decode).await;
+            let series = series.map_err(|error| Error::Malformed(error.to_string()))?;
+            store_packed(&self.0, caller, Door::WriteArrow, series).await
+        };
+        match stored.await {
+            Ok(()) => Ok(Response::new(wire::WriteArrowResponse {})),
+            Err(error) => Err(refusal(&self.0, Door::WriteArrow, &error)),
+        }
     }
 }
 
-/// Characters of a node's name that the list of agents keeps.
-const NODE_CHARS_MAX: usize = 256;
+fn packed(decoded: Decoded) -> Vec<Series> {
+    decoded.profiles.into_iter().map(Series::packed).collect()
+}
+
+async fn store_packed(
+    ingester: &Ingester,
+    caller: Caller,
+    door: Door,
+    series: Vec<Series>,
+) -> Result<(), Error> {
+    let push = Push {
+        tenant: caller.tenant,
+        door,
+        sender: caller.sender,
+        received: ingester.cx().clock().now(),
+        from: None,
+        until: None,
+        encoding: Encoding::Packed,
+        normalized: true,
+        series,
+    };
+    ingester.push(push).await
+}
+
+fn refusal(ingester: &Ingester, door: Door, error: &Error) -> Status {
+    ingester.failed(door, error);
+    cairn_wire::status(error.code(), &error.to_string())
+}
 
 fn read_series(series: wire::RawProfileSeries) -> Series {
     let wire::RawProfileSeries { labels, samples } = series;
@@ -142,17 +152,5 @@ fn read_sample(sample: wire::RawSample) -> Raw {
     Raw {
         bytes: raw_profile,
         executables: executable_info.into_iter().map(executable).collect(),
-    }
-}
-
-#[tonic::async_trait]
-impl AgentsService for Parca {
-    async fn agents(
-        &self,
-        _: Request<wire::AgentsRequest>,
-    ) -> Result<Response<wire::AgentsResponse>, Status> {
-        let now = self.ingester.cx().clock().now();
-        let agents = self.agents.list(now);
-        Ok(Response::new(wire::AgentsResponse { agents }))
     }
 }

@@ -1,9 +1,11 @@
 //! Pyroscope's `push.v1.PusherService/Push` over Connect (protobuf and JSON), gRPC and gRPC-web.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use cairn_chassis::Peer;
 use cairn_wal::Encoding;
 use cairn_wire::push::v1 as wire;
 use http::{HeaderMap, StatusCode, header};
@@ -13,7 +15,7 @@ use wire::pusher_service_server::{PusherService, PusherServiceServer};
 
 use super::admit::Held;
 use super::body::{self, Coding, Received};
-use super::tenant_of;
+use super::caller::Caller;
 use crate::error::Error;
 use crate::ingester::Ingester;
 use crate::push::{Door, Naming, Push, Raw, Series};
@@ -34,14 +36,14 @@ impl PusherService for Pusher {
         &self,
         request: Request<wire::PushRequest>,
     ) -> Result<tonic::Response<wire::PushResponse>, Status> {
-        let headers = request.metadata().clone().into_headers();
+        let caller = Caller::of_grpc(&request);
         let held = request.extensions().get::<Held>().cloned();
         let request = request.into_inner();
         let stored = async {
             held.unwrap_or_default()
                 .settle(request.encoded_len(), &self.0)
                 .await?;
-            store(&self.0, &headers, request).await
+            store(&self.0, caller, request).await
         };
         match stored.await {
             Ok(()) => Ok(tonic::Response::new(wire::PushResponse {})),
@@ -75,9 +77,11 @@ impl Codec {
 /// The service over Connect.
 pub(super) async fn connect(
     State(ingester): State<Ingester>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    let caller = Caller::of_http(&headers, peer);
     let Some(codec) = Codec::of(&headers) else {
         let accepted = [("accept-post", "application/proto, application/json")];
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, accepted).into_response();
@@ -87,7 +91,7 @@ pub(super) async fn connect(
         let received = body::read(&ingester, &headers, body).await?;
         let received = received.inflated(coding, &ingester).await?;
         let request = decode(&ingester, &received, codec).await?;
-        store(&ingester, &headers, request).await
+        store(&ingester, caller, request).await
     };
     match (answered.await, codec) {
         (Ok(()), Codec::Proto) => {
@@ -121,12 +125,13 @@ async fn decode(
 
 async fn store(
     ingester: &Ingester,
-    headers: &HeaderMap,
+    caller: Caller,
     request: wire::PushRequest,
 ) -> Result<(), Error> {
     let push = Push {
-        tenant: tenant_of(headers),
+        tenant: caller.tenant,
         door: Door::Push,
+        sender: caller.sender,
         received: ingester.cx().clock().now(),
         from: None,
         until: None,

@@ -237,6 +237,7 @@ mod tests {
         let push = Push {
             tenant: cairn_model::TenantId::anonymous(),
             door: Door::Push,
+            sender: Default::default(),
             received: 0,
             from: None,
             until: None,

@@ -148,6 +148,7 @@ mod tests {
         Push {
             tenant: TenantId::anonymous(),
             door: Door::WriteRaw,
+            sender: Default::default(),
             received: 0,
             from: None,
             until: None,

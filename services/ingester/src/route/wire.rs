@@ -33,6 +33,7 @@ pub(super) fn request(part: &Part, epoch: u64) -> wire::StoreRequest {
     let Push {
         tenant,
         door,
+        sender: _,
         received,
         from,
         until,
@@ -154,6 +155,8 @@ pub(crate) fn read(request: wire::StoreRequest) -> Result<Forwarded, Error> {
     let push = Push {
         tenant,
         door,
+        // Whoever took it in knows.
+        sender: Default::default(),
         received: received_unix_ns,
         from: from_unix_ns,
         until: until_unix_ns,
@@ -222,6 +225,7 @@ pub(crate) fn stored(mut outcome: Outcome) -> wire::StoreResponse {
         stored,
         refused,
         more,
+        newest: _,
     } = outcome;
     let Stored {
         profiles,
@@ -292,6 +296,7 @@ pub(super) fn outcome(
         },
         more: count(refused).min(all).saturating_sub(refusals.len()),
         refused: refusals,
+        newest: None,
     };
     Ok(Ok(Part::placed(part.places(), outcome)))
 }

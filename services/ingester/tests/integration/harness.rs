@@ -118,7 +118,22 @@ impl Running {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Response {
-        let mut request = format!("POST {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+        self.request("POST", target, headers, body).await
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Response {
+        self.request("GET", target, &[], b"").await
+    }
+
+    async fn request(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
+        let mut request =
+            format!("{method} {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
         for (name, value) in headers {
             request += &format!("{name}: {value}\r\n");
         }

@@ -3,6 +3,7 @@
 
 mod corpus;
 mod durability;
+mod formats;
 mod harness;
 mod malformed;
 mod overload;

@@ -14,6 +14,7 @@ use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::{Request, Response, Status};
 
 use super::super::admit::Held;
+use super::super::caller::Caller;
 use super::{Form, store};
 use crate::error::Error;
 use crate::ingester::Ingester;
@@ -66,13 +67,13 @@ impl UnaryService<Bytes> for Export {
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let ingester = self.0.clone();
         async move {
-            let headers = request.metadata().clone().into_headers();
+            let caller = Caller::of_grpc(&request);
             let held = request.extensions().get::<Held>().cloned();
             let bytes = request.into_inner();
             let stored = async {
                 let held = held.unwrap_or_default();
                 held.settle(bytes.len(), &ingester).await?;
-                store(&ingester, &headers, bytes, Form::Protobuf).await
+                store(&ingester, caller, bytes, Form::Protobuf).await
             };
             stored.await.map(Response::new).map_err(|error| {
                 ingester.failed(Door::Otlp, &error);

@@ -12,6 +12,7 @@ fn push() -> Push {
     Push {
         tenant: TenantId::parse("team-a").expect("valid"),
         door: Door::Ingest,
+        sender: Default::default(),
         received: 7,
         from: Some(-1),
         until: None,
@@ -102,7 +103,7 @@ fn answers_come_back_with_the_places_of_the_request() {
             repeats: 1,
         },
         refused: vec![refused(0, Some(1)), refused(1, None)],
-        more: 0,
+        ..Outcome::default()
     };
     let heard = outcome(stored(said), &part())
         .expect("valid")

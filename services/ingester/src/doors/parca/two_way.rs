@@ -1,0 +1,119 @@
+//! `Write`: samples come with the names of their stacks, the stacks when they are asked for.
+//!
+//! Every stack is asked for every time, since each profile is stored with its own.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use cairn_parca::{Samples, StackId};
+use cairn_wire::parca::profilestore::v1alpha1 as wire;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use tonic::{Status, Streaming};
+
+use super::super::caller::Caller;
+use super::{packed, refusal, store_packed};
+use crate::admission::Permit;
+use crate::error::Error;
+use crate::ingester::Ingester;
+use crate::push::{Door, Series};
+
+/// Agents give up after that long.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How far a conversation has come.
+enum State {
+    Begun,
+    /// The stacks of these were asked for.
+    Asked(Box<Samples>, Permit),
+    Over,
+}
+
+struct Conversation {
+    ingester: Ingester,
+    caller: Caller,
+    inbound: Streaming<wire::WriteRequest>,
+    state: State,
+}
+
+/// What is answered: a request for stacks, then nothing more once everything is stored.
+pub(super) fn answers(
+    ingester: Ingester,
+    caller: Caller,
+    inbound: Streaming<wire::WriteRequest>,
+) -> BoxStream<'static, Result<wire::WriteResponse, Status>> {
+    let conversation = Conversation {
+        ingester,
+        caller,
+        inbound,
+        state: State::Begun,
+    };
+    let next = |mut conversation: Conversation| async {
+        match conversation.next().await {
+            Ok(None) => None,
+            Ok(Some(record)) => {
+                let record = record.into();
+                Some((Ok(wire::WriteResponse { record }), conversation))
+            }
+            Err(error) => {
+                let status = refusal(&conversation.ingester, Door::Write, &error);
+                conversation.state = State::Over;
+                Some((Err(status), conversation))
+            }
+        }
+    };
+    futures::stream::unfold(conversation, next).boxed()
+}
+
+impl Conversation {
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Over => Ok(None),
+            State::Begun => {
+                let (record, permit) = self.record().await?;
+                let limits = self.ingester.config().limits;
+                let read = move || {
+                    let samples = cairn_parca::samples(&record, &limits)?;
+                    let ids: Vec<StackId> = samples.stack_ids().collect();
+                    Ok((samples, ids))
+                };
+                let read = self.ingester.cx().compute(read).await;
+                let (samples, ids) = read.map_err(malformed)?;
+                let request = cairn_parca::request(&ids);
+                self.state = State::Asked(Box::new(samples), permit);
+                Ok(Some(request))
+            }
+            State::Asked(samples, _permit) => {
+                let (record, _permit) = self.record().await?;
+                let limits = self.ingester.config().limits;
+                let join = move || {
+                    let stacks = cairn_parca::stacks(&record, &limits)?;
+                    Ok(packed(samples.join(&stacks, &limits)?))
+                };
+                let series: Result<Vec<Series>, _> = self.ingester.cx().compute(join).await;
+                let series = series.map_err(malformed)?;
+                store_packed(&self.ingester, self.caller.clone(), Door::Write, series).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The agent's next message, and the memory that it may take.
+    async fn record(&mut self) -> Result<(Bytes, Permit), Error> {
+        let clock = self.ingester.cx().clock();
+        let message = tokio::select! {
+            message = self.inbound.message() => message,
+            () = clock.sleep(PATIENCE) => return Err(Error::SlowBody(PATIENCE)),
+        };
+        let message = message.map_err(|status| Error::Interrupted(status.message().to_owned()))?;
+        let message = message.ok_or_else(|| {
+            Error::Malformed("the stream ended before its stacks came".to_owned())
+        })?;
+        let permit = self.ingester.admission().body(message.record.len()).await?;
+        Ok((message.record, permit))
+    }
+}
+
+fn malformed(error: cairn_parca::Error) -> Error {
+    Error::Malformed(error.to_string())
+}

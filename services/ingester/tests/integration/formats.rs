@@ -1,0 +1,515 @@
+//! What comes by the doors that are not for pprof is readable at once, and adds up to what was sent.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes};
+use cairn_parca::write::{self, Call, Frame, Sample};
+use cairn_testkit::corpus::captured;
+use cairn_wire::opentelemetry::proto::collector::profiles::v1development::ExportProfilesServiceResponse;
+use cairn_wire::parca::profilestore::v1alpha1::agents_service_client::AgentsServiceClient;
+use cairn_wire::parca::profilestore::v1alpha1::profile_store_service_client::ProfileStoreServiceClient;
+use cairn_wire::parca::profilestore::v1alpha1::{AgentsRequest, WriteArrowRequest, WriteRequest};
+use cairn_wire::parca::scrape::v1alpha1::TargetsRequest;
+use cairn_wire::parca::scrape::v1alpha1::scrape_service_client::ScrapeServiceClient;
+use cairn_wire::parca::telemetry::v1alpha1::ReportPanicRequest;
+use cairn_wire::parca::telemetry::v1alpha1::telemetry_service_client::TelemetryServiceClient;
+use futures::StreamExt as _;
+use prost::Message;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::{Code, Request, Status};
+
+use crate::harness::{Running, config, folder};
+
+const NOW: i64 = 1_700_000_000_000_000_000;
+const EXPORT: &str = "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export";
+
+/// Sums over all values of the recorded requests, by another reader. Times of the wall clock are
+/// sent as counts, of which each stands for its period.
+const RECORDED: [(&str, i64); 7] = [
+    (
+        "otel-sdk-extension-profiling-http/001",
+        71 * 10_000_000 + 29_206 + 317,
+    ),
+    ("otel-sdk-extension-profiling-grpc/001", 319 * 10_000_000),
+    ("otel-sdk-extension-profiling-grpc/002", 288 * 10_000_000),
+    ("otel-sdk-extension-profiling-grpc/003", 88 * 10_000_000),
+    ("beacon-profiling-http/001", 237 * 10_000_000),
+    ("beacon-profiling-http/002", 310 * 10_000_000),
+    ("beacon-profiling-http/003", 82 * 10_000_000),
+];
+
+/// Messages as bytes.
+#[derive(Clone, Copy, Default)]
+struct AsIs;
+
+impl Codec for AsIs {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for AsIs {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for AsIs {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(source.copy_to_bytes(source.remaining())))
+    }
+}
+
+async fn call(running: &Running, path: &'static str, body: &[u8]) -> Result<Bytes, Status> {
+    let mut grpc = tonic::client::Grpc::new(running.channel().await);
+    grpc.ready().await.expect("it listens");
+    let request = Request::new(Bytes::copy_from_slice(body));
+    let path = http::uri::PathAndQuery::from_static(path);
+    let answer = grpc.unary(request, path, AsIs).await?;
+    Ok(answer.into_inner())
+}
+
+#[tokio::test]
+async fn recorded_otlp_requests_add_up_to_what_was_sent() {
+    let folder = folder();
+    let running = Running::start(config(folder.path())).await;
+    let mut expected = 0;
+    for (name, sum) in RECORDED {
+        let all = captured();
+        let found = all.iter().find(|request| request.name.starts_with(name));
+        let request = found.unwrap_or_else(|| panic!("no {name} among the recordings"));
+        match request.is_grpc {
+            true => {
+                let answer = call(&running, EXPORT, &request.body).await;
+                assert_eq!(answer.expect("stored"), Bytes::new(), "nothing is refused");
+            }
+            false => {
+                let wanted = ["content-type", "content-encoding", "user-agent"];
+                let headers = wanted.iter().filter_map(|h| Some((*h, request.header(h)?)));
+                let headers: Vec<_> = headers.collect();
+                let answer = running.post(&request.path, &headers, &request.body).await;
+                assert_eq!(answer.status, 200, "{}", answer.body);
+                assert_eq!(answer.body, "", "nothing is refused");
+            }
+        }
+        expected += sum;
+        assert_eq!(running.total("{}").await, expected, "{name}");
+    }
+    // Sent again, since the answer was lost.
+    for (name, _) in RECORDED {
+        let all = captured();
+        let request = all.iter().find(|request| request.name.starts_with(name));
+        let request = request.expect("it was there before");
+        if request.is_grpc {
+            call(&running, EXPORT, &request.body).await.expect("stored");
+        }
+    }
+    assert_eq!(running.total("{}").await, expected);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn otlp_json_is_answered_in_json_with_what_was_refused() {
+    let folder = folder();
+    let running = Running::start(config(folder.path())).await;
+    let profile = |stack: u32| {
+        format!(
+            r#"{{"sampleType":{{"typeStrindex":1,"unitStrindex":2}},"timeUnixNano":"{NOW}","durationNano":"1000000000",
+                "samples":[{{"stackIndex":{stack},"values":["7"]}}]}}"#
+        )
+    };
+    let body = format!(
+        r#"{{"resourceProfiles":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"cart"}}}}]}},
+            "scopeProfiles":[{{"profiles":[{},{}]}}]}}],
+            "dictionary":{{"stringTable":["","events","count","main"],
+              "functionTable":[{{}},{{"nameStrindex":3}}],
+              "locationTable":[{{}},{{"lines":[{{"functionIndex":1,"line":"3"}}]}}],
+              "stackTable":[{{}},{{"locationIndices":[1]}}],
+              "mappingTable":[{{}}],"linkTable":[{{}}],"attributeTable":[{{}}]}}}}"#,
+        profile(1),
+        profile(9)
+    );
+    let json = [("content-type", "application/json")];
+    let answer = running
+        .post("/v1development/profiles", &json, body.as_bytes())
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let said: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert_eq!(said["partialSuccess"]["rejectedProfiles"], "1", "{said}");
+    let text = said["partialSuccess"]["errorMessage"]
+        .as_str()
+        .expect("a text");
+    assert!(text.contains("resource 0, scope 0, profile 1"), "{text}");
+    assert_eq!(running.total(r#"{service_name="cart"}"#).await, 7);
+
+    for (headers, body, status, why) in [
+        (&json[..], &b"{"[..], 400, "parse"),
+        (&[("content-type", "text/plain")], b"{}", 415, ""),
+        (
+            &[
+                ("content-type", "application/x-protobuf"),
+                ("content-encoding", "br"),
+            ],
+            b"",
+            400,
+            "br",
+        ),
+        (
+            &[("content-type", "application/x-protobuf")],
+            b"\xff\xff",
+            400,
+            "",
+        ),
+    ] {
+        let answer = running.post("/v1development/profiles", headers, body).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+        assert!(answer.body.contains(why), "{why}: {}", answer.body);
+    }
+    let refused = call(&running, EXPORT, b"\xff\xff")
+        .await
+        .expect_err("malformed");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let unknown = "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Else";
+    let unknown = call(&running, unknown, b"").await.expect_err("unknown");
+    assert_eq!(unknown.code(), Code::Unimplemented);
+    let empty = call(&running, EXPORT, b"").await;
+    let empty = ExportProfilesServiceResponse::decode(empty.unwrap_or_default());
+    assert_eq!(empty.expect("a message").partial_success, None);
+    running.stop().await;
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder
+        .write_all(bytes)
+        .expect("memory takes what is written");
+    encoder.finish().expect("memory takes what is written")
+}
+
+#[tokio::test]
+async fn every_format_of_ingest_is_readable() {
+    let folder = folder();
+    let running = Running::start(config(folder.path())).await;
+    let span = "from=1700000000&until=1700000010&sampleRate=100";
+    let deep = vec!["java.lang.Something.with.a.long.name"; 25_000].join(";");
+    assert!(deep.len() > 900_000, "a line far above 64 KiB");
+    let folded = format!("{deep} 2\nmain;work it 3\n");
+    let speedscope = br#"{"$schema":"https://www.speedscope.app/file-format-schema.json",
+        "shared":{"frames":[{"name":"main"},{"name":"work"}]},
+        "profiles":[{"type":"sampled","name":"t","unit":"none","startValue":0,"endValue":3,
+                     "samples":[[0],[0,1]],"weights":[1,2]}]}"#;
+    let period = 10_000_000;
+    let cases: [(&str, &str, Vec<u8>, &str, i64); 6] = [
+        (
+            "a.cpu",
+            "",
+            folded.clone().into(),
+            "process_cpu:cpu:nanoseconds:cpu:nanoseconds:delta",
+            5 * period,
+        ),
+        (
+            "b.cpu",
+            "&format=lines",
+            b"main;work\nmain;work\nmain\n".to_vec(),
+            "process_cpu:cpu:nanoseconds:cpu:nanoseconds:delta",
+            3 * period,
+        ),
+        (
+            "c.inuse_space",
+            "&format=folded&aggregationType=average",
+            gzip(b"main;work 77\n"),
+            "memory:inuse_space:bytes:inuse_space:bytes",
+            77,
+        ),
+        (
+            "d",
+            "&format=speedscope&units=objects",
+            speedscope.to_vec(),
+            "",
+            3,
+        ),
+        ("e.alloc_objects", "&format=trie", vec![], "", 0),
+        (
+            "f.goroutines",
+            "&units=goroutines",
+            b"main 4\n".to_vec(),
+            "goroutines:goroutine:count:goroutine:count:delta",
+            4,
+        ),
+    ];
+    for (name, format, body, profile_type, expected) in cases {
+        let answer = running
+            .post(&format!("/ingest?name={name}&{span}{format}"), &[], &body)
+            .await;
+        if expected == 0 {
+            continue;
+        }
+        assert_eq!(answer.status, 200, "{name}: {}", answer.body);
+        let app = name.split('.').next().expect("a name");
+        let selector = format!(r#"{profile_type}{{service_name="{app}"}}"#);
+        assert_eq!(running.total(&selector).await, expected, "{name}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_frame_that_is_too_long_is_refused_by_the_limit_s_name() {
+    let folder = folder();
+    let running = Running::start(config(folder.path())).await;
+    let span = "from=1700000000&until=1700000010";
+    let long = format!("{} 1\n", "x".repeat((1 << 20) + 1));
+    let answer = running
+        .post(&format!("/ingest?name=z&{span}"), &[], long.as_bytes())
+        .await;
+    assert_eq!(answer.status, 422);
+    assert!(
+        answer.body.contains("string_bytes_max=1048576"),
+        "{}",
+        answer.body
+    );
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn flight_recordings_come_as_a_body_or_in_a_form() {
+    let folder = folder();
+    let mut config = config(folder.path());
+    // The recording is younger than the clock of these tests.
+    config.skew_max = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+    let running = Running::start(config).await;
+    let recording = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../crates/jfr/tests/data/jdk17.jfr.gz"
+    );
+    let recording = std::fs::read(recording).expect("it is in the repository");
+    let mut form =
+        b"--x\r\ncontent-disposition: form-data; name=\"jfr\"; filename=\"jfr\"\r\n\r\n".to_vec();
+    form.extend_from_slice(&recording);
+    form.extend_from_slice(b"\r\n--x--\r\n");
+    let form_type = [("content-type", "multipart/form-data; boundary=x")];
+    let target = "/ingest?name=java&format=jfr&spyName=javaspy";
+    for (headers, body) in [(&form_type[..], &form), (&[], &recording)] {
+        let answer = running.post(target, headers, body).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    let cpu = running
+        .total(r#"{service_name="java", pyroscope_spy="javaspy"}"#)
+        .await;
+    assert!(cpu > 0, "the recording holds samples");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn plain_pprof_comes_as_a_body_or_in_a_form() {
+    let folder = folder();
+    let running = Running::start(config(folder.path())).await;
+    let all = captured();
+    let go = all.iter().filter(|c| c.client == "pyroscope-go");
+    let pprofs: Vec<Vec<u8>> = go
+        .flat_map(|c| c.pprofs())
+        .map(|p| p.bytes)
+        .take(2)
+        .collect();
+    let sums: Vec<i64> = pprofs.iter().map(|p| crate::harness::total(p)).collect();
+    let target = "/api/v1/profiles?label=service_name=cart&label=region=eu-west-1";
+    let answer = running.post(target, &[], &pprofs[0]).await;
+    assert_eq!((answer.status, &*answer.body), (200, r#"{"profiles":1}"#));
+    assert_eq!(
+        running
+            .total(r#"{service_name="cart", region="eu-west-1"}"#)
+            .await,
+        sums[0]
+    );
+    let mut form = Vec::new();
+    for pprof in &pprofs {
+        form.extend_from_slice(
+            b"--x\r\ncontent-disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n",
+        );
+        form.extend_from_slice(pprof);
+        form.extend_from_slice(b"\r\n");
+    }
+    form.extend_from_slice(b"--x--\r\n");
+    let headers = [("content-type", "multipart/form-data; boundary=x")];
+    let answer = running
+        .post("/api/v1/profiles?label=service_name=form", &headers, &form)
+        .await;
+    assert_eq!((answer.status, &*answer.body), (200, r#"{"profiles":2}"#));
+    assert_eq!(
+        running.total(r#"{service_name="form"}"#).await,
+        sums[0] + sums[1]
+    );
+    for (query, body, status, why) in [
+        ("?service=a", &pprofs[0][..], 400, "no parameter"),
+        ("", b"junk", 422, "failed to parse profile"),
+    ] {
+        let answer = running
+            .post(&format!("/api/v1/profiles{query}"), &[], body)
+            .await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+        assert!(answer.body.contains(why), "{}", answer.body);
+    }
+    running.stop().await;
+}
+
+fn sample(node: &str, stack: &Arc<[Frame]>, (id, value): (u8, i64)) -> Sample {
+    let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    Sample {
+        labels: vec![label("node", node), label("comm", "cart")],
+        stack: Arc::clone(stack),
+        stack_id: [id; 16],
+        value,
+        producer: "parca_agent".to_owned(),
+        sample_type: "samples".to_owned(),
+        sample_unit: "count".to_owned(),
+        period_type: "cpu".to_owned(),
+        period_unit: "nanoseconds".to_owned(),
+        temporality: "delta".to_owned(),
+        period: 50_000_000,
+        duration: 5_000_000_000,
+        time: NOW,
+    }
+}
+
+fn stack() -> Arc<[Frame]> {
+    let native = Frame {
+        address: 0x1234,
+        frame_type: "native".to_owned(),
+        file: "libc.so.6".to_owned(),
+        build_id: "abcdef".to_owned(),
+        ..Frame::default()
+    };
+    let named = Frame {
+        frame_type: "cpython".to_owned(),
+        calls: vec![Call {
+            system_name: "main".to_owned(),
+            name: "main".to_owned(),
+            ..Call::default()
+        }],
+        ..Frame::default()
+    };
+    Arc::from([native, named])
+}
+
+#[tokio::test]
+async fn arrow_records_of_both_versions_are_stored_and_agents_are_listed() {
+    let folder = folder();
+    let running = Running::start(config(folder.path())).await;
+    let stack = stack();
+    let mut client = ProfileStoreServiceClient::new(running.channel().await);
+    let samples = [sample("n1", &stack, (1, 5)), sample("n2", &stack, (1, 7))];
+    let ipc_buffer = write::v2(&samples).into();
+    client
+        .write_arrow(WriteArrowRequest { ipc_buffer })
+        .await
+        .expect("stored");
+    let selector =
+        |node: &str| format!(r#"parca_agent:samples:count:cpu:nanoseconds:delta{{node="{node}"}}"#);
+    assert_eq!(running.total(&selector("n1")).await, 5);
+    assert_eq!(running.total(&selector("n2")).await, 7);
+
+    // The conversation: samples, the stacks that are asked for, the end.
+    let samples = [sample("n3", &stack, (9, 11))];
+    let (tell, told) = futures::channel::mpsc::unbounded();
+    let first = write::v1_samples(&samples).into();
+    tell.unbounded_send(WriteRequest { record: first })
+        .expect("open");
+    let mut answers = client.write(told).await.expect("it answers").into_inner();
+    let asked = answers.next().await.expect("a request").expect("no error");
+    assert!(
+        asked.record.windows(16).any(|window| window == [9; 16]),
+        "it names the stack"
+    );
+    let second = write::v1_stacks(&[([9; 16], Arc::clone(&stack))]).into();
+    tell.unbounded_send(WriteRequest { record: second })
+        .expect("open");
+    assert!(answers.next().await.is_none(), "nothing more is asked");
+    assert_eq!(running.total(&selector("n3")).await, 11);
+
+    let bad = WriteArrowRequest {
+        ipc_buffer: "junk".into(),
+    };
+    let refused = client.write_arrow(bad).await.expect_err("malformed");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let (tell, told) = futures::channel::mpsc::unbounded();
+    drop(tell);
+    let mut answers = client.write(told).await.expect("it answers").into_inner();
+    let refused = answers
+        .next()
+        .await
+        .expect("an answer")
+        .expect_err("no record came");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+
+    agents_are_listed(&running).await;
+    running.stop().await;
+}
+
+async fn agents_are_listed(running: &Running) {
+    let mut agents = AgentsServiceClient::new(running.channel().await);
+    let listed = agents
+        .agents(AgentsRequest {})
+        .await
+        .expect("it answers")
+        .into_inner();
+    let ids: Vec<&str> = listed
+        .agents
+        .iter()
+        .map(|agent| agent.id.as_str())
+        .collect();
+    assert_eq!(ids, ["n1/127.0.0.1", "n3/127.0.0.1"]);
+    let answer = running.get("/api/v1/agents").await;
+    let list: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+    let first = &list["agents"][0];
+    assert_eq!(
+        (&first["door"], &first["pushes"]),
+        (&"WriteArrow".into(), &1.into())
+    );
+    assert!(
+        first["software"]
+            .as_str()
+            .is_some_and(|s| s.starts_with("tonic/")),
+        "{first}"
+    );
+    assert!(first["lagMs"].is_u64(), "{first}");
+}
+
+#[tokio::test]
+async fn what_agents_ask_besides_is_answered() {
+    let folder = folder();
+    let running = Running::start(config(folder.path())).await;
+    let mut telemetry = TelemetryServiceClient::new(running.channel().await);
+    let report = ReportPanicRequest {
+        stderr: "panic: nil map".to_owned(),
+        metadata: [("go_arch".to_owned(), "amd64".to_owned())].into(),
+    };
+    telemetry.report_panic(report).await.expect("taken");
+    let mut scrape = ScrapeServiceClient::new(running.channel().await);
+    let targets = scrape
+        .targets(TargetsRequest::default())
+        .await
+        .expect("it answers");
+    assert_eq!(targets.into_inner().targets.len(), 0);
+    let unknown = call(&running, "/nobody.Knows/This", b"")
+        .await
+        .expect_err("unknown");
+    assert_eq!(unknown.code(), Code::Unimplemented);
+    running.stop().await;
+}
