@@ -1,4 +1,6 @@
-//! `cairn push`: sends pprof files to a running Cairn.
+//! `cairn push`: sends profiles in files to a running Cairn.
+
+mod file;
 
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -11,18 +13,24 @@ use cairn_wire::parca::profilestore::v1alpha1::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
+use self::file::Format;
 use super::server::{MESSAGE_BYTES_MAX, Server, refused};
 use super::time;
 
-/// Send pprof files, gzipped or not.
+/// Send profiles in files, gzipped or not: pprof, folded stacks, `perf script` output, speedscope,
+/// Chrome's .cpuprofile and .heapprofile, flight recordings (JFR).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cairn push cpu.pb.gz --label service_name=cart
+  perf script | cairn push - --format perf-script --label service_name=cart
   go tool pprof -proto -output=- http://localhost:6060/debug/pprof/heap | cairn push - --label service_name=cart")]
 pub struct Push {
-    /// pprof files; `-` is standard input.
+    /// Files; `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// How they are written; told from each file if not given.
+    #[arg(long, short = 'f', value_enum)]
+    format: Option<Format>,
     /// A label of the profiles; may be repeated.
     #[arg(long = "label", short = 'l', value_name = "NAME=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
@@ -51,7 +59,7 @@ impl Push {
         for file in &self.files {
             bar.set_message(shown(file));
             match self.push(&mut client, file).await {
-                Ok(profile) => bar.suspend(|| report(out, file, &profile, &self))?,
+                Ok(stored) => bar.suspend(|| report(out, file, &stored, &self.labels))?,
                 Err(error) if self.files.len() == 1 => return Err(error.context(shown(file))),
                 Err(error) => {
                     failed += 1;
@@ -71,41 +79,59 @@ impl Push {
         Ok(())
     }
 
+    /// Gives what was stored.
     async fn push(
         &self,
         client: &mut ProfileStoreServiceClient<tonic::transport::Channel>,
-        file: &Path,
-    ) -> anyhow::Result<Profile> {
-        let raw = read(file)?;
+        path: &Path,
+    ) -> anyhow::Result<Vec<Stored>> {
         // Decoded here as well, so that a bad file is named before it travels.
-        let profile = cairn_pprof::decode(&raw, &Limits::default(), &Default::default())
-            .context("not a pprof file that can be stored")?
-            .profile;
-        let name = self
-            .name
-            .clone()
-            .unwrap_or_else(|| cairn_pprof::usual_name(&profile, &[]));
-        let named =
-            std::iter::once(("__name__".to_owned(), name)).chain(self.labels.iter().cloned());
-        let labels = Labels::from_pairs(named)?;
-        let sample = RawSample {
-            raw_profile: raw.into(),
-            ..Default::default()
-        };
-        let series = RawProfileSeries {
-            labels: Some(LabelSet::from(&labels)),
-            samples: vec![sample],
-        };
+        let profiles = file::decode(read(path)?, self.format, path)?;
+        anyhow::ensure!(!profiles.is_empty(), "it holds no samples");
+        let mut stored = Vec::with_capacity(profiles.len());
+        let mut series = Vec::with_capacity(profiles.len());
+        for file::Profile {
+            name,
+            labels,
+            profile,
+            pprof,
+        } in profiles
+        {
+            let name = self.name.clone().or(name);
+            let name = name.unwrap_or_else(|| cairn_pprof::usual_name(&profile, &[]));
+            let mut pairs = labels;
+            pairs.retain(|(name, _)| !self.labels.iter().any(|(given, _)| given == name));
+            let own = pairs.clone();
+            pairs.extend(self.labels.iter().cloned());
+            pairs.push(("__name__".to_owned(), name.clone()));
+            let labels = Labels::from_pairs(pairs)?;
+            series.push(RawProfileSeries {
+                labels: Some(LabelSet::from(&labels)),
+                samples: vec![RawSample {
+                    raw_profile: pprof.into(),
+                    ..Default::default()
+                }],
+            });
+            stored.push(Stored { name, own, profile });
+        }
         let request = WriteRawRequest {
-            series: vec![series],
+            series,
             ..Default::default()
         };
         client
             .write_raw(request)
             .await
             .map_err(|status| refused(&status))?;
-        Ok(profile)
+        Ok(stored)
     }
+}
+
+/// One profile that was stored.
+struct Stored {
+    name: String,
+    /// Labels that the file gave it.
+    own: Vec<(String, String)>,
+    profile: Profile,
 }
 
 /// A file's name for people.
@@ -150,40 +176,45 @@ fn progress(files: usize) -> ProgressBar {
 }
 
 /// What was stored, and how to look at it.
-fn report(out: &mut dyn Write, file: &Path, profile: &Profile, push: &Push) -> std::io::Result<()> {
-    let name = push
-        .name
-        .clone()
-        .unwrap_or_else(|| cairn_pprof::usual_name(profile, &[]));
+fn report(
+    out: &mut dyn Write,
+    file: &Path,
+    stored: &[Stored],
+    labels: &[(String, String)],
+) -> std::io::Result<()> {
+    let samples: usize = stored
+        .iter()
+        .map(|stored| stored.profile.samples.len())
+        .sum();
     writeln!(
         out,
-        "{}: stored {} samples; see them with",
-        shown(file),
-        profile.samples.len()
+        "{}: stored {samples} samples; see them with",
+        shown(file)
     )?;
-    let (from, until) = match profile.time {
-        0 => ("now-15m".to_owned(), "now".to_owned()),
-        time => (time::show(time), time::show(time)),
-    };
-    for value in &profile.types {
-        let profile_type = ProfileType {
-            name: name.clone(),
-            sample_type: profile.str(value.kind).to_owned(),
-            sample_unit: profile.str(value.unit).to_owned(),
-            period_type: profile.str(profile.period_type.kind).to_owned(),
-            period_unit: profile.str(profile.period_type.unit).to_owned(),
-            delta: profile.duration != 0,
+    for Stored { name, own, profile } in stored {
+        let (from, until) = match profile.time {
+            0 => ("now-15m".to_owned(), "now".to_owned()),
+            time => (time::show(time), time::show(time)),
         };
-        let matchers: Vec<String> = push
-            .labels
-            .iter()
+        let matchers = own.iter().chain(labels);
+        let matchers: Vec<String> = matchers
             .map(|(name, value)| format!("{name}={value:?}"))
             .collect();
-        let selector = format!("{profile_type}{{{}}}", matchers.join(","));
-        writeln!(
-            out,
-            "  cairn query '{selector}' --from {from} --until {until}"
-        )?;
+        for value in &profile.types {
+            let profile_type = ProfileType {
+                name: name.clone(),
+                sample_type: profile.str(value.kind).to_owned(),
+                sample_unit: profile.str(value.unit).to_owned(),
+                period_type: profile.str(profile.period_type.kind).to_owned(),
+                period_unit: profile.str(profile.period_type.unit).to_owned(),
+                delta: profile.duration != 0,
+            };
+            let selector = format!("{profile_type}{{{}}}", matchers.join(","));
+            writeln!(
+                out,
+                "  cairn query '{selector}' --from {from} --until {until}"
+            )?;
+        }
     }
     Ok(())
 }

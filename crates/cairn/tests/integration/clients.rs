@@ -48,12 +48,12 @@ fn run(command: &mut Command) -> String {
     out
 }
 
-/// A virtual environment with the pinned packages.
-fn python() -> PathBuf {
+/// A virtual environment with the pinned packages of a folder.
+fn python(name: &str) -> PathBuf {
     let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    let home = installed("python");
+    let home = installed(name);
     let python = home.join("bin/python");
-    let requirements = folder("python").join("requirements.txt");
+    let requirements = folder(name).join("requirements.txt");
     let wanted = std::fs::read_to_string(&requirements).unwrap();
     let marker = home.join("installed.txt");
     if std::fs::read_to_string(&marker).ok().as_ref() != Some(&wanted) {
@@ -119,7 +119,7 @@ async fn functions(cairn: &Cairn, selector: &str) -> (Vec<String>, i64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_python_sdk_pushes_what_its_program_does() {
-    let python = python();
+    let python = python("python");
     let data = tempfile::tempdir().unwrap();
     let cairn = Cairn::start(data.path(), &[]);
     run(Command::new(python)
@@ -140,6 +140,46 @@ async fn the_python_sdk_pushes_what_its_program_does() {
         functions(&cairn, &tagged).await.1 > total / 2,
         "tags of the program do not select"
     );
+    cairn.stop();
+}
+
+/// Two releases of the protocol, which number its fields differently, over both transports.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn opentelemetry_profilers_push_what_a_traced_request_does() {
+    let data = tempfile::tempdir().unwrap();
+    let cairn = Cairn::start(data.path(), &[]);
+    for (release, protocol) in [
+        ("otel-1.9", "http/protobuf"),
+        ("otel-1.10", "http/protobuf"),
+        ("otel-1.9", "grpc"),
+        ("otel-1.10", "grpc"),
+    ] {
+        let service = format!("{release} {protocol}");
+        let said = run(Command::new(python(release))
+            .arg(folder(release).join("push.py"))
+            .arg("4")
+            .env("OTEL_SERVICE_NAME", &service)
+            .env("OTEL_PROFILING_EXPORTER", "otlp")
+            .env("OTEL_PROFILING_EXPORT_INTERVAL", "2")
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", cairn.url())
+            .env("OTEL_EXPORTER_OTLP_INSECURE", "true")
+            .env("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+            .env("OTEL_EXPORTER_OTLP_PROFILES_PROTOCOL", protocol));
+        let of_service = format!("service_name={service:?}");
+        let wall = "wall:wall:nanoseconds:wall:nanoseconds";
+        let (names, total) = functions(&cairn, &format!("{wall}{{{of_service}}}")).await;
+        assert!(
+            names.iter().any(|name| name == "cairn_otel_hot"),
+            "{service}: {names:?}"
+        );
+        assert!(total > 1_000_000_000, "{service}: only {total} ns in 4 s");
+        let of_trace = format!("{wall}{{{of_service}, trace_id={:?}}}", said.trim());
+        let (_, traced) = functions(&cairn, &of_trace).await;
+        assert!(
+            traced > 500_000_000,
+            "{service}: only {traced} ns of {total} are of the request"
+        );
+    }
     cairn.stop();
 }
 

@@ -73,6 +73,64 @@ fn what_is_pushed_is_shown_by_the_query_that_push_prints() {
     cairn.stop();
 }
 
+/// Files of other tools, a function that is in each, and what `push` finds out by itself.
+#[test]
+fn profiles_of_other_tools_are_pushed_as_they_are() {
+    let data = tempfile::tempdir().unwrap();
+    let cairn = Cairn::start(&data.path().join("data"), &[QUIET]);
+    let run = |args: &[&str], input: &[u8]| run(data.path(), &cairn.url(), args, input);
+    let recording = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../jfr/tests/data/jdk17.jfr.gz"
+    );
+    let generated = |file: &str| cairn_testkit::corpus::root().join("generated").join(file);
+    for (path, function) in [
+        (generated("python/py-spy.folded.txt"), "handler"),
+        (generated("python/py-spy.speedscope.json"), "handler"),
+        (generated("php/excimer.folded.txt"), "fib"),
+        (generated("node/node.cpuprofile"), "(program)"),
+        (generated("node/node.heapprofile"), "(root)"),
+        (generated("perf/cpp_pie-dwarf.perf.script.txt"), "main"),
+        (recording.into(), "java"),
+    ] {
+        let file = path.to_str().unwrap();
+        let service = format!("service_name={}", path.file_name().unwrap().display());
+        let pushed = run(&["push", file, "--label", &service], &[]);
+        assert!(pushed.success, "{file}: {}", pushed.err);
+        let (_, query) = pushed.out.split_once("cairn query '").expect(file);
+        let (selector, rest) = query.split_once("' ").expect(file);
+        let range = rest.lines().next().expect(file).split_whitespace();
+        let query: Vec<&str> = ["query", selector, "-o", "folded"]
+            .into_iter()
+            .chain(range)
+            .collect();
+        let shown = run(&query, &[]);
+        assert!(shown.success, "{file}: {}", shown.err);
+        let found = shown.out.to_lowercase();
+        assert!(
+            found.contains(function) || function == "(root)",
+            "{file}: {found}"
+        );
+    }
+    let folded = run(
+        &[
+            "push",
+            "-",
+            "--format",
+            "folded",
+            "--label",
+            "service_name=sh",
+        ],
+        b"main;a b 3\n",
+    );
+    assert!(
+        folded.out.starts_with("standard input: stored 1 samples"),
+        "{}",
+        folded.err
+    );
+    cairn.stop();
+}
+
 #[test]
 fn a_push_that_fails_names_the_file_and_the_reason() {
     let data = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@ mod folded;
 mod limits;
 mod mutations;
 mod perf;
+mod seeds;
 mod speedscope;
 mod v8;
 

@@ -6,6 +6,7 @@ mod forms;
 mod labels;
 mod mutations;
 mod recordings;
+mod seeds;
 mod writer;
 
 use cairn_jfr::{Decoded, Error, Options};

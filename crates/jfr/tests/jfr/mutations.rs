@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::recordings;
 use crate::writer::{Writer, id};
 
-fn small() -> Vec<u8> {
+pub(crate) fn small() -> Vec<u8> {
     let mut chunks = Vec::new();
     for compressed in [true, false] {
         let mut writer = Writer::usual(compressed);

@@ -11,6 +11,7 @@ mod mutations;
 mod places;
 mod releases;
 mod rules;
+mod seeds;
 
 use cairn_model::{Limits, Profile};
 use cairn_otlp::{Decoded, Refusal, Request};

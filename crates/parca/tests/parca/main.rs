@@ -6,6 +6,7 @@
 mod faults;
 mod mutations;
 mod rules;
+mod seeds;
 mod shapes;
 mod two_way;
 
