@@ -15,7 +15,8 @@ pub(crate) fn check(profile: &Profile) -> i64 {
     let samples = &profile.samples;
     assert_eq!(samples.values.len(), samples.len() * profile.types.len());
     for value_type in profile.types.iter().chain([&profile.period_type]) {
-        (profile.str(value_type.kind), profile.str(value_type.unit));
+        profile.str(value_type.kind);
+        profile.str(value_type.unit);
     }
     for function in &profile.functions {
         for text in [function.name, function.system_name, function.file] {
@@ -25,7 +26,8 @@ pub(crate) fn check(profile: &Profile) -> i64 {
     for (at, location) in (0..).zip(&profile.locations) {
         if location.mapping != NONE {
             let mapping = profile.mappings[location.mapping as usize];
-            (profile.str(mapping.file), profile.str(mapping.build_id));
+            profile.str(mapping.file);
+            profile.str(mapping.build_id);
         }
         for line in profile.lines(at) {
             assert!((line.function as usize) < profile.functions.len());

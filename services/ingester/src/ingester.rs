@@ -16,8 +16,8 @@ use crate::config::Config;
 use crate::error::{self, Error};
 use crate::flush::Flusher;
 use crate::metrics::{DoorLabel, Metrics, Refusal};
-use crate::prepare::{Rules, prepare};
-use crate::push::{Door, Outcome, Push};
+use crate::prepare::{Prepared, Rules, prepare};
+use crate::push::{Altered, Door, Outcome, Push};
 use crate::route::Router;
 use crate::tail::{Tail, Usage};
 use crate::writer::{Stored, Writer};
@@ -135,6 +135,15 @@ impl Ingester {
         Ok(outcome)
     }
 
+    /// Counts what was changed or left out of profiles that are stored.
+    pub(crate) fn altered(&self, door: Door, altered: &[Altered]) {
+        for (reason, count) in altered.iter().filter(|(_, count)| *count > 0) {
+            let label = Refusal { door, reason };
+            let parts = &self.0.metrics.altered_parts;
+            parts.get_or_create(&label).inc_by(*count);
+        }
+    }
+
     /// Counts profiles that a door refused by itself.
     pub(crate) fn refused(&self, door: Door, refused: &[error::Refusal]) {
         for refusal in refused {
@@ -153,7 +162,12 @@ impl Ingester {
         let permit = self.0.admission.decoding(push.memory()).await?;
         let rules = self.0.rules.clone();
         let prepared = self.0.cx.compute(move || prepare(&push, &rules)).await;
-        let (ready, refused) = prepared;
+        let Prepared {
+            ready,
+            refused,
+            altered,
+        } = prepared;
+        self.altered(door, &altered);
         let ends = ready.items.iter().map(|item| {
             let Row { time, profile, .. } = &item.row;
             time.saturating_add(profile.duration)

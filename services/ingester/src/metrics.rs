@@ -22,6 +22,8 @@ pub(crate) struct Metrics {
     pub(crate) repeated_profiles: Counter,
     /// Profiles that can never be stored, by what is wrong with them.
     pub(crate) refused_profiles: Family<Refusal, Counter>,
+    /// Parts of stored profiles that were changed or left out, by what and why.
+    pub(crate) altered_parts: Family<Refusal, Counter>,
     /// Requests that were answered with an error, by its kind.
     pub(crate) failed_requests: Family<Refusal, Counter>,
     /// Payload bytes that were appended to the log.
@@ -101,6 +103,11 @@ impl Metrics {
             stored_samples: add(r, "stored_samples", "Samples of stored profiles"),
             repeated_profiles: add(r, "repeated_profiles", "Profiles sent twice, stored once"),
             refused_profiles: add(r, "refused_profiles", "Profiles that can never be stored"),
+            altered_parts: add(
+                r,
+                "altered_parts",
+                "Parts of stored profiles that were changed or left out",
+            ),
             failed_requests: add(r, "failed_requests", "Requests answered with an error"),
             log_bytes: add(r, "log_bytes", "Payload bytes appended to the log"),
             log_commit_seconds: add_as(r, "log_commit_seconds", "Time of a group commit", time()),

@@ -12,7 +12,7 @@ use cairn_wire::cairn::ingest::v1::{LogLabel, LogSeries};
 
 use crate::config::Config;
 use crate::error::{Place, Refusal};
-use crate::push::{Naming, Push, Raw, Series};
+use crate::push::{Altered, Naming, Push, REPLACED_STRINGS, Raw, Series, TRUNCATED_STACKS};
 
 /// What a push is held against.
 #[derive(Clone, Debug)]
@@ -71,8 +71,16 @@ impl Rules {
     }
 }
 
+/// What is to be stored of a push, and what is not.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) ready: Ready,
+    pub(crate) refused: Vec<Refusal>,
+    pub(crate) altered: Vec<Altered>,
+}
+
 /// Decodes and checks every profile. One that can't be stored does not stop the others.
-pub(crate) fn prepare(push: &Push, rules: &Rules) -> (Ready, Vec<Refusal>) {
+pub(crate) fn prepare(push: &Push, rules: &Rules) -> Prepared {
     let span = Span {
         received: push.received,
         from: push.from,
@@ -84,6 +92,8 @@ pub(crate) fn prepare(push: &Push, rules: &Rules) -> (Ready, Vec<Refusal>) {
         span,
         decoder: Decoder::default(),
         plain_left: rules.plain_bytes_max,
+        truncated_stacks: 0,
+        replaced_strings: 0,
     };
     let mut items = Vec::with_capacity(push.profiles());
     let mut refused = Vec::new();
@@ -108,7 +118,14 @@ pub(crate) fn prepare(push: &Push, rules: &Rules) -> (Ready, Vec<Refusal>) {
         normalized: push.normalized,
         items,
     };
-    (ready, refused)
+    Prepared {
+        ready,
+        refused,
+        altered: vec![
+            (TRUNCATED_STACKS, work.truncated_stacks),
+            (REPLACED_STRINGS, work.replaced_strings),
+        ],
+    }
 }
 
 /// Characters of a name that an answer repeats.
@@ -153,6 +170,8 @@ struct Work<'a> {
     span: Span,
     decoder: Decoder,
     plain_left: usize,
+    truncated_stacks: u64,
+    replaced_strings: u64,
 }
 
 impl Work<'_> {
@@ -219,6 +238,8 @@ impl Work<'_> {
                 };
                 let decoded = self.decoder.decode(&raw.bytes, limits, &options);
                 let decoded = decoded.map_err(|error| error.to_string())?;
+                self.truncated_stacks += decoded.truncated_stacks;
+                self.replaced_strings += decoded.replaced_strings;
                 Ok((decoded.profile, decoded.plain_bytes))
             }
             Encoding::Packed => {

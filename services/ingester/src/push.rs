@@ -91,12 +91,21 @@ pub(crate) enum Naming {
     ByTypes(Vec<(String, String)>),
 }
 
+/// What was changed or left out, for metrics, and how often.
+pub(crate) type Altered = (&'static str, u64);
+
+/// Stacks that lost their root side.
+pub(crate) const TRUNCATED_STACKS: &str = "truncated_stacks";
+/// Texts that were not UTF-8.
+pub(crate) const REPLACED_STRINGS: &str = "replaced_strings";
+
 /// What a decoder made of a request.
 #[derive(Debug, Default)]
 pub(crate) struct Decoded {
     pub(crate) series: Vec<Series>,
     /// Refused before anything was stored.
     pub(crate) refused: Vec<Refusal>,
+    pub(crate) altered: Vec<Altered>,
 }
 
 impl Series {

@@ -23,7 +23,9 @@ use super::body::{self, Coding, Received};
 use super::caller::Caller;
 use crate::error::Error;
 use crate::ingester::Ingester;
-use crate::push::{Door, Naming, Push, Raw, Series};
+use crate::push::{
+    Altered, Decoded, Door, Naming, Push, REPLACED_STRINGS, Raw, Series, TRUNCATED_STACKS,
+};
 
 pub(super) async fn ingest(
     State(ingester): State<Ingester>,
@@ -112,7 +114,8 @@ async fn store(
             let profile = bytes.replaced(form.profile);
             let profile = profile.inflated(coding, ingester).await?;
             let decoded = decode(ingester, (&about, format), &profile, packed).await?;
-            (Encoding::Packed, decoded)
+            ingester.altered(Door::Ingest, &decoded.altered);
+            (Encoding::Packed, decoded.series)
         }
     };
     let push = Push {
@@ -148,7 +151,7 @@ async fn decode(
     (about, format): (&About, Format),
     profile: &Received,
     form: Form,
-) -> Result<Vec<Series>, Error> {
+) -> Result<Decoded, Error> {
     let (limits, bytes) = (ingester.config().limits, profile.bytes.clone());
     let meaning = Meaning::of(about);
     let mut labels = about.labels.clone();
@@ -167,12 +170,16 @@ async fn decode(
     };
     let rate = about.sample_rate;
     let decode = move || {
-        let described = match format {
+        let (described, altered) = match format {
             Format::Text(format) => texts(format, &bytes, &meaning, &limits)?,
             _ => recording(&bytes, &form.labels, rate, &limits)?,
         };
         let series = |described: Described| Series::packed(finished(described, &labels, span));
-        Ok(described.into_iter().map(series).collect())
+        Ok(Decoded {
+            series: described.into_iter().map(series).collect(),
+            refused: Vec::new(),
+            altered,
+        })
     };
     ingester.cx().compute(decode).await
 }
@@ -182,15 +189,17 @@ fn texts(
     bytes: &[u8],
     meaning: &Meaning,
     limits: &Limits,
-) -> Result<Vec<Described>, Error> {
+) -> Result<(Vec<Described>, Vec<Altered>), Error> {
     let decoded = cairn_formats::decode(format, bytes, &meaning.unit, limits);
-    let mut described = decoded.map_err(|e| unprocessable(e.to_string()))?.profiles;
-    for described in &mut described {
-        described
-            .name
-            .get_or_insert_with(|| meaning.name.to_owned());
+    let mut decoded = decoded.map_err(|error| unprocessable(error.to_string()))?;
+    for described in &mut decoded.profiles {
+        let name = &mut described.name;
+        name.get_or_insert_with(|| meaning.name.to_owned());
     }
-    Ok(described)
+    let mut altered = decoded.skipped;
+    altered.push((TRUNCATED_STACKS, decoded.truncated_stacks));
+    altered.push((REPLACED_STRINGS, decoded.replaced_strings));
+    Ok((decoded.profiles, altered))
 }
 
 fn recording(
@@ -198,7 +207,7 @@ fn recording(
     labels: &Bytes,
     sample_rate: u32,
     limits: &Limits,
-) -> Result<Vec<Described>, Error> {
+) -> Result<(Vec<Described>, Vec<Altered>), Error> {
     let labels = Coding::guess(labels).inflate(labels, limits.profile_bytes_max)?;
     let snapshot: Option<LabelsSnapshot> = match labels.is_empty() {
         true => None,
@@ -212,9 +221,13 @@ fn recording(
         threads: false,
     };
     let decoded = cairn_jfr::decode(bytes, snapshot.as_ref(), &options, limits);
-    Ok(decoded
-        .map_err(|error| unprocessable(error.to_string()))?
-        .profiles)
+    let decoded = decoded.map_err(|error| unprocessable(error.to_string()))?;
+    let altered = vec![
+        (TRUNCATED_STACKS, decoded.truncated_stacks),
+        ("unnamed_labels", decoded.unnamed_labels),
+        ("events_without_meaning", decoded.skipped.values().sum()),
+    ];
+    Ok((decoded.profiles, altered))
 }
 
 /// With the labels of the request, and its span of time where the format has none.

@@ -20,7 +20,7 @@ use super::body::{self, Coding};
 use super::caller::Caller;
 use crate::error::{Error, Place, Refusal, Refusals};
 use crate::ingester::Ingester;
-use crate::push::{Decoded, Door, Push, Series};
+use crate::push::{Altered, Decoded, Door, Push, REPLACED_STRINGS, Series, TRUNCATED_STACKS};
 
 pub(super) use grpc::Service;
 
@@ -150,8 +150,10 @@ async fn store(
     let Decoded {
         series,
         mut refused,
+        altered,
     } = ingester.cx().compute(decode).await?;
     ingester.refused(Door::Otlp, &refused);
+    ingester.altered(Door::Otlp, &altered);
     let push = Push {
         tenant: caller.tenant,
         door: Door::Otlp,
@@ -189,7 +191,10 @@ fn decode(bytes: &[u8], form: Form, limits: &cairn_model::Limits) -> Result<Deco
         Form::Json => cairn_otlp::decode_json(bytes, limits),
     };
     let request = request.map_err(|error| Error::Malformed(error.to_string()))?;
-    let mut decoded = Decoded::default();
+    let mut decoded = Decoded {
+        altered: altered(&request.counts),
+        ..Decoded::default()
+    };
     for profile in request.profiles {
         match profile {
             Ok(profile) => decoded.series.push(Series::packed(profile.described)),
@@ -204,4 +209,41 @@ fn decode(bytes: &[u8], form: Form, limits: &cairn_model::Limits) -> Result<Deco
         }
     }
     Ok(decoded)
+}
+
+fn altered(counts: &cairn_otlp::Counts) -> Vec<Altered> {
+    let cairn_otlp::Counts {
+        dropped_attributes,
+        original_payloads,
+        schema_urls,
+        comments,
+        odd_samples,
+        times_left_out,
+        truncated_stacks,
+        replaced_strings,
+        unnamed_attributes,
+        attributes_left_out,
+        frame_types_left_out,
+        lines_left_out,
+        frames_left_out,
+        units_left_out,
+        odd_profile_ids,
+    } = *counts;
+    vec![
+        (TRUNCATED_STACKS, truncated_stacks),
+        (REPLACED_STRINGS, replaced_strings),
+        ("attributes_dropped_by_sender", dropped_attributes),
+        ("original_payloads", original_payloads),
+        ("schema_urls", schema_urls),
+        ("comments", comments),
+        ("odd_samples", odd_samples),
+        ("times", times_left_out),
+        ("unnamed_attributes", unnamed_attributes),
+        ("attributes", attributes_left_out),
+        ("frame_types", frame_types_left_out),
+        ("lines", lines_left_out),
+        ("frames", frames_left_out),
+        ("units", units_left_out),
+        ("odd_profile_ids", odd_profile_ids),
+    ]
 }

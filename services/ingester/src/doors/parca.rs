@@ -3,7 +3,7 @@
 mod agents;
 mod two_way;
 
-use cairn_parca::Decoded;
+use cairn_parca::Decoded as Record;
 use cairn_pprof::{ExecutableInfo, LoadSegment};
 use cairn_wal::Encoding;
 use cairn_wire::parca::profilestore::v1alpha1 as wire;
@@ -16,7 +16,7 @@ use super::admit::Held;
 use super::caller::Caller;
 use crate::error::Error;
 use crate::ingester::Ingester;
-use crate::push::{Door, Naming, Push, Raw, Series};
+use crate::push::{Decoded, Door, Naming, Push, REPLACED_STRINGS, Raw, Series, TRUNCATED_STACKS};
 
 pub(super) use agents::{agents, list, scrape, telemetry};
 
@@ -85,9 +85,9 @@ impl ProfileStoreService for ProfileStore {
             let held = held.unwrap_or_default();
             held.settle(buffer.len(), &self.0).await?;
             let decode = move || cairn_parca::decode(&buffer, &limits).map(packed);
-            let series = self.0.cx().compute(decode).await;
-            let series = series.map_err(|error| Error::Malformed(error.to_string()))?;
-            store_packed(&self.0, caller, Door::WriteArrow, series).await
+            let decoded = self.0.cx().compute(decode).await;
+            let decoded = decoded.map_err(|error| Error::Malformed(error.to_string()))?;
+            store_packed(&self.0, caller, Door::WriteArrow, decoded).await
         };
         match stored.await {
             Ok(()) => Ok(Response::new(wire::WriteArrowResponse {})),
@@ -96,16 +96,30 @@ impl ProfileStoreService for ProfileStore {
     }
 }
 
-fn packed(decoded: Decoded) -> Vec<Series> {
-    decoded.profiles.into_iter().map(Series::packed).collect()
+/// What a record became, ready to be stored.
+fn packed(record: Record) -> Decoded {
+    Decoded {
+        altered: vec![
+            (TRUNCATED_STACKS, record.truncated_stacks),
+            (REPLACED_STRINGS, record.replaced_strings),
+            ("missing_stacks", record.missing_stacks),
+            ("incomplete_stacks", record.incomplete_stacks),
+            ("empty_labels", record.empty_labels),
+            ("missing_values", record.missing_values),
+            ("columns", record.ignored_columns),
+        ],
+        series: record.profiles.into_iter().map(Series::packed).collect(),
+        refused: Vec::new(),
+    }
 }
 
 async fn store_packed(
     ingester: &Ingester,
     caller: Caller,
     door: Door,
-    series: Vec<Series>,
+    decoded: Decoded,
 ) -> Result<(), Error> {
+    ingester.altered(door, &decoded.altered);
     let push = Push {
         tenant: caller.tenant,
         door,
@@ -115,7 +129,7 @@ async fn store_packed(
         until: None,
         encoding: Encoding::Packed,
         normalized: true,
-        series,
+        series: decoded.series,
     };
     ingester.push(push).await
 }

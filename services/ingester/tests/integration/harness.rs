@@ -1,5 +1,6 @@
 //! A running ingester and clients for its doors.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -118,45 +119,18 @@ impl Running {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Response {
-        self.request("POST", target, headers, body).await
+        let to = self.process.address();
+        request(to, ("POST", target), headers, body).await
     }
 
     pub(crate) async fn get(&self, target: &str) -> Response {
-        self.request("GET", target, &[], b"").await
+        request(self.process.address(), ("GET", target), &[], b"").await
     }
 
-    async fn request(
-        &self,
-        method: &str,
-        target: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> Response {
-        let mut request =
-            format!("{method} {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
-        for (name, value) in headers {
-            request += &format!("{name}: {value}\r\n");
-        }
-        request += &format!("content-length: {}\r\n\r\n", body.len());
-        let mut stream = TcpStream::connect(self.process.address())
-            .await
-            .expect("it listens");
-        stream.write_all(request.as_bytes()).await.expect("sent");
-        // A refusal may come, and the connection end, before the body is through.
-        drop(stream.write_all(body).await);
-        let mut answer = Vec::new();
-        drop(stream.read_to_end(&mut answer).await);
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        let status = head
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok());
-        Response {
-            status: status.unwrap_or_else(|| panic!("no HTTP answer: {answer:?}")),
-            head: head.to_ascii_lowercase(),
-            body: body.to_owned(),
-        }
+    /// What operators read.
+    pub(crate) async fn metrics(&self) -> String {
+        let to = self.process.admin_address();
+        request(to, ("GET", "/metrics"), &[], b"").await.body
     }
 
     pub(crate) async fn snapshot(&self) -> SnapshotResponse {
@@ -224,6 +198,36 @@ impl Running {
             Answer::ProfileTypes(types) => types.iter().map(ToString::to_string).collect(),
             other => panic!("not profile types: {other:?}"),
         }
+    }
+}
+
+async fn request(
+    to: SocketAddr,
+    (method, target): (&str, &str),
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Response {
+    let mut request = format!("{method} {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        request += &format!("{name}: {value}\r\n");
+    }
+    request += &format!("content-length: {}\r\n\r\n", body.len());
+    let mut stream = TcpStream::connect(to).await.expect("it listens");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    // A refusal may come, and the connection end, before the body is through.
+    drop(stream.write_all(body).await);
+    let mut answer = Vec::new();
+    drop(stream.read_to_end(&mut answer).await);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    Response {
+        status: status.unwrap_or_else(|| panic!("no HTTP answer: {answer:?}")),
+        head: head.to_ascii_lowercase(),
+        body: body.to_owned(),
     }
 }
 

@@ -16,7 +16,7 @@ use super::{packed, refusal, store_packed};
 use crate::admission::Permit;
 use crate::error::Error;
 use crate::ingester::Ingester;
-use crate::push::{Door, Series};
+use crate::push::Door;
 
 /// Agents give up after that long.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -90,9 +90,8 @@ impl Conversation {
                     let stacks = cairn_parca::stacks(&record, &limits)?;
                     Ok(packed(samples.join(&stacks, &limits)?))
                 };
-                let series: Result<Vec<Series>, _> = self.ingester.cx().compute(join).await;
-                let series = series.map_err(malformed)?;
-                store_packed(&self.ingester, self.caller.clone(), Door::Write, series).await?;
+                let decoded = self.ingester.cx().compute(join).await.map_err(malformed)?;
+                store_packed(&self.ingester, self.caller.clone(), Door::Write, decoded).await?;
                 Ok(None)
             }
         }
