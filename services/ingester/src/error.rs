@@ -63,6 +63,9 @@ pub(crate) enum Error {
         .0.as_secs()
     )]
     OwnerLate(Duration),
+    /// A stream of messages broke, in its own words.
+    #[error("{text}")]
+    Stream { code: Code, text: String },
     /// The owner's own words.
     #[error("{text}")]
     Owner { code: Code, text: String },
@@ -174,8 +177,17 @@ impl Error {
             | Self::Pending
             | Self::Unreachable
             | Self::OwnerLate(_) => Code::Unavailable,
-            Self::Owner { code, .. } => *code,
+            Self::Owner { code, .. } | Self::Stream { code, .. } => *code,
             Self::TooOld { .. } | Self::OtherWriter(_) => Code::Conflict,
+        }
+    }
+
+    /// For senders some of which drop what is answered by "exhausted": they are told to come back
+    /// as if we were not there.
+    pub(crate) fn patient_code(&self) -> Code {
+        match self.code() {
+            Code::Exhausted => Code::Unavailable,
+            code => code,
         }
     }
 
@@ -198,6 +210,7 @@ impl Error {
             Self::Unreachable => "unreachable",
             Self::OwnerLate(_) => "owner_late",
             Self::Owner { .. } => "owner",
+            Self::Stream { .. } => "stream",
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_chassis::Context;
+use cairn_model::Limits;
 use cairn_store::Key;
 use cairn_wal::{Lease, Row};
 
@@ -44,6 +45,10 @@ struct Inner {
     agents: Agents,
 }
 
+/// How many times its bytes the profiles of a request may take, and what they always may.
+const SHARING_MAX: usize = 32;
+const SHARED_BYTES_MIN: usize = 16 << 20;
+
 impl Ingester {
     pub(crate) fn new(
         cx: Context,
@@ -75,6 +80,17 @@ impl Ingester {
 
     pub(crate) fn agents(&self) -> &Agents {
         &self.0.agents
+    }
+
+    /// Limits for a request of another format than pprof. Its profiles share tables, so few bytes
+    /// can stand for many: but not for any number of times as many.
+    pub(crate) fn limits_for(&self, bytes: usize) -> Limits {
+        let limits = self.0.config.limits;
+        let bytes_max = bytes.saturating_mul(SHARING_MAX).max(SHARED_BYTES_MIN);
+        Limits {
+            profile_bytes_max: limits.profile_bytes_max.min(bytes_max),
+            ..limits
+        }
     }
 
     pub(crate) fn admission(&self) -> &Admission {
@@ -167,7 +183,6 @@ impl Ingester {
             refused,
             altered,
         } = prepared;
-        self.altered(door, &altered);
         let ends = ready.items.iter().map(|item| {
             let Row { time, profile, .. } = &item.row;
             time.saturating_add(profile.duration)
@@ -177,6 +192,7 @@ impl Ingester {
             true => Stored::default(),
             false => self.0.writer.store(ready, permit).await?,
         };
+        self.altered(door, &altered);
         let profiles = metrics.stored_profiles.get_or_create(&label).clone();
         profiles.inc_by(stored.profiles as u64);
         let samples = metrics.stored_samples.get_or_create(&label).clone();

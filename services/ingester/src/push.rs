@@ -230,13 +230,25 @@ impl Push {
         raws.map(|raw| raw.bytes.len()).sum()
     }
 
-    /// About how much memory the push takes until it is stored: the profiles as sent and decoded.
+    /// About how much memory the push takes until it is stored: the profiles as sent and decoded,
+    /// and their labels.
     pub(crate) fn memory(&self) -> usize {
+        let factor = match self.encoding {
+            Encoding::Pprof => DECODED_FACTOR,
+            Encoding::Packed => UNPACKED_FACTOR,
+        };
         let raws = self.series.iter().flat_map(|series| &series.profiles);
-        raws.map(|raw| raw.bytes.len() + plain_bytes(&raw.bytes).saturating_mul(DECODED_FACTOR))
-            .sum()
+        let raws = raws.map(|raw| raw.bytes.len() + plain_bytes(&raw.bytes).saturating_mul(factor));
+        let labels = self.series.iter().flat_map(|series| &series.labels);
+        let labels = labels.map(|(name, value)| (name.len() + value.len()) * LABELS_FACTOR);
+        raws.sum::<usize>().saturating_add(labels.sum())
     }
 }
+
+/// Labels are kept as sent, as the log has them, and as the tail does.
+const LABELS_FACTOR: usize = 3;
+/// A number that takes one byte packed takes up to eight, twice.
+const UNPACKED_FACTOR: usize = 8;
 
 /// Decoded profiles of real senders take two to four times their plain bytes.
 const DECODED_FACTOR: usize = 4;

@@ -18,7 +18,7 @@ use crate::admission::Permit;
 use crate::dedup::Window;
 use crate::error::Error;
 use crate::metrics::{Metrics, gauge};
-use crate::prepare::Ready;
+use crate::prepare::{Item, Ready};
 use crate::tail::Tail;
 
 /// Pushes and orders that wait for the task; the memory of pushes is bounded by admission.
@@ -345,7 +345,14 @@ fn text(error: &wal::Error) -> String {
 impl Queued {
     fn bytes(&self) -> u64 {
         let items = self.ready.items.iter();
-        items.map(|item| item.logged.profile.len() as u64).sum()
+        let bytes = |item: &Item| {
+            let labels = item.logged.labels.iter();
+            let labels: usize = labels
+                .map(|label| label.name.len() + label.value.len())
+                .sum();
+            (item.logged.profile.len() + labels) as u64
+        };
+        items.map(bytes).sum()
     }
 
     fn drop_repeats(&mut self, window: &mut Window, now: i64) {
@@ -358,7 +365,7 @@ impl Queued {
             }
             new
         });
-        let samples = |item: &crate::prepare::Item| item.row.profile.samples.len();
+        let samples = |item: &Item| item.row.profile.samples.len();
         self.stored = Stored {
             profiles: self.ready.items.len(),
             samples: self.ready.items.iter().map(samples).sum(),

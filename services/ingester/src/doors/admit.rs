@@ -41,22 +41,23 @@ pub(super) struct Held(Arc<Mutex<Holding>>);
 
 #[derive(Debug, Default)]
 struct Holding {
-    message: Option<Permit>,
+    /// One per message: only conversations have several.
+    messages: Vec<Permit>,
     /// The turn to inflate a message whose real size is not known before.
     turn: Option<Permit>,
 }
 
 impl Held {
-    /// The message is decoded and takes `bytes`. Lets the next one be inflated.
+    /// The newest message is decoded and takes `bytes`. Lets the next one be inflated.
     pub(super) async fn settle(&self, bytes: usize, ingester: &Ingester) -> Result<(), Error> {
         if self.0.lock().turn.is_none() {
             return Ok(());
         }
         // Given back first: the sum of both may be more than there is.
-        self.0.lock().message = None;
+        drop(self.0.lock().messages.pop());
         let permit = ingester.admission().body(bytes).await?;
         let mut holding = self.0.lock();
-        holding.message = Some(permit);
+        holding.messages.push(permit);
         holding.turn = None;
         Ok(())
     }
@@ -104,7 +105,7 @@ where
 /// Every gRPC message begins with whether it is compressed and how long it is.
 const PREFIX_BYTES: usize = 5;
 
-/// A body on its way in. Only its first message counts, since these calls have no second one.
+/// A body on its way in, message by message.
 struct Reading {
     door: Door,
     bytes_max: usize,
@@ -142,40 +143,52 @@ impl Reading {
         Ok(frame)
     }
 
-    /// Asks for memory once the length is known, and for a turn when a compressed message is there.
+    /// Asks for memory once a message's length is known, and for a turn when a compressed one is
+    /// there.
     async fn admit(&mut self, mut data: Bytes) -> Result<(), Error> {
         let admission = self.ingester.admission();
-        if self.prefix.len() < PREFIX_BYTES {
-            let taken = data.len().min(PREFIX_BYTES - self.prefix.len());
-            self.prefix.extend_from_slice(&data[..taken]);
-            data.advance(taken);
-            let [_, a, b, c, d] = self.prefix[..] else {
-                return Ok(());
-            };
-            let length = u32::from_be_bytes([a, b, c, d]) as usize;
-            if length > self.bytes_max {
-                // The server refuses it by its length.
-                return Ok(());
+        while !data.is_empty() {
+            if self.prefix.len() < PREFIX_BYTES {
+                let taken = data.len().min(PREFIX_BYTES - self.prefix.len());
+                self.prefix.extend_from_slice(&data[..taken]);
+                data.advance(taken);
+                let [_, a, b, c, d] = self.prefix[..] else {
+                    return Ok(());
+                };
+                let length = u32::from_be_bytes([a, b, c, d]) as usize;
+                if length > self.bytes_max {
+                    // The server refuses it by its length, and reads no further.
+                    self.left = usize::MAX;
+                    return Ok(());
+                }
+                let permit = match self.door {
+                    Door::Forward => admission.forwarded(length).await?,
+                    _ => admission.body(length).await?,
+                };
+                self.held.0.lock().messages.push(permit);
+                self.left = length;
             }
-            let permit = match self.door {
-                Door::Forward => admission.forwarded(length).await?,
-                _ => admission.body(length).await?,
-            };
-            self.held.0.lock().message = Some(permit);
-            self.left = length;
-        } else if self.left == 0 {
-            return Ok(());
-        }
-        self.left = self.left.saturating_sub(data.len());
-        if self.left == 0 && self.prefix[0] == 1 {
-            let turn = admission.turn().await?;
-            self.held.0.lock().turn = Some(turn);
+            let arrived = self.left.min(data.len());
+            data.advance(arrived);
+            self.left -= arrived;
+            if self.left == 0 {
+                let is_compressed = self.prefix[0] == 1;
+                self.prefix.clear();
+                if is_compressed {
+                    let turn = admission.turn().await?;
+                    self.held.0.lock().turn = Some(turn);
+                }
+            }
         }
         Ok(())
     }
 
     fn refuse(&self, error: &Error) -> Status {
         self.ingester.failed(self.door, error);
-        cairn_wire::status(error.code(), &error.to_string())
+        let code = match self.door {
+            Door::Otlp => error.patient_code(),
+            _ => error.code(),
+        };
+        cairn_wire::status(code, &error.to_string())
     }
 }

@@ -118,6 +118,20 @@ impl Coding {
         }
     }
 
+    /// Whether a pprof that came so may be left as it is, since it may be gzip by itself; not if it
+    /// is that under the coding as well.
+    pub(super) fn is_pprof_s_own(self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Plain => true,
+            Self::Zstd => false,
+            Self::Gzip => {
+                let mut first = [0; 2];
+                let read = MultiGzDecoder::new(bytes).read_exact(&mut first);
+                read.is_err() || first != [0x1f, 0x8b]
+            }
+        }
+    }
+
     /// Undoes it, within `max` bytes.
     pub(super) fn inflate(self, bytes: &Bytes, max: usize) -> Result<Bytes, Error> {
         let mut out = Vec::new();

@@ -81,16 +81,21 @@ async fn store(
     let received = ingester.cx().clock().now();
     let about = About::parse(query, received).map_err(Error::Malformed)?;
     let (format, boundary) = format::of(about.format.as_deref(), headers);
-    let coding = Coding::of(headers)?;
+    let mut coding = Coding::of(headers)?;
     let mut bytes = body::read(ingester, headers, body).await?;
     let form = match boundary {
-        // pprof may be gzip as it is, so the coding of a bare one need not be undone.
-        None => Form {
-            profile: bytes.bytes.clone(),
-            ..Form::default()
-        },
+        None => {
+            if format == Format::Pprof && !coding.is_pprof_s_own(&bytes.bytes) {
+                bytes = bytes.inflated(coding, ingester).await?;
+            }
+            Form {
+                profile: bytes.bytes.clone(),
+                ..Form::default()
+            }
+        }
         Some(boundary) => {
             bytes = bytes.inflated(coding, ingester).await?;
+            coding = Coding::Plain;
             let field = if format == Format::Jfr {
                 "jfr"
             } else {
@@ -99,6 +104,7 @@ async fn store(
             form::read(bytes.bytes.clone(), boundary, field).await?
         }
     };
+    let mut altered = Vec::new();
     let (encoding, series) = match format {
         Format::Pprof => (Encoding::Pprof, vec![pprof(&about, form)?]),
         Format::Jfr | Format::Text(_) => {
@@ -114,7 +120,7 @@ async fn store(
             let profile = bytes.replaced(form.profile);
             let profile = profile.inflated(coding, ingester).await?;
             let decoded = decode(ingester, (&about, format), &profile, packed).await?;
-            ingester.altered(Door::Ingest, &decoded.altered);
+            altered = decoded.altered;
             (Encoding::Packed, decoded.series)
         }
     };
@@ -129,7 +135,9 @@ async fn store(
         normalized: false,
         series,
     };
-    ingester.push(push).await
+    ingester.push(push).await?;
+    ingester.altered(Door::Ingest, &altered);
+    Ok(())
 }
 
 fn pprof(about: &About, form: Form) -> Result<Series, Error> {
@@ -152,7 +160,10 @@ async fn decode(
     profile: &Received,
     form: Form,
 ) -> Result<Decoded, Error> {
-    let (limits, bytes) = (ingester.config().limits, profile.bytes.clone());
+    let (limits, bytes) = (
+        ingester.limits_for(profile.bytes.len()),
+        profile.bytes.clone(),
+    );
     let meaning = Meaning::of(about);
     let mut labels = about.labels.clone();
     if matches!(format, Format::Text(_)) {
@@ -202,13 +213,16 @@ fn texts(
     Ok((decoded.profiles, altered))
 }
 
+/// Bytes of a recording's labels after inflating.
+const LABELS_BYTES_MAX: usize = 8 << 20;
+
 fn recording(
     bytes: &[u8],
     labels: &Bytes,
     sample_rate: u32,
     limits: &Limits,
 ) -> Result<(Vec<Described>, Vec<Altered>), Error> {
-    let labels = Coding::guess(labels).inflate(labels, limits.profile_bytes_max)?;
+    let labels = Coding::guess(labels).inflate(labels, LABELS_BYTES_MAX)?;
     let snapshot: Option<LabelsSnapshot> = match labels.is_empty() {
         true => None,
         false => {

@@ -109,12 +109,12 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 fn refusal(form: Form, error: &Error) -> Response {
     let status = match error {
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        Error::SlowBody(_) | Error::Interrupted(_) => StatusCode::REQUEST_TIMEOUT,
-        Error::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        error => StatusCode::from_u16(cairn_wire::http_status(error.code()))
+        // Other codes of a slow body are no reason for these senders to try again.
+        Error::SlowBody(_) | Error::Interrupted(_) => StatusCode::SERVICE_UNAVAILABLE,
+        error => StatusCode::from_u16(cairn_wire::http_status(error.patient_code()))
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
     };
-    let code = cairn_wire::grpc_code(error.code());
+    let code = cairn_wire::grpc_code(error.patient_code());
     let text = cairn_wire::public_text(error.code(), &error.to_string(), "").into_owned();
     let body: Bytes = match form {
         Form::Protobuf => wire::RpcStatus {
@@ -145,15 +145,13 @@ async fn store(
     form: Form,
 ) -> Result<wire::ExportProfilesServiceResponse, Error> {
     let received = ingester.cx().clock().now();
-    let limits = ingester.config().limits;
+    let limits = ingester.limits_for(bytes.len());
     let decode = move || decode(&bytes, form, &limits);
     let Decoded {
         series,
         mut refused,
         altered,
     } = ingester.cx().compute(decode).await?;
-    ingester.refused(Door::Otlp, &refused);
-    ingester.altered(Door::Otlp, &altered);
     let push = Push {
         tenant: caller.tenant,
         door: Door::Otlp,
@@ -166,6 +164,8 @@ async fn store(
         series,
     };
     let outcome = ingester.take(push).await?;
+    ingester.refused(Door::Otlp, &refused);
+    ingester.altered(Door::Otlp, &altered);
     refused.extend(outcome.refused);
     let rejected = refused.len() + outcome.more;
     if rejected == 0 {

@@ -3,6 +3,7 @@
 mod agents;
 mod two_way;
 
+use cairn_model::Code;
 use cairn_parca::Decoded as Record;
 use cairn_pprof::{ExecutableInfo, LoadSegment};
 use cairn_wal::Encoding;
@@ -69,7 +70,9 @@ impl ProfileStoreService for ProfileStore {
         request: Request<Streaming<wire::WriteRequest>>,
     ) -> Result<Response<Self::WriteStream>, Status> {
         let caller = Caller::of_grpc(&request);
-        let answers = two_way::answers(self.0.clone(), caller, request.into_inner());
+        let held = request.extensions().get::<Held>().cloned();
+        let held = held.unwrap_or_default();
+        let answers = two_way::answers(self.0.clone(), (caller, held), request.into_inner());
         Ok(Response::new(answers))
     }
 
@@ -80,7 +83,7 @@ impl ProfileStoreService for ProfileStore {
         let caller = Caller::of_grpc(&request);
         let held = request.extensions().get::<Held>().cloned();
         let buffer = request.into_inner().ipc_buffer;
-        let limits = self.0.config().limits;
+        let limits = self.0.limits_for(buffer.len());
         let stored = async {
             let held = held.unwrap_or_default();
             held.settle(buffer.len(), &self.0).await?;
@@ -119,7 +122,6 @@ async fn store_packed(
     door: Door,
     decoded: Decoded,
 ) -> Result<(), Error> {
-    ingester.altered(door, &decoded.altered);
     let push = Push {
         tenant: caller.tenant,
         door,
@@ -131,7 +133,11 @@ async fn store_packed(
         normalized: true,
         series: decoded.series,
     };
-    ingester.push(push).await
+    let stored = ingester.push(push).await;
+    if !matches!(&stored, Err(error) if error.code() != Code::Invalid) {
+        ingester.altered(door, &decoded.altered);
+    }
+    stored
 }
 
 fn refusal(ingester: &Ingester, door: Door, error: &Error) -> Status {

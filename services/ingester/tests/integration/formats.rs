@@ -17,7 +17,7 @@ use cairn_wire::parca::telemetry::v1alpha1::ReportPanicRequest;
 use cairn_wire::parca::telemetry::v1alpha1::telemetry_service_client::TelemetryServiceClient;
 use futures::StreamExt as _;
 use prost::Message;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Request, Status};
 
 use crate::harness::{Running, config, folder};
@@ -323,6 +323,69 @@ async fn flight_recordings_come_as_a_body_or_in_a_form() {
 }
 
 #[tokio::test]
+async fn codings_of_bodies_are_undone_once() {
+    let folder = folder();
+    let running = Running::start(config(folder.path())).await;
+    let all = captured();
+    let go = all.iter().find(|c| c.client == "pyroscope-go");
+    let pprof = go.expect("it is there").pprofs().remove(0).bytes;
+    let sum = crate::harness::total(&pprof);
+    let folded = b"main;work 7\n";
+    let form = |content: &[u8]| {
+        let mut form = b"--x\r\ncontent-disposition: form-data; name=\"profile\"\r\n\r\n".to_vec();
+        form.extend_from_slice(content);
+        form.extend_from_slice(b"\r\n--x--\r\n");
+        form
+    };
+    let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 1).expect("memory takes what is written");
+    let form_type = ("content-type", "multipart/form-data; boundary=x");
+    let coding = |name| ("content-encoding", name);
+    let pprof_at = "/ingest?format=pprof&name=";
+    let folded_at = "/ingest?format=lines&name=";
+    let cases: [(&str, &str, Vec<(&str, &str)>, Vec<u8>, i64); 6] = [
+        ("a", pprof_at, vec![coding("zstd")], zstd(&pprof), sum),
+        ("b", pprof_at, vec![coding("gzip")], gzip(&pprof), sum),
+        (
+            "c",
+            pprof_at,
+            vec![coding("gzip"), form_type],
+            gzip(&form(&pprof)),
+            sum,
+        ),
+        (
+            "d",
+            folded_at,
+            vec![coding("gzip")],
+            gzip(b"main;work\n"),
+            10_000_000,
+        ),
+        (
+            "e",
+            folded_at,
+            vec![coding("zstd"), form_type],
+            zstd(&form(b"main\n")),
+            10_000_000,
+        ),
+        (
+            "f",
+            "/ingest?format=folded&units=objects&name=",
+            vec![],
+            gzip(folded),
+            7,
+        ),
+    ];
+    for (name, target, headers, body, expected) in cases {
+        let answer = running
+            .post(&format!("{target}{name}"), &headers, &body)
+            .await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.body);
+        let selector = format!(r#"{{service_name="{name}"}}"#);
+        assert_eq!(running.total(&selector).await, expected, "{name}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn plain_pprof_comes_as_a_body_or_in_a_form() {
     let folder = folder();
     let running = Running::start(config(folder.path())).await;
@@ -418,7 +481,9 @@ async fn arrow_records_of_both_versions_are_stored_and_agents_are_listed() {
     let folder = folder();
     let running = Running::start(config(folder.path())).await;
     let stack = stack();
-    let mut client = ProfileStoreServiceClient::new(running.channel().await);
+    let client = ProfileStoreServiceClient::new(running.channel().await);
+    // Compressed messages take turns: the second of a conversation must not wait for its own first.
+    let mut client = client.send_compressed(CompressionEncoding::Gzip);
     let samples = [sample("n1", &stack, (1, 5)), sample("n2", &stack, (1, 7))];
     let ipc_buffer = write::v2(&samples).into();
     client

@@ -16,7 +16,6 @@ use tonic::{Request, Response, Status};
 use super::super::admit::Held;
 use super::super::caller::Caller;
 use super::{Form, store};
-use crate::error::Error;
 use crate::ingester::Ingester;
 use crate::push::Door;
 
@@ -77,21 +76,11 @@ impl UnaryService<Bytes> for Export {
             };
             stored.await.map(Response::new).map_err(|error| {
                 ingester.failed(Door::Otlp, &error);
-                status(&error)
+                cairn_wire::status(error.patient_code(), &error.to_string())
             })
         }
         .boxed()
     }
-}
-
-/// Senders that wait for room are told `UNAVAILABLE`: some of them drop what is answered by
-/// `RESOURCE_EXHAUSTED`.
-fn status(error: &Error) -> Status {
-    let code = match error {
-        Error::Busy { .. } => cairn_model::Code::Unavailable,
-        error => error.code(),
-    };
-    cairn_wire::status(code, &error.to_string())
 }
 
 /// Messages that come are bytes.

@@ -100,6 +100,8 @@ impl ScrapeService for Asides {
 
 /// Characters of a report that the log keeps.
 const REPORT_CHARS_MAX: usize = 4_000;
+/// Characters of one fact.
+const FACT_CHARS_MAX: usize = 256;
 /// Facts of a report that the log keeps.
 const FACTS_MAX: usize = 32;
 
@@ -117,9 +119,13 @@ impl TelemetryService for Asides {
         let stderr: String = stderr
             .skip(chars.saturating_sub(REPORT_CHARS_MAX))
             .collect();
-        let mut facts: Vec<(&String, &String)> = report.metadata.iter().collect();
+        let cut = |text: &String| text.chars().take(FACT_CHARS_MAX).collect::<String>();
+        let facts = report.metadata.iter();
+        let mut facts: Vec<(String, String)> = facts
+            .take(FACTS_MAX)
+            .map(|(name, value)| (cut(name), cut(value)))
+            .collect();
         facts.sort();
-        facts.truncate(FACTS_MAX);
         tracing::warn!(
             tenant = %caller.tenant, peer = ?caller.sender.peer, software = caller.sender.software,
             ?facts, stderr, "an agent panicked"

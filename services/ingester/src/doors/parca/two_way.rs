@@ -11,9 +11,9 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use tonic::{Status, Streaming};
 
+use super::super::admit::Held;
 use super::super::caller::Caller;
 use super::{packed, refusal, store_packed};
-use crate::admission::Permit;
 use crate::error::Error;
 use crate::ingester::Ingester;
 use crate::push::Door;
@@ -25,13 +25,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 enum State {
     Begun,
     /// The stacks of these were asked for.
-    Asked(Box<Samples>, Permit),
+    Asked(Box<Samples>),
     Over,
 }
 
 struct Conversation {
     ingester: Ingester,
     caller: Caller,
+    /// Memory of the messages.
+    held: Held,
     inbound: Streaming<wire::WriteRequest>,
     state: State,
 }
@@ -39,12 +41,13 @@ struct Conversation {
 /// What is answered: a request for stacks, then nothing more once everything is stored.
 pub(super) fn answers(
     ingester: Ingester,
-    caller: Caller,
+    (caller, held): (Caller, Held),
     inbound: Streaming<wire::WriteRequest>,
 ) -> BoxStream<'static, Result<wire::WriteResponse, Status>> {
     let conversation = Conversation {
         ingester,
         caller,
+        held,
         inbound,
         state: State::Begun,
     };
@@ -70,8 +73,8 @@ impl Conversation {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Over => Ok(None),
             State::Begun => {
-                let (record, permit) = self.record().await?;
-                let limits = self.ingester.config().limits;
+                let record = self.record().await?;
+                let limits = self.ingester.limits_for(record.len());
                 let read = move || {
                     let samples = cairn_parca::samples(&record, &limits)?;
                     let ids: Vec<StackId> = samples.stack_ids().collect();
@@ -80,12 +83,12 @@ impl Conversation {
                 let read = self.ingester.cx().compute(read).await;
                 let (samples, ids) = read.map_err(malformed)?;
                 let request = cairn_parca::request(&ids);
-                self.state = State::Asked(Box::new(samples), permit);
+                self.state = State::Asked(Box::new(samples));
                 Ok(Some(request))
             }
-            State::Asked(samples, _permit) => {
-                let (record, _permit) = self.record().await?;
-                let limits = self.ingester.config().limits;
+            State::Asked(samples) => {
+                let record = self.record().await?;
+                let limits = self.ingester.limits_for(record.len());
                 let join = move || {
                     let stacks = cairn_parca::stacks(&record, &limits)?;
                     Ok(packed(samples.join(&stacks, &limits)?))
@@ -97,19 +100,24 @@ impl Conversation {
         }
     }
 
-    /// The agent's next message, and the memory that it may take.
-    async fn record(&mut self) -> Result<(Bytes, Permit), Error> {
+    /// The agent's next message.
+    async fn record(&mut self) -> Result<Bytes, Error> {
         let clock = self.ingester.cx().clock();
         let message = tokio::select! {
             message = self.inbound.message() => message,
             () = clock.sleep(PATIENCE) => return Err(Error::SlowBody(PATIENCE)),
         };
-        let message = message.map_err(|status| Error::Interrupted(status.message().to_owned()))?;
+        let message = message.map_err(|status| Error::Stream {
+            code: cairn_wire::code_of(&status),
+            text: status.message().to_owned(),
+        })?;
         let message = message.ok_or_else(|| {
             Error::Malformed("the stream ended before its stacks came".to_owned())
         })?;
-        let permit = self.ingester.admission().body(message.record.len()).await?;
-        Ok((message.record, permit))
+        self.held
+            .settle(message.record.len(), &self.ingester)
+            .await?;
+        Ok(message.record)
     }
 }
 
