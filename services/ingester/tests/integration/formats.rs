@@ -342,7 +342,7 @@ async fn codings_of_bodies_are_undone_once() {
     let coding = |name| ("content-encoding", name);
     let pprof_at = "/ingest?format=pprof&name=";
     let folded_at = "/ingest?format=lines&name=";
-    let cases: [(&str, &str, Vec<(&str, &str)>, Vec<u8>, i64); 6] = [
+    let cases = [
         ("a", pprof_at, vec![coding("zstd")], zstd(&pprof), sum),
         ("b", pprof_at, vec![coding("gzip")], gzip(&pprof), sum),
         (
