@@ -255,6 +255,9 @@ fn finished(
     };
     let added: Vec<_> = labels.iter().filter(is_new).cloned().collect();
     described.labels.extend(added);
+    if let Some((_, name)) = labels.iter().find(|(name, _)| name == NAME_LABEL) {
+        described.name = Some(name.clone());
+    }
     if described.profile.time == 0 {
         described.profile.time = from;
     }

@@ -374,6 +374,11 @@ async fn codings_of_bodies_are_undone_once() {
             7,
         ),
     ];
+    let named = "/ingest?name=named%7B__name__=own%7D";
+    let answer = running.post(named, &[], folded).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let types = running.types(r#"{service_name="named"}"#).await;
+    assert!(types[0].starts_with("own:cpu:nanoseconds"), "{types:?}");
     for (name, target, headers, body, expected) in cases {
         let answer = running
             .post(&format!("{target}{name}"), &headers, &body)
