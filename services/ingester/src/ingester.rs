@@ -115,6 +115,14 @@ impl Ingester {
         self.take(push).await?.into_result()
     }
 
+    /// The same for what a decoder changed or left out things of.
+    pub(crate) async fn push_altered(&self, push: Push, altered: &[Altered]) -> Result<(), Error> {
+        let door = push.door;
+        let outcome = self.take(push).await?;
+        self.altered(door, altered);
+        outcome.into_result()
+    }
+
     /// The same for protocols that can tell what was refused of a push.
     pub(crate) async fn take(&self, push: Push) -> Result<Outcome, Error> {
         let clock = self.0.cx.clock();

@@ -44,6 +44,14 @@ impl Received {
     }
 }
 
+/// What a body is, without parameters, in lower case; empty if it is not said.
+pub(super) fn media_type(headers: &HeaderMap) -> String {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    let essence = content_type.unwrap_or_default().split(';').next();
+    essence.unwrap_or_default().trim().to_ascii_lowercase()
+}
+
 /// A sender that is slower than this has given up or never meant it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 

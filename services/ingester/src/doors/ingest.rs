@@ -135,9 +135,7 @@ async fn store(
         normalized: false,
         series,
     };
-    ingester.push(push).await?;
-    ingester.altered(Door::Ingest, &altered);
-    Ok(())
+    ingester.push_altered(push, &altered).await
 }
 
 fn pprof(about: &About, form: Form) -> Result<Series, Error> {

@@ -3,7 +3,6 @@
 mod agents;
 mod two_way;
 
-use cairn_model::Code;
 use cairn_parca::Decoded as Record;
 use cairn_pprof::{ExecutableInfo, LoadSegment};
 use cairn_wal::Encoding;
@@ -88,8 +87,7 @@ impl ProfileStoreService for ProfileStore {
             let held = held.unwrap_or_default();
             held.settle(buffer.len(), &self.0).await?;
             let decode = move || cairn_parca::decode(&buffer, &limits).map(packed);
-            let decoded = self.0.cx().compute(decode).await;
-            let decoded = decoded.map_err(|error| Error::Malformed(error.to_string()))?;
+            let decoded = self.0.cx().compute(decode).await.map_err(malformed)?;
             store_packed(&self.0, caller, Door::WriteArrow, decoded).await
         };
         match stored.await {
@@ -133,11 +131,11 @@ async fn store_packed(
         normalized: true,
         series: decoded.series,
     };
-    let stored = ingester.push(push).await;
-    if !matches!(&stored, Err(error) if error.code() != Code::Invalid) {
-        ingester.altered(door, &decoded.altered);
-    }
-    stored
+    ingester.push_altered(push, &decoded.altered).await
+}
+
+fn malformed(error: cairn_parca::Error) -> Error {
+    Error::Malformed(error.to_string())
 }
 
 fn refusal(ingester: &Ingester, door: Door, error: &Error) -> Status {

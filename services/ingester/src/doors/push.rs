@@ -64,9 +64,7 @@ enum Codec {
 
 impl Codec {
     fn of(headers: &HeaderMap) -> Option<Self> {
-        let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
-        match essence.to_ascii_lowercase().as_str() {
+        match body::media_type(headers).as_str() {
             "application/proto" => Some(Self::Proto),
             "application/json" => Some(Self::Json),
             _ => None,

@@ -13,7 +13,7 @@ use tonic::{Status, Streaming};
 
 use super::super::admit::Held;
 use super::super::caller::Caller;
-use super::{packed, refusal, store_packed};
+use super::{malformed, packed, refusal, store_packed};
 use crate::error::Error;
 use crate::ingester::Ingester;
 use crate::push::Door;
@@ -119,8 +119,4 @@ impl Conversation {
             .await?;
         Ok(message.record)
     }
-}
-
-fn malformed(error: cairn_parca::Error) -> Error {
-    Error::Malformed(error.to_string())
 }
