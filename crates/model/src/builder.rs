@@ -2,10 +2,12 @@
 
 use hashbrown::HashMap;
 
+use crate::limits::TRUNCATED_FRAME;
 use crate::profile::{
     Addressing, Attr, Function, Line, Link, Location, Mapping, NONE, Point, Profile, StrId,
     ValueType,
 };
+use crate::rest::Rest;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -33,6 +35,7 @@ pub struct ProfileBuilder {
     locations: Map<(u32, u64, Lines), u32>,
     frames: Map<StrId, u32>,
     links: Map<Link, u32>,
+    rest: Rest,
 }
 
 /// What a sample says besides its stack and values.
@@ -169,6 +172,17 @@ impl ProfileBuilder {
         }
     }
 
+    /// Leaves a sample with these values out; one sample at the end stands for all of these.
+    pub fn leave_out(&mut self, values: &[i64]) {
+        debug_assert_eq!(values.len(), self.profile.types.len());
+        self.rest.add(values);
+    }
+
+    /// How many samples are left out.
+    pub fn left_out(&self) -> u64 {
+        self.rest.count()
+    }
+
     /// How many samples there are so far.
     pub fn len(&self) -> usize {
         self.profile.samples.len()
@@ -178,7 +192,11 @@ impl ProfileBuilder {
         self.profile.samples.is_empty()
     }
 
-    pub fn finish(self) -> Profile {
+    pub fn finish(mut self) -> Profile {
+        if self.rest.count() > 0 {
+            let marker = self.frame(TRUNCATED_FRAME);
+            self.profile.push_rest(&self.rest, Some(marker));
+        }
         self.profile
     }
 
@@ -225,17 +243,24 @@ mod tests {
         };
         builder.sample(&[main], &[2], about);
         builder.sample(&[main], &[3], About::default());
+        builder.leave_out(&[40]);
+        builder.leave_out(&[2]);
+        assert_eq!((builder.len(), builder.left_out()), (3, 2));
         let profile = builder.finish();
-        assert_eq!(profile.functions.len(), 2);
+        assert_eq!(profile.functions.len(), 3);
         let samples = &profile.samples;
         assert_eq!(samples.stack(0), [work, main]);
         assert_eq!(samples.attrs(0), []);
         assert_eq!(samples.attrs(1).len(), 1);
         assert_eq!(samples.attrs(2), []);
-        let links: Vec<_> = (0..3).map(|at| samples.link(at)).collect();
-        assert_eq!(links, [None, Some(0), None]);
-        let points: Vec<usize> = (0..3).map(|at| samples.points(at).len()).collect();
-        assert_eq!(points, [0, 1, 0]);
+        let links: Vec<_> = (0..4).map(|at| samples.link(at)).collect();
+        assert_eq!(links, [None, Some(0), None, None]);
+        let points: Vec<usize> = (0..4).map(|at| samples.points(at).len()).collect();
+        assert_eq!(points, [0, 1, 0, 0]);
+        assert_eq!(samples.len(), 4);
+        assert_eq!(profile.values(3), [42]);
+        let rest = profile.lines(samples.stack(3)[0])[0].function as usize;
+        assert_eq!(profile.str(profile.functions[rest].name), TRUNCATED_FRAME);
         assert_eq!(profile.links, [link]);
     }
 }

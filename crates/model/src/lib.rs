@@ -11,6 +11,7 @@ mod labels;
 mod limits;
 mod profile;
 mod profile_type;
+mod rest;
 mod secret;
 mod selector;
 mod stretch;
@@ -23,12 +24,13 @@ pub use build_id::{BuildId, FileKind, InvalidBuildId};
 pub use builder::{About, Described, ProfileBuilder};
 pub use code::Code;
 pub use labels::{InvalidLabels, Labels};
-pub use limits::{Limits, TRUNCATED_FRAME};
+pub use limits::{Excess, Limits, TRUNCATED_FRAME};
 pub use profile::{
     Addressing, Attr, AttrValue, Function, Line, Link, Location, Mapping, NONE, Point, Profile,
     Samples, StrId, Strings, ValueType,
 };
 pub use profile_type::{InvalidProfileType, ProfileType};
+pub use rest::Rest;
 pub use secret::Secret;
 pub use selector::{InvalidSelector, MatchOp, Matcher, Selector};
 pub use stretch::Stretch;

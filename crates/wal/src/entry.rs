@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use cairn_model::{Labels, Limits, Profile, TenantId};
+use cairn_model::{Excess, Labels, Limits, Profile, TenantId};
 use cairn_pprof::{Decoder, ExecutableInfo, LoadSegment, Options};
 use cairn_wire::cairn::ingest::v1::{Format, LogEntry, LogExecutable, LogLabel, LogSeries};
 use prost::Message;
@@ -135,6 +135,7 @@ impl Entry {
             profile_bytes_max: usize::MAX,
             samples_max: usize::MAX,
             depth_max,
+            excess: Excess::Truncate,
             labels_max: usize::MAX,
             sample_labels_max: usize::MAX,
             label_name_bytes_max: usize::MAX,
