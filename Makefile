@@ -9,7 +9,7 @@ SEEDS ?= 1000000000
 NPM := $(shell command -v npm 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-services run-cluster test check fix bench web e2e doc deny fuzz model sim sim-long power-cut faults load soak dist
+.PHONY: help run run-services run-cluster test check fix bench web e2e doc deny fuzz fuzz-quick model sim sim-long power-cut faults load soak dist
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,12 +32,13 @@ test: ## Run every test, the page's and the real clients' included.
 	"$$(./scripts/target-dir)/debug/cairn-faults" --quick
 	$(MAKE) e2e
 
-check: ## Exactly what CI runs: format, lints, docs, licences, tests. Changes nothing.
+check: ## Exactly what CI runs: format, lints, docs, licences, tests, some fuzzing. Changes nothing.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 	$(MAKE) deny
 	$(MAKE) test
+	$(MAKE) fuzz-quick
 
 fix: ## Format and apply what clippy can fix by itself.
 	$(CARGO) fmt --all
@@ -67,6 +68,9 @@ deny: ## Check who uses which crate, and licences.
 
 fuzz: ## Fuzz every decoder for a minute each; see fuzz/README.md.
 	./scripts/fuzz 60
+
+fuzz-quick: ## Fuzz every decoder for some seconds each, without sanitizers.
+	SANITIZER=none ./scripts/fuzz 10
 
 model: ## Look at every order of events around the catalog, as far as STATES go.
 	CAIRN_MODEL_STATES=$(STATES) $(CARGO) test --release --package cairn-catalog --test model -- --nocapture

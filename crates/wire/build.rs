@@ -10,6 +10,7 @@ const FILES: &[&str] = &[
     "cairn/catalog/v1/raft.proto",
     "cairn/ingest/v1/forward.proto",
     "cairn/ingest/v1/log.proto",
+    "cairn/ingest/v1/usage.proto",
     "cairn/query/v1/scan.proto",
     "cairn/symbols/v1/symbols.proto",
     "google/pprof/profile.proto",

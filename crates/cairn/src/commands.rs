@@ -6,6 +6,7 @@ pub mod debuginfo;
 pub mod push;
 pub mod query;
 mod server;
+pub mod tenants;
 mod time;
 
 pub use server::Server;

@@ -11,6 +11,7 @@ use cairn::commands::catalog::Catalog;
 use cairn::commands::debuginfo::Debuginfo;
 use cairn::commands::push::Push;
 use cairn::commands::query::Query;
+use cairn::commands::tenants::Tenants;
 use clap::{Parser, Subcommand};
 
 /// Continuous profiling: takes profiles in, keeps them, shows where the time went.
@@ -46,6 +47,8 @@ enum Client {
     #[command(subcommand)]
     Debuginfo(Debuginfo),
     Catalog(Catalog),
+    #[command(subcommand)]
+    Tenants(Tenants),
 }
 
 fn main() -> ExitCode {
@@ -80,6 +83,7 @@ impl Client {
             }
             Self::Block(block) => block.run(&mut out).await?,
             Self::Debuginfo(debuginfo) => debuginfo.run(&mut out).await?,
+            Self::Tenants(tenants) => tenants.run(&mut out).await?,
             Self::Catalog(catalog) => {
                 let now = cairn_chassis::Clock::real().now() / 1_000_000;
                 let nonce = cairn_chassis::Random::fresh().u128();

@@ -11,6 +11,7 @@ mod otlp;
 mod parca;
 mod profiles;
 mod push;
+mod usage;
 
 use axum::routing::{get, post};
 use cairn_chassis::Routes;
@@ -64,6 +65,7 @@ pub(crate) fn routes(ingester: &Ingester) -> Routes {
         .grpc(parca::agents(ingester.clone()))
         .grpc(parca::scrape(ingester.clone()))
         .grpc(parca::telemetry(ingester.clone()))
+        .grpc(usage::server(ingester.clone()))
         .grpc(Admitted {
             door: Door::Push,
             bytes_max,

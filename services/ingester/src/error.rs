@@ -17,6 +17,9 @@ pub(crate) enum Error {
         name: &'static str,
         max: usize,
     },
+    /// The request is understood, but what it brings makes no profile.
+    #[error("{0}")]
+    Unprocessable(String),
     /// Profiles that can't be stored; the others of the push are stored.
     #[error("{0}")]
     Refused(Refusals),
@@ -89,12 +92,13 @@ pub(crate) struct Refusal {
     pub(crate) reason: String,
     /// For metrics.
     pub(crate) kind: &'static str,
+    /// Of the profile, as it came; 0 if another ingester refused and counted it.
+    pub(crate) bytes: u64,
 }
 
 /// Where in a request something is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
-    Form,
     /// In the words of the protocol.
     Named(String),
     Profile {
@@ -110,10 +114,10 @@ pub(crate) enum Place {
 pub(crate) const SHOWN_MAX: usize = 10;
 
 impl Place {
-    /// Series and sample, but for forms.
+    /// Series and sample, as far as the protocol has them.
     pub(crate) fn position(&self) -> Option<(usize, Option<usize>)> {
         match self {
-            Self::Form | Self::Named(_) => None,
+            Self::Named(_) => None,
             Self::Profile { series, sample, .. } => Some((*series, *sample)),
         }
     }
@@ -122,7 +126,6 @@ impl Place {
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (series, sample, name) = match self {
-            Self::Form => return f.write_str("the form"),
             Self::Named(place) => return f.write_str(place),
             Self::Profile {
                 series,
@@ -167,7 +170,10 @@ impl std::fmt::Display for Refusals {
 impl Error {
     pub(crate) fn code(&self) -> Code {
         match self {
-            Self::Malformed(_) | Self::TooLarge { .. } | Self::Refused(_) => Code::Invalid,
+            Self::Malformed(_)
+            | Self::TooLarge { .. }
+            | Self::Unprocessable(_)
+            | Self::Refused(_) => Code::Invalid,
             Self::SlowBody(_) | Self::Interrupted(_) => Code::Timeout,
             Self::Busy { .. } => Code::Exhausted,
             Self::MemoryFull { .. }
@@ -196,6 +202,7 @@ impl Error {
         match self {
             Self::Malformed(_) => "malformed",
             Self::TooLarge { .. } => "too_large",
+            Self::Unprocessable(_) => "unprocessable",
             Self::Refused(_) => "refused",
             Self::SlowBody(_) => "slow_body",
             Self::Interrupted(_) => "interrupted",

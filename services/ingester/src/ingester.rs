@@ -14,11 +14,12 @@ use cairn_wal::{Lease, Row};
 use crate::admission::Admission;
 use crate::agents::{self, Agents};
 use crate::config::Config;
-use crate::error::{self, Error};
+use crate::error::Error;
 use crate::flush::Flusher;
-use crate::metrics::{DoorLabel, Metrics, Refusal};
+use crate::metering::Metering;
+use crate::metrics::{DoorLabel, Metrics};
 use crate::prepare::{Prepared, Rules, prepare};
-use crate::push::{Altered, Door, Outcome, Push};
+use crate::push::{Altered, Outcome, Push};
 use crate::route::Router;
 use crate::tail::{Tail, Usage};
 use crate::writer::{Stored, Writer};
@@ -43,6 +44,7 @@ struct Inner {
     router: Option<Router>,
     metrics: Metrics,
     agents: Agents,
+    metering: Metering,
 }
 
 /// How many times its bytes the profiles of a request may take, and what they always may.
@@ -63,6 +65,7 @@ impl Ingester {
             writer: flusher.writer.clone(),
             metrics: flusher.metrics.clone(),
             agents: Agents::default(),
+            metering: Metering::new(flusher.metrics.clone(), cx.clock().now()),
             flusher,
             router,
             cx,
@@ -80,6 +83,10 @@ impl Ingester {
 
     pub(crate) fn agents(&self) -> &Agents {
         &self.0.agents
+    }
+
+    pub(crate) fn metering(&self) -> &Metering {
+        &self.0.metering
     }
 
     /// Limits for a request of another format than pprof. Its profiles share tables, so few bytes
@@ -102,13 +109,6 @@ impl Ingester {
         self.0.router.as_ref()
     }
 
-    /// Counts a request that is answered with this error.
-    pub(crate) fn failed(&self, door: Door, error: &Error) {
-        let reason = error.kind();
-        let failed = &self.0.metrics.failed_requests;
-        failed.get_or_create(&Refusal { door, reason }).inc();
-    }
-
     /// Returns when every profile that can be stored is durable and readable, here or at its owner.
     /// If one can't, that is the error, after the others are stored.
     pub(crate) async fn push(&self, push: Push) -> Result<(), Error> {
@@ -117,9 +117,9 @@ impl Ingester {
 
     /// The same for what a decoder changed or left out things of.
     pub(crate) async fn push_altered(&self, push: Push, altered: &[Altered]) -> Result<(), Error> {
-        let door = push.door;
+        let (tenant, door) = (push.tenant.clone(), push.door);
         let outcome = self.take(push).await?;
-        self.altered(door, altered);
+        self.0.metering.altered((&tenant, door), altered);
         outcome.into_result()
     }
 
@@ -159,29 +159,10 @@ impl Ingester {
         Ok(outcome)
     }
 
-    /// Counts what was changed or left out of profiles that are stored.
-    pub(crate) fn altered(&self, door: Door, altered: &[Altered]) {
-        for (reason, count) in altered.iter().filter(|(_, count)| *count > 0) {
-            let label = Refusal { door, reason };
-            let parts = &self.0.metrics.altered_parts;
-            parts.get_or_create(&label).inc_by(*count);
-        }
-    }
-
-    /// Counts profiles that a door refused by itself.
-    pub(crate) fn refused(&self, door: Door, refused: &[error::Refusal]) {
-        for refusal in refused {
-            let reason = refusal.kind;
-            let refused = &self.0.metrics.refused_profiles;
-            refused.get_or_create(&Refusal { door, reason }).inc();
-        }
-    }
-
     /// Stores a push, or a part of one, of which this ingester is the owner.
     pub(crate) async fn store(&self, push: Push) -> Result<Outcome, Error> {
-        let door = push.door;
-        let label = DoorLabel { door };
-        let metrics = &self.0.metrics;
+        let (tenant, door) = (push.tenant.clone(), push.door);
+        let origin = (&tenant, door);
         self.room().await?;
         let permit = self.0.admission.decoding(push.memory()).await?;
         let rules = self.0.rules.clone();
@@ -200,12 +181,10 @@ impl Ingester {
             true => Stored::default(),
             false => self.0.writer.store(ready, permit).await?,
         };
-        self.altered(door, &altered);
-        let profiles = metrics.stored_profiles.get_or_create(&label).clone();
-        profiles.inc_by(stored.profiles as u64);
-        let samples = metrics.stored_samples.get_or_create(&label).clone();
-        samples.inc_by(stored.samples as u64);
-        self.refused(door, &refused);
+        let metering = &self.0.metering;
+        metering.stored(origin, &stored);
+        metering.altered(origin, &altered);
+        metering.refused(origin, &refused);
         Ok(Outcome {
             stored,
             refused,

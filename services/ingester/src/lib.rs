@@ -17,6 +17,7 @@ mod ingester;
 mod inherit;
 mod lease;
 mod log;
+mod metering;
 mod metrics;
 pub mod points;
 mod prepare;

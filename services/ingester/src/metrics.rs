@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::push::Door;
+use crate::push::{Door, Origin};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
@@ -21,11 +21,13 @@ pub(crate) struct Metrics {
     /// Profiles that came twice and were stored once.
     pub(crate) repeated_profiles: Counter,
     /// Profiles that can never be stored, by what is wrong with them.
-    pub(crate) refused_profiles: Family<Refusal, Counter>,
+    pub(crate) refused_profiles: Family<Label, Counter>,
     /// Parts of stored profiles that were changed or left out, by what and why.
-    pub(crate) altered_parts: Family<Refusal, Counter>,
+    pub(crate) altered_parts: Family<Label, Counter>,
     /// Requests that were answered with an error, by its kind.
-    pub(crate) failed_requests: Family<Refusal, Counter>,
+    pub(crate) failed_requests: Family<Label, Counter>,
+    /// Bytes of these requests and profiles.
+    pub(crate) discarded_bytes: Family<Label, Counter>,
     /// Payload bytes that were appended to the log.
     pub(crate) log_bytes: Counter,
     /// Seconds of one group commit, its sync included.
@@ -88,9 +90,20 @@ pub(crate) struct DoorLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Refusal {
-    pub(crate) door: Door,
-    pub(crate) reason: &'static str,
+pub(crate) struct Label {
+    tenant: String,
+    door: Door,
+    reason: &'static str,
+}
+
+impl Label {
+    pub(crate) fn new((tenant, door): Origin<'_>, reason: &'static str) -> Self {
+        Self {
+            tenant: tenant.to_string(),
+            door,
+            reason,
+        }
+    }
 }
 
 impl Metrics {
@@ -109,6 +122,11 @@ impl Metrics {
                 "Parts of stored profiles that were changed or left out",
             ),
             failed_requests: add(r, "failed_requests", "Requests answered with an error"),
+            discarded_bytes: add(
+                r,
+                "discarded_bytes",
+                "Bytes of what was refused and can never be stored",
+            ),
             log_bytes: add(r, "log_bytes", "Payload bytes appended to the log"),
             log_commit_seconds: add_as(r, "log_commit_seconds", "Time of a group commit", time()),
             log_commit_pushes: add_as(

@@ -101,13 +101,13 @@ pub(crate) fn prepare(push: &Push, rules: &Rules) -> Prepared {
         if series.profiles.is_empty() {
             // Labels are held against the rules even where nothing is stored under them.
             if let Err(bad) = named_labels(series, &rules.limits) {
-                refused.push(bad.at(place(at, None, series)));
+                refused.push(bad.at(place(at, None, series), 0));
             }
         }
         for (sample, raw) in series.profiles.iter().enumerate() {
             match work.item(series, raw) {
                 Ok(item) => items.push(item),
-                Err(bad) => refused.push(bad.at(place(at, Some(sample), series))),
+                Err(bad) => refused.push(bad.at(place(at, Some(sample), series), raw.bytes.len())),
             }
         }
     }
@@ -154,12 +154,13 @@ impl Bad {
         Self { kind, reason }
     }
 
-    fn at(self, place: Place) -> Refusal {
+    fn at(self, place: Place, bytes: usize) -> Refusal {
         let Self { kind, reason } = self;
         Refusal {
             place,
             reason,
             kind,
+            bytes: bytes as u64,
         }
     }
 }

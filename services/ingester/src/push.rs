@@ -43,6 +43,9 @@ pub(crate) enum Door {
     Forward,
 }
 
+/// Whose, and by which protocol.
+pub(crate) type Origin<'a> = (&'a TenantId, Door);
+
 /// Who sent a push, as far as that is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sender {

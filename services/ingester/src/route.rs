@@ -165,6 +165,18 @@ impl Router {
         predecessor
     }
 
+    /// Names of all others that are open, and the ways to them, or why there is none.
+    pub(crate) fn others(&self) -> Vec<(String, Result<Channel, String>)> {
+        let Inner {
+            own, peers, maps, ..
+        } = &*self.0;
+        let view = maps.latest();
+        let others = view.iter().flat_map(|view| view.writers());
+        let others = others.filter(|peer| peer.id != *own);
+        let way = |peer: &Peer| (peer.id.to_string(), (peers.connect)(&peer.address));
+        others.map(way).collect()
+    }
+
     /// A right to take any write, if every shard is this ingester's, and nothing has to wait: there
     /// is nobody to pass anything to.
     pub(crate) fn alone(&self) -> Option<Taking> {

@@ -40,6 +40,8 @@ pub(crate) struct Stored {
     pub(crate) samples: usize,
     /// Profiles that were stored before.
     pub(crate) repeats: usize,
+    /// Of those that were not, as the log keeps them; 0 if another ingester stored them.
+    pub(crate) bytes: usize,
 }
 
 /// What the task works with.
@@ -366,10 +368,12 @@ impl Queued {
             new
         });
         let samples = |item: &Item| item.row.profile.samples.len();
+        let bytes = |item: &Item| item.logged.profile.len();
         self.stored = Stored {
             profiles: self.ready.items.len(),
             samples: self.ready.items.iter().map(samples).sum(),
             repeats: before - self.ready.items.len(),
+            bytes: self.ready.items.iter().map(bytes).sum(),
         };
     }
 }

@@ -20,6 +20,7 @@ use tonic::server::NamedService;
 use tower::Service;
 
 use super::body::PATIENCE;
+use super::caller::Caller;
 use crate::admission::Permit;
 use crate::error::Error;
 use crate::ingester::Ingester;
@@ -35,12 +36,14 @@ pub(super) struct Admitted<S> {
     pub(super) server: S,
 }
 
-/// What a request holds while it is in work; handlers find it in the request's extensions.
+/// What a request holds while it is in work.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Held(Arc<Mutex<Holding>>);
 
 #[derive(Debug, Default)]
 struct Holding {
+    /// Bytes that came, or that were to come, as sent.
+    sent: u64,
     /// One per message: only conversations have several.
     messages: Vec<Permit>,
     /// The turn to inflate a message whose real size is not known before.
@@ -48,6 +51,16 @@ struct Holding {
 }
 
 impl Held {
+    /// More is to come.
+    pub(super) fn expect(&self, bytes: usize) {
+        self.0.lock().sent += bytes as u64;
+    }
+
+    /// Bytes of the request, as far as its sender told.
+    pub(super) fn sent(&self) -> u64 {
+        self.0.lock().sent
+    }
+
     /// The newest message is decoded and takes `bytes`. Lets the next one be inflated.
     pub(super) async fn settle(&self, bytes: usize, ingester: &Ingester) -> Result<(), Error> {
         if self.0.lock().turn.is_none() {
@@ -81,21 +94,21 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let held = Held::default();
+        let caller = Caller::new(request.headers(), request.extensions().get());
         let reading = Reading {
             door: self.door,
             bytes_max: self.bytes_max,
             ingester: self.ingester.clone(),
-            held: held.clone(),
+            caller: caller.clone(),
             prefix: Vec::with_capacity(PREFIX_BYTES),
             left: 0,
         };
         let mut request = request.map(|body| reading.body(body));
-        request.extensions_mut().insert(held.clone());
+        request.extensions_mut().insert(caller.clone());
         let answer = self.server.call(request);
         async move {
             let answer = answer.await;
-            drop(held);
+            drop(caller);
             answer
         }
         .boxed()
@@ -110,7 +123,7 @@ struct Reading {
     door: Door,
     bytes_max: usize,
     ingester: Ingester,
-    held: Held,
+    caller: Caller,
     /// As far as it has arrived.
     prefix: Vec<u8>,
     /// Bytes of the message that have not arrived.
@@ -156,6 +169,7 @@ impl Reading {
                     return Ok(());
                 };
                 let length = u32::from_be_bytes([a, b, c, d]) as usize;
+                self.caller.held.expect(length);
                 if length > self.bytes_max {
                     // The server refuses it by its length, and reads no further.
                     self.left = usize::MAX;
@@ -165,7 +179,7 @@ impl Reading {
                     Door::Forward => admission.forwarded(length).await?,
                     _ => admission.body(length).await?,
                 };
-                self.held.0.lock().messages.push(permit);
+                self.caller.held.0.lock().messages.push(permit);
                 self.left = length;
             }
             let arrived = self.left.min(data.len());
@@ -176,7 +190,7 @@ impl Reading {
                 self.prefix.clear();
                 if is_compressed {
                     let turn = admission.turn().await?;
-                    self.held.0.lock().turn = Some(turn);
+                    self.caller.held.0.lock().turn = Some(turn);
                 }
             }
         }
@@ -184,7 +198,7 @@ impl Reading {
     }
 
     fn refuse(&self, error: &Error) -> Status {
-        self.ingester.failed(self.door, error);
+        self.caller.failed(&self.ingester, self.door, error);
         let code = match self.door {
             Door::Otlp => error.patient_code(),
             _ => error.code(),

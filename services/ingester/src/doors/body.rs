@@ -9,6 +9,7 @@ use flate2::bufread::MultiGzDecoder;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, Limited};
 
+use super::caller::Caller;
 use crate::admission::Permit;
 use crate::error::Error;
 use crate::ingester::Ingester;
@@ -58,7 +59,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Reads a whole body.
 pub(super) async fn read(
     ingester: &Ingester,
-    headers: &HeaderMap,
+    (caller, headers): (&Caller, &HeaderMap),
     body: Body,
 ) -> Result<Received, Error> {
     let max = ingester.config().limits.request_bytes_max;
@@ -69,6 +70,7 @@ pub(super) async fn read(
     };
     let length = headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    caller.held.expect(length.unwrap_or_default());
     if length.is_some_and(|length: usize| length > max) {
         return Err(too_large);
     }
@@ -84,6 +86,9 @@ pub(super) async fn read(
         Ok(collected) => {
             let bytes = collected.to_bytes();
             permit.shrink(bytes.len());
+            if length.is_none() {
+                caller.held.expect(bytes.len());
+            }
             Ok(Received { bytes, permit })
         }
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large),

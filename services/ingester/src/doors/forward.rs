@@ -2,7 +2,7 @@
 //!
 //! It is stored here or sent back, never passed on again.
 
-use cairn_model::Limits;
+use cairn_model::{Limits, TenantId};
 use cairn_wire::cairn::ingest::v1 as wire_v1;
 use tonic::{Request, Response, Status};
 use wire_v1::forward_service_server::{ForwardService, ForwardServiceServer};
@@ -37,10 +37,14 @@ impl ForwardService for Forward {
         &self,
         request: Request<wire_v1::StoreRequest>,
     ) -> Result<Response<wire_v1::StoreResponse>, Status> {
-        match self.answer(request.into_inner()).await {
+        let request = request.into_inner();
+        // No tenant that exists has another name.
+        let tenant = TenantId::parse(&request.tenant).unwrap_or_else(|_| TenantId::anonymous());
+        match self.answer(request).await {
             Ok(response) => Ok(Response::new(response)),
             Err(error) => {
-                self.ingester.failed(Door::Forward, &error);
+                let metering = self.ingester.metering();
+                metering.failed((&tenant, Door::Forward), 0, &error);
                 Err(cairn_wire::status(error.code(), &error.to_string()))
             }
         }

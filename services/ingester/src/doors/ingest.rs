@@ -36,10 +36,10 @@ pub(super) async fn ingest(
 ) -> Response {
     let query = query.unwrap_or_default();
     let caller = Caller::of_http(&headers, peer);
-    match store(&ingester, caller, (&query, &headers), body).await {
+    match store(&ingester, &caller, (&query, &headers), body).await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(error) => {
-            ingester.failed(Door::Ingest, &error);
+            caller.failed(&ingester, Door::Ingest, &error);
             error_response(http_status(&error), &error)
         }
     }
@@ -48,7 +48,7 @@ pub(super) async fn ingest(
 pub(super) fn http_status(error: &Error) -> u16 {
     match error {
         Error::TooLarge { .. } => 413,
-        Error::Refused(_) => 422,
+        Error::Unprocessable(_) | Error::Refused(_) => 422,
         Error::SlowBody(_) | Error::Interrupted(_) => 408,
         error => cairn_wire::http_status(error.code()),
     }
@@ -74,7 +74,7 @@ pub(super) fn error_response(status: u16, error: &Error) -> Response {
 
 async fn store(
     ingester: &Ingester,
-    caller: Caller,
+    caller: &Caller,
     (query, headers): (&str, &HeaderMap),
     body: Body,
 ) -> Result<(), Error> {
@@ -82,7 +82,7 @@ async fn store(
     let about = About::parse(query, received).map_err(Error::Malformed)?;
     let (format, boundary) = format::of(about.format.as_deref(), headers);
     let mut coding = Coding::of(headers)?;
-    let mut bytes = body::read(ingester, headers, body).await?;
+    let mut bytes = body::read(ingester, (caller, headers), body).await?;
     let form = match boundary {
         None => {
             if format == Format::Pprof && !coding.is_pprof_s_own(&bytes.bytes) {
@@ -125,9 +125,9 @@ async fn store(
         }
     };
     let push = Push {
-        tenant: caller.tenant,
+        tenant: caller.tenant.clone(),
         door: Door::Ingest,
-        sender: caller.sender,
+        sender: caller.sender.clone(),
         received,
         from: about.from,
         until: about.until,

@@ -64,14 +64,14 @@ pub(super) async fn http(
     };
     let stored = async {
         let coding = Coding::of(&headers)?;
-        let received = body::read(&ingester, &headers, body).await?;
+        let received = body::read(&ingester, (&caller, &headers), body).await?;
         let received = received.inflated(coding, &ingester).await?;
-        store(&ingester, caller, received.bytes.clone(), form).await
+        store(&ingester, &caller, received.bytes.clone(), form).await
     };
     match stored.await {
         Ok(response) => answer(form, StatusCode::OK, &response),
         Err(error) => {
-            ingester.failed(Door::Otlp, &error);
+            caller.failed(&ingester, Door::Otlp, &error);
             refusal(form, &error)
         }
     }
@@ -138,7 +138,7 @@ fn refusal(form: Form, error: &Error) -> Response {
 /// Stores what can be stored, and tells what can't.
 async fn store(
     ingester: &Ingester,
-    caller: Caller,
+    caller: &Caller,
     bytes: Bytes,
     form: Form,
 ) -> Result<wire::ExportProfilesServiceResponse, Error> {
@@ -151,9 +151,9 @@ async fn store(
         altered,
     } = ingester.cx().compute(decode).await?;
     let push = Push {
-        tenant: caller.tenant,
+        tenant: caller.tenant.clone(),
         door: Door::Otlp,
-        sender: caller.sender,
+        sender: caller.sender.clone(),
         received,
         from: None,
         until: None,
@@ -162,8 +162,12 @@ async fn store(
         series,
     };
     let outcome = ingester.take(push).await?;
-    ingester.refused(Door::Otlp, &refused);
-    ingester.altered(Door::Otlp, &altered);
+    ingester
+        .metering()
+        .refused((&caller.tenant, Door::Otlp), &refused);
+    ingester
+        .metering()
+        .altered((&caller.tenant, Door::Otlp), &altered);
     refused.extend(outcome.refused);
     let rejected = refused.len() + outcome.more;
     if rejected == 0 {
@@ -203,6 +207,7 @@ fn decode(bytes: &[u8], form: Form, limits: &cairn_model::Limits) -> Result<Deco
                 )),
                 reason: refusal.reason,
                 kind: refusal.kind,
+                bytes: 0,
             }),
         }
     }

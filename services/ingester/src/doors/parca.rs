@@ -12,7 +12,6 @@ use prost::Message;
 use tonic::{Request, Response, Status, Streaming};
 use wire::profile_store_service_server::{ProfileStoreService, ProfileStoreServiceServer};
 
-use super::admit::Held;
 use super::caller::Caller;
 use crate::error::Error;
 use crate::ingester::Ingester;
@@ -37,16 +36,15 @@ impl ProfileStoreService for ProfileStore {
         request: Request<wire::WriteRawRequest>,
     ) -> Result<Response<wire::WriteRawResponse>, Status> {
         let caller = Caller::of_grpc(&request);
-        let held = request.extensions().get::<Held>().cloned();
         let request = request.into_inner();
         let bytes = request.encoded_len();
         let wire::WriteRawRequest {
             series, normalized, ..
         } = request;
         let push = Push {
-            tenant: caller.tenant,
+            tenant: caller.tenant.clone(),
             door: Door::WriteRaw,
-            sender: caller.sender,
+            sender: caller.sender.clone(),
             received: self.0.cx().clock().now(),
             from: None,
             until: None,
@@ -55,12 +53,12 @@ impl ProfileStoreService for ProfileStore {
             series: series.into_iter().map(read_series).collect(),
         };
         let stored = async {
-            held.unwrap_or_default().settle(bytes, &self.0).await?;
+            caller.held.settle(bytes, &self.0).await?;
             self.0.push(push).await
         };
         match stored.await {
             Ok(()) => Ok(Response::new(wire::WriteRawResponse {})),
-            Err(error) => Err(refusal(&self.0, Door::WriteRaw, &error)),
+            Err(error) => Err(refusal(&self.0, (Door::WriteRaw, &caller), &error)),
         }
     }
 
@@ -69,9 +67,7 @@ impl ProfileStoreService for ProfileStore {
         request: Request<Streaming<wire::WriteRequest>>,
     ) -> Result<Response<Self::WriteStream>, Status> {
         let caller = Caller::of_grpc(&request);
-        let held = request.extensions().get::<Held>().cloned();
-        let held = held.unwrap_or_default();
-        let answers = two_way::answers(self.0.clone(), (caller, held), request.into_inner());
+        let answers = two_way::answers(self.0.clone(), caller, request.into_inner());
         Ok(Response::new(answers))
     }
 
@@ -80,19 +76,17 @@ impl ProfileStoreService for ProfileStore {
         request: Request<wire::WriteArrowRequest>,
     ) -> Result<Response<wire::WriteArrowResponse>, Status> {
         let caller = Caller::of_grpc(&request);
-        let held = request.extensions().get::<Held>().cloned();
         let buffer = request.into_inner().ipc_buffer;
         let limits = self.0.limits_for(buffer.len());
         let stored = async {
-            let held = held.unwrap_or_default();
-            held.settle(buffer.len(), &self.0).await?;
+            caller.held.settle(buffer.len(), &self.0).await?;
             let decode = move || cairn_parca::decode(&buffer, &limits).map(packed);
             let decoded = self.0.cx().compute(decode).await.map_err(malformed)?;
-            store_packed(&self.0, caller, Door::WriteArrow, decoded).await
+            store_packed(&self.0, &caller, Door::WriteArrow, decoded).await
         };
         match stored.await {
             Ok(()) => Ok(Response::new(wire::WriteArrowResponse {})),
-            Err(error) => Err(refusal(&self.0, Door::WriteArrow, &error)),
+            Err(error) => Err(refusal(&self.0, (Door::WriteArrow, &caller), &error)),
         }
     }
 }
@@ -116,14 +110,14 @@ fn packed(record: Record) -> Decoded {
 
 async fn store_packed(
     ingester: &Ingester,
-    caller: Caller,
+    caller: &Caller,
     door: Door,
     decoded: Decoded,
 ) -> Result<(), Error> {
     let push = Push {
-        tenant: caller.tenant,
+        tenant: caller.tenant.clone(),
         door,
-        sender: caller.sender,
+        sender: caller.sender.clone(),
         received: ingester.cx().clock().now(),
         from: None,
         until: None,
@@ -138,8 +132,8 @@ fn malformed(error: cairn_parca::Error) -> Error {
     Error::Malformed(error.to_string())
 }
 
-fn refusal(ingester: &Ingester, door: Door, error: &Error) -> Status {
-    ingester.failed(door, error);
+fn refusal(ingester: &Ingester, (door, caller): (Door, &Caller), error: &Error) -> Status {
+    caller.failed(ingester, door, error);
     cairn_wire::status(error.code(), &error.to_string())
 }
 

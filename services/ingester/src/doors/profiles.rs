@@ -30,10 +30,10 @@ pub(super) async fn profiles(
 ) -> Response {
     let caller = Caller::of_http(&headers, peer);
     let query = query.unwrap_or_default();
-    match store(&ingester, caller, (&query, &headers), body).await {
+    match store(&ingester, &caller, (&query, &headers), body).await {
         Ok(profiles) => Json(serde_json::json!({ "profiles": profiles })).into_response(),
         Err(error) => {
-            ingester.failed(Door::Profiles, &error);
+            caller.failed(&ingester, Door::Profiles, &error);
             ingest::error_response(ingest::http_status(&error), &error)
         }
     }
@@ -42,7 +42,7 @@ pub(super) async fn profiles(
 /// Gives how many profiles were stored.
 async fn store(
     ingester: &Ingester,
-    caller: Caller,
+    caller: &Caller,
     (query, headers): (&str, &HeaderMap),
     body: Body,
 ) -> Result<usize, Error> {
@@ -52,7 +52,7 @@ async fn store(
     let content_type = headers.get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok());
     let boundary = content_type.and_then(|value| multer::parse_boundary(value).ok());
-    let read = body::read(ingester, headers, body).await?;
+    let read = body::read(ingester, (caller, headers), body).await?;
     let read = read.inflated(coding, ingester).await?;
     let files = match boundary {
         None => vec![read.bytes.clone()],
@@ -64,9 +64,9 @@ async fn store(
         executables: Vec::new(),
     };
     let push = Push {
-        tenant: caller.tenant,
+        tenant: caller.tenant.clone(),
         door: Door::Profiles,
-        sender: caller.sender,
+        sender: caller.sender.clone(),
         received,
         from: about.from,
         until: about.until,

@@ -13,7 +13,6 @@ use prost::Message;
 use tonic::{Request, Status};
 use wire::pusher_service_server::{PusherService, PusherServiceServer};
 
-use super::admit::Held;
 use super::body::{self, Coding, Received};
 use super::caller::Caller;
 use crate::error::Error;
@@ -37,18 +36,16 @@ impl PusherService for Pusher {
         request: Request<wire::PushRequest>,
     ) -> Result<tonic::Response<wire::PushResponse>, Status> {
         let caller = Caller::of_grpc(&request);
-        let held = request.extensions().get::<Held>().cloned();
         let request = request.into_inner();
         let stored = async {
-            held.unwrap_or_default()
-                .settle(request.encoded_len(), &self.0)
-                .await?;
-            store(&self.0, caller, request).await
+            let bytes = request.encoded_len();
+            caller.held.settle(bytes, &self.0).await?;
+            store(&self.0, &caller, request).await
         };
         match stored.await {
             Ok(()) => Ok(tonic::Response::new(wire::PushResponse {})),
             Err(error) => {
-                self.0.failed(Door::Push, &error);
+                caller.failed(&self.0, Door::Push, &error);
                 Err(cairn_wire::status(error.code(), &error.to_string()))
             }
         }
@@ -86,10 +83,10 @@ pub(super) async fn connect(
     };
     let answered = async {
         let coding = Coding::of(&headers)?;
-        let received = body::read(&ingester, &headers, body).await?;
+        let received = body::read(&ingester, (&caller, &headers), body).await?;
         let received = received.inflated(coding, &ingester).await?;
         let request = decode(&ingester, &received, codec).await?;
-        store(&ingester, caller, request).await
+        store(&ingester, &caller, request).await
     };
     match (answered.await, codec) {
         (Ok(()), Codec::Proto) => {
@@ -99,7 +96,7 @@ pub(super) async fn connect(
             ([(header::CONTENT_TYPE, "application/json")], "{}").into_response()
         }
         (Err(error), _) => {
-            ingester.failed(Door::Push, &error);
+            caller.failed(&ingester, Door::Push, &error);
             refusal(&error)
         }
     }
@@ -123,13 +120,13 @@ async fn decode(
 
 async fn store(
     ingester: &Ingester,
-    caller: Caller,
+    caller: &Caller,
     request: wire::PushRequest,
 ) -> Result<(), Error> {
     let push = Push {
-        tenant: caller.tenant,
+        tenant: caller.tenant.clone(),
         door: Door::Push,
-        sender: caller.sender,
+        sender: caller.sender.clone(),
         received: ingester.cx().clock().now(),
         from: None,
         until: None,

@@ -169,6 +169,7 @@ mod tests {
                 place,
                 reason: String::new(),
                 kind: "time",
+                bytes: 0,
             }],
             ..Outcome::default()
         }

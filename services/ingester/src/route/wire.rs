@@ -231,6 +231,7 @@ pub(crate) fn stored(mut outcome: Outcome) -> wire::StoreResponse {
         profiles,
         samples,
         repeats,
+        bytes: _,
     } = stored;
     let stored = wire::Stored {
         profiles: profiles as u64,
@@ -249,8 +250,9 @@ fn write_refusal(refusal: Refusal) -> Option<wire::Refusal> {
         place,
         reason,
         kind,
+        bytes: _,
     } = refusal;
-    // Forms are read by doors: what is passed on has a place.
+    // What is passed on has a place.
     let (series, sample) = place.position()?;
     Some(wire::Refusal {
         series: u32::try_from(series).ok()?,
@@ -293,6 +295,7 @@ pub(super) fn outcome(
             profiles: count(profiles).min(all),
             samples: count(samples),
             repeats: count(repeats).min(all),
+            bytes: 0,
         },
         more: count(refused).min(all).saturating_sub(refusals.len()),
         refused: refusals,
@@ -323,6 +326,7 @@ fn read_refusal(refusal: wire::Refusal, part: &Part) -> Option<Refusal> {
             .into_iter()
             .find(|known| *known == kind)
             .unwrap_or("other"),
+        bytes: 0,
     })
 }
 

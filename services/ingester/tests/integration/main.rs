@@ -1,6 +1,7 @@
 //! The ingester in process, on port 0: real bytes in through the front doors, rows out through
 //! Flight.
 
+mod cluster;
 mod corpus;
 mod durability;
 mod formats;
@@ -8,3 +9,4 @@ mod harness;
 mod malformed;
 mod overload;
 mod routing;
+mod usage;

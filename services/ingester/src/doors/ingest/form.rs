@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::error::{Error, Place, Refusal, Refusals};
+use crate::error::Error;
 
 /// The parts of a form that count.
 #[derive(Debug, Default)]
@@ -68,13 +68,5 @@ pub(super) fn display_names(config: &str) -> Result<Vec<(String, String)>, Error
 }
 
 pub(super) fn unprocessable(reason: impl Into<String>) -> Error {
-    Error::Refused(Refusals {
-        refused: vec![Refusal {
-            place: Place::Form,
-            reason: reason.into(),
-            kind: "form",
-        }],
-        more: 0,
-        stored: 0,
-    })
+    Error::Unprocessable(reason.into())
 }

@@ -13,7 +13,6 @@ use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, En
 use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::{Request, Response, Status};
 
-use super::super::admit::Held;
 use super::super::caller::Caller;
 use super::{Form, store};
 use crate::ingester::Ingester;
@@ -67,15 +66,13 @@ impl UnaryService<Bytes> for Export {
         let ingester = self.0.clone();
         async move {
             let caller = Caller::of_grpc(&request);
-            let held = request.extensions().get::<Held>().cloned();
             let bytes = request.into_inner();
             let stored = async {
-                let held = held.unwrap_or_default();
-                held.settle(bytes.len(), &ingester).await?;
-                store(&ingester, caller, bytes, Form::Protobuf).await
+                caller.held.settle(bytes.len(), &ingester).await?;
+                store(&ingester, &caller, bytes, Form::Protobuf).await
             };
             stored.await.map(Response::new).map_err(|error| {
-                ingester.failed(Door::Otlp, &error);
+                caller.failed(&ingester, Door::Otlp, &error);
                 cairn_wire::status(error.patient_code(), &error.to_string())
             })
         }

@@ -11,7 +11,6 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use tonic::{Status, Streaming};
 
-use super::super::admit::Held;
 use super::super::caller::Caller;
 use super::{malformed, packed, refusal, store_packed};
 use crate::error::Error;
@@ -32,8 +31,6 @@ enum State {
 struct Conversation {
     ingester: Ingester,
     caller: Caller,
-    /// Memory of the messages.
-    held: Held,
     inbound: Streaming<wire::WriteRequest>,
     state: State,
 }
@@ -41,13 +38,12 @@ struct Conversation {
 /// What is answered: a request for stacks, then nothing more once everything is stored.
 pub(super) fn answers(
     ingester: Ingester,
-    (caller, held): (Caller, Held),
+    caller: Caller,
     inbound: Streaming<wire::WriteRequest>,
 ) -> BoxStream<'static, Result<wire::WriteResponse, Status>> {
     let conversation = Conversation {
         ingester,
         caller,
-        held,
         inbound,
         state: State::Begun,
     };
@@ -59,7 +55,11 @@ pub(super) fn answers(
                 Some((Ok(wire::WriteResponse { record }), conversation))
             }
             Err(error) => {
-                let status = refusal(&conversation.ingester, Door::Write, &error);
+                let status = refusal(
+                    &conversation.ingester,
+                    (Door::Write, &conversation.caller),
+                    &error,
+                );
                 conversation.state = State::Over;
                 Some((Err(status), conversation))
             }
@@ -94,7 +94,7 @@ impl Conversation {
                     Ok(packed(samples.join(&stacks, &limits)?))
                 };
                 let decoded = self.ingester.cx().compute(join).await.map_err(malformed)?;
-                store_packed(&self.ingester, self.caller.clone(), Door::Write, decoded).await?;
+                store_packed(&self.ingester, &self.caller, Door::Write, decoded).await?;
                 Ok(None)
             }
         }
@@ -114,9 +114,8 @@ impl Conversation {
         let message = message.ok_or_else(|| {
             Error::Malformed("the stream ended before its stacks came".to_owned())
         })?;
-        self.held
-            .settle(message.record.len(), &self.ingester)
-            .await?;
+        let held = &self.caller.held;
+        held.settle(message.record.len(), &self.ingester).await?;
         Ok(message.record)
     }
 }

@@ -91,6 +91,7 @@ fn refused(series: usize, sample: Option<usize>) -> Refusal {
         place: place(series, sample, &push().series[series]),
         reason: "bad".to_owned(),
         kind: "time",
+        bytes: 0,
     }
 }
 
@@ -101,6 +102,7 @@ fn answers_come_back_with_the_places_of_the_request() {
             profiles: 1,
             samples: 5,
             repeats: 1,
+            bytes: 0,
         },
         refused: vec![refused(0, Some(1)), refused(1, None)],
         ..Outcome::default()
@@ -180,5 +182,5 @@ fn answers_that_make_no_sense_are_faults() {
 
 #[test]
 fn forms_have_no_place_to_tell() {
-    assert_eq!(Place::Form.position(), None);
+    assert_eq!(Place::Named("x".to_owned()).position(), None);
 }
