@@ -87,6 +87,9 @@ pub struct Decoded {
     pub profiles: Vec<Described>,
     /// Stacks deeper than the limit: their root side is replaced by [`TRUNCATED_FRAME`].
     pub truncated_stacks: u64,
+    /// Samples beyond the limit: one sample whose only frame is [`TRUNCATED_FRAME`] stands for all
+    /// of a profile.
+    pub truncated_samples: u64,
     /// Strings that were not Unicode: the faulty bytes are replaced by U+FFFD.
     pub replaced_strings: u64,
     /// What was left out, and how often. Values of samples are never among it.
@@ -143,9 +146,10 @@ impl Decoded {
     }
 
     fn push(&mut self, calls: Calls, budget: &mut Budget<'_>) -> Result<&mut Described, Error> {
-        let (profile, truncated) = calls.finish(budget)?;
-        self.truncated_stacks += truncated;
-        Ok(self.push_profile(profile))
+        let finished = calls.finish(budget)?;
+        self.truncated_stacks += finished.truncated_stacks;
+        self.truncated_samples += finished.truncated_samples;
+        Ok(self.push_profile(finished.profile))
     }
 
     fn push_profile(&mut self, profile: Profile) -> &mut Described {
