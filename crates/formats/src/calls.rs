@@ -83,7 +83,7 @@ impl Calls {
         if let Some(at) = self.children.find(hash, is_it) {
             return Ok(*at);
         }
-        budget.node()?;
+        budget.node(self.columns)?;
         let at = self.nodes.len() as u32;
         let depth = self.nodes[parent as usize].depth + 1;
         self.nodes.push(Node {

@@ -1,6 +1,6 @@
 //! Stacks as texts and trees to [`cairn_model::Profile`]: folded stacks, lines, Pyroscope's tree
-//! and trie, speedscope, Chrome's CPU and heap profiles, `perf script`. Pure functions over hostile
-//! input.
+//! and trie, speedscope, Chrome's CPU and heap profiles, `perf script`, heaptrack. Pure functions
+//! over hostile input.
 //!
 //! Owns these formats and what their fields mean. Does not undo compression, and does not decide
 //! what a profile is called or whose it is: what a format does not say comes from whoever received
@@ -18,6 +18,7 @@ mod calls;
 mod error;
 mod folded;
 mod guess;
+mod heaptrack;
 mod json;
 mod perf;
 mod speedscope;
@@ -52,6 +53,8 @@ pub enum Format {
     HeapProfile,
     /// What `perf script` prints.
     PerfScript,
+    /// What heaptrack writes of a heap, with names.
+    Heaptrack,
 }
 
 /// What values mean where the format does not say.
@@ -113,6 +116,7 @@ pub fn decode(
         Format::CpuProfile => v8::cpu_profile(bytes, budget),
         Format::HeapProfile => v8::heap_profile(bytes, budget),
         Format::PerfScript => perf::decode(bytes, limits),
+        Format::Heaptrack => heaptrack::decode(bytes, budget),
     }
 }
 

@@ -64,6 +64,12 @@ fn three() -> Vec<(Format, Vec<u8>)> {
                 .concat()
                 .into(),
         ),
+        (
+            Format::Heaptrack,
+            b"v 10400 3\ns 1 r\ns 2 f0\ns 2 f1\ns 2 f2\ni 1 0 1\ni 1 0 2\ni 1 0 3\ni 1 0 4\n\
+            t 1 0\nt 2 1\nt 3 1\nt 4 1\na 1 2\na 1 3\na 1 4\n+ 0\n+ 1\n+ 2\n"
+                .to_vec(),
+        ),
     ]
 }
 
@@ -303,6 +309,14 @@ fn few_bytes_do_not_become_many() {
             "profile_bytes_max"
         );
     }
+    // Each of many traces has all calls of an instruction.
+    let traces: String = (0..1_000).map(|at| format!("t 1 {at:x}\n")).collect();
+    let text = format!(
+        "v 10400 3\ns 1 a\ni 1 0{}\n{traces}",
+        " 1 0 1".repeat(1_000)
+    );
+    let refusal = refused(Format::Heaptrack, &text, &limits(text.as_bytes()));
+    assert_eq!(refusal.0, "profile_bytes_max");
     // The same long name in every contained profile.
     let name = "n".repeat(10_000);
     let one = r#"{"type":"sampled","unit":"none","samples":[[0]],"weights":[1]}"#;
