@@ -5,7 +5,7 @@ use cairn_formats::{Format, Unit, decode, guess};
 #[path = "sound.rs"]
 mod sound;
 
-const FORMATS: [Format; 8] = [
+const FORMATS: [Format; 9] = [
     Format::Folded,
     Format::Lines,
     Format::Tree,
@@ -14,6 +14,7 @@ const FORMATS: [Format; 8] = [
     Format::CpuProfile,
     Format::HeapProfile,
     Format::PerfScript,
+    Format::Heaptrack,
 ];
 
 /// Whether the bytes are of their format.

@@ -38,8 +38,10 @@ impl<'a> Budget<'a> {
         })
     }
 
-    pub(crate) fn node(&mut self) -> Result<(), Error> {
-        self.take(|budget| &mut budget.nodes, 1, "its call tree as text")
+    /// One more node, with so many values. Two take about as much as the node itself.
+    pub(crate) fn node(&mut self, values: usize) -> Result<(), Error> {
+        let nodes = values.div_ceil(2);
+        self.take(|budget| &mut budget.nodes, nodes, "its call tree as text")
     }
 
     /// Frames of one more stack.

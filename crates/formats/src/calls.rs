@@ -1,7 +1,7 @@
 //! Stacks as a tree while they are read: equal stacks become one, and what has the same callers
-//! shares them. Owns how it becomes a profile, and the cutting of deep stacks.
+//! shares them. Owns how it becomes a profile, and what is cut of it.
 
-use cairn_model::{Profile, ProfileBuilder};
+use cairn_model::{Excess, Limits, Profile, ProfileBuilder, Rest};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
@@ -31,6 +31,14 @@ pub(crate) struct Calls {
     /// Nodes by parent and location.
     children: HashTable<u32>,
     hasher: RandomState,
+}
+
+/// A profile, and what had to be changed to keep it.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) profile: Profile,
+    pub(crate) truncated_stacks: u64,
+    pub(crate) truncated_samples: u64,
 }
 
 /// A value that does not fit 64 bits.
@@ -75,7 +83,7 @@ impl Calls {
         if let Some(at) = self.children.find(hash, is_it) {
             return Ok(*at);
         }
-        budget.node()?;
+        budget.node(self.columns)?;
         let at = self.nodes.len() as u32;
         let depth = self.nodes[parent as usize].depth + 1;
         self.nodes.push(Node {
@@ -103,41 +111,30 @@ impl Calls {
         Ok(())
     }
 
-    /// One sample for each stack with a value, and how many of them were too deep.
-    pub(crate) fn finish(mut self, budget: &mut Budget<'_>) -> Result<(Profile, u64), Error> {
-        let limits = budget.limits;
-        let depth_max = u32::try_from(limits.depth_max).unwrap_or(u32::MAX);
-        let rows = self.values.chunks_exact(self.columns).zip(&self.nodes);
-        let valued = rows.filter(|(row, _)| row.iter().any(|value| *value != 0));
-        let (mut samples, mut frames, mut truncated) = (0, 0, 0);
-        for (_, node) in valued {
-            samples += 1;
-            let kept = node.depth.min(depth_max.max(2)) as usize;
-            budget.frames(kept)?;
-            frames += kept;
-            truncated += u64::from(node.depth > depth_max);
-        }
-        if samples > limits.samples_max {
-            let what = format!("its {samples} different stacks");
-            return Err(Error::over(what, "samples_max", limits.samples_max));
-        }
-        let marker = (truncated > 0).then(|| self.builder.frame(TRUNCATED_FRAME));
+    /// One sample for each stack with a value, as far as there is room for them.
+    pub(crate) fn finish(mut self, budget: &mut Budget<'_>) -> Result<Finished, Error> {
+        let plan = self.plan(budget)?;
+        let depth_max = depth_max(budget.limits);
+        let is_cut = plan.truncated_stacks > 0 || plan.samples > plan.kept;
+        let marker = is_cut.then(|| self.builder.frame(TRUNCATED_FRAME));
         let mut profile = self.builder.finish();
         let rows = &mut profile.samples;
-        rows.stack_ends.reserve_exact(samples);
-        rows.stacks.reserve_exact(frames);
-        rows.values.reserve_exact(samples * self.columns);
-        for (at, row) in self.values.chunks_exact(self.columns).enumerate() {
-            if row.iter().all(|value| *value == 0) {
+        rows.stack_ends.reserve_exact(plan.kept);
+        rows.stacks.reserve_exact(plan.frames);
+        rows.values.reserve_exact(plan.kept * self.columns);
+        let mut rest = Rest::default();
+        for (row, node) in valued(&self.values, self.columns, &self.nodes) {
+            if rows.len() == plan.kept {
+                rest.add(row);
                 continue;
             }
             rows.values.extend_from_slice(row);
-            let mut node = self.nodes[at];
             let cut = marker.filter(|_| node.depth > depth_max);
             let kept = match cut {
                 Some(_) => (depth_max.saturating_sub(1)).max(1),
                 None => node.depth,
             };
+            let mut node = *node;
             for _ in 0..kept {
                 rows.stacks.push(node.location);
                 node = self.nodes[node.parent as usize];
@@ -145,6 +142,65 @@ impl Calls {
             rows.stacks.extend(cut);
             rows.stack_ends.push(rows.stacks.len() as u32);
         }
-        Ok((profile, truncated))
+        profile.push_rest(&rest, marker);
+        Ok(Finished {
+            profile,
+            truncated_stacks: plan.truncated_stacks,
+            truncated_samples: rest.count(),
+        })
     }
+
+    /// What becomes of the stacks with a value, or why they are too many or too deep.
+    fn plan(&self, budget: &mut Budget<'_>) -> Result<Plan, Error> {
+        let limits = budget.limits;
+        let depth_max = depth_max(limits);
+        let mut plan = Plan::default();
+        for (_, node) in valued(&self.values, self.columns, &self.nodes) {
+            plan.samples += 1;
+            if plan.samples > limits.samples_max {
+                continue;
+            }
+            let frames = node.depth.min(depth_max.max(2)) as usize;
+            budget.frames(frames)?;
+            plan.kept += 1;
+            plan.frames += frames;
+            plan.truncated_stacks += u64::from(node.depth > depth_max);
+        }
+        if limits.excess == Excess::Truncate {
+            return Ok(plan);
+        }
+        if plan.samples > limits.samples_max {
+            let what = format!("its {} different stacks", plan.samples);
+            return Err(Error::over(what, "samples_max", limits.samples_max));
+        }
+        if plan.truncated_stacks > 0 {
+            let what = format!("frames of {} of its stacks", plan.truncated_stacks);
+            return Err(Error::over(what, "depth_max", limits.depth_max));
+        }
+        Ok(plan)
+    }
+}
+
+/// How many of the stacks with a value there are, and of those that are kept.
+#[derive(Debug, Default)]
+struct Plan {
+    samples: usize,
+    kept: usize,
+    /// Of all that are kept, together.
+    frames: usize,
+    truncated_stacks: u64,
+}
+
+/// Stacks with a value, and their values.
+fn valued<'a>(
+    values: &'a [i64],
+    columns: usize,
+    nodes: &'a [Node],
+) -> impl Iterator<Item = (&'a [i64], &'a Node)> {
+    let rows = values.chunks_exact(columns).zip(nodes);
+    rows.filter(|(row, _)| row.iter().any(|value| *value != 0))
+}
+
+fn depth_max(limits: &Limits) -> u32 {
+    u32::try_from(limits.depth_max).unwrap_or(u32::MAX)
 }

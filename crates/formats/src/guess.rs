@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::Format;
+use crate::heaptrack::is_version;
 use crate::json::Reader;
 use crate::perf::is_header;
 use crate::text::{digits, lines};
@@ -45,6 +46,9 @@ fn by_content(bytes: &[u8]) -> Option<Format> {
     let is_binary = first.iter().any(|byte| *byte < b' ' && *byte != b'\t');
     if is_binary || first.starts_with(b"[{") {
         return None;
+    }
+    if is_version(first) {
+        return Some(Format::Heaptrack);
     }
     if is_header(first) {
         return Some(Format::PerfScript);

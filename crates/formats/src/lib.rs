@@ -1,6 +1,6 @@
 //! Stacks as texts and trees to [`cairn_model::Profile`]: folded stacks, lines, Pyroscope's tree
-//! and trie, speedscope, Chrome's CPU and heap profiles, `perf script`. Pure functions over hostile
-//! input.
+//! and trie, speedscope, Chrome's CPU and heap profiles, `perf script`, heaptrack. Pure functions
+//! over hostile input.
 //!
 //! Owns these formats and what their fields mean. Does not undo compression, and does not decide
 //! what a profile is called or whose it is: what a format does not say comes from whoever received
@@ -18,6 +18,7 @@ mod calls;
 mod error;
 mod folded;
 mod guess;
+mod heaptrack;
 mod json;
 mod perf;
 mod speedscope;
@@ -52,6 +53,8 @@ pub enum Format {
     HeapProfile,
     /// What `perf script` prints.
     PerfScript,
+    /// What heaptrack writes of a heap, with names.
+    Heaptrack,
 }
 
 /// What values mean where the format does not say.
@@ -87,6 +90,9 @@ pub struct Decoded {
     pub profiles: Vec<Described>,
     /// Stacks deeper than the limit: their root side is replaced by [`TRUNCATED_FRAME`].
     pub truncated_stacks: u64,
+    /// Samples beyond the limit: one sample whose only frame is [`TRUNCATED_FRAME`] stands for all
+    /// of a profile.
+    pub truncated_samples: u64,
     /// Strings that were not Unicode: the faulty bytes are replaced by U+FFFD.
     pub replaced_strings: u64,
     /// What was left out, and how often. Values of samples are never among it.
@@ -110,6 +116,7 @@ pub fn decode(
         Format::CpuProfile => v8::cpu_profile(bytes, budget),
         Format::HeapProfile => v8::heap_profile(bytes, budget),
         Format::PerfScript => perf::decode(bytes, limits),
+        Format::Heaptrack => heaptrack::decode(bytes, budget),
     }
 }
 
@@ -143,9 +150,10 @@ impl Decoded {
     }
 
     fn push(&mut self, calls: Calls, budget: &mut Budget<'_>) -> Result<&mut Described, Error> {
-        let (profile, truncated) = calls.finish(budget)?;
-        self.truncated_stacks += truncated;
-        Ok(self.push_profile(profile))
+        let finished = calls.finish(budget)?;
+        self.truncated_stacks += finished.truncated_stacks;
+        self.truncated_samples += finished.truncated_samples;
+        Ok(self.push_profile(finished.profile))
     }
 
     fn push_profile(&mut self, profile: Profile) -> &mut Described {

@@ -7,13 +7,13 @@ mod frame;
 mod header;
 mod writer;
 
-use cairn_model::{Attr, Described, Limits, Profile, ProfileBuilder, Samples};
+use cairn_model::{Attr, Described, Excess, Limits, Profile, ProfileBuilder, Rest, Samples};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
 use crate::text::{lines, lossy, shown};
-use crate::{Decoded, Error};
+use crate::{Decoded, Error, TRUNCATED_FRAME};
 use frame::Frame;
 use header::Header;
 use writer::Writer;
@@ -32,10 +32,20 @@ struct Event<'a> {
     /// Whether samples have a second value, their period in nanoseconds.
     has_period: bool,
     samples: Samples,
+    samples_max: usize,
     /// Samples by stack and labels.
     known: HashTable<u32>,
     hasher: RandomState,
+    /// Samples beyond the limit.
+    rest: Rest,
     times: Option<(i64, i64)>,
+}
+
+/// What became of a sample.
+enum Added {
+    ToEqual,
+    New,
+    LeftOut,
 }
 
 /// A sample whose lines are still coming.
@@ -141,12 +151,17 @@ impl<'a> Events<'a, '_> {
             None => (time, time),
             Some((first, last)) => (first.min(time), last.max(time)),
         });
-        let is_new = event.add(&stack, &attrs, &values, line)?;
-        if is_new && event.samples.len() > limits.samples_max {
-            let max = limits.samples_max;
-            return Err(Error::over("its different samples", "samples_max", max));
+        match event.add(&stack, &attrs, &values, line)? {
+            Added::ToEqual => {}
+            Added::New => self.decoded.truncated_stacks += u64::from(is_cut),
+            Added::LeftOut if limits.excess == Excess::Truncate => {
+                self.decoded.truncated_samples += 1;
+            }
+            Added::LeftOut => {
+                let max = limits.samples_max;
+                return Err(Error::over("its different samples", "samples_max", max));
+            }
         }
-        self.decoded.truncated_stacks += u64::from(is_new && is_cut);
         Ok(())
     }
 
@@ -171,8 +186,10 @@ impl<'a> Events<'a, '_> {
             builder,
             has_period,
             samples: Samples::default(),
+            samples_max: self.limits.samples_max,
             known: HashTable::new(),
             hasher: RandomState::default(),
+            rest: Rest::default(),
             times: None,
         });
         Ok(self.events.len() - 1)
@@ -186,13 +203,16 @@ impl<'a> Events<'a, '_> {
                 builder.set_time(0, last - first);
             }
             let name = lossy(event.name, &mut self.decoded.replaced_strings);
+            let marker = (event.rest.count() > 0).then(|| builder.frame(TRUNCATED_FRAME));
+            let mut profile = Profile {
+                samples: event.samples,
+                ..builder.finish()
+            };
+            profile.push_rest(&event.rest, marker);
             self.decoded.profiles.push(Described {
                 name: None,
                 labels: vec![("event".to_owned(), name.into_owned())],
-                profile: Profile {
-                    samples: event.samples,
-                    ..builder.finish()
-                },
+                profile,
             });
         }
         Ok(self.decoded)
@@ -200,14 +220,14 @@ impl<'a> Events<'a, '_> {
 }
 
 impl Event<'_> {
-    /// Adds to an equal sample, or adds one; returns whether it is new.
+    /// Adds to an equal sample, or adds one if there is room.
     fn add(
         &mut self,
         stack: &[u32],
         attrs: &[Attr],
         values: &[i64],
         line: usize,
-    ) -> Result<bool, Error> {
+    ) -> Result<Added, Error> {
         let samples = &mut self.samples;
         let hash = self.hasher.hash_one((stack, attrs));
         let is_it = |at: &u32| {
@@ -221,7 +241,11 @@ impl Event<'_> {
                     Error::contradiction(format!("line {line}: the sum is too large"))
                 })?;
             }
-            return Ok(false);
+            return Ok(Added::ToEqual);
+        }
+        if samples.len() >= self.samples_max {
+            self.rest.add(values);
+            return Ok(Added::LeftOut);
         }
         let at = samples.len() as u32;
         samples.stacks.extend_from_slice(stack);
@@ -234,7 +258,7 @@ impl Event<'_> {
             let at = *at as usize;
             hasher.hash_one((samples.stack(at), samples.attrs(at)))
         });
-        Ok(true)
+        Ok(Added::New)
     }
 }
 

@@ -52,6 +52,17 @@ pub(crate) fn digits(word: &[u8]) -> Option<u64> {
     })
 }
 
+/// An unsigned number in at most sixteen hexadecimal digits and nothing else.
+pub(crate) fn hexadecimal(word: &[u8]) -> Option<u64> {
+    if word.is_empty() || word.len() > 16 {
+        return None;
+    }
+    word.iter().try_fold(0, |sum, digit| {
+        let digit = char::from(*digit).to_digit(16)?;
+        Some(sum << 4 | u64::from(digit))
+    })
+}
+
 /// Text of bytes; `replaced` counts those that were not UTF-8.
 pub(crate) fn lossy<'a>(bytes: &'a [u8], replaced: &mut u64) -> Cow<'a, str> {
     let text = String::from_utf8_lossy(bytes);

@@ -51,6 +51,9 @@ pub struct Decoded {
     /// Samples whose stack was cut by the sender or to the limit: [`TRUNCATED_FRAME`] is at their
     /// root.
     pub truncated_stacks: u64,
+    /// Samples beyond the limit: one sample whose only frame is [`TRUNCATED_FRAME`] stands for all
+    /// of a profile.
+    pub truncated_samples: u64,
     /// Labels left out since the snapshot lacks their name or value.
     pub unnamed_labels: u64,
     /// Events by type that mean no profile or have no stack.
@@ -92,6 +95,7 @@ pub fn decode(
     Ok(Decoded {
         profiles: profiles.finish(),
         truncated_stacks: profiles.truncated_stacks,
+        truncated_samples: profiles.truncated_samples,
         unnamed_labels: profiles.unnamed_labels,
         skipped: recording.skipped,
     })

@@ -4,7 +4,7 @@ use crate::chunk::Chunk;
 use crate::decode::Options;
 use crate::kind::{Event, Kind};
 use crate::reader::Reader;
-use crate::rows::{Correlation, Row, Rows};
+use crate::rows::{Correlation, Rows};
 use crate::settings::Settings;
 use crate::slot::Slot;
 use crate::types::{Cell, Key};
@@ -115,7 +115,7 @@ impl<'a, 'c> Events<'a, 'c> {
             sampled => sampled,
         };
         let threads = chunk.pools.threads.filter(|_| self.options.threads);
-        let correlation = rows.correlation(Correlation {
+        let correlation = Correlation {
             context: context.int(),
             span: span.int(),
             span_name: span_name.int(),
@@ -124,15 +124,8 @@ impl<'a, 'c> Events<'a, 'c> {
                 Some((class, key)) if threads == Some(class) => key,
                 _ => 0,
             },
-        });
-        let mut add = |kind, values| {
-            rows.add(Row {
-                kind,
-                stack,
-                correlation,
-                values,
-            })
         };
+        let mut add = |kind, values| rows.add(kind, stack, &correlation, values);
         match event {
             Event::Setting => return Ok(false),
             Event::Execution => {

@@ -18,7 +18,18 @@ pub(crate) enum Kind {
 type Typed = (&'static str, &'static str);
 
 impl Kind {
-    pub(crate) const COUNT: usize = 9;
+    /// Each at the place of its number.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Cpu,
+        Self::Wall,
+        Self::AllocInNewTlab,
+        Self::AllocOutsideTlab,
+        Self::AllocSample,
+        Self::Mutex,
+        Self::Block,
+        Self::Live,
+        Self::Malloc,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {

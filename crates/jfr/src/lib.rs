@@ -11,7 +11,7 @@
 //! Not kept: the time of single events, byte code indices, classes of allocated objects and of
 //! monitors, threads unless asked for.
 //!
-//! Memory: tables are bounded by named constants and by shares of `profile_bytes_max`; what is
+//! Memory: of samples beyond `samples_max` only the sum is kept; tables are bounded by named constants and by shares of `profile_bytes_max`; what is
 //! put into profiles is charged to one budget of `profile_bytes_max` bytes, of which a frame of a
 //! stack takes four.
 

@@ -1,6 +1,8 @@
 //! Samples to profiles: expands stacks and labels, over all chunks of a recording.
 
-use cairn_model::{About, Attr, Described, Function, Limits, Line, Link, NONE, ProfileBuilder};
+use cairn_model::{
+    About, Attr, Described, Excess, Function, Limits, Line, Link, NONE, ProfileBuilder,
+};
 
 use crate::chunk::Chunk;
 use crate::decode::TRUNCATED_FRAME;
@@ -31,6 +33,7 @@ pub(crate) struct Profiles<'l> {
     /// or many labels again and again.
     budget: usize,
     pub(crate) truncated_stacks: u64,
+    pub(crate) truncated_samples: u64,
     pub(crate) unnamed_labels: u64,
 }
 
@@ -72,6 +75,7 @@ impl<'l> Profiles<'l> {
             profiles: Vec::new(),
             budget: limits.profile_bytes_max,
             truncated_stacks: 0,
+            truncated_samples: 0,
             unnamed_labels: 0,
         }
     }
@@ -80,13 +84,15 @@ impl<'l> Profiles<'l> {
     pub(crate) fn add<'a>(
         &mut self,
         events: &Events<'a, '_>,
-        mut rows: Rows<'a>,
+        rows: Rows<'a>,
         label: &str,
     ) -> Result<(), Error> {
-        // Equal stacks side by side, so that each is expanded once a profile.
-        rows.rows.sort_by_key(|row| (row.kind, row.stack.key()));
-        for of_kind in rows.rows.chunk_by(|a, b| a.kind == b.kind) {
-            let kind = of_kind[0].kind;
+        for (kind, mut of_kind) in Kind::ALL.into_iter().zip(rows.kinds) {
+            if of_kind.rows.is_empty() && of_kind.left_out == 0 {
+                continue;
+            }
+            // Equal stacks side by side, so that each is expanded once a profile.
+            of_kind.rows.sort_by_key(|row| row.stack.key());
             let found = self
                 .profiles
                 .iter()
@@ -107,8 +113,11 @@ impl<'l> Profiles<'l> {
                 labels: Map::default(),
                 stack: None,
             };
-            for row in of_kind {
-                self.sample(&mut growing.builder, &mut part, row, &rows.correlations)?;
+            for row in &of_kind.rows {
+                self.sample(&mut growing, &mut part, row, &rows.correlations)?;
+            }
+            if of_kind.left_out > 0 {
+                self.leave_out(&mut growing, of_kind.left_out, of_kind.rest);
             }
             self.profiles.push(growing);
         }
@@ -137,15 +146,20 @@ impl<'l> Profiles<'l> {
 
     fn sample<'a>(
         &mut self,
-        builder: &mut ProfileBuilder,
+        growing: &mut Growing,
         part: &mut Part<'a, '_>,
         row: &Row<'a>,
         correlations: &[Correlation],
     ) -> Result<(), Error> {
-        if builder.len() >= self.limits.samples_max {
-            let max = self.limits.samples_max;
-            return Err(Error::over("its samples", "samples_max", max));
+        let max = self.limits.samples_max;
+        if growing.builder.len() >= max {
+            if self.limits.excess == Excess::Refuse {
+                return Err(Error::over("its samples", "samples_max", max));
+            }
+            self.leave_out(growing, 1, row.values);
+            return Ok(());
         }
+        let (kind, builder) = (growing.kind, &mut growing.builder);
         let key = row.stack.key();
         let stack = match part.stack.take() {
             Some((before, stack)) if key == Some(before) => stack,
@@ -173,10 +187,17 @@ impl<'l> Profiles<'l> {
             link: *link,
             points: &[],
         };
-        let values = &row.values[..row.kind.types().len()];
+        let values = &row.values[..kind.types().len()];
         builder.sample(&stack.locations, values, about);
         part.stack = key.map(|key| (key, stack));
         Ok(())
+    }
+
+    /// Adds samples that there is no room for, summed, to the one that stands for all of these.
+    fn leave_out(&mut self, growing: &mut Growing, samples: u64, sums: [i64; 2]) {
+        let columns = growing.kind.types().len();
+        growing.builder.leave_out(&sums[..columns]);
+        self.truncated_samples += samples;
     }
 
     fn stack<'a>(
@@ -196,6 +217,9 @@ impl<'l> Profiles<'l> {
             return Err(Error::undecodable("a stack has no frames"));
         };
         let depth_max = self.limits.depth_max;
+        if count > depth_max && self.limits.excess == Excess::Refuse {
+            return Err(Error::over("frames of a stack", "depth_max", depth_max));
+        }
         let truncated = truncated.int() != 0 || count > depth_max;
         let kept = if truncated {
             count.min(depth_max.saturating_sub(1))

@@ -16,6 +16,7 @@ mod frames;
 mod intake;
 mod layout;
 mod meter;
+pub mod padata;
 mod profiles;
 mod remap;
 mod rows;

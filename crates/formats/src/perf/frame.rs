@@ -1,5 +1,7 @@
 //! The lines of a sample's stack.
 
+use crate::text::hexadecimal;
+
 /// `address symbol+0xoffset (file)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Frame<'a> {
@@ -31,16 +33,6 @@ impl<'a> Frame<'a> {
             is_inlined,
         })
     }
-}
-
-fn hexadecimal(word: &[u8]) -> Option<u64> {
-    if word.is_empty() || word.len() > 16 {
-        return None;
-    }
-    word.iter().try_fold(0, |sum, digit| {
-        let digit = char::from(*digit).to_digit(16)?;
-        Some(sum << 4 | u64::from(digit))
-    })
 }
 
 /// Where the bracket opens that the last byte closes. The names of files may have some, too.

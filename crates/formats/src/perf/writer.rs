@@ -1,6 +1,8 @@
 //! Frames of `perf` to locations: inlined ones become lines of the frame that they are part of.
 
-use cairn_model::{Attr, AttrValue, Function, Limits, Line, Mapping, NONE, ProfileBuilder, StrId};
+use cairn_model::{
+    Attr, AttrValue, Excess, Function, Limits, Line, Mapping, NONE, ProfileBuilder, StrId,
+};
 
 use super::check_label;
 use super::frame::Frame;
@@ -46,6 +48,10 @@ impl Writer<'_> {
     pub(super) fn stack(&mut self, frames: &[Frame<'_>]) -> Result<(Vec<u32>, bool), Error> {
         let max = self.limits.depth_max;
         let is_cut = frames.len() > max;
+        if is_cut && self.limits.excess == Excess::Refuse {
+            let what = format!("frames of the sample at line {}", self.line);
+            return Err(Error::over(what, "depth_max", max));
+        }
         let mut room = match is_cut {
             true => max.saturating_sub(1).max(1),
             false => frames.len(),

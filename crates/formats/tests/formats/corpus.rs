@@ -278,6 +278,11 @@ fn formats_of_real_files_are_guessed() {
         assert_eq!(guess(&bytes, path), expected, "{path}");
         assert_eq!(guess(&bytes, "-"), expected, "{path} without its name");
     }
+    let heaptrack = include_bytes!("../data/heaptrack.work.txt");
+    assert_eq!(guess(heaptrack, "-"), Some(Format::Heaptrack));
+    assert_eq!(guess(b"v 10200\n", "-"), Some(Format::Heaptrack));
+    assert_eq!(guess(b"v 10400 3 7\n", "-"), Some(Format::Folded));
+    assert_eq!(guess(b"v 1040 3\n", "-"), Some(Format::Folded));
     assert_eq!(guess(b"a;b;c\n", "-"), Some(Format::Lines));
     assert_eq!(guess(b"# x\n\na b\n", "-"), None);
     assert_eq!(guess(b"", "x.tree"), Some(Format::Tree));

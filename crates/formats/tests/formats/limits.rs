@@ -1,9 +1,9 @@
 //! What is too much is refused by the name of its limit, or cut and counted.
 
 use cairn_formats::{Decoded, Error, Format, Unit};
-use cairn_model::Limits;
+use cairn_model::{Excess, Limits};
 
-use crate::{pairs, singles, stack};
+use crate::{attrs, pairs, singles, stack, total};
 
 fn decode(format: Format, bytes: impl AsRef<[u8]>, limits: &Limits) -> Result<Decoded, Error> {
     cairn_formats::decode(format, bytes.as_ref(), &Unit::default(), limits)
@@ -64,6 +64,12 @@ fn three() -> Vec<(Format, Vec<u8>)> {
                 .concat()
                 .into(),
         ),
+        (
+            Format::Heaptrack,
+            b"v 10400 3\ns 1 r\ns 2 f0\ns 2 f1\ns 2 f2\ni 1 0 1\ni 1 0 2\ni 1 0 3\ni 1 0 4\n\
+            t 1 0\nt 2 1\nt 3 1\nt 4 1\na 1 2\na 1 3\na 1 4\n+ 0\n+ 1\n+ 2\n"
+                .to_vec(),
+        ),
     ]
 }
 
@@ -83,15 +89,83 @@ fn every_format_says_the_same() {
 }
 
 #[test]
-fn samples_are_limited() {
-    let limits = |samples_max| Limits {
+fn samples_beyond_the_limit_become_one() {
+    for (format, bytes) in three() {
+        for (samples_max, expected) in [
+            (3, &[("r;f0", 1), ("r;f1", 1), ("r;f2", 1)][..]),
+            (2, &[("[truncated]", 1), ("r;f0", 1), ("r;f1", 1)]),
+            (1, &[("[truncated]", 2), ("r;f0", 1)]),
+            (0, &[("[truncated]", 3)]),
+        ] {
+            let limits = Limits {
+                samples_max,
+                ..Limits::default()
+            };
+            let decoded = decode(format, &bytes, &limits).expect("it is cut");
+            let profile = &decoded.profiles[0].profile;
+            assert_eq!(singles(profile), pairs(expected), "{format:?}");
+            for column in 0..profile.types.len() {
+                let whole = decode(format, &bytes, &Limits::default()).expect("it is valid");
+                let sum = total(&whole.profiles[0].profile, column);
+                assert_eq!(total(profile, column), sum, "{format:?}");
+            }
+            let left_out = 3 - samples_max as u64;
+            assert_eq!(decoded.truncated_samples, left_out, "{format:?}");
+            assert_eq!(decoded.truncated_stacks, 0, "{format:?}");
+        }
+    }
+}
+
+#[test]
+fn samples_beyond_the_limit_keep_every_sum() {
+    let clock = |at: usize, period| {
+        let frame = at % 5;
+        format!("c 1 {at}.0: {period} cpu-clock: \n\t1 f{frame} (/x)\n\n")
+    };
+    let perf: String = (1..=20).map(|at| clock(at, at * 7)).collect();
+    let limits = Limits {
+        samples_max: 2,
+        ..Limits::default()
+    };
+    let decoded = decode(Format::PerfScript, perf, &limits).expect("it is cut");
+    let profile = &decoded.profiles[0].profile;
+    assert_eq!((total(profile, 0), total(profile, 1)), (20, 7 * 210));
+    assert_eq!(profile.samples.len(), 3);
+    assert_eq!(attrs(profile, 2), Vec::<String>::new());
+    // Each as it came: those of three frames, four times each.
+    assert_eq!(decoded.truncated_samples, 12);
+    // One frame stands for both kinds of excess.
+    let limits = Limits {
+        depth_max: 2,
+        ..limits
+    };
+    let folded = "a;b;c 1\na;b 2\nd 4\ne;f;g;h 8\n";
+    let decoded = decode(Format::Folded, folded, &limits).expect("it is cut");
+    let profile = &decoded.profiles[0].profile;
+    let expected = [("[truncated]", 12), ("[truncated];c", 1), ("a;b", 2)];
+    assert_eq!(singles(profile), pairs(&expected));
+    assert_eq!(profile.samples.stack(1)[1], profile.samples.stack(2)[0]);
+    let counts = (decoded.truncated_stacks, decoded.truncated_samples);
+    assert_eq!(counts, (1, 2));
+}
+
+#[test]
+fn too_much_is_refused_if_that_is_asked_for() {
+    let limits = |samples_max, depth_max| Limits {
         samples_max,
+        depth_max,
+        excess: Excess::Refuse,
         ..Limits::default()
     };
     for (format, bytes) in three() {
-        decode(format, &bytes, &limits(3)).expect("three are allowed");
+        decode(format, &bytes, &limits(3, 2)).expect("three of two frames are allowed");
         assert_eq!(
-            refused(format, &bytes, &limits(2)),
+            refused(format, &bytes, &limits(3, 1)),
+            ("depth_max", 1),
+            "{format:?}"
+        );
+        assert_eq!(
+            refused(format, &bytes, &limits(2, 2)),
             ("samples_max", 2),
             "{format:?}"
         );
@@ -235,6 +309,14 @@ fn few_bytes_do_not_become_many() {
             "profile_bytes_max"
         );
     }
+    // Each of many traces has all calls of an instruction.
+    let traces: String = (0..1_000).map(|at| format!("t 1 {at:x}\n")).collect();
+    let text = format!(
+        "v 10400 3\ns 1 a\ni 1 0{}\n{traces}",
+        " 1 0 1".repeat(1_000)
+    );
+    let refusal = refused(Format::Heaptrack, &text, &limits(text.as_bytes()));
+    assert_eq!(refusal.0, "profile_bytes_max");
     // The same long name in every contained profile.
     let name = "n".repeat(10_000);
     let one = r#"{"type":"sampled","unit":"none","samples":[[0]],"weights":[1]}"#;

@@ -3,6 +3,7 @@
 mod binary;
 mod corpus;
 mod folded;
+mod heaptrack;
 mod limits;
 mod mutations;
 mod perf;

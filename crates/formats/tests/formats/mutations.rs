@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use crate::decode;
 
-const FORMATS: [Format; 8] = [
+const FORMATS: [Format; 9] = [
     Format::Folded,
     Format::Lines,
     Format::Tree,
@@ -18,6 +18,7 @@ const FORMATS: [Format; 8] = [
     Format::CpuProfile,
     Format::HeapProfile,
     Format::PerfScript,
+    Format::Heaptrack,
 ];
 const ROUNDS: usize = 3_000;
 
@@ -58,6 +59,10 @@ fn seeds() -> Vec<(Format, Vec<u8>)> {
             corpus::read("generated/node/node.heapprofile"),
         ),
         (Format::PerfScript, perf[..8 << 10].to_vec()),
+        (
+            Format::Heaptrack,
+            include_bytes!("../data/heaptrack.work.txt").to_vec(),
+        ),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Recordings that must be refused, each by its text.
 
 use cairn_jfr::Options;
-use cairn_model::{Code, Limits};
+use cairn_model::{Code, Excess, Limits};
 
 use crate::decode;
 use crate::writer::{Writer, id};
@@ -180,9 +180,18 @@ fn limits_are_told_by_name() {
         (
             Limits {
                 samples_max: 1,
+                excess: Excess::Refuse,
                 ..limits
             },
             "its samples: more than samples_max=1".to_owned(),
+        ),
+        (
+            Limits {
+                depth_max: 1,
+                excess: Excess::Refuse,
+                ..limits
+            },
+            "frames of a stack: more than depth_max=1".to_owned(),
         ),
         (
             Limits {
@@ -226,26 +235,72 @@ fn a_frame_s_name_counts_with_its_class() {
 #[test]
 fn many_samples_of_chunks_add_up_to_the_limit() {
     let bytes = usual().finish();
-    let limits = Limits {
-        samples_max: 2,
-        ..Limits::default()
-    };
-    let decode = |chunks| {
+    let decode = |chunks, excess| {
+        let limits = Limits {
+            samples_max: 2,
+            excess,
+            ..Limits::default()
+        };
         let bytes = bytes.repeat(chunks);
         cairn_jfr::decode(&bytes, None, &Options::default(), &limits)
     };
-    assert_eq!(
-        decode(2).expect("two samples").profiles[0]
-            .profile
-            .samples
-            .len(),
-        2
-    );
-    let error = decode(3).expect_err("three").to_string();
+    let whole = decode(2, Excess::Refuse).expect("two samples");
+    assert_eq!(whole.profiles[0].profile.samples.len(), 2);
+    assert_eq!(whole.truncated_samples, 0);
+    let error = decode(3, Excess::Refuse).expect_err("three").to_string();
     assert_eq!(
         error,
         "invalid recording: its samples: more than samples_max=2"
     );
+    let cut = decode(5, Excess::Truncate).expect("it is cut");
+    let profile = &cut.profiles[0].profile;
+    assert_eq!((profile.samples.len(), cut.truncated_samples), (3, 3));
+    assert_eq!(
+        (profile.values(1), profile.values(2)),
+        (&[1, 8][..], &[3, 24][..])
+    );
+}
+
+#[test]
+fn samples_beyond_the_limit_become_one_of_their_kind() {
+    let mut writer = Writer::usual(true);
+    for at in 0..10 {
+        // Another request each, so none is equal to another.
+        writer.add(id::MALLOC, 5, &[100 + at], [at, 0, 0, 0, 0]);
+        writer.add(id::LIVE_OBJECT, 5, &[1], [at, 0, 0, 0, 0]);
+    }
+    // Equal to one that is kept.
+    writer.add(id::MALLOC, 5, &[1_000], [0; 5]);
+    let bytes = writer.finish().repeat(2);
+    for samples_max in [0, 1, 7, 10, 15, 20] {
+        let limits = Limits {
+            samples_max,
+            ..Limits::default()
+        };
+        let decoded = cairn_jfr::decode(&bytes, None, &Options::default(), &limits);
+        let decoded = decoded.expect("it is cut");
+        let left_out = 20 - samples_max.min(20);
+        for described in &decoded.profiles {
+            let profile = &described.profile;
+            let samples = samples_max.min(20) + usize::from(left_out > 0);
+            assert_eq!(profile.samples.len(), samples);
+            let sum = |column: usize| -> i64 {
+                let rows = 0..profile.samples.len();
+                rows.map(|sample| profile.values(sample)[column]).sum()
+            };
+            match profile.types.len() {
+                1 => assert_eq!(sum(0), 20),
+                _ => assert_eq!((sum(0), sum(1)), (22, 2 * (1_045 + 1_000))),
+            }
+            let last = profile.samples.stack(samples - 1);
+            let function = profile.functions[profile.lines(last[0])[0].function as usize];
+            let is_rest = profile.str(function.name) == cairn_jfr::TRUNCATED_FRAME;
+            assert_eq!(is_rest, left_out > 0);
+        }
+        assert_eq!(decoded.profiles.len(), 2);
+        let extra = if samples_max == 0 { 2 } else { 0 };
+        assert_eq!(decoded.truncated_samples as usize, 2 * left_out + extra);
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(crate) fn small() -> Vec<u8> {
 /// Every position that a profile holds is in its tables.
 fn check(profile: &Profile, limits: &Limits) {
     let samples = &profile.samples;
-    assert!(samples.len() <= limits.samples_max);
+    assert!(samples.len() <= limits.samples_max + 1);
     assert_eq!(samples.values.len(), samples.len() * profile.types.len());
     for sample in 0..samples.len() {
         let stack = samples.stack(sample);
