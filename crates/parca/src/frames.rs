@@ -2,11 +2,12 @@
 //! both versions of the schema, and what stands for a file where there is none.
 
 use arrow_array::{Array, ArrayRef, StructArray};
-use cairn_model::{Addressing, Function, Line, Mapping, NONE, ProfileBuilder, StrId};
+use cairn_model::{Addressing, Function, Line, Mapping, NONE, StrId};
 
 use crate::Error;
 use crate::column::{self, Lists};
 use crate::meter::Meter;
+use crate::parts::Parts;
 use crate::table::Builder;
 
 /// Bytes that a location takes.
@@ -77,7 +78,7 @@ struct Columns {
 impl Columns {
     fn read(
         structs: &StructArray,
-        parts: &mut ProfileBuilder,
+        parts: &mut Parts,
         meter: &mut Meter<'_>,
     ) -> Result<Self, Error> {
         let numbers = |name: &str, meter: &mut Meter<'_>| match structs.column_by_name(name) {
@@ -164,7 +165,7 @@ fn at<T: Copy + Default>(column: &[T], row: usize) -> T {
 fn stand_ins(
     structs: &StructArray,
     kernel: StrId,
-    parts: &mut ProfileBuilder,
+    parts: &mut Parts,
     meter: &mut Meter<'_>,
 ) -> Result<Vec<StrId>, Error> {
     let Some(array) = structs.column_by_name("frame_type") else {
@@ -186,7 +187,7 @@ fn stand_ins(
 fn texts(
     structs: &StructArray,
     names: &[&str],
-    parts: &mut ProfileBuilder,
+    parts: &mut Parts,
     meter: &mut Meter<'_>,
 ) -> Result<Vec<StrId>, Error> {
     let mut columns = names
@@ -211,11 +212,7 @@ fn nothing_as_empty(mut ids: Vec<StrId>) -> Vec<StrId> {
 }
 
 /// Every item of a column of calls.
-fn lines(
-    items: &ArrayRef,
-    parts: &mut ProfileBuilder,
-    meter: &mut Meter<'_>,
-) -> Result<Vec<Line>, Error> {
+fn lines(items: &ArrayRef, parts: &mut Parts, meter: &mut Meter<'_>) -> Result<Vec<Line>, Error> {
     let resolved = column::resolve(items, "lines", meter)?;
     let structs = resolved.structs("lines")?;
     let rows = structs.len();
@@ -252,7 +249,7 @@ fn lines(
 /// Every row of a struct that describes functions, be they structs of their own or calls.
 fn functions(
     structs: &StructArray,
-    parts: &mut ProfileBuilder,
+    parts: &mut Parts,
     meter: &mut Meter<'_>,
 ) -> Result<Vec<u32>, Error> {
     meter

@@ -4,8 +4,8 @@
 
 use arrow_array::{ArrayRef, RecordBatch};
 use cairn_model::NONE;
-use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use hashbrown::{HashMap, HashSet};
 
 use crate::Error;
 use crate::column::{self, Lists};
@@ -18,7 +18,7 @@ use crate::table;
 /// Name of a stack, as hashed by the agent.
 pub type StackId = [u8; 16];
 
-type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+pub(crate) type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Set in the stack of a row that names it; the rest is the position of the name.
 const NAMED: u32 = 1 << 31;
@@ -32,7 +32,10 @@ pub(crate) struct Intake {
     positions: Map<StackId, u32>,
     /// Stacks that came with a name.
     pub(crate) named: Map<StackId, u32>,
-    pub(crate) incomplete: u64,
+    /// Those of which the agent says that they lack frames.
+    pub(crate) incomplete: HashSet<StackId, foldhash::fast::RandomState>,
+    /// How many times it says so.
+    pub(crate) refusals: u64,
     pub(crate) ignored_columns: u64,
 }
 
@@ -129,18 +132,22 @@ impl Intake {
         let stacks = self.lists(locations, LOCATIONS, meter)?;
         let mut names = Vec::new();
         let positions = column::bytes(column(STACK_ID)?, STACK_ID, meter, |bytes, meter| {
-            meter.tables.take(48)?;
+            meter.tables.take(96)?;
             names.push(stack_id(bytes)?);
             Ok(names.len() as u32 - 1)
         })?;
-        for (position, stack) in positions.into_iter().zip(stacks) {
-            if position != NONE {
-                self.named.insert(names[position as usize], stack);
+        let names = |position: u32| names.get(position as usize).copied();
+        for (position, stack) in positions.iter().zip(stacks) {
+            if let Some(name) = names(*position) {
+                self.named.insert(name, stack);
             }
         }
         if let Some(array) = batch.column_by_name(IS_COMPLETE) {
             let refusals = column::refusals(array, IS_COMPLETE)?;
-            self.incomplete += refusals.iter().filter(|refused| **refused).count() as u64;
+            for (position, _) in positions.iter().zip(refusals).filter(|(_, no)| *no) {
+                self.refusals += 1;
+                self.incomplete.extend(names(*position));
+            }
         }
         Ok(())
     }

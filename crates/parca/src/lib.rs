@@ -1,8 +1,8 @@
 //! What Parca's agents send as Arrow, as profiles, and the stacks that a server asks for. Pure
 //! functions over hostile input.
 //!
-//! Owns both versions of the schema of `WriteArrow` and `Write`. Does not decide whose profiles
-//! they are or which stacks are worth asking for.
+//! Owns both versions of the schema of `WriteArrow` and `Write`, and which stacks are asked for.
+//! Does not decide whose profiles they are, nor who shares the memory of [`Known`] stacks.
 //!
 //! A batch holds samples of many profiles: rows with the same labels, type and period become one.
 //! Every table that several profiles need is read once and copied by number.
@@ -11,12 +11,15 @@
 //! inflating, as tables and as profiles, however often its parts refer to each other.
 
 mod column;
+mod copied;
 mod error;
 mod frames;
 mod intake;
+mod known;
 mod layout;
 mod meter;
 pub mod padata;
+mod parts;
 mod profiles;
 mod remap;
 mod rows;
@@ -30,9 +33,10 @@ use cairn_model::{Described, Limits};
 
 pub use error::Error;
 pub use intake::StackId;
+pub use known::Known;
 pub use profiles::DEFAULT_NAME;
 pub use table::{MISSING_FRAME, TRUNCATED_FRAME};
-pub use two_way::{Samples, Stacks, request, samples, stacks};
+pub use two_way::{Asked, Samples, Stacks, request, samples, stacks};
 
 use intake::Intake;
 use meter::Meter;
@@ -71,21 +75,20 @@ pub fn decode(buffer: &[u8], limits: &Limits) -> Result<Decoded, Error> {
         })?;
         let Intake {
             rows,
-            table,
+            mut table,
             names,
             named,
-            incomplete,
+            refusals,
             ..
         } = intake;
-        let truncated_stacks = table.truncated;
-        let table = table.finish();
-        let (stacks, missing_stacks) = intake::settle(&rows.stacks, &names, &named, table.missing);
+        let missing = table.missing();
+        let (stacks, missing_stacks) = intake::settle(&rows.stacks, &names, &named, missing);
         Ok(Decoded {
-            profiles: profiles::profiles(&rows, &stacks, &table, &mut meter)?,
+            profiles: profiles::profiles(&rows, &stacks, table.view(), &mut meter)?,
             rows: rows.len() as u64,
-            truncated_stacks,
+            truncated_stacks: table.truncated(),
             missing_stacks,
-            incomplete_stacks: incomplete,
+            incomplete_stacks: refusals,
             empty_labels: rows.empty_labels,
             missing_values: rows.without_value,
             ignored_columns,

@@ -11,7 +11,7 @@ use crate::Error;
 use crate::meter::Meter;
 use crate::remap::Remap;
 use crate::rows::{Key, NO_TIME, Rows};
-use crate::table::Table;
+use crate::table::View;
 
 /// What profiles are called whose producer does not say.
 pub const DEFAULT_NAME: &str = "parca_agent";
@@ -26,7 +26,7 @@ const PROFILE_BYTES: usize = 512;
 pub(crate) fn profiles(
     rows: &Rows,
     stacks: &[u32],
-    table: &Table,
+    table: View<'_>,
     meter: &mut Meter<'_>,
 ) -> Result<Vec<Described>, Error> {
     let (groups, firsts) = rows.groups(meter)?;
@@ -61,7 +61,7 @@ pub(crate) fn profiles(
 struct Writer<'a> {
     rows: &'a Rows,
     stacks: &'a [u32],
-    table: &'a Table,
+    table: View<'a>,
     /// The number of a sample by its stack, and of parts by their numbers in the table.
     samples: Remap,
     locations: Remap,
@@ -76,7 +76,7 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(rows: &'a Rows, stacks: &'a [u32], table: &'a Table) -> Self {
+    fn new(rows: &'a Rows, stacks: &'a [u32], table: View<'a>) -> Self {
         Self {
             rows,
             stacks,

@@ -1,15 +1,17 @@
-//! The stacks of a buffer, each once. Owns locations, their calls and files, and the limit of
-//! depth; does not know which samples have which stack.
+//! The stacks of a buffer, each once. Owns the limit of depth, and how stacks are taken from one
+//! table into another; does not know which samples have which stack.
 
 pub use cairn_model::TRUNCATED_FRAME;
 use std::hash::BuildHasher;
 
-use cairn_model::{Profile, ProfileBuilder};
+use cairn_model::{Function, Line, Location, Mapping, Profile, StrId};
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{HashSet, HashTable};
 
 use crate::Error;
+use crate::copied::Copied;
 use crate::meter::Meter;
+use crate::parts::{GROWTH, HASHED, Parts};
 
 /// Name of the frame of samples whose stack was not sent.
 pub const MISSING_FRAME: &str = "[missing stack]";
@@ -17,7 +19,7 @@ pub const MISSING_FRAME: &str = "[missing stack]";
 /// Stacks being collected.
 #[derive(Debug, Default)]
 pub(crate) struct Builder {
-    pub(crate) parts: ProfileBuilder,
+    pub(crate) parts: Parts,
     /// Frames of each location of `parts`, and whether some of them were left out.
     frames: Vec<(u32, bool)>,
     ends: Vec<u32>,
@@ -25,7 +27,8 @@ pub(crate) struct Builder {
     known: HashTable<u32>,
     hasher: RandomState,
     scratch: Vec<u32>,
-    pub(crate) truncated: u64,
+    /// Stacks that were cut.
+    truncated: HashSet<u32, RandomState>,
 }
 
 impl Builder {
@@ -65,21 +68,34 @@ impl Builder {
         let is_truncated = frames > max || is_cut;
         if is_truncated {
             stack.truncate(kept.max(1));
-            stack.push(self.frame(TRUNCATED_FRAME));
+            stack.push(self.parts.frame(TRUNCATED_FRAME));
         }
-        let (id, is_new) = self.intern(&stack);
-        self.truncated += u64::from(is_truncated && is_new);
+        let id = self.intern(&stack);
+        if is_truncated {
+            self.truncated.insert(id);
+        }
         self.scratch = stack;
         Ok(id)
     }
 
-    fn frame(&mut self, name: &str) -> u32 {
-        let location = self.parts.frame(name);
-        self.note(location, 1, false);
-        location
+    /// The stack of samples whose own is not there.
+    pub(crate) fn missing(&mut self) -> u32 {
+        let frame = self.parts.frame(MISSING_FRAME);
+        self.intern(&[frame])
     }
 
-    fn intern(&mut self, stack: &[u32]) -> (u32, bool) {
+    /// Takes a stack from elsewhere. `copied` must be of the same two tables.
+    pub(crate) fn copy(&mut self, from: View<'_>, stack: u32, copied: &mut Copied) -> u32 {
+        let mut new = std::mem::take(&mut self.scratch);
+        new.clear();
+        let one = |id: &u32| copied.location(from.parts, *id, &mut self.parts);
+        new.extend(from.stack(stack).iter().map(one));
+        let id = self.intern(&new);
+        self.scratch = new;
+        id
+    }
+
+    fn intern(&mut self, stack: &[u32]) -> u32 {
         let Self {
             ends,
             locations,
@@ -90,23 +106,43 @@ impl Builder {
         let hash = hasher.hash_one(stack);
         let found = known.find(hash, |id| slice(ends, locations, *id) == stack);
         if let Some(id) = found {
-            return (*id, false);
+            return *id;
         }
         let id = ends.len() as u32;
         locations.extend_from_slice(stack);
         ends.push(locations.len() as u32);
         known.insert_unique(hash, id, |id| hasher.hash_one(slice(ends, locations, *id)));
-        (id, true)
+        id
     }
 
-    pub(crate) fn finish(mut self) -> Table {
-        let frame = self.frame(MISSING_FRAME);
-        let (missing, _) = self.intern(&[frame]);
+    /// How many stacks were cut.
+    pub(crate) fn truncated(&self) -> u64 {
+        self.truncated.len() as u64
+    }
+
+    pub(crate) fn is_truncated(&self, stack: u32) -> bool {
+        self.truncated.contains(&stack)
+    }
+
+    pub(crate) fn view(&self) -> View<'_> {
+        View {
+            parts: self.parts.profile(),
+            ends: &self.ends,
+            locations: &self.locations,
+        }
+    }
+
+    /// How much memory the stacks take that were copied, at most.
+    pub(crate) fn bytes(&self) -> usize {
+        let numbers = self.ends.len() + self.locations.len();
+        self.parts.bytes() + GROWTH * size_of::<u32>() * numbers + HASHED * self.ends.len()
+    }
+
+    pub(crate) fn finish(self) -> Table {
         Table {
             parts: self.parts.finish(),
             ends: self.ends,
             locations: self.locations,
-            missing,
         }
     }
 }
@@ -119,24 +155,63 @@ fn slice<'a>(ends: &[u32], locations: &'a [u32], id: u32) -> &'a [u32] {
     &locations[start as usize..ends[id as usize] as usize]
 }
 
-/// The stacks of a buffer, to draw profiles from.
-#[derive(Debug)]
+/// Stacks that are no longer added to.
+#[derive(Debug, Default)]
 pub(crate) struct Table {
-    /// Everything but samples.
-    pub(crate) parts: Profile,
+    parts: Profile,
     ends: Vec<u32>,
     locations: Vec<u32>,
-    /// The stack of samples whose own is not there.
-    pub(crate) missing: u32,
 }
 
 impl Table {
+    pub(crate) fn view(&self) -> View<'_> {
+        View {
+            parts: &self.parts,
+            ends: &self.ends,
+            locations: &self.locations,
+        }
+    }
+}
+
+/// The stacks of either.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a> {
+    /// Everything but samples.
+    pub(crate) parts: &'a Profile,
+    ends: &'a [u32],
+    locations: &'a [u32],
+}
+
+impl<'a> View<'a> {
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// Locations of a stack, leaf first.
-    pub(crate) fn stack(&self, id: u32) -> &[u32] {
-        slice(&self.ends, &self.locations, id)
+    pub(crate) fn stack(&self, id: u32) -> &'a [u32] {
+        slice(self.ends, self.locations, id)
+    }
+
+    /// How much memory a copy of a stack takes where none of its parts are known, at most.
+    pub(crate) fn cost(&self, id: u32) -> usize {
+        let text = |id: StrId| self.parts.str(id).len() + size_of::<u32>();
+        let line = |line: &Line| {
+            let of = self.parts.functions[line.function as usize];
+            let texts = text(of.name) + text(of.system_name) + text(of.file);
+            texts + size_of::<Line>() + size_of::<Function>()
+        };
+        let location = |id: &u32| {
+            let mapping = self.parts.locations[*id as usize].mapping;
+            let mapping = match self.parts.mappings.get(mapping as usize) {
+                Some(of) => text(of.file) + text(of.build_id) + size_of::<Mapping>(),
+                None => 0,
+            };
+            let lines = self.parts.lines(*id);
+            let lines_bytes: usize = lines.iter().map(line).sum();
+            let hashed = HASHED * (4 + 4 * lines.len());
+            GROWTH * (size_of::<u32>() + size_of::<Location>() + mapping + lines_bytes) + hashed
+        };
+        let locations: usize = self.stack(id).iter().map(location).sum();
+        locations + GROWTH * size_of::<u32>() + HASHED
     }
 }

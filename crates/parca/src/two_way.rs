@@ -1,5 +1,8 @@
 //! Writes in two directions: samples that name their stacks, the request for those that are not
 //! known, and the stacks.
+//!
+//! A conversation holds what it needs of the known stacks itself, so that it can be finished
+//! whatever is forgotten meanwhile.
 
 use std::sync::Arc;
 
@@ -7,14 +10,16 @@ use arrow_array::{ArrayRef, BinaryArray, RecordBatch};
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{DataType, Field, Schema};
 use cairn_model::Limits;
-use hashbrown::HashMap;
+use hashbrown::HashSet;
 
-use crate::intake::{self, Intake, StackId};
+use crate::copied::Copied;
+use crate::intake::{self, Intake, Map, StackId};
+use crate::known::{FEW_BYTES, NAME_BYTES};
 use crate::layout::{Rows as Kind, STACK_ID, VERSION_KEY};
 use crate::meter::Meter;
 use crate::profiles;
 use crate::rows::Rows;
-use crate::table::Table;
+use crate::table::{Builder, View};
 use crate::{Decoded, Error, stream};
 
 /// Samples whose stacks are known by name.
@@ -26,12 +31,33 @@ pub struct Samples {
     replaced_strings: u64,
 }
 
-/// Stacks by name.
+/// Samples, those of their stacks that were known when this was made, and the names of the others.
+/// Comes from [`Known::ask`](crate::Known::ask).
+#[derive(Debug)]
+pub struct Asked {
+    pub(crate) samples: Samples,
+    /// The known stacks.
+    pub(crate) table: Builder,
+    pub(crate) named: Map<StackId, u32>,
+    pub(crate) unknown: Vec<StackId>,
+}
+
+/// Where samples get their stacks from.
+struct Source<'a> {
+    table: View<'a>,
+    named: &'a Map<StackId, u32>,
+    /// The stack of samples whose own is not there.
+    missing: u32,
+}
+
+/// Stacks by name; none by default.
 #[derive(Debug)]
 pub struct Stacks {
-    table: Table,
-    named: HashMap<StackId, u32, foldhash::fast::RandomState>,
-    truncated_stacks: u64,
+    pub(crate) table: Builder,
+    named: Map<StackId, u32>,
+    /// The stack of samples whose own is not there.
+    missing: u32,
+    incomplete: HashSet<StackId, foldhash::fast::RandomState>,
     incomplete_stacks: u64,
     ignored_columns: u64,
     replaced_strings: u64,
@@ -51,14 +77,7 @@ pub fn samples(record: &[u8], limits: &Limits) -> Result<Samples, Error> {
 /// The second record of a write, which answers [`request`].
 pub fn stacks(record: &[u8], limits: &Limits) -> Result<Stacks, Error> {
     let (intake, replaced_strings) = take(record, limits, Kind::Stacks)?;
-    Ok(Stacks {
-        named: intake.named,
-        truncated_stacks: intake.table.truncated,
-        incomplete_stacks: intake.incomplete,
-        ignored_columns: intake.ignored_columns,
-        table: intake.table.finish(),
-        replaced_strings,
-    })
+    Ok(Stacks::new(intake, replaced_strings))
 }
 
 fn take(record: &[u8], limits: &Limits, kind: Kind) -> Result<(Intake, u64), Error> {
@@ -96,25 +115,104 @@ impl Samples {
 
     /// Gives every sample its stack. Those whose stack is not there get a frame that says so.
     pub fn join(self, stacks: &Stacks, limits: &Limits) -> Result<Decoded, Error> {
+        Asked::new(self).join(stacks, limits)
+    }
+
+    /// Makes profiles of the samples; `sent` says what had to be changed in the stacks.
+    fn settle(&self, source: Source<'_>, sent: &Stacks, limits: &Limits) -> Result<Decoded, Error> {
         let mut meter = Meter::new(limits);
-        let missing = stacks.table.missing;
-        let (of_rows, lost) =
-            intake::settle(&self.rows.stacks, &self.names, &stacks.named, missing);
+        let Source {
+            table,
+            named,
+            missing,
+        } = source;
+        let (of_rows, lost) = intake::settle(&self.rows.stacks, &self.names, named, missing);
         Ok(Decoded {
-            profiles: profiles::profiles(&self.rows, &of_rows, &stacks.table, &mut meter)?,
+            profiles: profiles::profiles(&self.rows, &of_rows, table, &mut meter)?,
             rows: self.rows.len() as u64,
-            truncated_stacks: stacks.truncated_stacks,
+            truncated_stacks: sent.table.truncated(),
             missing_stacks: lost,
-            incomplete_stacks: stacks.incomplete_stacks,
+            incomplete_stacks: sent.incomplete_stacks,
             empty_labels: self.rows.empty_labels,
             missing_values: self.rows.without_value,
-            ignored_columns: self.ignored_columns + stacks.ignored_columns,
-            replaced_strings: self.replaced_strings + stacks.replaced_strings,
+            ignored_columns: self.ignored_columns + sent.ignored_columns,
+            replaced_strings: self.replaced_strings + sent.replaced_strings,
         })
+    }
+}
+impl Asked {
+    pub(crate) fn new(samples: Samples) -> Self {
+        Self {
+            samples,
+            table: Builder::default(),
+            named: Map::default(),
+            unknown: Vec::new(),
+        }
+    }
+
+    /// The names of the stacks that are to be asked for, each once, in the order of first use.
+    pub fn unknown(&self) -> &[StackId] {
+        &self.unknown
+    }
+
+    /// How much memory the stacks take that were known, at most.
+    pub fn bytes(&self) -> usize {
+        match self.named.len() {
+            0 => 0,
+            names => self.table.bytes() + NAME_BYTES * names + FEW_BYTES,
+        }
+    }
+
+    /// Gives every sample its stack: the one that was sent, or the one that was known. Those whose
+    /// stack is not there get a frame that says so.
+    ///
+    /// What was known counts towards `profile_bytes_max` like what is sent.
+    pub fn join(mut self, stacks: &Stacks, limits: &Limits) -> Result<Decoded, Error> {
+        if self.named.is_empty() {
+            let source = Source {
+                table: stacks.table.view(),
+                named: &stacks.named,
+                missing: stacks.missing,
+            };
+            return self.samples.settle(source, stacks, limits);
+        }
+        let mut copied = Copied::default();
+        for name in &self.samples.names {
+            if let Some(stack) = stacks.named.get(name) {
+                let stack = self.table.copy(stacks.table.view(), *stack, &mut copied);
+                self.named.insert(*name, stack);
+            }
+        }
+        let missing = self.table.missing();
+        let source = Source {
+            table: self.table.view(),
+            named: &self.named,
+            missing,
+        };
+        self.samples.settle(source, stacks, limits)
     }
 }
 
 impl Stacks {
+    fn new(mut intake: Intake, replaced_strings: u64) -> Self {
+        Self {
+            missing: intake.table.missing(),
+            table: intake.table,
+            named: intake.named,
+            incomplete: intake.incomplete,
+            incomplete_stacks: intake.refusals,
+            ignored_columns: intake.ignored_columns,
+            replaced_strings,
+        }
+    }
+
+    /// The stack of a name, unless it lacks frames.
+    pub(crate) fn whole(&self, name: &StackId) -> Option<u32> {
+        let stack = *self.named.get(name)?;
+        let is_whole = !self.incomplete.contains(name) && !self.table.is_truncated(stack);
+        is_whole.then_some(stack)
+    }
+
     pub fn contains(&self, id: &StackId) -> bool {
         self.named.contains_key(id)
     }
@@ -129,7 +227,16 @@ impl Stacks {
     }
 }
 
+impl Default for Stacks {
+    fn default() -> Self {
+        Self::new(Intake::default(), 0)
+    }
+}
+
 /// What a server answers to samples: the names of the stacks that it wants.
+///
+/// If it wants none, it has nothing to answer: agents take the end of the stream for success. They
+/// also understand a request for none, and answer it with a record of no stacks.
 pub fn request(ids: &[StackId]) -> Vec<u8> {
     let names: ArrayRef = Arc::new(BinaryArray::from_iter_values(ids));
     let field = Field::new(STACK_ID, DataType::Binary, false);

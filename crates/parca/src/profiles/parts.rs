@@ -5,7 +5,7 @@ use cairn_model::{Function, Line, Location, Mapping, NONE, Profile, StrId, Strin
 use super::Writer;
 use crate::Error;
 use crate::meter::Meter;
-use crate::table::Table;
+use crate::table::View;
 
 /// Tables of the profile being written, whose memory is used again for the next.
 #[derive(Default)]
@@ -42,7 +42,7 @@ impl Parts {
         Ok(self.own.len() as StrId)
     }
 
-    pub(super) fn put_into(&self, profile: &mut Profile, table: &Table) {
+    pub(super) fn put_into(&self, profile: &mut Profile, table: View<'_>) {
         let count = self.own.len() + self.strings.len();
         let mut strings = Strings::with_capacity(count, self.string_bytes);
         for text in &self.own {

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 mod faults;
+mod known;
 mod mutations;
 mod rules;
 mod seeds;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, LazyLock, Once};
 
 use cairn_model::{Described, Limits};
 use cairn_parca::write::{self, Frame, Sample};
-use cairn_parca::{Decoded, StackId};
+use cairn_parca::{Decoded, Error, Known, Samples, StackId, Stacks};
 use proptest::prelude::*;
 
 use crate::{kind, labels, location, named, native, sample};
@@ -226,11 +226,45 @@ pub(crate) fn check(bytes: &[u8]) {
             }
         }
     }
-    let stacks = cairn_parca::stacks(bytes, &limits);
-    if let (Ok(samples), Ok(stacks)) = (cairn_parca::samples(bytes, &limits), &stacks) {
-        let _ = samples.join(stacks, &limits);
-    }
+    converse(
+        cairn_parca::samples(bytes, &limits),
+        cairn_parca::stacks(bytes, &limits),
+        &limits,
+    );
     assert!(!OURS.load(Ordering::Relaxed), "a panic of our own");
+}
+
+/// Two records that are sound.
+static SOUND: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
+    let stack: Arc<[Frame]> = Arc::from([named("python", "f", 3), native("app", 16)]);
+    let one = |stack_id| Sample {
+        stack_id,
+        ..sample("a", &stack, 1, 7)
+    };
+    let ids = [[7; 16], [0; 16]];
+    (
+        write::v1_samples(&ids.map(one)),
+        write::v1_stacks(&ids.map(|id| (id, Arc::clone(&stack)))),
+    )
+});
+
+/// What is damaged meets what is not, and what was remembered of it.
+fn converse(samples: Result<Samples, Error>, stacks: Result<Stacks, Error>, limits: &Limits) {
+    let sound_samples = cairn_parca::samples(&SOUND.0, limits).unwrap();
+    let sound_stacks = cairn_parca::stacks(&SOUND.1, limits).unwrap();
+    let mut known = Known::new(20 << 10);
+    let asked = known.ask(sound_samples, limits);
+    match stacks {
+        Ok(stacks) => {
+            known.add(&asked, &stacks);
+            let _ = asked.join(&stacks, limits);
+        }
+        Err(_) => known.add(&asked, &sound_stacks),
+    }
+    if let Ok(samples) = samples {
+        let asked = known.ask(samples, limits);
+        let _ = asked.join(&sound_stacks, limits);
+    }
 }
 
 #[test]

@@ -1,0 +1,236 @@
+//! Strings, functions, mappings and locations, equal ones once. Owns how they are compared; does
+//! not know what refers to them.
+
+use std::hash::{BuildHasher, Hasher};
+
+use cairn_model::{Function, Line, Location, Mapping, NONE, Profile, StrId};
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+/// What an array takes per byte of its items, at most: arrays double.
+pub(crate) const GROWTH: usize = 2;
+
+/// What a hash table takes per number, at most: tables double once seven of eight places are taken.
+pub(crate) const HASHED: usize = 12;
+
+/// Parts of profiles, by number.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    profile: Profile,
+    strings: HashTable<StrId>,
+    functions: HashTable<u32>,
+    mappings: HashTable<u32>,
+    locations: HashTable<u32>,
+    hasher: RandomState,
+}
+
+impl Parts {
+    pub(crate) fn str(&mut self, text: &str) -> StrId {
+        if text.is_empty() {
+            return 0;
+        }
+        let (strings, hasher) = (&mut self.profile.strings, &self.hasher);
+        let entry = self.strings.entry(
+            hasher.hash_one(text),
+            |id| strings.get(*id) == text,
+            |id| hasher.hash_one(strings.get(*id)),
+        );
+        match entry {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(entry) => *entry.insert(strings.push(text)).get(),
+        }
+    }
+
+    pub(crate) fn function(&mut self, function: Function) -> u32 {
+        let hasher = &self.hasher;
+        let hash =
+            |of: &Function| hasher.hash_one((of.name, of.system_name, of.file, of.start_line));
+        intern(
+            &mut self.functions,
+            &mut self.profile.functions,
+            function,
+            hash,
+        )
+    }
+
+    pub(crate) fn mapping(&mut self, mapping: Mapping) -> u32 {
+        let hasher = &self.hasher;
+        let hash = |of: &Mapping| hasher.hash_one((of.file, of.build_id, of.addressing));
+        intern(
+            &mut self.mappings,
+            &mut self.profile.mappings,
+            mapping,
+            hash,
+        )
+    }
+
+    /// `mapping` is a position or [`NONE`]; `lines` are innermost first.
+    pub(crate) fn location(&mut self, mapping: u32, address: u64, lines: &[Line]) -> u32 {
+        let Profile {
+            locations,
+            lines: all,
+            ..
+        } = &mut self.profile;
+        let hash = |mapping: u32, address: u64, lines: &[Line]| {
+            let mut hasher = self.hasher.build_hasher();
+            hasher.write_u32(mapping);
+            hasher.write_u64(address);
+            for line in lines {
+                hasher.write_u32(line.function);
+                hasher.write_i64(line.line);
+                hasher.write_i64(line.column);
+            }
+            hasher.finish()
+        };
+        let lines_of = |of: &Location| &all[of.lines.0 as usize..of.lines.1 as usize];
+        let is_same = |id: &u32| {
+            let of = &locations[*id as usize];
+            of.address == address && of.mapping == mapping && lines_of(of) == lines
+        };
+        let hash_of = |id: &u32| {
+            let of = &locations[*id as usize];
+            hash(of.mapping, of.address, lines_of(of))
+        };
+        let entry = self
+            .locations
+            .entry(hash(mapping, address, lines), is_same, hash_of);
+        match entry {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(entry) => {
+                let start = all.len() as u32;
+                all.extend_from_slice(lines);
+                locations.push(Location {
+                    mapping,
+                    address,
+                    lines: (start, all.len() as u32),
+                });
+                *entry.insert(locations.len() as u32 - 1).get()
+            }
+        }
+    }
+
+    /// The location of a frame of which only the name is known.
+    pub(crate) fn frame(&mut self, name: &str) -> u32 {
+        let name = self.str(name);
+        let function = self.function(Function {
+            name,
+            ..Function::default()
+        });
+        let line = Line {
+            function,
+            ..Line::default()
+        };
+        self.location(NONE, 0, &[line])
+    }
+
+    /// All of them, without samples.
+    pub(crate) fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    pub(crate) fn finish(self) -> Profile {
+        self.profile
+    }
+
+    /// How much memory they take, at most.
+    pub(crate) fn bytes(&self) -> usize {
+        let Profile {
+            strings,
+            functions,
+            mappings,
+            locations,
+            lines,
+            ..
+        } = &self.profile;
+        let hashed = strings.len() + functions.len() + mappings.len() + locations.len();
+        let arrays = strings.text_bytes()
+            + strings.len() * size_of::<u32>()
+            + size_of_val(&functions[..])
+            + size_of_val(&mappings[..])
+            + size_of_val(&locations[..])
+            + size_of_val(&lines[..]);
+        GROWTH * arrays + HASHED * hashed
+    }
+}
+
+/// The number of an item, which is appended if there is no equal one.
+fn intern<T: PartialEq>(
+    known: &mut HashTable<u32>,
+    items: &mut Vec<T>,
+    item: T,
+    hash: impl Fn(&T) -> u64,
+) -> u32 {
+    let entry = known.entry(
+        hash(&item),
+        |id| items[*id as usize] == item,
+        |id| hash(&items[*id as usize]),
+    );
+    match entry {
+        Entry::Occupied(entry) => *entry.get(),
+        Entry::Vacant(entry) => {
+            items.push(item);
+            *entry.insert(items.len() as u32 - 1).get()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the arrays and tables hold in truth.
+    fn held(parts: &Parts) -> usize {
+        let profile = &parts.profile;
+        profile.strings.bytes()
+            + profile.functions.capacity() * size_of::<Function>()
+            + profile.mappings.capacity() * size_of::<Mapping>()
+            + profile.locations.capacity() * size_of::<Location>()
+            + profile.lines.capacity() * size_of::<Line>()
+            + parts.strings.allocation_size()
+            + parts.functions.allocation_size()
+            + parts.mappings.allocation_size()
+            + parts.locations.allocation_size()
+    }
+
+    #[test]
+    fn they_take_no_more_than_they_say() {
+        let mut parts = Parts::default();
+        for at in 0..3_000 {
+            let name = parts.str(&format!("name {at}"));
+            let function = parts.function(Function {
+                name,
+                ..Function::default()
+            });
+            let mapping = parts.mapping(Mapping {
+                file: name,
+                ..Mapping::default()
+            });
+            let line = Line {
+                function,
+                ..Line::default()
+            };
+            parts.location(mapping, at, &vec![line; at as usize % 3]);
+            let (held, said) = (held(&parts), parts.bytes() + 512);
+            assert!(held <= said, "{held} of {said} after {at}");
+        }
+    }
+
+    #[test]
+    fn equal_parts_are_one() {
+        let mut parts = Parts::default();
+        let (main, work) = (parts.frame("main"), parts.frame("work"));
+        assert_eq!(parts.frame("main"), main);
+        let lines = [main, work].map(|at| parts.profile.lines(at)[0]);
+        let both = parts.location(NONE, 0, &lines);
+        let others = [
+            parts.location(NONE, 1, &lines),
+            parts.location(0, 0, &lines),
+            parts.location(NONE, 0, &[lines[1], lines[0]]),
+            parts.location(NONE, 0, &[]),
+        ];
+        assert_eq!(others, [both + 1, both + 2, both + 3, both + 4]);
+        assert_eq!(parts.location(NONE, 0, &lines), both);
+        assert_eq!(parts.str(""), 0);
+    }
+}
