@@ -33,6 +33,8 @@ pub struct Config {
     pub admission: AdmissionConfig,
     pub tail: TailConfig,
     pub route: RouteConfig,
+    /// Memory for stacks that agents need not send again, of all tenants together.
+    pub known_stacks_bytes_max: ByteSize,
     /// A profile sent twice within this time is stored once.
     #[serde(with = "humantime_serde")]
     pub dedup_window: Duration,
@@ -152,6 +154,7 @@ impl Default for Config {
             admission: AdmissionConfig::default(),
             tail: TailConfig::default(),
             route: RouteConfig::default(),
+            known_stacks_bytes_max: ByteSize::mib(16),
             dedup_window: Duration::from_secs(15 * 60),
             age_max: None,
             skew_max: Duration::from_secs(60 * 60),
@@ -161,10 +164,11 @@ impl Default for Config {
 
 impl config::Service for Config {
     fn within(mut self, bytes: u64) -> Self {
-        // Rows, what writing a block of some of them takes, and pushes in work.
+        // Rows, what writing a block of some of them takes, pushes in work, and known stacks.
         self.tail.memory_bytes_max = ByteSize::b(bytes / 2);
         self.tail.head_bytes_max = ByteSize::b(bytes / 16);
         self.admission.inflight_bytes_max = ByteSize::b(bytes / 16 * 5);
+        self.known_stacks_bytes_max = ByteSize::b(bytes / 32);
         self
     }
 }

@@ -21,6 +21,7 @@ use crate::metrics::{DoorLabel, Metrics};
 use crate::prepare::{Prepared, Rules, prepare};
 use crate::push::{Altered, Outcome, Push};
 use crate::route::Router;
+use crate::stacks::KnownStacks;
 use crate::tail::{Tail, Usage};
 use crate::writer::{Stored, Writer};
 
@@ -44,6 +45,7 @@ struct Inner {
     router: Option<Router>,
     metrics: Metrics,
     agents: Agents,
+    stacks: KnownStacks,
     metering: Metering,
 }
 
@@ -65,6 +67,7 @@ impl Ingester {
             writer: flusher.writer.clone(),
             metrics: flusher.metrics.clone(),
             agents: Agents::default(),
+            stacks: KnownStacks::new(config.known_stacks_bytes_max),
             metering: Metering::new(flusher.metrics.clone(), cx.clock().now()),
             flusher,
             router,
@@ -83,6 +86,11 @@ impl Ingester {
 
     pub(crate) fn agents(&self) -> &Agents {
         &self.0.agents
+    }
+
+    /// What two-way writes need not send again.
+    pub(crate) fn stacks(&self) -> &KnownStacks {
+        &self.0.stacks
     }
 
     pub(crate) fn metering(&self) -> &Metering {

@@ -25,6 +25,7 @@ mod push;
 mod recover;
 mod replay;
 mod route;
+mod stacks;
 mod start;
 mod tail;
 mod writer;

@@ -1,23 +1,14 @@
 //! What comes by the doors that are not for pprof is readable at once, and adds up to what was sent.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
-use cairn_parca::write::{self, Call, Frame, Sample};
 use cairn_testkit::corpus::captured;
 use cairn_wire::opentelemetry::proto::collector::profiles::v1development::ExportProfilesServiceResponse;
-use cairn_wire::parca::profilestore::v1alpha1::agents_service_client::AgentsServiceClient;
-use cairn_wire::parca::profilestore::v1alpha1::profile_store_service_client::ProfileStoreServiceClient;
-use cairn_wire::parca::profilestore::v1alpha1::{AgentsRequest, WriteArrowRequest, WriteRequest};
-use cairn_wire::parca::scrape::v1alpha1::TargetsRequest;
-use cairn_wire::parca::scrape::v1alpha1::scrape_service_client::ScrapeServiceClient;
-use cairn_wire::parca::telemetry::v1alpha1::ReportPanicRequest;
-use cairn_wire::parca::telemetry::v1alpha1::telemetry_service_client::TelemetryServiceClient;
 use futures::StreamExt as _;
 use prost::Message;
-use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Request, Status};
 
 use crate::harness::{Running, config, folder};
@@ -78,7 +69,11 @@ impl Decoder for AsIs {
     }
 }
 
-async fn call(running: &Running, path: &'static str, body: &[u8]) -> Result<Bytes, Status> {
+pub(crate) async fn call(
+    running: &Running,
+    path: &'static str,
+    body: &[u8],
+) -> Result<Bytes, Status> {
     let mut grpc = tonic::client::Grpc::new(running.channel().await);
     grpc.ready().await.expect("it listens");
     let request = Request::new(Bytes::copy_from_slice(body));
@@ -439,152 +434,5 @@ async fn plain_pprof_comes_as_a_body_or_in_a_form() {
         assert_eq!(answer.status, status, "{}", answer.body);
         assert!(answer.body.contains(why), "{}", answer.body);
     }
-    running.stop().await;
-}
-
-fn sample(node: &str, stack: &Arc<[Frame]>, (id, value): (u8, i64)) -> Sample {
-    let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    Sample {
-        labels: vec![label("node", node), label("comm", "cart")],
-        stack: Arc::clone(stack),
-        stack_id: [id; 16],
-        value,
-        producer: "parca_agent".to_owned(),
-        sample_type: "samples".to_owned(),
-        sample_unit: "count".to_owned(),
-        period_type: "cpu".to_owned(),
-        period_unit: "nanoseconds".to_owned(),
-        temporality: "delta".to_owned(),
-        period: 50_000_000,
-        duration: 5_000_000_000,
-        time: NOW,
-    }
-}
-
-fn stack() -> Arc<[Frame]> {
-    let native = Frame {
-        address: 0x1234,
-        frame_type: "native".to_owned(),
-        file: "libc.so.6".to_owned(),
-        build_id: "abcdef".to_owned(),
-        ..Frame::default()
-    };
-    let named = Frame {
-        frame_type: "cpython".to_owned(),
-        calls: vec![Call {
-            system_name: "main".to_owned(),
-            name: "main".to_owned(),
-            ..Call::default()
-        }],
-        ..Frame::default()
-    };
-    Arc::from([native, named])
-}
-
-#[tokio::test]
-async fn arrow_records_of_both_versions_are_stored_and_agents_are_listed() {
-    let folder = folder();
-    let running = Running::start(config(folder.path())).await;
-    let stack = stack();
-    let client = ProfileStoreServiceClient::new(running.channel().await);
-    // Compressed messages take turns: the second of a conversation must not wait for its own first.
-    let mut client = client.send_compressed(CompressionEncoding::Gzip);
-    let samples = [sample("n1", &stack, (1, 5)), sample("n2", &stack, (1, 7))];
-    let ipc_buffer = write::v2(&samples).into();
-    client
-        .write_arrow(WriteArrowRequest { ipc_buffer })
-        .await
-        .expect("stored");
-    let selector =
-        |node: &str| format!(r#"parca_agent:samples:count:cpu:nanoseconds:delta{{node="{node}"}}"#);
-    assert_eq!(running.total(&selector("n1")).await, 5);
-    assert_eq!(running.total(&selector("n2")).await, 7);
-
-    // The conversation: samples, the stacks that are asked for, the end.
-    let samples = [sample("n3", &stack, (9, 11))];
-    let (tell, told) = futures::channel::mpsc::unbounded();
-    let first = write::v1_samples(&samples).into();
-    tell.unbounded_send(WriteRequest { record: first })
-        .expect("open");
-    let mut answers = client.write(told).await.expect("it answers").into_inner();
-    let asked = answers.next().await.expect("a request").expect("no error");
-    assert!(
-        asked.record.windows(16).any(|window| window == [9; 16]),
-        "it names the stack"
-    );
-    let second = write::v1_stacks(&[([9; 16], Arc::clone(&stack))]).into();
-    tell.unbounded_send(WriteRequest { record: second })
-        .expect("open");
-    assert!(answers.next().await.is_none(), "nothing more is asked");
-    assert_eq!(running.total(&selector("n3")).await, 11);
-
-    let bad = WriteArrowRequest {
-        ipc_buffer: "junk".into(),
-    };
-    let refused = client.write_arrow(bad).await.expect_err("malformed");
-    assert_eq!(refused.code(), Code::InvalidArgument);
-    let (tell, told) = futures::channel::mpsc::unbounded();
-    drop(tell);
-    let mut answers = client.write(told).await.expect("it answers").into_inner();
-    let refused = answers
-        .next()
-        .await
-        .expect("an answer")
-        .expect_err("no record came");
-    assert_eq!(refused.code(), Code::InvalidArgument);
-
-    agents_are_listed(&running).await;
-    running.stop().await;
-}
-
-async fn agents_are_listed(running: &Running) {
-    let mut agents = AgentsServiceClient::new(running.channel().await);
-    let listed = agents
-        .agents(AgentsRequest {})
-        .await
-        .expect("it answers")
-        .into_inner();
-    let ids: Vec<&str> = listed
-        .agents
-        .iter()
-        .map(|agent| agent.id.as_str())
-        .collect();
-    assert_eq!(ids, ["n1/127.0.0.1", "n3/127.0.0.1"]);
-    let answer = running.get("/api/v1/agents").await;
-    let list: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
-    let first = &list["agents"][0];
-    assert_eq!(
-        (&first["door"], &first["pushes"]),
-        (&"WriteArrow".into(), &1.into())
-    );
-    assert!(
-        first["software"]
-            .as_str()
-            .is_some_and(|s| s.starts_with("tonic/")),
-        "{first}"
-    );
-    assert!(first["lagMs"].is_u64(), "{first}");
-}
-
-#[tokio::test]
-async fn what_agents_ask_besides_is_answered() {
-    let folder = folder();
-    let running = Running::start(config(folder.path())).await;
-    let mut telemetry = TelemetryServiceClient::new(running.channel().await);
-    let report = ReportPanicRequest {
-        stderr: "panic: nil map".to_owned(),
-        metadata: [("go_arch".to_owned(), "amd64".to_owned())].into(),
-    };
-    telemetry.report_panic(report).await.expect("taken");
-    let mut scrape = ScrapeServiceClient::new(running.channel().await);
-    let targets = scrape
-        .targets(TargetsRequest::default())
-        .await
-        .expect("it answers");
-    assert_eq!(targets.into_inner().targets.len(), 0);
-    let unknown = call(&running, "/nobody.Knows/This", b"")
-        .await
-        .expect_err("unknown");
-    assert_eq!(unknown.code(), Code::Unimplemented);
     running.stop().await;
 }

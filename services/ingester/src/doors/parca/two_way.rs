@@ -1,11 +1,12 @@
 //! `Write`: samples come with the names of their stacks, the stacks when they are asked for.
 //!
-//! Every stack is asked for every time, since each profile is stored with its own.
+//! Asked for are those that the tenant's agents did not send lately. Each profile is stored with
+//! all of its stacks, so known ones are kept as a whole.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use cairn_parca::{Samples, StackId};
+use cairn_parca::{Asked, Stacks};
 use cairn_wire::parca::profilestore::v1alpha1 as wire;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -23,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How far a conversation has come.
 enum State {
     Begun,
-    /// The stacks of these were asked for.
-    Asked(Box<Samples>),
+    /// Unknown stacks of these were asked for.
+    Asked(Box<Asked>),
     Over,
 }
 
@@ -73,31 +74,51 @@ impl Conversation {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Over => Ok(None),
             State::Begun => {
-                let record = self.record().await?;
-                let limits = self.ingester.limits_for(record.len());
-                let read = move || {
-                    let samples = cairn_parca::samples(&record, &limits)?;
-                    let ids: Vec<StackId> = samples.stack_ids().collect();
-                    Ok((samples, ids))
-                };
-                let read = self.ingester.cx().compute(read).await;
-                let (samples, ids) = read.map_err(malformed)?;
-                let request = cairn_parca::request(&ids);
-                self.state = State::Asked(Box::new(samples));
+                let asked = self.ask().await?;
+                if asked.unknown().is_empty() {
+                    self.store(asked, Stacks::default()).await?;
+                    return Ok(None);
+                }
+                let request = cairn_parca::request(asked.unknown());
+                self.state = State::Asked(asked);
                 Ok(Some(request))
             }
-            State::Asked(samples) => {
+            State::Asked(asked) => {
                 let record = self.record().await?;
                 let limits = self.ingester.limits_for(record.len());
-                let join = move || {
-                    let stacks = cairn_parca::stacks(&record, &limits)?;
-                    Ok(packed(samples.join(&stacks, &limits)?))
-                };
-                let decoded = self.ingester.cx().compute(join).await.map_err(malformed)?;
-                store_packed(&self.ingester, &self.caller, Door::Write, decoded).await?;
+                let read = move || cairn_parca::stacks(&record, &limits);
+                let stacks = self.ingester.cx().compute(read).await.map_err(malformed)?;
+                self.store(asked, stacks).await?;
                 Ok(None)
             }
         }
+    }
+
+    /// Reads samples, and finds out which of their stacks are known.
+    async fn ask(&mut self) -> Result<Box<Asked>, Error> {
+        let record = self.record().await?;
+        let limits = self.ingester.limits_for(record.len());
+        let known = self.ingester.stacks().of(&self.caller.tenant);
+        let read = move || {
+            let samples = cairn_parca::samples(&record, &limits)?;
+            Ok(Box::new(known.lock().ask(samples, &limits)))
+        };
+        let read = self.ingester.cx().compute(read).await;
+        read.map_err(malformed)
+    }
+
+    async fn store(&self, asked: Box<Asked>, stacks: Stacks) -> Result<(), Error> {
+        let sent = usize::try_from(self.caller.held.sent()).unwrap_or(usize::MAX);
+        let limits = self.ingester.limits_for(sent.saturating_add(asked.bytes()));
+        let known = self.ingester.stacks().of(&self.caller.tenant);
+        let join = move || {
+            known.lock().add(&asked, &stacks);
+            asked.join(&stacks, &limits).map(packed)
+        };
+        let decoded = self.ingester.cx().compute(join).await;
+        self.ingester.stacks().shrink();
+        let decoded = decoded.map_err(malformed)?;
+        store_packed(&self.ingester, &self.caller, Door::Write, decoded).await
     }
 
     /// The agent's next message.
