@@ -40,6 +40,7 @@ pub use two_way::{Asked, Samples, Stacks, request, samples, stacks};
 
 use intake::Intake;
 use meter::Meter;
+use profiles::Writer;
 
 /// Profiles, and what had to be changed or left out to get them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +48,9 @@ pub struct Decoded {
     pub profiles: Vec<Described>,
     /// Rows of samples; all of them are in the profiles.
     pub rows: u64,
+    /// Those that their profile has no room for beside other stacks: their values are in one more
+    /// sample, whose stack is [`TRUNCATED_FRAME`].
+    pub truncated_samples: u64,
     /// Distinct stacks that are deeper than the limit: their root side is replaced by
     /// [`TRUNCATED_FRAME`].
     pub truncated_stacks: u64,
@@ -81,10 +85,13 @@ pub fn decode(buffer: &[u8], limits: &Limits) -> Result<Decoded, Error> {
             refusals,
             ..
         } = intake;
-        let missing = table.missing();
-        let (stacks, missing_stacks) = intake::settle(&rows.stacks, &names, &named, missing);
+        let marks = table.marks();
+        let (stacks, missing_stacks) = intake::settle(&rows.stacks, &names, &named, marks.missing);
+        let (profiles, truncated_samples) =
+            Writer::new(&rows, &stacks, (table.view(), marks)).profiles(&mut meter)?;
         Ok(Decoded {
-            profiles: profiles::profiles(&rows, &stacks, table.view(), &mut meter)?,
+            profiles,
+            truncated_samples,
             rows: rows.len() as u64,
             truncated_stacks: table.truncated(),
             missing_stacks,

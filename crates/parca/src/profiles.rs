@@ -3,7 +3,7 @@
 
 mod parts;
 
-use cairn_model::{Described, NONE, Point, Profile, ValueType};
+use cairn_model::{Described, Excess, NONE, Point, Profile, Rest, ValueType};
 
 use parts::Parts;
 
@@ -11,7 +11,7 @@ use crate::Error;
 use crate::meter::Meter;
 use crate::remap::Remap;
 use crate::rows::{Key, NO_TIME, Rows};
-use crate::table::View;
+use crate::table::{Marks, View};
 
 /// What profiles are called whose producer does not say.
 pub const DEFAULT_NAME: &str = "parca_agent";
@@ -22,46 +22,12 @@ const DELTA: &str = "delta";
 /// What a profile takes besides its tables.
 const PROFILE_BYTES: usize = 512;
 
-/// One profile per group of rows, in the order in which the groups begin.
-pub(crate) fn profiles(
-    rows: &Rows,
-    stacks: &[u32],
-    table: View<'_>,
-    meter: &mut Meter<'_>,
-) -> Result<Vec<Described>, Error> {
-    let (groups, firsts) = rows.groups(meter)?;
-    // Rows in the order of their groups.
-    let mut ends = vec![0_u32; firsts.len()];
-    for group in &groups {
-        ends[*group as usize] += 1;
-    }
-    let mut end = 0;
-    for start in &mut ends {
-        let count = *start;
-        *start = end;
-        end += count;
-    }
-    let mut members = vec![0_u32; groups.len()];
-    for (row, group) in groups.iter().enumerate() {
-        let slot = &mut ends[*group as usize];
-        members[*slot as usize] = row as u32;
-        *slot += 1;
-    }
-    let mut writer = Writer::new(rows, stacks, table);
-    let mut start = 0;
-    let one = |end: &u32| {
-        let group = &members[start..*end as usize];
-        start = *end as usize;
-        writer.described(group, meter)
-    };
-    ends.iter().map(one).collect()
-}
-
 /// Copies out of the tables of a buffer what each profile needs.
-struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     rows: &'a Rows,
     stacks: &'a [u32],
     table: View<'a>,
+    marks: Marks,
     /// The number of a sample by its stack, and of parts by their numbers in the table.
     samples: Remap,
     locations: Remap,
@@ -71,16 +37,24 @@ struct Writer<'a> {
     parts: Parts,
     /// Stack of each sample.
     order: Vec<u32>,
-    /// Sample of each row.
+    /// Sample of each row, or [`NONE`] if it is left out.
     sample_of: Vec<u32>,
+    /// Rows that were left out.
+    truncated: u64,
 }
 
 impl<'a> Writer<'a> {
-    fn new(rows: &'a Rows, stacks: &'a [u32], table: View<'a>) -> Self {
+    /// `stacks` has one stack of the table per row.
+    pub(crate) fn new(
+        rows: &'a Rows,
+        stacks: &'a [u32],
+        (table, marks): (View<'a>, Marks),
+    ) -> Self {
         Self {
             rows,
             stacks,
             table,
+            marks,
             samples: Remap::new(table.len()),
             locations: Remap::new(table.parts.locations.len()),
             functions: Remap::new(table.parts.functions.len()),
@@ -89,7 +63,42 @@ impl<'a> Writer<'a> {
             parts: Parts::default(),
             order: Vec::new(),
             sample_of: Vec::new(),
+            truncated: 0,
         }
+    }
+
+    /// One profile per group of rows, in the order in which the groups begin, and how many rows
+    /// were left out of them.
+    pub(crate) fn profiles(
+        mut self,
+        meter: &mut Meter<'_>,
+    ) -> Result<(Vec<Described>, u64), Error> {
+        let (groups, firsts) = self.rows.groups(meter)?;
+        // Rows in the order of their groups.
+        let mut ends = vec![0_u32; firsts.len()];
+        for group in &groups {
+            ends[*group as usize] += 1;
+        }
+        let mut end = 0;
+        for start in &mut ends {
+            let count = *start;
+            *start = end;
+            end += count;
+        }
+        let mut members = vec![0_u32; groups.len()];
+        for (row, group) in groups.iter().enumerate() {
+            let slot = &mut ends[*group as usize];
+            members[*slot as usize] = row as u32;
+            *slot += 1;
+        }
+        let mut start = 0;
+        let one = |end: &u32| {
+            let group = &members[start..*end as usize];
+            start = *end as usize;
+            self.described(group, meter)
+        };
+        let profiles = ends.iter().map(one).collect::<Result<_, _>>()?;
+        Ok((profiles, self.truncated))
     }
 
     fn described(&mut self, group: &[u32], meter: &mut Meter<'_>) -> Result<Described, Error> {
@@ -153,20 +162,27 @@ impl<'a> Writer<'a> {
         if self.rows.text("temporality", first) == DELTA {
             profile.duration = self.rows.number_of("duration", first);
         }
-        self.samples(group, &mut profile, meter)?;
+        let rest = self.samples(group, &mut profile, meter)?;
         self.stacks(&mut profile, meter)?;
+        if rest.count() > 0 {
+            let marker = self.location(self.marks.truncated, meter)?;
+            profile.push_rest(&rest, Some(marker));
+            self.truncated += rest.count();
+        }
         self.parts.put_into(&mut profile, self.table);
         Ok(profile)
     }
 
     /// Equal stacks become one sample. If the rows were taken at different times, it has a point
-    /// for each of them.
+    /// for each of them. Gives what is left out.
     fn samples(
         &mut self,
         group: &[u32],
         profile: &mut Profile,
         meter: &mut Meter<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<Rest, Error> {
+        let max = meter.limits.samples_max;
+        let mut rest = Rest::default();
         meter.profiles.take(group.len().saturating_mul(32))?;
         self.order.clear();
         self.sample_of.clear();
@@ -189,6 +205,13 @@ impl<'a> Writer<'a> {
                     values[at as usize] = sum;
                     at
                 }
+                _ if values.len() >= max => {
+                    if meter.limits.excess == Excess::Refuse {
+                        return Err(Error::over("samples of a profile", "samples_max", max));
+                    }
+                    rest.add(&[value]);
+                    NONE
+                }
                 // What does not fit one sample goes into another.
                 _ => {
                     let at = values.len() as u32;
@@ -200,23 +223,21 @@ impl<'a> Writer<'a> {
             };
             self.sample_of.push(sample);
         }
-        let max = meter.limits.samples_max;
-        if values.len() > max {
-            return Err(Error::over("samples of a profile", "samples_max", max));
-        }
         if earliest <= latest {
             profile.time = earliest;
         }
         if earliest < latest {
             self.points(group, profile);
         }
-        Ok(())
+        Ok(rest)
     }
 
     fn points(&self, group: &[u32], profile: &mut Profile) {
         let samples = &mut profile.samples;
+        let kept = group.iter().zip(&self.sample_of);
+        let kept = kept.filter(|(_, sample)| **sample != NONE);
         let mut ends = vec![0_u32; self.order.len()];
-        for sample in &self.sample_of {
+        for (_, sample) in kept.clone() {
             ends[*sample as usize] += 1;
         }
         let mut end = 0;
@@ -225,8 +246,8 @@ impl<'a> Writer<'a> {
             *start = end;
             end += count;
         }
-        samples.points = vec![Point::default(); group.len()];
-        for (row, sample) in group.iter().zip(&self.sample_of) {
+        samples.points = vec![Point::default(); end as usize];
+        for (row, sample) in kept {
             let time = self.rows.times[*row as usize];
             let slot = &mut ends[*sample as usize];
             samples.points[*slot as usize] = Point {
@@ -247,10 +268,7 @@ impl<'a> Writer<'a> {
         profile.samples.stack_ends.reserve_exact(order.len());
         for stack in &order {
             for location in table.stack(*stack) {
-                let location = match self.locations.get(*location) {
-                    Some(location) => location,
-                    None => self.location(*location, meter)?,
-                };
+                let location = self.location(*location, meter)?;
                 profile.samples.stacks.push(location);
             }
             let end = profile.samples.stacks.len() as u32;

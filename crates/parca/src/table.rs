@@ -4,7 +4,7 @@
 pub use cairn_model::TRUNCATED_FRAME;
 use std::hash::BuildHasher;
 
-use cairn_model::{Function, Line, Location, Mapping, Profile, StrId};
+use cairn_model::{Excess, Function, Line, Location, Mapping, Profile, StrId};
 use foldhash::fast::RandomState;
 use hashbrown::{HashSet, HashTable};
 
@@ -15,6 +15,15 @@ use crate::parts::{GROWTH, HASHED, Parts};
 
 /// Name of the frame of samples whose stack was not sent.
 pub const MISSING_FRAME: &str = "[missing stack]";
+
+/// What stands for stacks that are not there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Marks {
+    /// The stack of samples whose own was not sent.
+    pub(crate) missing: u32,
+    /// The location of [`TRUNCATED_FRAME`].
+    pub(crate) truncated: u32,
+}
 
 /// Stacks being collected.
 #[derive(Debug, Default)]
@@ -41,7 +50,7 @@ impl Builder {
         }
     }
 
-    /// A stack, leaf first.
+    /// A stack, leaf first. If it is too deep, its root side is cut, or it is refused.
     pub(crate) fn stack(
         &mut self,
         locations: impl Iterator<Item = u32>,
@@ -66,6 +75,9 @@ impl Builder {
         }
         meter.tables.take(4 * items + 4)?;
         let is_truncated = frames > max || is_cut;
+        if is_truncated && meter.limits.excess == Excess::Refuse {
+            return Err(Error::over("frames of a stack", "depth_max", max));
+        }
         if is_truncated {
             stack.truncate(kept.max(1));
             stack.push(self.parts.frame(TRUNCATED_FRAME));
@@ -78,10 +90,13 @@ impl Builder {
         Ok(id)
     }
 
-    /// The stack of samples whose own is not there.
-    pub(crate) fn missing(&mut self) -> u32 {
+    /// Adds what stands for stacks that are not there.
+    pub(crate) fn marks(&mut self) -> Marks {
         let frame = self.parts.frame(MISSING_FRAME);
-        self.intern(&[frame])
+        Marks {
+            missing: self.intern(&[frame]),
+            truncated: self.parts.frame(TRUNCATED_FRAME),
+        }
     }
 
     /// Takes a stack from elsewhere. `copied` must be of the same two tables.

@@ -17,9 +17,9 @@ use crate::intake::{self, Intake, Map, StackId};
 use crate::known::{FEW_BYTES, NAME_BYTES};
 use crate::layout::{Rows as Kind, STACK_ID, VERSION_KEY};
 use crate::meter::Meter;
-use crate::profiles;
+use crate::profiles::Writer;
 use crate::rows::Rows;
-use crate::table::{Builder, View};
+use crate::table::{Builder, Marks, View};
 use crate::{Decoded, Error, stream};
 
 /// Samples whose stacks are known by name.
@@ -46,8 +46,7 @@ pub struct Asked {
 struct Source<'a> {
     table: View<'a>,
     named: &'a Map<StackId, u32>,
-    /// The stack of samples whose own is not there.
-    missing: u32,
+    marks: Marks,
 }
 
 /// Stacks by name; none by default.
@@ -55,8 +54,7 @@ struct Source<'a> {
 pub struct Stacks {
     pub(crate) table: Builder,
     named: Map<StackId, u32>,
-    /// The stack of samples whose own is not there.
-    missing: u32,
+    marks: Marks,
     incomplete: HashSet<StackId, foldhash::fast::RandomState>,
     incomplete_stacks: u64,
     ignored_columns: u64,
@@ -124,11 +122,14 @@ impl Samples {
         let Source {
             table,
             named,
-            missing,
+            marks,
         } = source;
-        let (of_rows, lost) = intake::settle(&self.rows.stacks, &self.names, named, missing);
+        let (of_rows, lost) = intake::settle(&self.rows.stacks, &self.names, named, marks.missing);
+        let (profiles, truncated_samples) =
+            Writer::new(&self.rows, &of_rows, (table, marks)).profiles(&mut meter)?;
         Ok(Decoded {
-            profiles: profiles::profiles(&self.rows, &of_rows, table, &mut meter)?,
+            profiles,
+            truncated_samples,
             rows: self.rows.len() as u64,
             truncated_stacks: sent.table.truncated(),
             missing_stacks: lost,
@@ -172,7 +173,7 @@ impl Asked {
             let source = Source {
                 table: stacks.table.view(),
                 named: &stacks.named,
-                missing: stacks.missing,
+                marks: stacks.marks,
             };
             return self.samples.settle(source, stacks, limits);
         }
@@ -183,11 +184,11 @@ impl Asked {
                 self.named.insert(*name, stack);
             }
         }
-        let missing = self.table.missing();
+        let marks = self.table.marks();
         let source = Source {
             table: self.table.view(),
             named: &self.named,
-            missing,
+            marks,
         };
         self.samples.settle(source, stacks, limits)
     }
@@ -196,7 +197,7 @@ impl Asked {
 impl Stacks {
     fn new(mut intake: Intake, replaced_strings: u64) -> Self {
         Self {
-            missing: intake.table.missing(),
+            marks: intake.table.marks(),
             table: intake.table,
             named: intake.named,
             incomplete: intake.incomplete,

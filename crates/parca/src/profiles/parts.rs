@@ -61,6 +61,9 @@ impl Parts {
 
 impl Writer<'_> {
     pub(super) fn location(&mut self, id: u32, meter: &mut Meter<'_>) -> Result<u32, Error> {
+        if let Some(known) = self.locations.get(id) {
+            return Ok(known);
+        }
         let location = self.table.parts.locations[id as usize];
         let lines = self.table.parts.lines(id);
         let bytes = size_of::<Location>() + size_of_val(lines);

@@ -166,6 +166,23 @@ proptest! {
     }
 
     #[test]
+    fn sums_stay_whatever_is_left_out(samples in samples(), samples_max in 0..6_usize) {
+        let limits = Limits { samples_max, ..Limits::default() };
+        let read = cairn_parca::decode(&write::v2(&samples), &limits).unwrap();
+        let whole = crate::decode(&write::v2(&samples)).unwrap();
+        let sum = |described: &Described| described.profile.samples.values.iter().sum::<i64>();
+        let sums = |decoded: &Decoded| decoded.profiles.iter().map(sum).collect::<Vec<_>>();
+        prop_assert_eq!(sums(&read), sums(&whole));
+        for (read, whole) in read.profiles.iter().zip(&whole.profiles) {
+            let (kept, all) = (read.profile.samples.len(), whole.profile.samples.len());
+            prop_assert_eq!(kept, all.min(samples_max + 1));
+            prop_assert_eq!(read.profile.time, whole.profile.time);
+        }
+        let is_cut = whole.profiles.iter().any(|p| p.profile.samples.len() > samples_max);
+        prop_assert_eq!(read.truncated_samples > 0, is_cut);
+    }
+
+    #[test]
     fn damage_never_panics(
         samples in samples(),
         version in 0..3_usize,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cairn_model::Limits;
+use cairn_model::{Excess, Limits};
 use cairn_parca::write::{self, Call, Frame, Sample};
 use cairn_parca::{DEFAULT_NAME, Error, TRUNCATED_FRAME};
 
@@ -241,6 +241,69 @@ fn deep_locations_keep_their_innermost_calls() {
     );
 }
 
+#[test]
+fn samples_without_room_add_up() {
+    let stack = |address| [native("app", address)];
+    let limits = Limits {
+        samples_max: 2,
+        ..Limits::default()
+    };
+    let samples = [
+        sample("p", &stack(1), 1, 10),
+        sample("p", &stack(2), 2, 20),
+        sample("p", &stack(3), 4, 5),
+        sample("p", &stack(1), 8, 30),
+        sample("p", &stack(3), 16, 40),
+        sample("p", &stack(4), 32, 40),
+        sample("q", &stack(4), 64, 40),
+        sample("q", &stack(4), 1, 40),
+    ];
+    let decoded = cairn_parca::decode(&write::v2(&samples), &limits).unwrap();
+    assert_eq!((decoded.rows, decoded.truncated_samples), (8, 3));
+    let [p, q] = &decoded.profiles[..] else {
+        panic!("{decoded:?}");
+    };
+    assert_eq!(p.profile.time, 5);
+    assert_eq!(
+        rows(&p.profile),
+        [
+            "app(id of app)0x1 = 9 [1@10 8@30]",
+            "app(id of app)0x2 = 2 [2@20]",
+            "0x0 [truncated]/::0:0:0 = 52 []"
+        ]
+    );
+    assert_eq!(rows(&q.profile), ["app(id of app)0x4 = 65 []"]);
+    let none = Limits {
+        samples_max: 0,
+        ..limits
+    };
+    let decoded = cairn_parca::decode(&write::v2(&samples), &none).unwrap();
+    let all: Vec<_> = decoded.profiles.iter().map(|p| rows(&p.profile)).collect();
+    let rest = |sum| vec![format!("0x0 [truncated]/::0:0:0 = {sum} []")];
+    assert_eq!(all, [rest(63), rest(65)]);
+}
+
+#[test]
+fn one_frame_says_that_samples_and_that_frames_are_left_out() {
+    let stack: Vec<Frame> = (1..=6).map(|address| native("app", address)).collect();
+    let limits = Limits {
+        samples_max: 1,
+        depth_max: 2,
+        ..Limits::default()
+    };
+    let samples = [sample("p", &stack, 1, 1), sample("p", &stack[1..], 2, 1)];
+    let decoded = cairn_parca::decode(&write::v2(&samples), &limits).unwrap();
+    assert_eq!(
+        (decoded.truncated_stacks, decoded.truncated_samples),
+        (2, 1)
+    );
+    let samples = &decoded.profiles[0].profile.samples;
+    assert_eq!(
+        (samples.stack(0), samples.stack(1)),
+        (&[0, 1][..], &[1][..])
+    );
+}
+
 fn over(limits: Limits, samples: &[Sample]) -> String {
     match cairn_parca::decode(&write::v2(samples), &limits) {
         Err(Error::OverLimit { name, max, .. }) => format!("{name}={max}"),
@@ -248,20 +311,35 @@ fn over(limits: Limits, samples: &[Sample]) -> String {
     }
 }
 
+/// Three samples of short stacks.
+fn limited() -> Vec<Sample> {
+    let one = |at| sample("pod-of-13-b", &[named("python", "work", at)], 1, 1);
+    (0..3).map(one).collect()
+}
+
 #[test]
 fn limits_are_named() {
-    let samples: Vec<Sample> = (0..3)
-        .map(|at| sample("pod-of-13-b", &[named("python", "work", at)], 1, 1))
-        .collect();
+    let samples = limited();
     let defaults = Limits::default();
     assert!(cairn_parca::decode(&write::v2(&samples), &defaults).is_ok());
+    let refuse = Limits {
+        excess: Excess::Refuse,
+        ..defaults
+    };
     let cases = [
         (
             Limits {
                 samples_max: 2,
-                ..defaults
+                ..refuse
             },
             "samples_max=2",
+        ),
+        (
+            Limits {
+                depth_max: 0,
+                ..refuse
+            },
+            "depth_max=0",
         ),
         (
             Limits {
@@ -302,14 +380,34 @@ fn limits_are_named() {
     for (limits, wanted) in cases {
         assert_eq!(over(limits, &samples), wanted);
     }
+}
+
+#[test]
+fn what_is_at_its_limits_is_taken() {
     let exactly = Limits {
         samples_max: 3,
         labels_max: 2,
         label_name_bytes_max: 4,
         label_value_bytes_max: 11,
-        ..defaults
+        depth_max: 1,
+        excess: Excess::Refuse,
+        ..Limits::default()
     };
-    assert!(cairn_parca::decode(&write::v2(&samples), &exactly).is_ok());
+    assert!(cairn_parca::decode(&write::v2(&limited()), &exactly).is_ok());
+}
+
+#[test]
+fn deep_locations_are_refused() {
+    let frame = Frame {
+        calls: vec![Call::default(); 3],
+        ..Frame::default()
+    };
+    let limits = Limits {
+        depth_max: 2,
+        excess: Excess::Refuse,
+        ..Limits::default()
+    };
+    assert_eq!(over(limits, &[sample("p", &[frame], 1, 1)]), "depth_max=2");
 }
 
 #[test]
