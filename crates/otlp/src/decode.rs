@@ -45,6 +45,11 @@ pub struct Counts {
     pub odd_samples: u64,
     /// Times of samples with several columns, which have no points.
     pub times_left_out: u64,
+    /// Samples beyond the limit: in each profile one more at the end stands for them, with their
+    /// sums and the single frame [`TRUNCATED_FRAME`](crate::TRUNCATED_FRAME).
+    pub truncated_samples: u64,
+    /// Points of such samples, and of samples with more points than the profile has room for.
+    pub truncated_points: u64,
     /// Samples whose stack is deeper than the limit: its root side is replaced by
     /// [`TRUNCATED_FRAME`](crate::TRUNCATED_FRAME).
     pub truncated_stacks: u64,

@@ -6,7 +6,7 @@ mod places;
 mod samples;
 
 pub use cairn_model::TRUNCATED_FRAME;
-use cairn_model::{Attr, Described, Profile, StrId, ValueType};
+use cairn_model::{Attr, Described, Excess, Profile, StrId, ValueType};
 use hashbrown::HashMap;
 
 use crate::dictionary::{Kind, Slots};
@@ -51,8 +51,6 @@ pub(crate) struct Workbench<'w, 'a> {
     /// Texts that stand in no table, and mappings.
     texts: Map<Box<[u8]>, StrId>,
     files: Map<(StrId, StrId, cairn_model::Addressing), u32>,
-    /// Most frames of one location, to tell quickly that a stack can't be too deep.
-    frames_max: usize,
     /// Locations whose outer inlined calls alone were over the depth limit.
     cut: Vec<u32>,
     profile: Profile,
@@ -112,7 +110,6 @@ impl<'w, 'a> Workbench<'w, 'a> {
             attrs: Vec::new(),
             texts: Map::default(),
             files: Map::default(),
-            frames_max: 1,
             cut: Vec::new(),
             profile: Profile::default(),
             costs: Costs {
@@ -147,7 +144,7 @@ impl<'w, 'a> Workbench<'w, 'a> {
         self.costs.add(labels.bytes() + size_of::<Decoded>())?;
         let head = Head::read(raw, self.layout)?;
         let limits = self.source.limits;
-        if head.sample_count > limits.samples_max {
+        if head.sample_count > limits.samples_max && limits.excess == Excess::Refuse {
             let what = format!("{} samples", head.sample_count);
             return Err(Error::over(what, "samples_max", limits.samples_max));
         }
@@ -182,7 +179,6 @@ impl<'w, 'a> Workbench<'w, 'a> {
         self.attrs.clear();
         self.texts.clear();
         self.files.clear();
-        self.frames_max = 1;
         self.cut.clear();
         self.profile = Profile::default();
         self.costs.this = 0;

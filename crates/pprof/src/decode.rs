@@ -44,6 +44,9 @@ pub struct Decoded {
     pub profile: Profile,
     /// Bytes after inflating.
     pub plain_bytes: usize,
+    /// Samples beyond the limit: one more at the end stands for them, with their sums and the
+    /// single frame [`TRUNCATED_FRAME`].
+    pub truncated_samples: u64,
     /// Stacks deeper than the limit: their root side is replaced by [`TRUNCATED_FRAME`].
     pub truncated_stacks: u64,
     /// Strings that were not UTF-8: the faulty bytes are replaced by U+FFFD.
@@ -109,11 +112,12 @@ fn decode_plain(plain: &[u8], limits: &Limits, options: &Options<'_>) -> Result<
     };
     let tables = tables::read(&input, &mut profile)?;
     let locations = locations::read(&input, &tables, &mut profile)?;
-    let truncated_stacks = samples::read(&input, &locations, &mut profile)?;
+    let truncated = samples::read(&input, &locations, &mut profile)?;
     Ok(Decoded {
         profile,
         plain_bytes: plain.len(),
-        truncated_stacks,
+        truncated_samples: truncated.samples,
+        truncated_stacks: truncated.stacks,
         replaced_strings: replaced,
     })
 }

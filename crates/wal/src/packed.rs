@@ -267,7 +267,9 @@ fn links(packed: &PackedProfile) -> Checked<Vec<Link>> {
 
 fn samples(packed: &PackedProfile, tables: Tables, limits: &Limits) -> Checked<Samples> {
     let count = packed.stack_ends.len();
-    over(count, ("samples", "samples_max", limits.samples_max))?;
+    // One more stands for those that were left out.
+    let sent = count.saturating_sub(1);
+    over(sent, ("samples", "samples_max", limits.samples_max))?;
     ends("stacks", &packed.stack_ends, (count, packed.stacks.len()))?;
     for location in &packed.stacks {
         below("locations", *location, tables.locations)?;
@@ -466,6 +468,20 @@ mod tests {
     }
 
     #[test]
+    fn a_full_profile_has_room_for_one_that_stands_for_the_rest() {
+        let mut builder = ProfileBuilder::default();
+        builder.value_type("samples", "count");
+        builder.sample(&[], &[1], About::default());
+        builder.leave_out(&[2]);
+        let profile = builder.finish();
+        let limits = Limits {
+            samples_max: 1,
+            ..Limits::default()
+        };
+        assert_eq!(unpack(&pack(&profile), &limits), Ok(profile));
+    }
+
+    #[test]
     fn limits_are_named() {
         let bytes = pack(&with_everything());
         let all = Limits::default();
@@ -477,8 +493,12 @@ mod tests {
                 .to_string()
         };
         assert_eq!(
+            with(|limits| limits.samples_max = 0),
+            "invalid profile: samples: more than samples_max=0"
+        );
+        assert_eq!(
             with(|limits| limits.samples_max = 1),
-            "invalid profile: samples: more than samples_max=1"
+            "invalid profile: points: more than samples_max=1"
         );
         assert!(with(|limits| limits.profile_bytes_max = 9).contains("profile_bytes_max=9"));
         assert!(with(|limits| limits.string_bytes_max = 6).contains("string_bytes_max=6"));

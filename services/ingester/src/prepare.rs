@@ -12,7 +12,9 @@ use cairn_wire::cairn::ingest::v1::{LogLabel, LogSeries};
 
 use crate::config::Config;
 use crate::error::{Place, Refusal};
-use crate::push::{Altered, Naming, Push, REPLACED_STRINGS, Raw, Series, TRUNCATED_STACKS};
+use crate::push::{
+    Altered, Naming, Push, REPLACED_STRINGS, Raw, Series, TRUNCATED_SAMPLES, TRUNCATED_STACKS,
+};
 
 /// What a push is held against.
 #[derive(Clone, Debug)]
@@ -92,6 +94,7 @@ pub(crate) fn prepare(push: &Push, rules: &Rules) -> Prepared {
         span,
         decoder: Decoder::default(),
         plain_left: rules.plain_bytes_max,
+        truncated_samples: 0,
         truncated_stacks: 0,
         replaced_strings: 0,
     };
@@ -122,6 +125,7 @@ pub(crate) fn prepare(push: &Push, rules: &Rules) -> Prepared {
         ready,
         refused,
         altered: vec![
+            (TRUNCATED_SAMPLES, work.truncated_samples),
             (TRUNCATED_STACKS, work.truncated_stacks),
             (REPLACED_STRINGS, work.replaced_strings),
         ],
@@ -171,6 +175,7 @@ struct Work<'a> {
     span: Span,
     decoder: Decoder,
     plain_left: usize,
+    truncated_samples: u64,
     truncated_stacks: u64,
     replaced_strings: u64,
 }
@@ -239,6 +244,7 @@ impl Work<'_> {
                 };
                 let decoded = self.decoder.decode(&raw.bytes, limits, &options);
                 let decoded = decoded.map_err(|error| error.to_string())?;
+                self.truncated_samples += decoded.truncated_samples;
                 self.truncated_stacks += decoded.truncated_stacks;
                 self.replaced_strings += decoded.replaced_strings;
                 Ok((decoded.profile, decoded.plain_bytes))

@@ -97,6 +97,8 @@ pub(crate) enum Naming {
 /// What was changed or left out, for metrics, and how often.
 pub(crate) type Altered = (&'static str, u64);
 
+/// Samples of which a profile holds only the sum.
+pub(crate) const TRUNCATED_SAMPLES: &str = "truncated_samples";
 /// Stacks that lost their root side.
 pub(crate) const TRUNCATED_STACKS: &str = "truncated_stacks";
 /// Texts that were not UTF-8.

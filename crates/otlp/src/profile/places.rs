@@ -62,7 +62,6 @@ impl<'a> Workbench<'_, 'a> {
             self.profile.lines.truncate(start + kept);
             self.cut.push(id);
         }
-        self.frames_max = self.frames_max.max(frames);
         let (mapping, address) = self.place(&place, frames > 0, counts)?;
         let lines = (start as u32, self.profile.lines.len() as u32);
         self.profile.locations.push(Location {

@@ -1,6 +1,7 @@
-//! Samples: stacks, values, points and links. Does not merge equal samples.
+//! Samples: stacks, values, points and links, and what becomes of too many of them. Does not merge
+//! equal samples.
 
-use cairn_model::{Function, Line, Link, Location, NONE, Point};
+use cairn_model::{Excess, Link, NONE, Point, Rest};
 
 use crate::dictionary::Kind;
 use crate::layout::Layout;
@@ -26,7 +27,8 @@ pub(super) struct Range {
 }
 
 impl<'a> Workbench<'_, 'a> {
-    /// Reads all samples of a profile's message.
+    /// Reads as many samples of a profile's message as the limits allow, and what the others add
+    /// up to.
     pub(super) fn samples(
         &mut self,
         raw: &'a [u8],
@@ -34,13 +36,16 @@ impl<'a> Workbench<'_, 'a> {
         factor: i64,
         counts: &mut Counts,
     ) -> Result<(), Error> {
-        let reserved = head.sample_count.min(RESERVE_MAX);
+        let samples_max = self.source.limits.samples_max;
+        let count = head.sample_count.min(samples_max.saturating_add(1));
+        let reserved = count.min(RESERVE_MAX);
         self.profile.samples.stack_ends.reserve_exact(reserved);
         self.profile.samples.values.reserve(reserved);
         let mut rows = Rows {
             head,
             factor,
-            marker: NONE,
+            marker: None,
+            rest: Rest::default(),
             earliest: i64::MAX,
         };
         let mut sample = Sample::default();
@@ -50,22 +55,50 @@ impl<'a> Workbench<'_, 'a> {
                 continue;
             }
             sample.read(value.bytes()?, self.layout)?;
+            if self.profile.samples.len() == samples_max {
+                self.leave_out(&sample, &mut rows, counts)?;
+                continue;
+            }
             let numbers = sample.attributes.len() + sample.values.len() + sample.times.len();
             self.costs.add(SAMPLE_COST + 8 * numbers)?;
             self.stack(&sample, &mut rows, counts)?;
             let before = self.profile.samples.attrs.len();
             self.sample_attributes(&sample.attributes, counts)?;
-            self.end_attributes(before, head.sample_count);
-            self.values(&sample, &mut rows, counts)?;
+            self.end_attributes(before, count);
+            let before = self.profile.samples.points.len();
+            self.values(&sample, samples_max - before, &mut rows, counts)?;
+            self.end_points(before, count);
             let link = self.link(sample.link)?;
-            self.end_link(link, head.sample_count);
+            self.end_link(link, count);
             let samples = &mut self.profile.samples;
             samples.stack_ends.push(samples.stacks.len() as u32);
+        }
+        counts.truncated_samples += rows.rest.count();
+        if rows.rest.count() > 0 {
+            self.costs.add(SAMPLE_COST + 8 * self.profile.types.len())?;
+            let marker = self.marker(&mut rows)?;
+            self.profile.push_rest(&rows.rest, Some(marker));
         }
         let time = &mut self.profile.time;
         if rows.earliest != i64::MAX && (*time == 0 || rows.earliest < *time) {
             *time = rows.earliest;
         }
+        Ok(())
+    }
+
+    /// Adds up a sample that there is no room for. It costs nothing: it brings in no shared rows.
+    #[cold]
+    fn leave_out(
+        &mut self,
+        sample: &Sample,
+        rows: &mut Rows<'_, '_>,
+        counts: &mut Counts,
+    ) -> Result<(), Error> {
+        let start = self.profile.samples.values.len();
+        self.values(sample, 0, rows, counts)?;
+        let values = &mut self.profile.samples.values;
+        rows.rest.add(&values[start..]);
+        values.truncate(start);
         Ok(())
     }
 
@@ -190,7 +223,7 @@ impl<'a> Workbench<'_, 'a> {
         Ok(())
     }
 
-    /// Keeps the leaf side of a stack that is too deep.
+    /// Keeps the leaf side of a stack that is too deep, or refuses it.
     fn end_stack(&mut self, growing: &Growing, rows: &mut Rows<'_, '_>) -> Result<Range, Error> {
         let max = self.source.limits.depth_max;
         let stack = &self.profile.samples.stacks[growing.start..];
@@ -200,6 +233,10 @@ impl<'a> Workbench<'_, 'a> {
                 .any(|location| self.cut.binary_search(location).is_ok());
         let is_truncated = growing.is_full || is_cut;
         if is_truncated {
+            if self.source.limits.excess == Excess::Refuse {
+                let what = format!("frames of sample {}", self.profile.samples.len());
+                return Err(Error::over(what, "depth_max", max));
+            }
             let (mut frames, mut kept) = (0, 0);
             for location in stack {
                 frames += self.profile.lines(*location).len().max(1);
@@ -219,45 +256,31 @@ impl<'a> Workbench<'_, 'a> {
     }
 
     fn marker(&mut self, rows: &mut Rows<'_, '_>) -> Result<u32, Error> {
-        if rows.marker != NONE {
-            return Ok(rows.marker);
+        if let Some(marker) = rows.marker {
+            return Ok(marker);
         }
         self.costs.add(TRUNCATED_FRAME.len())?;
-        let profile = &mut self.profile;
-        let name = profile.strings.push(TRUNCATED_FRAME);
-        profile.functions.push(Function {
-            name,
-            ..Function::default()
-        });
-        profile.lines.push(Line {
-            function: profile.functions.len() as u32 - 1,
-            ..Line::default()
-        });
-        let line = profile.lines.len() as u32;
-        profile.locations.push(Location {
-            mapping: NONE,
-            address: 0,
-            lines: (line - 1, line),
-        });
-        rows.marker = profile.locations.len() as u32 - 1;
-        Ok(rows.marker)
+        let marker = self.profile.push_frame(TRUNCATED_FRAME);
+        rows.marker = Some(marker);
+        Ok(marker)
     }
 
+    /// Appends the values of a sample, and its points if there is room for so many.
     #[inline]
     fn values(
         &mut self,
         sample: &Sample,
+        room: usize,
         rows: &mut Rows<'_, '_>,
         counts: &mut Counts,
     ) -> Result<(), Error> {
-        let columns = self.profile.types.len();
-        if columns > 1 {
-            return self.several_columns(sample, counts);
+        let at = self.profile.samples.len() + rows.rest.count() as usize;
+        if self.profile.types.len() > 1 {
+            return self.several_columns(sample, at, counts);
         }
         let (values, times) = (&sample.values, &sample.times);
-        let at = self.profile.samples.len();
+        let keeps_points = times.len() <= room;
         let samples = &mut self.profile.samples;
-        let points_start = samples.points.len();
         let mut sum = 0i64;
         match (values.len(), times.len()) {
             (0, 0) => {
@@ -268,8 +291,10 @@ impl<'a> Workbench<'_, 'a> {
             (0, _) => {
                 for time in times {
                     sum += 1;
-                    let value = rows.factor;
-                    samples.points.push(rows.point(*time, value)?);
+                    let point = rows.point(*time, rows.factor)?;
+                    if keeps_points {
+                        samples.points.push(point);
+                    }
                 }
             }
             (have, wanted) if have == wanted => {
@@ -277,7 +302,10 @@ impl<'a> Workbench<'_, 'a> {
                     let value = value.cast_signed();
                     sum = add(sum, value, at)?;
                     let value = multiply(value, rows.factor, at)?;
-                    samples.points.push(rows.point(*time, value)?);
+                    let point = rows.point(*time, value)?;
+                    if keeps_points {
+                        samples.points.push(point);
+                    }
                 }
             }
             (_, 0) => {
@@ -296,17 +324,34 @@ impl<'a> Workbench<'_, 'a> {
             }
         }
         samples.values.push(multiply(sum, rows.factor, at)?);
-        self.end_points(points_start, rows.head.sample_count);
+        let has_points = values.is_empty() || values.len() == times.len();
+        if has_points && !keeps_points {
+            self.lose_points(times.len(), counts)?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn lose_points(&self, points: usize, counts: &mut Counts) -> Result<(), Error> {
+        let limits = self.source.limits;
+        match limits.excess {
+            Excess::Truncate => counts.truncated_points += points as u64,
+            Excess::Refuse => return Err(Error::over("points", "samples_max", limits.samples_max)),
+        }
         Ok(())
     }
 
     /// Up to 1.7 a profile may have several columns; times then belong to no value.
-    fn several_columns(&mut self, sample: &Sample, counts: &mut Counts) -> Result<(), Error> {
+    fn several_columns(
+        &mut self,
+        sample: &Sample,
+        at: usize,
+        counts: &mut Counts,
+    ) -> Result<(), Error> {
         let columns = self.profile.types.len();
         if sample.values.len() != columns {
             return Err(Error::contradiction(format!(
-                "sample {} has {} values, but there are {columns} sample types",
-                self.profile.samples.len(),
+                "sample {at} has {} values, but there are {columns} sample types",
                 sample.values.len()
             )));
         }
@@ -388,7 +433,8 @@ struct Rows<'h, 'a> {
     head: &'h Head<'a>,
     factor: i64,
     /// The location named [`TRUNCATED_FRAME`], once there is one.
-    marker: u32,
+    marker: Option<u32>,
+    rest: Rest,
     earliest: i64,
 }
 

@@ -1,6 +1,6 @@
 //! What must be refused, what limits do, and that small requests can't become large.
 
-use cairn_model::Limits;
+use cairn_model::{Excess, Limits};
 use cairn_otlp::{Error, PROFILES_MAX, Refusal, TRUNCATED_FRAME};
 use prost::Message;
 
@@ -21,6 +21,14 @@ fn one(stack_index: i32) -> Sample {
     Sample {
         stack_index,
         values: vec![1],
+        ..Sample::default()
+    }
+}
+
+/// One for each time.
+fn timed(times: &[u64]) -> Sample {
+    Sample {
+        timestamps_unix_nano: times.to_vec(),
         ..Sample::default()
     }
 }
@@ -210,14 +218,36 @@ fn limits_are_named() {
     let limits = Limits::default();
     let long = "x".repeat(100);
     type Case = fn(&mut Book, &str) -> Profile;
-    let cases: [(Limits, Case, &str); 7] = [
+    let cases: [(Limits, Case, &str); 9] = [
         (
             Limits {
                 samples_max: 1,
+                excess: Excess::Refuse,
                 ..limits
             },
             |book, _| sampled(book, vec![one(0), one(0)]),
             "2 samples: more than samples_max=1",
+        ),
+        (
+            Limits {
+                samples_max: 1,
+                excess: Excess::Refuse,
+                ..limits
+            },
+            |book, _| sampled(book, vec![timed(&[1, 2])]),
+            "points: more than samples_max=1",
+        ),
+        (
+            Limits {
+                depth_max: 1,
+                excess: Excess::Refuse,
+                ..limits
+            },
+            |book, _| {
+                let stack = book.frames(&["work", "main"]);
+                sampled(book, vec![one(0), one(stack)])
+            },
+            "frames of sample 1: more than depth_max=1",
         ),
         (
             Limits {

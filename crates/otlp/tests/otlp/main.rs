@@ -4,6 +4,7 @@
 #![expect(clippy::too_many_lines, reason = "tables of cases")]
 
 mod corpus;
+mod excess;
 mod faults;
 mod json;
 mod messages;

@@ -1,5 +1,6 @@
 //! The same profile in the layout of each release comes out the same, and is told apart.
 
+use cairn_model::Limits;
 use cairn_otlp::{Decoded, Layout};
 use prost::Message;
 
@@ -350,7 +351,8 @@ fn several_columns_of_1_7_stay_together() {
     });
     profile.sample[1].value = vec![1, 2];
     profile.sample[1].locations_length = 0;
-    let decoded = decode(&request(tables, profile.encode_to_vec()));
+    let bytes = request(tables, profile.encode_to_vec());
+    let decoded = decode(&bytes);
     assert_eq!(decoded.layout, Layout::V1_7);
     assert_eq!(decoded.counts.times_left_out, 2);
     let profile = &only(&decoded).described.profile;
@@ -361,6 +363,15 @@ fn several_columns_of_1_7_stay_together() {
     assert_eq!(profile.samples.values, [3, 4, 1, 2]);
     assert_eq!(frames(profile, 1), [""; 0]);
     assert!(profile.samples.points.is_empty());
+
+    let limits = Limits {
+        samples_max: 0,
+        ..Limits::default()
+    };
+    let decoded = cairn_otlp::decode(&bytes, &limits).unwrap();
+    assert_eq!(only(&decoded).described.profile.samples.values, [4, 6]);
+    let counts = &decoded.counts;
+    assert_eq!((counts.truncated_samples, counts.times_left_out), (2, 2));
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! Last walk: samples. Owns stacks, values, labels and links; does not merge equal samples.
+//! Last walk: samples. Owns stacks, values, labels and links, and what becomes of too many samples
+//! or frames; does not merge equal samples.
 
-use cairn_model::{Attr, AttrValue, Function, Limits, Line, Link, Location, NONE, Profile, StrId};
+use cairn_model::{Attr, AttrValue, Excess, Limits, Link, NONE, Profile, Rest, StrId};
 use hashbrown::HashMap;
 
 use crate::Error;
@@ -10,45 +11,64 @@ use super::locations::Locations;
 use super::strings::{SAMPLE, string};
 use super::{Input, TRUNCATED_FRAME};
 
-/// Reads all samples and returns how many stacks had to be cut.
+/// How much a profile lost to the limits.
+pub(super) struct Truncated {
+    pub(super) samples: u64,
+    pub(super) stacks: u64,
+}
+
+/// Reads as many samples as the limits allow, and what the others add up to.
 pub(super) fn read(
     input: &Input<'_>,
     locations: &Locations,
     profile: &mut Profile,
-) -> Result<u64, Error> {
-    let count = input.rows.of(SAMPLE);
+) -> Result<Truncated, Error> {
+    let samples_max = input.limits.samples_max;
+    let room = samples_max.saturating_add(1);
+    let count = input.rows.of(SAMPLE).min(room);
     let samples = &mut profile.samples;
-    samples
-        .stack_ends
-        .reserve_exact(input.rows.to_reserve(SAMPLE));
-    samples.values.reserve(input.rows.to_reserve(SAMPLE));
+    let reserved = input.rows.to_reserve(SAMPLE).min(room);
+    samples.stack_ends.reserve_exact(reserved);
+    samples.values.reserve(reserved);
     let mut writer = Writer {
         locations,
         limits: input.limits,
         count,
         profile,
         links: HashMap::default(),
-        marker: NONE,
-        truncated: 0,
+        marker: None,
+        rest: Rest::default(),
+        truncated_stacks: 0,
     };
     let mut reader = Reader::new(input.plain);
     while let Some((field, value)) = reader.field()? {
-        if field == SAMPLE {
+        if field != SAMPLE {
+            continue;
+        }
+        if writer.profile.samples.len() < samples_max {
             writer.sample(value.bytes()?)?;
+        } else {
+            writer.leave_out(value.bytes()?)?;
         }
     }
-    Ok(writer.truncated)
+    writer.profile.push_rest(&writer.rest, writer.marker);
+    Ok(Truncated {
+        samples: writer.rest.count(),
+        stacks: writer.truncated_stacks,
+    })
 }
 
 struct Writer<'a> {
     locations: &'a Locations,
     limits: &'a Limits,
+    /// How many samples there will be.
     count: usize,
     profile: &'a mut Profile,
     links: HashMap<Link, u32, foldhash::fast::RandomState>,
     /// The location named [`TRUNCATED_FRAME`], once there is one.
-    marker: u32,
-    truncated: u64,
+    marker: Option<u32>,
+    rest: Rest,
+    truncated_stacks: u64,
 }
 
 impl Writer<'_> {
@@ -63,10 +83,7 @@ impl Writer<'_> {
         while let Some((field, value)) = reader.field()? {
             match field {
                 1 => self.stack(value)?,
-                2 => each_number(value, |number| {
-                    self.profile.samples.values.push(number.cast_signed());
-                    Ok(())
-                })?,
+                2 => self.values(value)?,
                 3 => {
                     labels += 1;
                     if labels > self.limits.sample_labels_max {
@@ -80,7 +97,7 @@ impl Writer<'_> {
             }
         }
         self.check_values(values_start)?;
-        self.limit_depth(stack_start);
+        self.limit_depth(stack_start)?;
         let samples = &mut self.profile.samples;
         samples.stack_ends.push(samples.stacks.len() as u32);
         self.end_attrs(attrs_start);
@@ -103,6 +120,31 @@ impl Writer<'_> {
         })
     }
 
+    /// Reads only the values of a sample, for the sums.
+    fn leave_out(&mut self, raw: &[u8]) -> Result<(), Error> {
+        let start = self.profile.samples.values.len();
+        let mut reader = Reader::new(raw);
+        while let Some((field, value)) = reader.field()? {
+            if field == 2 {
+                self.values(value)?;
+            }
+        }
+        self.check_values(start)?;
+        let values = &mut self.profile.samples.values;
+        self.rest.add(&values[start..]);
+        values.truncate(start);
+        Ok(())
+    }
+
+    #[inline]
+    fn values(&mut self, value: Value<'_>) -> Result<(), Error> {
+        let values = &mut self.profile.samples.values;
+        each_number(value, |number| {
+            values.push(number.cast_signed());
+            Ok(())
+        })
+    }
+
     fn check_values(&self, start: usize) -> Result<(), Error> {
         let (have, want) = (
             self.profile.samples.values.len() - start,
@@ -111,18 +153,18 @@ impl Writer<'_> {
         if have == want {
             return Ok(());
         }
-        let at = self.profile.samples.len();
+        let at = self.profile.samples.len() as u64 + self.rest.count();
         Err(Error::contradiction(format!(
             "sample {at} has {have} values, but there are {want} sample types"
         )))
     }
 
-    /// Keeps the leaf side of a stack that is too deep.
-    fn limit_depth(&mut self, start: usize) {
+    /// Keeps the leaf side of a stack that is too deep, or refuses it.
+    fn limit_depth(&mut self, start: usize) -> Result<(), Error> {
         let max = self.limits.depth_max;
         let stack = &self.profile.samples.stacks[start..];
         if stack.len().saturating_mul(self.locations.frames_max) <= max {
-            return;
+            return Ok(());
         }
         let (mut frames, mut kept, mut is_cut) = (0, 0, false);
         for location in stack {
@@ -132,40 +174,24 @@ impl Writer<'_> {
             kept += usize::from(frames < max);
         }
         if frames <= max && !is_cut {
-            return;
+            return Ok(());
+        }
+        if self.limits.excess == Excess::Refuse {
+            let what = format!("frames of sample {}", self.profile.samples.len());
+            return Err(Error::over(what, "depth_max", max));
         }
         self.profile.samples.stacks.truncate(start + kept.max(1));
-        let marker = self.marker();
+        let profile = &mut *self.profile;
+        let marker = *self
+            .marker
+            .get_or_insert_with(|| profile.push_frame(TRUNCATED_FRAME));
         self.profile.samples.stacks.push(marker);
-        self.truncated += 1;
+        self.truncated_stacks += 1;
+        Ok(())
     }
 
     fn frames(&self, location: u32) -> usize {
         self.profile.lines(location).len().max(1)
-    }
-
-    fn marker(&mut self) -> u32 {
-        if self.marker != NONE {
-            return self.marker;
-        }
-        let profile = &mut *self.profile;
-        let name = profile.strings.push(TRUNCATED_FRAME);
-        profile.functions.push(Function {
-            name,
-            ..Function::default()
-        });
-        profile.lines.push(Line {
-            function: profile.functions.len() as u32 - 1,
-            ..Line::default()
-        });
-        let line = profile.lines.len() as u32;
-        profile.locations.push(Location {
-            mapping: NONE,
-            address: 0,
-            lines: (line - 1, line),
-        });
-        self.marker = profile.locations.len() as u32 - 1;
-        self.marker
     }
 
     fn label(&mut self, value: Value<'_>, link: &mut Link) -> Result<(), Error> {

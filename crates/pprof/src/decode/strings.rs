@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use cairn_model::{Limits, StrId, Strings};
+use cairn_model::{Excess, Limits, StrId, Strings};
 
 use crate::Error;
 use crate::wire::{Reader, Value};
@@ -117,19 +117,18 @@ fn check(rows: &Rows, limits: &Limits) -> Result<(), Error> {
     if rows.of(STRING_TABLE) == 0 && users.iter().any(|field| rows.of(*field) > 0) {
         return Err(Error::contradiction("string_table is empty"));
     }
-    for (field, what, name, max) in [
-        (SAMPLE, "samples", "samples_max", limits.samples_max),
-        (
-            SAMPLE_TYPE,
-            "sample types",
-            "sample_types_max",
-            limits.sample_types_max,
-        ),
-    ] {
-        let count = rows.of(field);
-        if count > max {
-            return Err(Error::over(format!("{count} {what}"), name, max));
-        }
+    let (samples, max) = (rows.of(SAMPLE), limits.samples_max);
+    if samples > max && limits.excess == Excess::Refuse {
+        return Err(Error::over(
+            format!("{samples} samples"),
+            "samples_max",
+            max,
+        ));
+    }
+    let (types, max) = (rows.of(SAMPLE_TYPE), limits.sample_types_max);
+    if types > max {
+        let what = format!("{types} sample types");
+        return Err(Error::over(what, "sample_types_max", max));
     }
     if rows.of(SAMPLE) > 0 && rows.of(SAMPLE_TYPE) == 0 {
         return Err(Error::contradiction("samples without sample types"));

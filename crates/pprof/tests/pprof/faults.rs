@@ -1,6 +1,6 @@
 //! What is refused, with which words, and which oddities are not.
 
-use cairn_model::{Addressing, AttrValue, Code, Limits};
+use cairn_model::{Addressing, AttrValue, Code, Excess, Limits};
 use cairn_pprof::{ExecutableInfo, LoadSegment, Options, canonical};
 use prost::Message;
 
@@ -137,9 +137,18 @@ fn limits_are_named() {
         (
             Limits {
                 samples_max: 1,
+                excess: Excess::Refuse,
                 ..limits
             },
             "2 samples: more than samples_max=1",
+        ),
+        (
+            Limits {
+                depth_max: 1,
+                excess: Excess::Refuse,
+                ..limits
+            },
+            "frames of sample 0: more than depth_max=1",
         ),
         (
             Limits {
@@ -187,6 +196,65 @@ fn limits_are_named() {
         let reason = reason_within(&limits, |profile| with_label(profile, 6, 7));
         assert_eq!(reason, format!("invalid profile: {why}"));
     }
+}
+
+#[test]
+fn of_samples_that_are_left_out_only_values_are_read() {
+    let limits = Limits {
+        samples_max: 1,
+        ..Limits::default()
+    };
+    let mut sent = valid();
+    sent.sample[1].location_id = vec![99];
+    with_label(&mut sent, 99, 99);
+    let decoded = cairn_pprof::decode(&sent.encode_to_vec(), &limits, &Options::default())
+        .expect("what is left out refers to nothing");
+    assert_eq!(decoded.truncated_samples, 1);
+    assert_eq!(decoded.profile.samples.values, [5, 7]);
+
+    let reason = reason_within(&limits, |p| p.sample[1].value.push(1));
+    let why = "invalid profile: sample 1 has 2 values, but there are 1 sample types";
+    assert_eq!(reason, why);
+}
+
+#[test]
+fn what_is_left_out_and_what_is_cut_share_a_frame() {
+    let limits = Limits {
+        samples_max: 1,
+        depth_max: 1,
+        ..Limits::default()
+    };
+    let decoded = cairn_pprof::decode(&valid().encode_to_vec(), &limits, &Options::default())
+        .expect("nothing is refused");
+    assert_eq!(
+        (decoded.truncated_samples, decoded.truncated_stacks),
+        (1, 1)
+    );
+    let samples = &decoded.profile.samples;
+    assert_eq!(samples.stack(1), &samples.stack(0)[1..]);
+    assert_eq!(decoded.profile.locations.len(), 3);
+}
+
+/// Samples that fit may hold inlined calls that do not.
+#[test]
+fn inlined_calls_are_frames_of_the_stacks_that_have_them() {
+    let limits = Limits {
+        depth_max: 2,
+        excess: Excess::Refuse,
+        ..Limits::default()
+    };
+    let inlined = |profile: &mut Profile| {
+        let line = profile.location[1].line[0];
+        profile.location[1].line = vec![line; 3];
+    };
+    let reason = reason_within(&limits, inlined);
+    let why = "invalid profile: frames of sample 0: more than depth_max=2";
+    assert_eq!(reason, why);
+    let mut unused = valid();
+    inlined(&mut unused);
+    unused.sample[0].location_id = vec![1];
+    cairn_pprof::decode(&unused.encode_to_vec(), &limits, &Options::default())
+        .expect("no stack is too deep");
 }
 
 #[test]

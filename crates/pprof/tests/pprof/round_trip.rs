@@ -250,6 +250,31 @@ proptest! {
     }
 
     #[test]
+    fn left_out_samples_keep_their_sums(profile in profile(), samples_max in 0..14usize) {
+        let limits = Limits { samples_max, ..Limits::default() };
+        let raw = encode(&profile);
+        let cut = cairn_pprof::decode(&raw, &limits, &Options::default()).expect("never refused");
+        let full = decode(&raw).expect("valid").profile;
+        let kept = full.samples.len().min(samples_max);
+        let left_out = full.samples.len() - kept;
+        prop_assert_eq!(cut.truncated_samples, left_out as u64);
+        prop_assert_eq!(cut.profile.samples.len(), kept + left_out.min(1));
+        prop_assert_eq!(&spelled(&cut.profile)[..kept], &spelled(&full)[..kept]);
+        if left_out > 0 {
+            let sums = (0..full.types.len()).map(|column| {
+                let values = (kept..full.samples.len()).map(|at| full.values(at)[column]);
+                values.fold(0, i64::saturating_add)
+            });
+            prop_assert_eq!(cut.profile.values(kept), sums.collect::<Vec<_>>());
+            prop_assert_eq!(frames(&cut.profile, kept), [cairn_pprof::TRUNCATED_FRAME]);
+            prop_assert_eq!(cut.profile.samples.attrs(kept), []);
+            prop_assert_eq!(cut.profile.samples.link(kept), None);
+        }
+        let again = decode(&encode(&cut.profile)).expect("we encode valid profiles").profile;
+        prop_assert_eq!(canonical(&again), canonical(&cut.profile));
+    }
+
+    #[test]
     fn noise_never_panics(raw in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = decode(&raw);
     }

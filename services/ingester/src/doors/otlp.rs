@@ -20,7 +20,9 @@ use super::body::{self, Coding};
 use super::caller::Caller;
 use crate::error::{Error, Place, Refusal, Refusals};
 use crate::ingester::Ingester;
-use crate::push::{Altered, Decoded, Door, Push, REPLACED_STRINGS, Series, TRUNCATED_STACKS};
+use crate::push::{
+    Altered, Decoded, Door, Push, REPLACED_STRINGS, Series, TRUNCATED_SAMPLES, TRUNCATED_STACKS,
+};
 
 pub(super) use grpc::Service;
 
@@ -222,6 +224,8 @@ fn altered(counts: &cairn_otlp::Counts) -> Vec<Altered> {
         comments,
         odd_samples,
         times_left_out,
+        truncated_samples,
+        truncated_points,
         truncated_stacks,
         replaced_strings,
         unnamed_attributes,
@@ -233,6 +237,8 @@ fn altered(counts: &cairn_otlp::Counts) -> Vec<Altered> {
         odd_profile_ids,
     } = *counts;
     vec![
+        (TRUNCATED_SAMPLES, truncated_samples),
+        ("truncated_points", truncated_points),
         (TRUNCATED_STACKS, truncated_stacks),
         (REPLACED_STRINGS, replaced_strings),
         ("attributes_dropped_by_sender", dropped_attributes),
