@@ -258,6 +258,7 @@ impl<'a> Walk<'_, 'a> {
                 profile,
                 reason: error.to_string(),
                 kind: error.kind(),
+                bytes: raw.len(),
             }
         }));
     }

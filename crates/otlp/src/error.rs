@@ -40,6 +40,8 @@ pub struct Refusal {
     pub reason: String,
     /// As [`Error::kind`].
     pub kind: &'static str,
+    /// Of the profile, as protobuf; those of its dictionary are not counted.
+    pub bytes: usize,
 }
 
 impl Error {

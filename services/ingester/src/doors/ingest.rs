@@ -24,7 +24,8 @@ use super::caller::Caller;
 use crate::error::Error;
 use crate::ingester::Ingester;
 use crate::push::{
-    Altered, Decoded, Door, Naming, Push, REPLACED_STRINGS, Raw, Series, TRUNCATED_STACKS,
+    Altered, Decoded, Door, Naming, Push, REPLACED_STRINGS, Raw, Series, TRUNCATED_SAMPLES,
+    TRUNCATED_STACKS,
 };
 
 pub(super) async fn ingest(
@@ -206,6 +207,7 @@ fn texts(
         name.get_or_insert_with(|| meaning.name.to_owned());
     }
     let mut altered = decoded.skipped;
+    altered.push((TRUNCATED_SAMPLES, decoded.truncated_samples));
     altered.push((TRUNCATED_STACKS, decoded.truncated_stacks));
     altered.push((REPLACED_STRINGS, decoded.replaced_strings));
     Ok((decoded.profiles, altered))
@@ -235,6 +237,7 @@ fn recording(
     let decoded = cairn_jfr::decode(bytes, snapshot.as_ref(), &options, limits);
     let decoded = decoded.map_err(|error| unprocessable(error.to_string()))?;
     let altered = vec![
+        (TRUNCATED_SAMPLES, decoded.truncated_samples),
         (TRUNCATED_STACKS, decoded.truncated_stacks),
         ("unnamed_labels", decoded.unnamed_labels),
         ("events_without_meaning", decoded.skipped.values().sum()),

@@ -209,7 +209,7 @@ fn decode(bytes: &[u8], form: Form, limits: &cairn_model::Limits) -> Result<Deco
                 )),
                 reason: refusal.reason,
                 kind: refusal.kind,
-                bytes: 0,
+                bytes: refusal.bytes as u64,
             }),
         }
     }

@@ -15,7 +15,9 @@ use wire::profile_store_service_server::{ProfileStoreService, ProfileStoreServic
 use super::caller::Caller;
 use crate::error::Error;
 use crate::ingester::Ingester;
-use crate::push::{Decoded, Door, Naming, Push, REPLACED_STRINGS, Raw, Series, TRUNCATED_STACKS};
+use crate::push::{
+    Decoded, Door, Naming, Push, REPLACED_STRINGS, Raw, Series, TRUNCATED_SAMPLES, TRUNCATED_STACKS,
+};
 
 pub(super) use agents::{agents, list, scrape, telemetry};
 
@@ -95,6 +97,7 @@ impl ProfileStoreService for ProfileStore {
 fn packed(record: Record) -> Decoded {
     Decoded {
         altered: vec![
+            (TRUNCATED_SAMPLES, record.truncated_samples),
             (TRUNCATED_STACKS, record.truncated_stacks),
             (REPLACED_STRINGS, record.replaced_strings),
             ("missing_stacks", record.missing_stacks),

@@ -22,7 +22,7 @@ use crate::harness::{NOW, Running, config, folder};
 
 type Client = ProfileStoreServiceClient<Channel>;
 
-fn sample(node: &str, stack: &Arc<[Frame]>, (id, value): (u8, i64)) -> Sample {
+pub(crate) fn sample(node: &str, stack: &Arc<[Frame]>, (id, value): (u8, i64)) -> Sample {
     let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     Sample {
         labels: vec![label("node", node), label("comm", "cart")],
@@ -45,7 +45,7 @@ fn stack() -> Arc<[Frame]> {
     Arc::from(frames())
 }
 
-fn frames() -> [Frame; 2] {
+pub(crate) fn frames() -> [Frame; 2] {
     let native = Frame {
         address: 0x1234,
         frame_type: "native".to_owned(),

@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes};
 use cairn_testkit::corpus::captured;
 use cairn_wire::opentelemetry::proto::collector::profiles::v1development::ExportProfilesServiceResponse;
-use futures::StreamExt as _;
 use prost::Message;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Request, Status};
@@ -14,7 +13,8 @@ use tonic::{Code, Request, Status};
 use crate::harness::{Running, config, folder};
 
 const NOW: i64 = 1_700_000_000_000_000_000;
-const EXPORT: &str = "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export";
+pub(crate) const EXPORT: &str =
+    "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export";
 
 /// Sums over all values of the recorded requests, by another reader. Times of the wall clock are
 /// sent as counts, of which each stands for its period.

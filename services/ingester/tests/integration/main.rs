@@ -5,6 +5,7 @@ mod agents;
 mod cluster;
 mod corpus;
 mod durability;
+mod excess;
 mod formats;
 mod harness;
 mod malformed;
