@@ -60,8 +60,5 @@ pub fn encode_records(records: &[Record<'_>]) -> Vec<u8> {
 
 /// The rows of an entry, as far as it is one.
 pub fn rows(payload: &[u8]) -> usize {
-    const DEPTH_MAX: usize = 256;
-    Entry::decode(payload).map_or(0, |entry| {
-        entry.rows(DEPTH_MAX).into_iter().flatten().count()
-    })
+    Entry::decode(payload).map_or(0, |entry| entry.rows().into_iter().flatten().count())
 }

@@ -62,6 +62,33 @@ pub enum Encoding {
     Packed,
 }
 
+/// What was kept of each profile when its push was acknowledged: the same is kept whenever it is
+/// decoded again, whatever the limits are then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Frames of one stack.
+    pub depth_max: usize,
+    /// Samples; one more stands for the others.
+    pub samples_max: usize,
+}
+
+impl Kept {
+    /// What entries kept before they said so.
+    pub const UNSAID: Self = Self {
+        depth_max: 2_048,
+        samples_max: usize::MAX,
+    };
+}
+
+impl From<&Limits> for Kept {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            depth_max: limits.depth_max,
+            samples_max: limits.samples_max,
+        }
+    }
+}
+
 /// The profiles of one push.
 #[derive(Debug)]
 pub struct Entry {
@@ -70,6 +97,8 @@ pub struct Entry {
     pub encoding: Encoding,
     /// Addresses are virtual addresses of their files already.
     pub normalized: bool,
+    /// Packed profiles are so already.
+    pub kept: Kept,
     pub series: Vec<LogSeries>,
 }
 
@@ -94,6 +123,8 @@ impl Entry {
             from_unix_ns: from,
             until_unix_ns: until,
             normalized: self.normalized,
+            depth_max: self.kept.depth_max as u64,
+            samples_max: self.kept.samples_max as u64,
         };
         entry.encode_to_vec()
     }
@@ -116,6 +147,10 @@ impl Entry {
             },
             encoding,
             normalized: entry.normalized,
+            kept: Kept {
+                depth_max: said(entry.depth_max, Kept::UNSAID.depth_max),
+                samples_max: said(entry.samples_max, Kept::UNSAID.samples_max),
+            },
             series: entry.series,
         })
     }
@@ -129,11 +164,18 @@ impl Entry {
 
     /// The rows, as they were when they were acknowledged. They passed the limits then: limits
     /// that were lowered since must not lose them.
-    pub fn rows(&self, depth_max: usize) -> Vec<Result<Row, Unreadable>> {
+    pub fn rows(&self) -> Vec<Result<Row, Unreadable>> {
+        let Kept {
+            depth_max,
+            samples_max,
+        } = match self.encoding {
+            Encoding::Pprof => self.kept,
+            Encoding::Packed => Kept::UNSAID,
+        };
         let limits = Limits {
             request_bytes_max: usize::MAX,
             profile_bytes_max: usize::MAX,
-            samples_max: usize::MAX,
+            samples_max,
             depth_max,
             excess: Excess::Truncate,
             labels_max: usize::MAX,
@@ -194,6 +236,14 @@ impl From<Encoding> for Format {
             Encoding::Pprof => Self::Pprof,
             Encoding::Packed => Self::Packed,
         }
+    }
+}
+
+/// A limit that an entry says, or else what it means not to.
+fn said(limit: u64, unsaid: usize) -> usize {
+    match limit {
+        0 => unsaid,
+        limit => usize::try_from(limit).unwrap_or(usize::MAX),
     }
 }
 
@@ -287,32 +337,4 @@ impl Hash {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hashes_tell_parts_apart_and_stay_what_they_are() {
-        let of = |parts: &[&[u8]]| {
-            let mut hash = Hash::default();
-            parts.iter().for_each(|part| hash.part(part));
-            hash.finish()
-        };
-        let all = [
-            of(&[]),
-            of(&[b""]),
-            of(&[b"", b""]),
-            of(&[b"ab"]),
-            of(&[b"a", b"b"]),
-            of(&[b"ab\0"]),
-            of(&[&[7; 16]]),
-            of(&[&[7; 17]]),
-            of(&[&[7; 32]]),
-        ];
-        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
-        assert_eq!(distinct.len(), all.len());
-        assert_eq!(of(&[b"a profile", &[7; 100]]), GOLDEN);
-    }
-
-    /// Blocks hold hashes: this number never changes.
-    const GOLDEN: u128 = 0x9f05_b768_c62a_077a_eb16_71cf_a945_0401;
-}
+mod tests;

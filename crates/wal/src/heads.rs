@@ -17,28 +17,26 @@ pub struct Heads {
     heads: BTreeMap<TenantId, Head>,
     after: Lsn,
     to: Lsn,
-    depth_max: usize,
     unreadable: u64,
 }
 
 impl Heads {
-    /// For rows of all tenants, from the entry after `after` on. Stacks are cut at `depth_max`.
-    pub fn new(after: Lsn, depth_max: usize) -> Self {
+    /// For rows of all tenants, from the entry after `after` on.
+    pub fn new(after: Lsn) -> Self {
         Self {
             tenant: None,
             heads: BTreeMap::new(),
             after,
             to: after,
-            depth_max,
             unreadable: 0,
         }
     }
 
     /// For rows of one tenant only.
-    pub fn of(tenant: TenantId, after: Lsn, depth_max: usize) -> Self {
+    pub fn of(tenant: TenantId, after: Lsn) -> Self {
         Self {
             tenant: Some(tenant),
-            ..Self::new(after, depth_max)
+            ..Self::new(after)
         }
     }
 
@@ -73,7 +71,7 @@ impl Heads {
 
     fn take(&mut self, lsn: Lsn, entry: &Entry) {
         let head = self.heads.entry(entry.tenant.clone()).or_default();
-        for row in entry.rows(self.depth_max) {
+        for row in entry.rows() {
             let taken = row
                 .map_err(|error| error.to_string())
                 .and_then(|row| append(head, lsn, row).map_err(|error| error.to_string()));

@@ -21,7 +21,8 @@ mod reader;
 mod testing;
 
 pub use entry::{
-    Encoding, Entry, NAME_LABEL, Row, Span, Unreadable, batch_hash, log_executable, split_name,
+    Encoding, Entry, Kept, NAME_LABEL, Row, Span, Unreadable, batch_hash, log_executable,
+    split_name,
 };
 pub use error::Error;
 pub use heads::{Heads, append};

@@ -5,7 +5,7 @@ use cairn_model::{Labels, TenantId, WriterId};
 use cairn_pprof::encode_gzip;
 use cairn_testkit::generator::{Generator, Spec};
 use cairn_testkit::seeds::{self, STALE};
-use cairn_wal::{Content, Encoding, Entry, Header, Listed, NAME_LABEL, Place, Span, any};
+use cairn_wal::{Content, Encoding, Entry, Header, Kept, Listed, NAME_LABEL, Place, Span, any};
 use cairn_wire::cairn::ingest::v1::{LogLabel, LogSeries};
 
 #[path = "../../../fuzz/checks/wal_segment.rs"]
@@ -63,6 +63,7 @@ fn entry(step: u32) -> Vec<u8> {
         },
         encoding: Encoding::Pprof,
         normalized: step > 0,
+        kept: Kept::UNSAID,
         series: vec![series],
     };
     entry.encode()

@@ -6,7 +6,8 @@ use std::time::Duration;
 use cairn_model::{Labels, Limits, Profile, TenantId};
 use cairn_pprof::{Decoder, Options, usual_name};
 use cairn_wal::{
-    Encoding, Entry, NAME_LABEL, Payload, Row, Span, batch_hash, log_executable, split_name, unpack,
+    Encoding, Entry, Kept, NAME_LABEL, Payload, Row, Span, batch_hash, log_executable, split_name,
+    unpack,
 };
 use cairn_wire::cairn::ingest::v1::{LogLabel, LogSeries};
 
@@ -33,6 +34,7 @@ pub(crate) struct Ready {
     pub(crate) span: Span,
     pub(crate) encoding: Encoding,
     pub(crate) normalized: bool,
+    pub(crate) kept: Kept,
     pub(crate) items: Vec<Item>,
 }
 
@@ -51,6 +53,7 @@ impl Ready {
             span: self.span,
             encoding: self.encoding,
             normalized: self.normalized,
+            kept: self.kept,
             series: self.items.iter().map(|item| item.logged.clone()).collect(),
         };
         let hashes = self.items.iter().map(|item| item.row.batch);
@@ -119,6 +122,7 @@ pub(crate) fn prepare(push: &Push, rules: &Rules) -> Prepared {
         span,
         encoding: push.encoding,
         normalized: push.normalized,
+        kept: Kept::from(&rules.limits),
         items,
     };
     Prepared {

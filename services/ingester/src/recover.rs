@@ -34,7 +34,6 @@ pub(crate) struct Recoverer {
     pub(crate) outside: Outside,
     /// Memory of the rows of one stretch.
     pub(crate) stretch_bytes_max: usize,
-    pub(crate) depth_max: usize,
     pub(crate) metrics: Metrics,
 }
 
@@ -145,7 +144,7 @@ impl Recovery<'_> {
         let end = reader.fence(flushed, now, &self.by.outside).await;
         let end = end.context("put a fence behind the log")?;
         let listing = reader.segments(flushed).await.context("list the log")?;
-        let mut heads = Heads::new(flushed, self.by.depth_max);
+        let mut heads = Heads::new(flushed);
         let mut done = flushed;
         let mut segments = reader.read_all(listing.segments);
         while let Some(segment) = segments.next().await {

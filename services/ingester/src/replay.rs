@@ -33,7 +33,6 @@ pub(crate) fn replay(
     let unread = LocalLog::open(&folder, config.log.segment_bytes.as_u64());
     let mut replay = Replay {
         folder: &folder,
-        config,
         flushed,
         tail,
         metrics,
@@ -53,7 +52,6 @@ pub(crate) fn replay(
 
 struct Replay<'a> {
     folder: &'a Path,
-    config: &'a Config,
     flushed: Lsn,
     tail: &'a Tail,
     metrics: &'a Metrics,
@@ -78,7 +76,7 @@ impl Replay<'_> {
             self.window.insert(hash, entry.span.received);
         }
         if lsn > self.flushed {
-            let rows = entry.rows(self.config.limits.depth_max);
+            let rows = entry.rows();
             let rows = rows.into_iter().filter_map(|row| self.readable(lsn, row));
             let rows: Vec<Row> = rows.collect();
             self.tail.apply(lsn, &entry.tenant, rows);

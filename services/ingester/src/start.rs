@@ -205,7 +205,6 @@ fn recoverer(flusher: &Flusher) -> Recoverer {
         worker: format!("{id}/{}", registered.incarnation),
         outside: outside(cx),
         stretch_bytes_max: usize::try_from(stretch_bytes_max).unwrap_or(usize::MAX),
-        depth_max: config.limits.depth_max,
         metrics: metrics.clone(),
     }
 }

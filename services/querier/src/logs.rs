@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cairn_chassis::Context;
 use cairn_engine::repeats::{Ask, SourceId};
 use cairn_engine::{Merge, Query, Scanned, Source, WrongAnswer, scan_head};
-use cairn_model::{Code, Limits, TenantId};
+use cairn_model::{Code, TenantId};
 use cairn_store::Store;
 use cairn_wal::{Heads, LogReader, Segment};
 
@@ -55,9 +55,8 @@ impl Logs {
         let unread = |error: cairn_wal::Error| failed(error.code(), chain(&error));
         let reader = LogReader::new(self.store.clone(), writer.clone(), *incarnation);
         let listing = reader.segments(*after).await.map_err(unread)?;
-        let depth_max = Limits::default().depth_max;
         let mut scan = Scan {
-            heads: Heads::of(tenant.clone(), *after, depth_max),
+            heads: Heads::of(tenant.clone(), *after),
             merge: Merge::new(&query.question),
             wanted: Arc::new((
                 query.clone(),

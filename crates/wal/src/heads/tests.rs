@@ -8,9 +8,9 @@ use cairn_wire::cairn::ingest::v1::{LogLabel, LogSeries};
 
 use super::*;
 use crate::testing::{World, writer};
-use crate::{DurableLog as _, Encoding, Lease, LogReader, NAME_LABEL, ObjectLog, Payload, Span};
-
-const DEPTH_MAX: usize = 256;
+use crate::{
+    DurableLog as _, Encoding, Kept, Lease, LogReader, NAME_LABEL, ObjectLog, Payload, Span,
+};
 
 fn tenant(name: &str) -> TenantId {
     TenantId::parse(name).expect("valid")
@@ -49,6 +49,7 @@ fn payload(name: &str, step: u32) -> Payload {
         },
         encoding: Encoding::Pprof,
         normalized: false,
+        kept: Kept::UNSAID,
         series: match step {
             0 => vec![series, broken],
             _ => vec![series],
@@ -99,7 +100,7 @@ fn by_tenant(all: &BTreeMap<TenantId, Head>) -> Vec<(&str, Vec<Lsn>)> {
 
 #[test]
 fn entries_become_rows_of_their_tenants_with_their_numbers() {
-    let mut heads = Heads::new(0, DEPTH_MAX);
+    let mut heads = Heads::new(0);
     assert_eq!(heads.stretch(), None);
     for segment in &segments() {
         heads.fill(segment).expect("in order");
@@ -117,7 +118,7 @@ fn entries_become_rows_of_their_tenants_with_their_numbers() {
 #[test]
 fn stretches_follow_each_other_also_within_a_segment() {
     let segments = segments();
-    let mut heads = Heads::new(1, DEPTH_MAX);
+    let mut heads = Heads::new(1);
     heads.fill(&segments[0]).expect("it holds 2");
     assert_eq!(heads.stretch(), Some((2, 2)));
     assert_eq!(by_tenant(&heads.take_all()), [("b", vec![2])]);
@@ -131,7 +132,7 @@ fn stretches_follow_each_other_also_within_a_segment() {
 
 #[test]
 fn one_tenant_can_be_asked_for_alone() {
-    let mut heads = Heads::of(tenant("b"), 0, DEPTH_MAX);
+    let mut heads = Heads::of(tenant("b"), 0);
     for segment in &segments() {
         heads.fill(segment).expect("in order");
     }

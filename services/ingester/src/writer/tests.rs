@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use cairn_chassis::{FakeClock, Options, Process};
 use cairn_model::{Labels, Profile, TenantId, ValueType, WriterId};
 use cairn_store::Store;
-use cairn_wal::{Encoding, Lease, LogReader, ObjectLog, Row, Span};
+use cairn_wal::{Encoding, Kept, Lease, LogReader, ObjectLog, Row, Span};
 use cairn_wire::cairn::ingest::v1::LogSeries;
 use futures::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
@@ -135,6 +135,7 @@ fn ready(batch: u128) -> Ready {
         },
         encoding: Encoding::Pprof,
         normalized: false,
+        kept: Kept::UNSAID,
         items: vec![Item {
             logged: LogSeries {
                 profile: vec![7; PROFILE_BYTES].into(),
