@@ -5,6 +5,8 @@ use cairn_ingester::Config;
 use cairn_model::Excess;
 use cairn_parca::write;
 use cairn_testkit::corpus::captured;
+use cairn_wire::cairn::query::v1::Stacks;
+use cairn_wire::cairn::query::v1::scan_ticket::Question;
 use cairn_wire::parca::profilestore::v1alpha1::WriteArrowRequest;
 use cairn_wire::parca::profilestore::v1alpha1::profile_store_service_client::ProfileStoreServiceClient;
 use tonic::Code;
@@ -92,13 +94,13 @@ async fn what_does_not_fit_is_summed_up_and_counted() {
     copy_folder(folder.path(), copy.path());
     let again = Running::start(config(copy.path())).await;
     for selector in ["{}", r#"{service_name="pprof"}"#] {
-        let scan = |running: &Running| {
+        let mut answers = Vec::new();
+        for running in [&running, &again] {
             let question = Question::Stacks(Stacks::default());
-            running.scan(selector, question, None)
-        };
-        let (before, after) = (scan(&running).await, scan(&again).await);
-        let answer = |scanned: Result<Scanned, _>| scanned.expect("the tail answers").answer;
-        assert_eq!(answer(before), answer(after));
+            let scanned = running.scan(selector, question, None).await;
+            answers.push(scanned.expect("the tail answers").answer);
+        }
+        assert_eq!(answers[0], answers[1]);
     }
     again.stop().await;
     running.stop().await;
