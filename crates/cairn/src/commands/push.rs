@@ -1,12 +1,13 @@
 //! `cairn push`: sends profiles in files to a running Cairn.
 
 mod file;
+mod report;
 
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use cairn_model::{Labels, Limits, Profile, ProfileType};
+use cairn_model::{Labels, Limits};
 use cairn_wire::parca::profilestore::v1alpha1::profile_store_service_client::ProfileStoreServiceClient;
 use cairn_wire::parca::profilestore::v1alpha1::{
     LabelSet, RawProfileSeries, RawSample, WriteRawRequest,
@@ -14,11 +15,15 @@ use cairn_wire::parca::profilestore::v1alpha1::{
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::file::Format;
+use self::report::Stored;
 use super::server::{MESSAGE_BYTES_MAX, Server, refused};
-use super::time;
 
-/// Send profiles in files, gzipped or not: pprof, folded stacks, `perf script` output, speedscope,
-/// Chrome's .cpuprofile and .heapprofile, flight recordings (JFR).
+/// Bytes of profiles after which a request is full. Servers refuse much larger ones.
+const REQUEST_BYTES: usize = 8 << 20;
+
+/// Send profiles in files, gzipped, compressed by zstd or neither: pprof, folded stacks, `perf
+/// script` output, speedscope, Chrome's .cpuprofile and .heapprofile, flight recordings (JFR),
+/// heaptrack, files of Parca's agent (.padata).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cairn push cpu.pb.gz --label service_name=cart
@@ -59,7 +64,7 @@ impl Push {
         for file in &self.files {
             bar.set_message(shown(file));
             match self.push(&mut client, file).await {
-                Ok(stored) => bar.suspend(|| report(out, file, &stored, &self.labels))?,
+                Ok(pushed) => bar.suspend(|| report::write(out, &shown(file), &pushed))?,
                 Err(error) if self.files.len() == 1 => return Err(error.context(shown(file))),
                 Err(error) => {
                     failed += 1;
@@ -79,59 +84,80 @@ impl Push {
         Ok(())
     }
 
-    /// Gives what was stored.
-    async fn push(
-        &self,
-        client: &mut ProfileStoreServiceClient<tonic::transport::Channel>,
-        path: &Path,
-    ) -> anyhow::Result<Vec<Stored>> {
+    async fn push(&self, client: &mut Client, path: &Path) -> anyhow::Result<report::Pushed> {
         // Decoded here as well, so that a bad file is named before it travels.
-        let profiles = file::decode(read(path)?, self.format, path)?;
+        let file::Contents { profiles, notes } = file::decode(read(path)?, self.format, path)?;
         anyhow::ensure!(!profiles.is_empty(), "it holds no samples");
         let mut stored = Vec::with_capacity(profiles.len());
         let mut series = Vec::with_capacity(profiles.len());
-        for file::Profile {
+        for profile in profiles {
+            let (one, of) = self.series(profile)?;
+            stored.push(one);
+            series.push(of);
+        }
+        let (mut done, all) = (0, series.len());
+        for series in requests(series, REQUEST_BYTES) {
+            let count = series.len();
+            let request = WriteRawRequest {
+                series,
+                ..Default::default()
+            };
+            let sent = client.write_raw(request).await;
+            sent.map_err(|status| match done {
+                0 => refused(&status),
+                _ => refused(&status).context(format!("only {done} of {all} profiles are stored")),
+            })?;
+            done += count;
+        }
+        Ok(report::Pushed { stored, notes })
+    }
+
+    fn series(&self, profile: file::Profile) -> anyhow::Result<(Stored, RawProfileSeries)> {
+        let file::Profile {
             name,
-            labels,
+            labels: mut pairs,
             profile,
             pprof,
-        } in profiles
-        {
-            let name = self.name.clone().or(name);
-            let name = name.unwrap_or_else(|| cairn_pprof::usual_name(&profile, &[]));
-            let mut pairs = labels;
-            pairs.retain(|(name, _)| !self.labels.iter().any(|(given, _)| given == name));
-            let own = pairs.clone();
-            pairs.extend(self.labels.iter().cloned());
-            pairs.push(("__name__".to_owned(), name.clone()));
-            let labels = Labels::from_pairs(pairs)?;
-            series.push(RawProfileSeries {
-                labels: Some(LabelSet::from(&labels)),
-                samples: vec![RawSample {
-                    raw_profile: pprof.into(),
-                    ..Default::default()
-                }],
-            });
-            stored.push(Stored { name, own, profile });
-        }
-        let request = WriteRawRequest {
-            series,
-            ..Default::default()
+        } = profile;
+        let name = self.name.clone().or(name);
+        let name = name.unwrap_or_else(|| cairn_pprof::usual_name(&profile, &[]));
+        pairs.retain(|(name, _)| !self.labels.iter().any(|(given, _)| given == name));
+        pairs.extend(self.labels.iter().cloned());
+        let stored = Stored::new(&name, &pairs, &profile);
+        pairs.push(("__name__".to_owned(), name));
+        let labels = Labels::from_pairs(pairs)?;
+        let series = RawProfileSeries {
+            labels: Some(LabelSet::from(&labels)),
+            samples: vec![RawSample {
+                raw_profile: pprof.into(),
+                ..Default::default()
+            }],
         };
-        client
-            .write_raw(request)
-            .await
-            .map_err(|status| refused(&status))?;
-        Ok(stored)
+        Ok((stored, series))
     }
 }
 
-/// One profile that was stored.
-struct Stored {
-    name: String,
-    /// Labels that the file gave it.
-    own: Vec<(String, String)>,
-    profile: Profile,
+type Client = ProfileStoreServiceClient<tonic::transport::Channel>;
+
+/// Puts series into requests that are full with about so many bytes.
+fn requests(series: Vec<RawProfileSeries>, bytes_max: usize) -> Vec<Vec<RawProfileSeries>> {
+    let mut requests: Vec<Vec<RawProfileSeries>> = Vec::new();
+    let mut room = 0;
+    for one in series {
+        let samples = one.samples.iter();
+        let bytes: usize = samples.map(|sample| sample.raw_profile.len()).sum();
+        match requests.last_mut().filter(|_| bytes <= room) {
+            Some(request) => {
+                room -= bytes;
+                request.push(one);
+            }
+            None => {
+                room = bytes_max.saturating_sub(bytes);
+                requests.push(vec![one]);
+            }
+        }
+    }
+    requests
 }
 
 /// A file's name for people.
@@ -175,46 +201,25 @@ fn progress(files: usize) -> ProgressBar {
     ProgressBar::new(files as u64).with_style(style)
 }
 
-/// What was stored, and how to look at it.
-fn report(
-    out: &mut dyn Write,
-    file: &Path,
-    stored: &[Stored],
-    labels: &[(String, String)],
-) -> std::io::Result<()> {
-    let samples: usize = stored
-        .iter()
-        .map(|stored| stored.profile.samples.len())
-        .sum();
-    writeln!(
-        out,
-        "{}: stored {samples} samples; see them with",
-        shown(file)
-    )?;
-    for Stored { name, own, profile } in stored {
-        let (from, until) = match profile.time {
-            0 => ("now-15m".to_owned(), "now".to_owned()),
-            time => (time::show(time), time::show(time)),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_full_before_there_is_another() {
+        let series = |bytes| RawProfileSeries {
+            samples: vec![RawSample {
+                raw_profile: vec![0; bytes].into(),
+                ..Default::default()
+            }],
+            ..Default::default()
         };
-        let matchers = own.iter().chain(labels);
-        let matchers: Vec<String> = matchers
-            .map(|(name, value)| format!("{name}={value:?}"))
-            .collect();
-        for value in &profile.types {
-            let profile_type = ProfileType {
-                name: name.clone(),
-                sample_type: profile.str(value.kind).to_owned(),
-                sample_unit: profile.str(value.unit).to_owned(),
-                period_type: profile.str(profile.period_type.kind).to_owned(),
-                period_unit: profile.str(profile.period_type.unit).to_owned(),
-                delta: profile.duration != 0,
-            };
-            let selector = format!("{profile_type}{{{}}}", matchers.join(","));
-            writeln!(
-                out,
-                "  cairn query '{selector}' --from {from} --until {until}"
-            )?;
-        }
+        let split = |sizes: &[usize]| -> Vec<usize> {
+            let series = sizes.iter().map(|bytes| series(*bytes)).collect();
+            requests(series, 10).iter().map(Vec::len).collect()
+        };
+        assert_eq!(split(&[]), [0; 0]);
+        assert_eq!(split(&[4, 6, 1, 9, 1]), [2, 2, 1]);
+        assert_eq!(split(&[11, 0, 12]), [2, 1]);
     }
-    Ok(())
 }
