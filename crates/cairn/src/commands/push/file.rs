@@ -134,11 +134,13 @@ fn padata(
 ) -> anyhow::Result<Vec<Described>> {
     let refused = "not a file of Parca's agent that can be stored";
     let file = Padata::open(plain, limits).context(refused)?;
-    let mut profiles = Vec::new();
+    let (mut profiles, mut truncated) = (Vec::new(), 0);
     for (at, record) in file.records().enumerate() {
         let record = record.with_context(|| format!("{refused}: record {at}"))?;
+        truncated += record.truncated_samples;
         profiles.extend(record.profiles);
     }
+    note_truncated(truncated, limits, notes);
     let cut = file.cut_bytes();
     if cut > 0 {
         let records = file.len();
