@@ -37,7 +37,10 @@ pub(crate) fn check(raw: &[u8]) -> bool {
     // What is known by now is the same as what was sent.
     if let (Ok(first), Ok(second)) = (samples(raw, &limits), &second) {
         let asked = known.ask(first, &limits);
-        assert!(known.bytes() <= KNOWN_BYTES_MAX, "more memory than there may be");
+        assert!(
+            known.bytes() <= KNOWN_BYTES_MAX,
+            "more memory than there may be"
+        );
         if let Ok(joined) = asked.join(second, &limits) {
             check_all(&joined.profiles);
         }

@@ -1,14 +1,21 @@
-//! A push's way behind its door, for benchmarks: admission, decoding, log, tail, acknowledgement.
+//! A push's way, for benchmarks: the door where there is one, admission, decoding, log, tail,
+//! acknowledgement.
 //!
 //! Opens an ingester as the service does. Flushes nothing: blocks are measured elsewhere.
 
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
 use bytes::Bytes;
 use cairn_chassis::{Options, Process};
 use cairn_model::{Labels, TenantId};
 use cairn_wal::{Encoding, NAME_LABEL};
+use cairn_wire::parca::profilestore::v1alpha1::WriteArrowRequest;
+use cairn_wire::parca::profilestore::v1alpha1::profile_store_service_server::ProfileStoreService as _;
+use http::{HeaderMap, HeaderValue, header};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::doors;
 use crate::hosting::Hosting;
 use crate::ingester::Ingester;
 use crate::push::{Door, Naming, Push, Raw, Series};
@@ -24,6 +31,8 @@ pub struct Pushes {
     closed: CancellationToken,
     process: Process,
 }
+
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 const SERVICE: &str = "ingester";
 
@@ -71,6 +80,37 @@ impl Pushes {
             series: series.collect(),
         };
         Ok(self.ingester.push(push).await?)
+    }
+
+    /// A record of Parca's agents.
+    pub async fn write_arrow(&self, ipc_buffer: Bytes) -> anyhow::Result<()> {
+        let store = doors::parca::ProfileStore(self.ingester.clone());
+        let request = tonic::Request::new(WriteArrowRequest { ipc_buffer });
+        store.write_arrow(request).await?;
+        Ok(())
+    }
+
+    /// OTLP as protobuf over HTTP.
+    pub async fn otlp(&self, body: Bytes) -> anyhow::Result<()> {
+        let mut headers = HeaderMap::new();
+        let protobuf = HeaderValue::from_static("application/x-protobuf");
+        headers.insert(header::CONTENT_TYPE, protobuf);
+        let ingester = State(self.ingester.clone());
+        let answer = doors::otlp::http(ingester, None, headers, Body::from(body)).await;
+        anyhow::ensure!(answer.status().is_success(), "{answer:?}");
+        let refused = axum::body::to_bytes(answer.into_body(), ANSWER_BYTES_MAX).await?;
+        anyhow::ensure!(refused.is_empty(), "{}", String::from_utf8_lossy(&refused));
+        Ok(())
+    }
+
+    /// `POST /ingest?QUERY`
+    pub async fn ingest(&self, query: &str, body: Bytes) -> anyhow::Result<()> {
+        let ingester = State(self.ingester.clone());
+        let query = RawQuery(Some(query.to_owned()));
+        let headers = HeaderMap::new();
+        let answer = doors::ingest::ingest(ingester, query, None, headers, Body::from(body)).await;
+        anyhow::ensure!(answer.status().is_success(), "{answer:?}");
+        Ok(())
     }
 
     pub async fn close(self) -> anyhow::Result<()> {

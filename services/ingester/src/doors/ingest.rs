@@ -28,7 +28,7 @@ use crate::push::{
     TRUNCATED_STACKS,
 };
 
-pub(super) async fn ingest(
+pub(crate) async fn ingest(
     State(ingester): State<Ingester>,
     RawQuery(query): RawQuery,
     peer: Option<Extension<Peer>>,

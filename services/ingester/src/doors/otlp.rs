@@ -53,7 +53,7 @@ impl Form {
 }
 
 /// `POST /v1development/profiles`
-pub(super) async fn http(
+pub(crate) async fn http(
     State(ingester): State<Ingester>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,

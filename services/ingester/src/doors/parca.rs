@@ -23,7 +23,7 @@ pub(super) use agents::{agents, list, scrape, telemetry};
 
 /// The service.
 #[derive(Clone, Debug)]
-pub(super) struct ProfileStore(Ingester);
+pub(crate) struct ProfileStore(pub(crate) Ingester);
 
 pub(super) fn store(ingester: Ingester) -> ProfileStoreServiceServer<ProfileStore> {
     ProfileStoreServiceServer::new(ProfileStore(ingester))

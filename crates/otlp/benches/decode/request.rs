@@ -1,54 +1,16 @@
-//! Speed of decoding: requests as an agent sends them, with a dictionary of ten thousand stacks.
-//!
-//! `cargo bench -p cairn-otlp`.
+//! A request as an agent sends it, with a dictionary of ten thousand stacks.
 
 use std::ops::Range;
-use std::sync::LazyLock;
 
-use cairn_model::Limits;
-use cairn_otlp::decode;
 use cairn_testkit::generator::Rng;
-use divan::counter::{BytesCount, ItemsCount};
 
 const STACKS: u64 = 10_000;
 const LOCATIONS: u64 = 20_000;
 const ATTRIBUTES: u64 = 500;
-const SAMPLES: usize = 500_000;
-
-static SAMPLED: LazyLock<Vec<u8>> = LazyLock::new(|| request(1, false));
-static WITH_VALUES: LazyLock<Vec<u8>> = LazyLock::new(|| request(1, true));
-static IN_PROFILES: LazyLock<Vec<u8>> = LazyLock::new(|| request(200, false));
-
-fn main() {
-    divan::main();
-}
-
-/// Samples with a time and two attributes; with a value and a link besides; in many profiles.
-#[divan::bench(args = ["sampled", "values", "profiles"])]
-fn samples(bencher: divan::Bencher<'_, '_>, name: &str) {
-    let raw: &[u8] = match name {
-        "values" => &WITH_VALUES,
-        "profiles" => &IN_PROFILES,
-        _ => &SAMPLED,
-    };
-    let limits = Limits {
-        profile_bytes_max: 1 << 30,
-        ..Limits::default()
-    };
-    let request = decode(raw, &limits).expect("the request decodes");
-    let samples = request.profiles.iter().map(|profile| {
-        let decoded = profile.as_ref().expect("the profile decodes");
-        decoded.described.profile.samples.len()
-    });
-    assert_eq!(samples.sum::<usize>(), SAMPLES);
-    bencher
-        .counter(BytesCount::new(raw.len()))
-        .counter(ItemsCount::new(SAMPLES))
-        .bench_local(|| decode(divan::black_box(raw), &limits));
-}
+pub(crate) const SAMPLES: usize = 500_000;
 
 /// A request of all samples, spread over so many profiles; several have few stacks each.
-fn request(profiles: usize, values: bool) -> Vec<u8> {
+pub(crate) fn request(profiles: usize, values: bool) -> Vec<u8> {
     let mut rng = Rng::new(5);
     let mut request = Vec::new();
     put_bytes(&mut request, 2, &dictionary(&mut rng));
