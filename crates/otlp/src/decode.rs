@@ -2,12 +2,12 @@
 //! leaves the others alone.
 
 use cairn_model::{Described, Limits};
+use cairn_protobuf::Reader;
 
 use crate::dictionary::Dictionary;
 use crate::labels::{Labels, Source};
 use crate::layout::{Evidence, Layout, attribute_rows};
 use crate::profile::Workbench;
-use crate::wire::Reader;
 use crate::{Error, Refusal, json};
 
 /// Profiles of one request: an empty one takes two bytes on the wire and hundreds in memory.

@@ -1,8 +1,9 @@
 //! The tables that all profiles of a request share. Owns where their rows are and what index 0
 //! means; rows are read by who uses them, so a profile costs what it uses.
 
+use cairn_protobuf::{Malformed, Reader, Value};
+
 use crate::Error;
-use crate::wire::{Malformed, Reader, Value};
 
 /// The tables, by their field numbers in the dictionary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,12 +9,12 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use cairn_protobuf::put_varint;
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
 use crate::Error;
-use crate::wire::put_varint;
 
 use schema::{Entry, Found, Kind, REQUEST, Schema};
 

@@ -1,10 +1,10 @@
 //! The labels of a profile: what its resource, its scope and itself say, later words counting.
 
 use cairn_model::Limits;
+use cairn_protobuf::Reader;
 
 use crate::dictionary::Dictionary;
 use crate::value::{Any, KeyValue, Writer, utf8};
-use crate::wire::Reader;
 use crate::{Counts, Error};
 
 /// Labels in the order in which their names came first.

@@ -25,7 +25,6 @@ mod layout;
 mod naming;
 mod profile;
 mod value;
-mod wire;
 
 pub use decode::{Counts, Decoded, PROFILES_MAX, Request, decode, decode_json};
 pub use error::{Error, Refusal};

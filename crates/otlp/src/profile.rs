@@ -7,6 +7,7 @@ mod samples;
 
 pub use cairn_model::TRUNCATED_FRAME;
 use cairn_model::{Attr, Described, Excess, Profile, StrId, ValueType};
+use cairn_protobuf::Reader;
 use hashbrown::HashMap;
 
 use crate::dictionary::{Kind, Slots};
@@ -15,7 +16,6 @@ use crate::layout::Layout;
 use crate::layout::read::{self, Head};
 use crate::naming::{Naming, naming};
 use crate::value::utf8;
-use crate::wire::Reader;
 use crate::{Counts, Decoded, Error};
 
 use places::Mapped;

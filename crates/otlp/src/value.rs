@@ -4,9 +4,10 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use cairn_protobuf::{Malformed, Reader};
+
 use crate::Error;
 use crate::dictionary::Dictionary;
-use crate::wire::{Malformed, Reader};
 
 /// Lists in maps in lists.
 const DEPTH_MAX: usize = 32;
@@ -262,7 +263,7 @@ mod tests {
 
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
         let mut out = vec![number << 3 | 2];
-        crate::wire::put_varint(&mut out, bytes.len() as u64);
+        cairn_protobuf::put_varint(&mut out, bytes.len() as u64);
         out.extend_from_slice(bytes);
         out
     }

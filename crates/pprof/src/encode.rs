@@ -6,9 +6,8 @@ use std::io::Write as _;
 use cairn_model::{
     Addressing, Attr, AttrValue, Function, Link, Location, Mapping, NONE, Profile, StrId, ValueType,
 };
+use cairn_protobuf::{put_bytes, put_number, put_varint};
 use hashbrown::HashMap;
-
-use crate::wire::{put_bytes, put_number, put_varint};
 
 /// Encodes as plain protobuf. Decoding it gives a profile that says the same.
 ///

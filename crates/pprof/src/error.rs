@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 
 use cairn_model::Code;
-
-use crate::wire::Malformed;
+use cairn_protobuf::Malformed;
 
 /// The sender's fault in every case: the same bytes are refused again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -20,7 +20,6 @@ mod error;
 mod ids;
 mod inflate;
 mod name;
-mod wire;
 
 pub use canonical::{Canonical, canonical};
 pub use decode::{Decoded, Decoder, ExecutableInfo, LoadSegment, Options, TRUNCATED_FRAME, decode};

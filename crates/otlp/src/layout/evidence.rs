@@ -1,8 +1,9 @@
 //! What a request shows of the release that wrote it. Counts; does not judge.
 
+use cairn_protobuf::{Malformed, Reader, Value};
+
 use crate::Error;
 use crate::dictionary::{Dictionary, Kind};
-use crate::wire::{Malformed, Reader, Value};
 
 /// Per field number, how often it is a varint, a fixed64, or bytes.
 pub(super) type Seen = [[u64; 3]; 16];

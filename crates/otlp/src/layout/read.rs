@@ -1,8 +1,9 @@
 //! The messages that changed from release to release: profiles, samples and locations. One reader
 //! for each numbering; all fill the same structs.
 
+use cairn_protobuf::{Malformed, Reader, Value, push_fixed, push_numbers};
+
 use super::Layout;
-use crate::wire::{Malformed, Reader, Value, push_fixed, push_numbers};
 
 /// Indices of the texts of a value type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

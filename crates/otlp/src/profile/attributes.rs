@@ -1,12 +1,12 @@
 //! Rows of the attribute table: as labels of samples, and as what mappings and locations say.
 
 use cairn_model::{Attr, AttrValue};
+use cairn_protobuf::Reader;
 
 use crate::dictionary::Kind;
 use crate::labels::check_name;
 use crate::layout::Layout;
 use crate::value::{Any, KeyValue, Writer};
-use crate::wire::Reader;
 use crate::{Counts, Error};
 
 use super::{NOTHING, Workbench};

@@ -2,10 +2,10 @@
 //! not look into ELF files.
 
 use cairn_model::{Addressing, Function, Line, Location, Mapping, NONE, StrId};
+use cairn_protobuf::{Reader, push_numbers};
 
 use crate::dictionary::Kind;
 use crate::layout::read::Place;
-use crate::wire::{Reader, push_numbers};
 use crate::{Counts, Error};
 
 use super::{NOTHING, Workbench, check_string};

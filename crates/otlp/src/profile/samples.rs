@@ -2,11 +2,11 @@
 //! equal samples.
 
 use cairn_model::{Excess, Link, NONE, Point, Rest};
+use cairn_protobuf::{Reader, each_number};
 
 use crate::dictionary::Kind;
 use crate::layout::Layout;
 use crate::layout::read::{Head, Sample};
-use crate::wire::{Reader, each_number};
 use crate::{Counts, Error};
 
 use super::{NOTHING, TRUNCATED_FRAME, Workbench, nanoseconds};

@@ -2,11 +2,11 @@
 //! senders use for addresses; does not look into ELF files.
 
 use cairn_model::{Addressing, Line, Location, Mapping, NONE, Profile};
+use cairn_protobuf::Reader;
 use hashbrown::HashMap;
 
 use crate::Error;
 use crate::ids::Ids;
-use crate::wire::Reader;
 
 use super::strings::LOCATION;
 use super::tables::{Mapped, Tables};

@@ -2,10 +2,10 @@
 //! or frames; does not merge equal samples.
 
 use cairn_model::{Attr, AttrValue, Excess, Limits, Link, NONE, Profile, Rest, StrId};
+use cairn_protobuf::{Reader, Value, each_number};
 use hashbrown::HashMap;
 
 use crate::Error;
-use crate::wire::{Reader, Value, each_number};
 
 use super::locations::Locations;
 use super::strings::{SAMPLE, string};

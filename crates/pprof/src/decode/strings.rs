@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use cairn_model::{Excess, Limits, StrId, Strings};
+use cairn_protobuf::{Reader, Value};
 
 use crate::Error;
-use crate::wire::{Reader, Value};
 
 use super::TRUNCATED_FRAME;
 

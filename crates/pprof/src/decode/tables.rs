@@ -1,10 +1,10 @@
 //! Second walk: the scalars, value types, functions and mappings. Leaves addresses alone.
 
 use cairn_model::{Function, Profile, StrId, Strings, ValueType};
+use cairn_protobuf::Reader;
 
 use crate::Error;
 use crate::ids::Ids;
-use crate::wire::Reader;
 
 use super::Input;
 use super::strings::{DURATION, FUNCTION, MAPPING, PERIOD, PERIOD_TYPE, SAMPLE_TYPE, TIME, string};

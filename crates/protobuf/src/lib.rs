@@ -1,36 +1,52 @@
-//! Protobuf's wire format. Owns bytes and field numbers, not what fields mean.
-
-use crate::Error;
+//! Protobuf's wire format: the fields of a message one by one, without copies. For formats whose
+//! messages are too many to be made structs of first.
+//!
+//! Owns bytes and field numbers, not what fields mean. Groups are refused: no format here has any.
 
 /// Why bytes are no protobuf. Small, since every read of a number may return one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed(pub(crate) &'static str);
+pub struct Malformed(pub &'static str);
 
 /// One field of a message.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Value<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
     Varint(u64),
+    Fixed64(u64),
     Bytes(&'a [u8]),
-    /// Fixed32 or fixed64. pprof has none, so only unknown fields carry one.
-    Fixed,
+    /// Only unknown fields carry one.
+    Fixed32,
 }
 
+/// Each gives what the field holds, or an error if it is of another wire type.
 impl<'a> Value<'a> {
-    pub(crate) fn varint(self) -> Result<u64, Malformed> {
+    #[inline]
+    pub fn varint(self) -> Result<u64, Malformed> {
         match self {
             Self::Varint(value) => Ok(value),
-            Self::Bytes(_) | Self::Fixed => Err(wrong_type()),
+            Self::Bytes(_) | Self::Fixed64(_) | Self::Fixed32 => Err(wrong_type()),
         }
     }
 
-    pub(crate) fn int(self) -> Result<i64, Malformed> {
+    /// A negative int64 is ten bytes long.
+    #[inline]
+    pub fn int(self) -> Result<i64, Malformed> {
         Ok(self.varint()?.cast_signed())
     }
 
-    pub(crate) fn bytes(self) -> Result<&'a [u8], Malformed> {
+    #[inline]
+    pub fn fixed(self) -> Result<u64, Malformed> {
+        match self {
+            Self::Fixed64(value) => Ok(value),
+            Self::Bytes(_) | Self::Varint(_) | Self::Fixed32 => Err(wrong_type()),
+        }
+    }
+
+    /// A string, a message or packed numbers.
+    #[inline]
+    pub fn bytes(self) -> Result<&'a [u8], Malformed> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
-            Self::Varint(_) | Self::Fixed => Err(wrong_type()),
+            Self::Varint(_) | Self::Fixed64(_) | Self::Fixed32 => Err(wrong_type()),
         }
     }
 }
@@ -43,8 +59,8 @@ fn wrong_type() -> Malformed {
 #[cold]
 fn unknown_type(wire_type: u32) -> Malformed {
     Malformed(match wire_type {
-        3 => "wire type 3: pprof has no groups",
-        4 => "wire type 4: pprof has no groups",
+        3 => "wire type 3: a group",
+        4 => "wire type 4: the end of a group",
         _ => "a wire type that does not exist",
     })
 }
@@ -56,22 +72,21 @@ fn ends_early() -> Malformed {
 
 /// Reads the fields of one message from front to back.
 #[derive(Clone, Debug)]
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(message: &'a [u8]) -> Self {
+    #[inline]
+    pub fn new(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
     /// The next field's number and value; `None` at the end.
-    #[inline]
-    pub(crate) fn field(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
+    ///
+    /// Inlined always: the value then stays in registers, which is nearly twice as fast.
+    #[inline(always)]
+    pub fn field(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -83,21 +98,29 @@ impl<'a> Reader<'a> {
         }
         let value = match key & 7 {
             0 => Value::Varint(self.varint()?),
-            1 => self.skip(8)?,
+            1 => {
+                let (bytes, rest) = self.rest.split_first_chunk().ok_or_else(ends_early)?;
+                self.rest = rest;
+                Value::Fixed64(u64::from_le_bytes(*bytes))
+            }
             2 => {
                 let len = usize::try_from(self.varint()?).map_err(|_| ends_early())?;
                 let (bytes, rest) = self.rest.split_at_checked(len).ok_or_else(ends_early)?;
                 self.rest = rest;
                 Value::Bytes(bytes)
             }
-            5 => self.skip(4)?,
+            5 => {
+                self.rest = self.rest.get(4..).ok_or_else(ends_early)?;
+                Value::Fixed32
+            }
             other => return Err(unknown_type(other)),
         };
         Ok(Some((number, value)))
     }
 
+    /// The next of packed numbers; an error at the end.
     #[inline]
-    pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
+    pub fn varint(&mut self) -> Result<u64, Malformed> {
         match self.rest {
             [a, rest @ ..] if *a < 0x80 => {
                 self.rest = rest;
@@ -106,10 +129,6 @@ impl<'a> Reader<'a> {
             [a, b, rest @ ..] if *b < 0x80 => {
                 self.rest = rest;
                 Ok(u64::from(*a & 0x7f) | u64::from(*b) << 7)
-            }
-            [a, b, c, rest @ ..] if *c < 0x80 => {
-                self.rest = rest;
-                Ok(u64::from(*a & 0x7f) | u64::from(*b & 0x7f) << 7 | u64::from(*c) << 14)
             }
             _ => self.long_varint(),
         }
@@ -137,6 +156,7 @@ impl<'a> Reader<'a> {
         self.varint()
     }
 
+    #[inline(never)]
     fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for at in 0..10 {
@@ -152,34 +172,55 @@ impl<'a> Reader<'a> {
         }
         Err(Malformed("a varint is longer than 64 bits"))
     }
-
-    fn skip(&mut self, len: usize) -> Result<Value<'a>, Malformed> {
-        self.rest = self.rest.get(len..).ok_or_else(ends_early)?;
-        Ok(Value::Fixed)
-    }
 }
 
 /// Calls `each` with every number of a repeated field, packed or not.
 #[inline]
-pub(crate) fn each_number(
+pub fn each_number<E: From<Malformed>>(
     value: Value<'_>,
-    mut each: impl FnMut(u64) -> Result<(), Error>,
-) -> Result<(), Error> {
+    mut each: impl FnMut(u64) -> Result<(), E>,
+) -> Result<(), E> {
     match value {
         Value::Varint(number) => each(number)?,
         Value::Bytes(packed) => {
             let mut reader = Reader::new(packed);
-            while !reader.is_empty() {
+            while !reader.rest.is_empty() {
                 each(reader.packed_varint()?)?;
             }
         }
-        Value::Fixed => return Err(wrong_type().into()),
+        Value::Fixed64(_) | Value::Fixed32 => return Err(wrong_type().into()),
+    }
+    Ok(())
+}
+
+/// Appends the numbers of a repeated field; they cost at least a byte each.
+#[inline]
+pub fn push_numbers(value: Value<'_>, into: &mut Vec<u64>) -> Result<(), Malformed> {
+    each_number(value, |number| {
+        into.push(number);
+        Ok(())
+    })
+}
+
+/// Appends the numbers of a repeated fixed64 field.
+#[inline]
+pub fn push_fixed(value: Value<'_>, into: &mut Vec<u64>) -> Result<(), Malformed> {
+    match value {
+        Value::Fixed64(number) => into.push(number),
+        Value::Bytes(packed) => {
+            let (numbers, []) = packed.as_chunks() else {
+                return Err(Malformed("packed numbers end within a number"));
+            };
+            into.extend(numbers.iter().map(|bytes| u64::from_le_bytes(*bytes)));
+        }
+        Value::Varint(_) | Value::Fixed32 => return Err(wrong_type()),
     }
     Ok(())
 }
 
 /// Appends a varint.
-pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+#[inline]
+pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -188,7 +229,8 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends a number field unless it is zero, which is what an absent one means.
-pub(crate) fn put_number(out: &mut Vec<u8>, field: u32, value: u64) {
+#[inline]
+pub fn put_number(out: &mut Vec<u8>, field: u32, value: u64) {
     if value != 0 {
         put_varint(out, u64::from(field << 3));
         put_varint(out, value);
@@ -196,7 +238,8 @@ pub(crate) fn put_number(out: &mut Vec<u8>, field: u32, value: u64) {
 }
 
 /// Appends a string, a message or packed numbers.
-pub(crate) fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
+#[inline]
+pub fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
     put_varint(out, u64::from(field << 3 | 2));
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
@@ -232,14 +275,26 @@ mod tests {
                 assert!(Reader::new(&bytes[..cut]).varint().is_err());
             }
         }
+        assert!(Reader::new(&[0x80; 11]).varint().is_err());
+        let mut longer_than_64_bits = vec![0xff; 9];
+        longer_than_64_bits.push(2);
+        assert!(Reader::new(&longer_than_64_bits).varint().is_err());
+        let longer_than_needed = [0x85, 0x80, 0x80, 0x80, 0x00];
+        assert_eq!(Reader::new(&longer_than_needed).varint(), Ok(5));
     }
 
     #[test]
-    fn long_varints_are_refused() {
-        let mut bytes = vec![0xff; 9];
-        bytes.push(2);
-        assert!(Reader::new(&bytes).varint().is_err());
-        assert!(Reader::new(&[0x80; 11]).varint().is_err());
+    fn packed_and_single_numbers_are_the_same() {
+        let mut numbers = Vec::new();
+        push_numbers(Value::Bytes(&[1, 0xac, 2]), &mut numbers).expect("well-formed");
+        push_numbers(Value::Varint(7), &mut numbers).expect("well-formed");
+        assert_eq!(numbers, [1, 300, 7]);
+        numbers.clear();
+        push_fixed(Value::Bytes(&[9, 0, 0, 0, 0, 0, 0, 0]), &mut numbers).expect("well-formed");
+        push_fixed(Value::Fixed64(7), &mut numbers).expect("well-formed");
+        assert_eq!(numbers, [9, 7]);
+        assert!(push_fixed(Value::Bytes(&[9, 0]), &mut numbers).is_err());
+        assert!(push_fixed(Value::Varint(9), &mut numbers).is_err());
     }
 
     #[test]
@@ -247,9 +302,11 @@ mod tests {
         for (bytes, why) in [
             (&[0x0b, 0x0c][..], "wire type 3"),
             (&[0x0c], "wire type 4"),
+            (&[0x0e], "does not exist"),
             (&[0x00, 0x01], "field number 0"),
             (&[0x0a, 0x05, 0x01], "unexpected end"),
             (&[0x09, 0x05, 0x01], "unexpected end"),
+            (&[0x0d, 0x05, 0x01], "unexpected end"),
             (&[0xff, 0xff, 0xff, 0xff, 0x7f, 0x01], "too large"),
         ] {
             let Malformed(error) = Reader::new(bytes).field().expect_err(why);
