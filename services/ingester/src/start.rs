@@ -36,6 +36,11 @@ pub async fn run_among(config: Config, cx: Context, peers: Peers) -> anyhow::Res
 }
 
 async fn serve(config: Config, cx: Context, peers: Option<Peers>) -> anyhow::Result<()> {
+    let (samples, depth) = (config.limits.samples_max, config.limits.depth_max);
+    anyhow::ensure!(
+        samples > 0 && depth > 0,
+        "limits.samples_max and limits.depth_max must be at least 1"
+    );
     let Started {
         flusher,
         hosting,

@@ -6,6 +6,7 @@
 //! several cores, and the table at the end divides by CPU time of the whole process instead. There
 //! the log is on a real disk, with a sync before every answer.
 //!
+//! [`doors`] come after that, or alone with `-- doors`: other formats than pprof, from the door on.
 //! [`acks`] come last, or alone with `-- acks`: how long agents wait for an answer, with the log on
 //! the disk and in a real object store.
 
@@ -17,6 +18,7 @@
 )]
 
 mod acks;
+mod doors;
 mod load;
 
 use std::collections::BTreeMap;
@@ -34,11 +36,17 @@ use load::{AGENTS, CORPUS, LARGE, Load, SDKS};
 const CONCURRENCY: usize = 16;
 
 fn main() {
-    if !std::env::args().any(|arg| arg == "acks") {
+    let only = |name: &str| std::env::args().any(|arg| arg == name);
+    if !only("acks") && !only("doors") {
         divan::main();
         print_spent();
     }
-    acks::print();
+    if !only("acks") {
+        doors::print();
+    }
+    if !only("doors") {
+        acks::print();
+    }
 }
 
 fn print_spent() {

@@ -11,14 +11,12 @@ use cairn_jfr::{Options, decode};
 use cairn_model::Limits;
 use divan::counter::{BytesCount, ItemsCount};
 
-#[path = "../tests/jfr/writer.rs"]
+#[path = "../../tests/jfr/writer.rs"]
 mod writer;
 
-use writer::{Writer, id};
+mod large;
 
-const EVENTS: i64 = 1_000_000;
-const STACKS: i64 = 20_000;
-const METHODS: i64 = 5_000;
+use large::{EVENTS, large};
 
 fn main() {
     divan::main();
@@ -31,26 +29,6 @@ fn real() -> Vec<u8> {
     let mut reader = flate2::read::GzDecoder::new(&*packed);
     reader.read_to_end(&mut plain).expect("it is gzip");
     plain
-}
-
-/// Stacks of 50 frames.
-fn large() -> Vec<u8> {
-    let mut writer = Writer::usual(true);
-    for method in 0..METHODS {
-        let class = format!("com/example/package{}/Class{}", method % 50, method % 700);
-        writer.method(method + 10, &class, &format!("method{method}"), "()V");
-    }
-    for stack in 0..STACKS {
-        let frames: Vec<_> = (0..50)
-            .map(|depth| (10 + (stack * 31 + depth * depth) % METHODS, depth as i32, 1))
-            .collect();
-        writer.stack(stack + 10, false, &frames);
-    }
-    for event in 0..EVENTS {
-        let stack = 10 + event * event % STACKS;
-        writer.add(id::EXECUTION, stack, &[1], [event % 50, 0, 0, 0, 0]);
-    }
-    writer.finish()
 }
 
 #[divan::bench(args = ["jdk17", "large"])]
