@@ -50,10 +50,13 @@ impl Remap {
     /// The name of a thing, which may be a new one.
     #[inline]
     pub(crate) fn name(&mut self, thing: u32) -> u32 {
-        match self.get(thing) {
-            Some(name) => name,
-            None => self.rename(thing),
+        let base = self.base;
+        let slot = &mut self.slots[thing as usize];
+        if *slot < base {
+            *slot = base + self.named.len() as u32;
+            self.named.push(thing);
         }
+        *slot - base
     }
 
     /// The things that have a name, in the order of their names.

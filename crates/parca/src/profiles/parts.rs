@@ -118,24 +118,26 @@ impl<'a> Parts<'a> {
         let named = locations.named();
         let bytes = named.len().saturating_mul(size_of::<Location>());
         meter.profiles.take(bytes)?;
+        // One simple thing after another is faster than all for one location after another.
+        let copies = named.iter().map(|id| table.locations[*id as usize]);
+        profile.locations = copies.collect();
         lines.clear();
-        let location = |id: &u32| {
-            let location = &table.locations[*id as usize];
-            let start = lines.len() as u32;
-            for line in &table.lines[location.lines.0 as usize..location.lines.1 as usize] {
-                let function = functions.name(line.function);
-                lines.push(Line { function, ..*line });
+        for location in &mut profile.locations {
+            let (start, end) = location.lines;
+            let new = lines.len() as u32;
+            if start < end {
+                lines.extend_from_slice(&table.lines[start as usize..end as usize]);
             }
-            Location {
-                mapping: match location.mapping {
-                    NONE => NONE,
-                    mapping => mappings.name(mapping),
-                },
-                address: location.address,
-                lines: (start, lines.len() as u32),
+            location.lines = (new, lines.len() as u32);
+        }
+        for location in &mut profile.locations {
+            if location.mapping != NONE {
+                location.mapping = mappings.name(location.mapping);
             }
-        };
-        profile.locations = named.iter().map(location).collect();
+        }
+        for line in lines.iter_mut() {
+            line.function = functions.name(line.function);
+        }
         meter.profiles.take(size_of_val(&lines[..]))?;
         profile.lines = lines.clone();
         Ok(())
