@@ -3,10 +3,9 @@
 
 use std::hash::{BuildHasher, Hasher};
 
-use cairn_model::{Function, Line, Location, Mapping, NONE, Profile, StrId};
+use cairn_model::{Addressing, Function, Line, Location, Mapping, NONE, Profile, StrId};
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+use hashbrown::{HashMap, HashTable};
 
 /// What an array takes per byte of its items, at most: arrays double.
 pub(crate) const GROWTH: usize = 2;
@@ -14,13 +13,17 @@ pub(crate) const GROWTH: usize = 2;
 /// What a hash table takes per number, at most: tables double once seven of eight places are taken.
 pub(crate) const HASHED: usize = 12;
 
+/// The same with the key of a mapping.
+pub(crate) const MAPPING_HASHED: usize = 40;
+
 /// Parts of profiles, by number.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
     profile: Profile,
     strings: HashTable<StrId>,
     functions: HashTable<u32>,
-    mappings: HashTable<u32>,
+    /// They are few and looked for most often: faster with the whole key.
+    mappings: HashMap<(StrId, StrId, Addressing), u32, RandomState>,
     locations: HashTable<u32>,
     hasher: RandomState,
 }
@@ -31,15 +34,15 @@ impl Parts {
             return 0;
         }
         let (strings, hasher) = (&mut self.profile.strings, &self.hasher);
-        let entry = self.strings.entry(
-            hasher.hash_one(text),
-            |id| strings.get(*id) == text,
-            |id| hasher.hash_one(strings.get(*id)),
-        );
-        match entry {
-            Entry::Occupied(entry) => *entry.get(),
-            Entry::Vacant(entry) => *entry.insert(strings.push(text)).get(),
+        let hash = hasher.hash_one(text);
+        // Most are known, and to look only is faster than to look for a place too.
+        if let Some(id) = self.strings.find(hash, |id| strings.get(*id) == text) {
+            return *id;
         }
+        let id = strings.push(text);
+        self.strings
+            .insert_unique(hash, id, |id| hasher.hash_one(strings.get(*id)));
+        id
     }
 
     pub(crate) fn function(&mut self, function: Function) -> u32 {
@@ -55,14 +58,12 @@ impl Parts {
     }
 
     pub(crate) fn mapping(&mut self, mapping: Mapping) -> u32 {
-        let hasher = &self.hasher;
-        let hash = |of: &Mapping| hasher.hash_one((of.file, of.build_id, of.addressing));
-        intern(
-            &mut self.mappings,
-            &mut self.profile.mappings,
-            mapping,
-            hash,
-        )
+        let key = (mapping.file, mapping.build_id, mapping.addressing);
+        let mappings = &mut self.profile.mappings;
+        *self.mappings.entry(key).or_insert_with(|| {
+            mappings.push(mapping);
+            mappings.len() as u32 - 1
+        })
     }
 
     /// `mapping` is a position or [`NONE`]; `lines` are innermost first.
@@ -92,22 +93,20 @@ impl Parts {
             let of = &locations[*id as usize];
             hash(of.mapping, of.address, lines_of(of))
         };
-        let entry = self
-            .locations
-            .entry(hash(mapping, address, lines), is_same, hash_of);
-        match entry {
-            Entry::Occupied(entry) => *entry.get(),
-            Entry::Vacant(entry) => {
-                let start = all.len() as u32;
-                all.extend_from_slice(lines);
-                locations.push(Location {
-                    mapping,
-                    address,
-                    lines: (start, all.len() as u32),
-                });
-                *entry.insert(locations.len() as u32 - 1).get()
-            }
+        let this = hash(mapping, address, lines);
+        if let Some(id) = self.locations.find(this, is_same) {
+            return *id;
         }
+        let id = locations.len() as u32;
+        self.locations.insert_unique(this, id, hash_of);
+        let start = all.len() as u32;
+        all.extend_from_slice(lines);
+        locations.push(Location {
+            mapping,
+            address,
+            lines: (start, all.len() as u32),
+        });
+        id
     }
 
     /// The location of a frame of which only the name is known.
@@ -143,14 +142,14 @@ impl Parts {
             lines,
             ..
         } = &self.profile;
-        let hashed = strings.len() + functions.len() + mappings.len() + locations.len();
+        let hashed = HASHED * (strings.len() + functions.len() + locations.len());
         let arrays = strings.text_bytes()
             + strings.len() * size_of::<u32>()
             + size_of_val(&functions[..])
             + size_of_val(&mappings[..])
             + size_of_val(&locations[..])
             + size_of_val(&lines[..]);
-        GROWTH * arrays + HASHED * hashed
+        GROWTH * arrays + hashed + MAPPING_HASHED * mappings.len()
     }
 }
 
@@ -161,18 +160,14 @@ fn intern<T: PartialEq>(
     item: T,
     hash: impl Fn(&T) -> u64,
 ) -> u32 {
-    let entry = known.entry(
-        hash(&item),
-        |id| items[*id as usize] == item,
-        |id| hash(&items[*id as usize]),
-    );
-    match entry {
-        Entry::Occupied(entry) => *entry.get(),
-        Entry::Vacant(entry) => {
-            items.push(item);
-            *entry.insert(items.len() as u32 - 1).get()
-        }
+    let this = hash(&item);
+    if let Some(id) = known.find(this, |id| items[*id as usize] == item) {
+        return *id;
     }
+    let id = items.len() as u32;
+    known.insert_unique(this, id, |id| hash(&items[*id as usize]));
+    items.push(item);
+    id
 }
 
 #[cfg(test)]

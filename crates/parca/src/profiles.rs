@@ -1,43 +1,38 @@
 //! Rows and stacks to profiles. Owns how rows are grouped, what equal stacks of a profile become,
 //! and the tables of each profile, which hold only what its samples need.
 
+mod header;
 mod parts;
 
-use cairn_model::{Described, Excess, NONE, Point, Profile, Rest, ValueType};
+use cairn_model::{Described, Excess, NONE, Point, Profile, Rest, Samples};
 
+pub use header::DEFAULT_NAME;
+use header::Header;
 use parts::Parts;
 
 use crate::Error;
 use crate::meter::Meter;
 use crate::remap::Remap;
-use crate::rows::{Key, NO_TIME, Rows};
+use crate::rows::{NO_TIME, Rows};
 use crate::table::{Marks, View};
-
-/// What profiles are called whose producer does not say.
-pub const DEFAULT_NAME: &str = "parca_agent";
-
-/// The temporality whose values were counted over a duration.
-const DELTA: &str = "delta";
 
 /// What a profile takes besides its tables.
 const PROFILE_BYTES: usize = 512;
 
-/// Copies out of the tables of a buffer what each profile needs.
+/// Writes the profiles of a buffer, one after another.
 pub(crate) struct Writer<'a> {
     rows: &'a Rows,
+    header: Header<'a>,
+    /// One per row.
     stacks: &'a [u32],
     table: View<'a>,
     marks: Marks,
-    /// The number of a sample by its stack, and of parts by their numbers in the table.
+    parts: Parts<'a>,
+    /// Samples by their stack.
     samples: Remap,
-    locations: Remap,
-    functions: Remap,
-    mappings: Remap,
-    strings: Remap,
-    parts: Parts,
-    /// Stack of each sample.
-    order: Vec<u32>,
-    /// Sample of each row, or [`NONE`] if it is left out.
+    /// Sums of the samples of the profile being written.
+    values: Vec<i64>,
+    /// Sample of each of its rows, or [`NONE`] if it is left out.
     sample_of: Vec<u32>,
     /// Rows that were left out.
     truncated: u64,
@@ -52,16 +47,13 @@ impl<'a> Writer<'a> {
     ) -> Self {
         Self {
             rows,
+            header: Header::new(rows),
             stacks,
             table,
             marks,
+            parts: Parts::new(table.parts),
             samples: Remap::new(table.len()),
-            locations: Remap::new(table.parts.locations.len()),
-            functions: Remap::new(table.parts.functions.len()),
-            mappings: Remap::new(table.parts.mappings.len()),
-            strings: Remap::new(table.parts.strings.len()),
-            parts: Parts::default(),
-            order: Vec::new(),
+            values: Vec::new(),
             sample_of: Vec::new(),
             truncated: 0,
         }
@@ -103,73 +95,31 @@ impl<'a> Writer<'a> {
 
     fn described(&mut self, group: &[u32], meter: &mut Meter<'_>) -> Result<Described, Error> {
         meter.profiles.take(PROFILE_BYTES)?;
-        let first = group[0];
-        let name = match self.rows.text("producer", first) {
+        let name = match self.header.producer.text(group[0]) {
             "" => DEFAULT_NAME,
             name => name,
         };
         Ok(Described {
             name: Some(name.to_owned()),
-            labels: self.labels(first, meter)?,
+            labels: self.header.labels(group[0], meter)?,
             profile: self.profile(group, meter)?,
         })
     }
 
-    fn labels(&self, row: u32, meter: &mut Meter<'_>) -> Result<Vec<(String, String)>, Error> {
-        let mut labels = Vec::new();
-        for column in &self.rows.columns {
-            let Key::Label(name) = column.key else {
-                continue;
-            };
-            let value = column.ids[row as usize];
-            if value == NONE {
-                continue;
-            }
-            let max = meter.limits.labels_max;
-            if labels.len() == max {
-                return Err(Error::over("labels of a profile", "labels_max", max));
-            }
-            let (name, value) = (self.rows.texts.get(name), self.rows.texts.get(value));
-            meter.profiles.take(48 + name.len() + value.len())?;
-            labels.push((name.to_owned(), value.to_owned()));
-        }
-        Ok(labels)
-    }
-
     fn profile(&mut self, group: &[u32], meter: &mut Meter<'_>) -> Result<Profile, Error> {
-        for remap in [
-            &mut self.samples,
-            &mut self.locations,
-            &mut self.functions,
-            &mut self.mappings,
-            &mut self.strings,
-        ] {
-            remap.clear();
-        }
-        let first = group[0];
-        let mut profile = Profile::default();
         self.parts.clear();
-        let rows = self.rows;
-        let mut text = |name| self.parts.own(rows.text(name, first), meter);
-        let (kind, unit) = (text("sample_type")?, text("sample_unit")?);
-        let (period_kind, period_unit) = (text("period_type")?, text("period_unit")?);
-        profile.types = vec![ValueType { kind, unit }];
-        profile.period_type = ValueType {
-            kind: period_kind,
-            unit: period_unit,
-        };
-        profile.period = self.rows.number_of("period", first);
-        if self.rows.text("temporality", first) == DELTA {
-            profile.duration = self.rows.number_of("duration", first);
-        }
+        self.samples.clear();
+        let mut profile = Profile::default();
+        self.header
+            .put_into(&mut profile, group[0], &mut self.parts);
         let rest = self.samples(group, &mut profile, meter)?;
         self.stacks(&mut profile, meter)?;
         if rest.count() > 0 {
-            let marker = self.location(self.marks.truncated, meter)?;
+            let marker = self.parts.locations.name(self.marks.truncated);
             profile.push_rest(&rest, Some(marker));
             self.truncated += rest.count();
         }
-        self.parts.put_into(&mut profile, self.table);
+        self.parts.put_into(&mut profile, meter)?;
         Ok(profile)
     }
 
@@ -184,10 +134,10 @@ impl<'a> Writer<'a> {
         let max = meter.limits.samples_max;
         let mut rest = Rest::default();
         meter.profiles.take(group.len().saturating_mul(32))?;
-        self.order.clear();
         self.sample_of.clear();
         let (mut earliest, mut latest) = (i64::MAX, i64::MIN);
-        let values = &mut profile.samples.values;
+        let values = &mut self.values;
+        values.clear();
         for row in group {
             let row = *row as usize;
             let (time, value, stack) = (
@@ -214,15 +164,13 @@ impl<'a> Writer<'a> {
                 }
                 // What does not fit one sample goes into another.
                 _ => {
-                    let at = values.len() as u32;
                     values.push(value);
-                    self.order.push(stack);
-                    self.samples.set(stack, at);
-                    at
+                    self.samples.rename(stack)
                 }
             };
             self.sample_of.push(sample);
         }
+        profile.samples.values = values.clone();
         if earliest <= latest {
             profile.time = earliest;
         }
@@ -236,7 +184,7 @@ impl<'a> Writer<'a> {
         let samples = &mut profile.samples;
         let kept = group.iter().zip(&self.sample_of);
         let kept = kept.filter(|(_, sample)| **sample != NONE);
-        let mut ends = vec![0_u32; self.order.len()];
+        let mut ends = vec![0_u32; self.samples.named().len()];
         for (_, sample) in kept.clone() {
             ends[*sample as usize] += 1;
         }
@@ -260,21 +208,19 @@ impl<'a> Writer<'a> {
     }
 
     fn stacks(&mut self, profile: &mut Profile, meter: &mut Meter<'_>) -> Result<(), Error> {
-        let order = std::mem::take(&mut self.order);
-        let table = self.table;
+        let (order, table) = (self.samples.named(), self.table);
         let total: usize = order.iter().map(|stack| table.stack(*stack).len()).sum();
         meter.profiles.take(total.saturating_mul(4))?;
-        profile.samples.stacks.reserve_exact(total);
-        profile.samples.stack_ends.reserve_exact(order.len());
-        for stack in &order {
-            for location in table.stack(*stack) {
-                let location = self.location(*location, meter)?;
-                profile.samples.stacks.push(location);
-            }
-            let end = profile.samples.stacks.len() as u32;
-            profile.samples.stack_ends.push(end);
+        let Samples {
+            stacks, stack_ends, ..
+        } = &mut profile.samples;
+        stacks.reserve_exact(total);
+        stack_ends.reserve_exact(order.len());
+        for stack in order {
+            let names = table.stack(*stack).iter();
+            stacks.extend(names.map(|location| self.parts.locations.name(*location)));
+            stack_ends.push(stacks.len() as u32);
         }
-        self.order = order;
         Ok(())
     }
 }

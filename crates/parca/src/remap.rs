@@ -1,41 +1,67 @@
 //! From numbers of a large table to those of a small one, emptied at no cost.
 
-use cairn_model::NONE;
+/// Rounds begin anew above this, so that names have 31 bits.
+const BASE_MAX: u32 = 1 << 31;
 
-/// What each of a fixed number of things is called in the current round.
+/// What each of a fixed number of things is called in the current round: 0, 1, 2 and so on.
 #[derive(Debug)]
 pub(crate) struct Remap {
-    /// Round and name.
-    slots: Vec<(u32, u32)>,
-    round: u32,
+    /// Name of each thing, counted through all rounds.
+    slots: Vec<u32>,
+    /// First name of this round.
+    base: u32,
+    /// The things in the order of their names.
+    named: Vec<u32>,
 }
 
 impl Remap {
     pub(crate) fn new(things: usize) -> Self {
         Self {
-            slots: vec![(0, NONE); things],
-            round: 1,
+            slots: vec![0; things],
+            base: 1,
+            named: Vec::new(),
         }
     }
 
     /// Forgets all names.
     pub(crate) fn clear(&mut self) {
-        self.round = self.round.wrapping_add(1);
-        if self.round == 0 {
-            self.slots.fill((0, NONE));
-            self.round = 1;
+        self.base += self.named.len() as u32;
+        self.named.clear();
+        if self.base > BASE_MAX {
+            self.slots.fill(0);
+            self.base = 1;
         }
     }
 
     #[inline]
     pub(crate) fn get(&self, thing: u32) -> Option<u32> {
-        let (round, name) = self.slots[thing as usize];
-        (round == self.round).then_some(name)
+        self.slots[thing as usize].checked_sub(self.base)
     }
 
+    /// Gives a thing the next name, whether or not it has one.
     #[inline]
-    pub(crate) fn set(&mut self, thing: u32, name: u32) {
-        self.slots[thing as usize] = (self.round, name);
+    pub(crate) fn rename(&mut self, thing: u32) -> u32 {
+        let name = self.named.len() as u32;
+        self.slots[thing as usize] = self.base + name;
+        self.named.push(thing);
+        name
+    }
+
+    /// The name of a thing, which may be a new one.
+    #[inline]
+    pub(crate) fn name(&mut self, thing: u32) -> u32 {
+        let base = self.base;
+        let slot = &mut self.slots[thing as usize];
+        if *slot < base {
+            *slot = base + self.named.len() as u32;
+            self.named.push(thing);
+        }
+        *slot - base
+    }
+
+    /// The things that have a name, in the order of their names.
+    pub(crate) fn named(&self) -> &[u32] {
+        &self.named
     }
 }
 
@@ -45,14 +71,17 @@ mod tests {
 
     #[test]
     fn names_last_one_round() {
-        let mut remap = Remap::new(2);
-        remap.set(1, 7);
-        assert_eq!((remap.get(0), remap.get(1)), (None, Some(7)));
+        let mut remap = Remap::new(3);
+        assert_eq!((remap.name(1), remap.name(2), remap.name(1)), (0, 1, 0));
+        assert_eq!((remap.get(0), remap.get(1)), (None, Some(0)));
+        assert_eq!((remap.rename(1), remap.get(1)), (2, Some(2)));
+        assert_eq!(remap.named(), [1, 2, 1]);
         remap.clear();
-        assert_eq!(remap.get(1), None);
-        remap.round = u32::MAX;
-        remap.set(0, 3);
+        assert_eq!((remap.get(1), remap.get(2)), (None, None));
+        assert_eq!((remap.name(2), remap.named()), (0, &[2][..]));
+        remap.base = BASE_MAX;
+        assert_eq!((remap.name(0), remap.get(2)), (1, None));
         remap.clear();
-        assert_eq!((remap.get(0), remap.round), (None, 1));
+        assert_eq!((remap.get(0), remap.base), (None, 1));
     }
 }

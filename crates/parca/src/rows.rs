@@ -270,31 +270,9 @@ impl Rows {
         Ok((groups, firsts))
     }
 
-    /// A describing text of a row.
-    pub(crate) fn text(&self, name: &str, row: u32) -> &str {
-        let is_it = |column: &&Column| matches!(column.key, Key::Text(key) if key == name);
-        match self
-            .columns
-            .iter()
-            .find(is_it)
-            .map(|column| column.ids[row as usize])
-        {
-            None | Some(NONE) => "",
-            Some(id) => self.texts.get(id),
-        }
-    }
-
-    /// A describing number of a row.
-    pub(crate) fn number_of(&self, name: &str, row: u32) -> i64 {
-        let is_it = |column: &&Column| matches!(column.key, Key::Number(key) if key == name);
-        match self
-            .columns
-            .iter()
-            .find(is_it)
-            .map(|column| column.ids[row as usize])
-        {
-            None | Some(NONE) => 0,
-            Some(id) => self.numbers[id as usize],
-        }
+    /// The column of a key; without rows if there is none.
+    pub(crate) fn ids(&self, key: Key) -> &[u32] {
+        let column = self.columns.iter().find(|column| column.key == key);
+        column.map_or(&[], |column| &column.ids)
     }
 }

@@ -11,7 +11,7 @@ use hashbrown::{HashSet, HashTable};
 use crate::Error;
 use crate::copied::Copied;
 use crate::meter::Meter;
-use crate::parts::{GROWTH, HASHED, Parts};
+use crate::parts::{GROWTH, HASHED, MAPPING_HASHED, Parts};
 
 /// Name of the frame of samples whose stack was not sent.
 pub const MISSING_FRAME: &str = "[missing stack]";
@@ -223,7 +223,8 @@ impl<'a> View<'a> {
             };
             let lines = self.parts.lines(*id);
             let lines_bytes: usize = lines.iter().map(line).sum();
-            let hashed = HASHED * (4 + 4 * lines.len());
+            // A location, two texts of its mapping; a function, three texts.
+            let hashed = HASHED * (3 + 4 * lines.len()) + MAPPING_HASHED;
             GROWTH * (size_of::<u32>() + size_of::<Location>() + mapping + lines_bytes) + hashed
         };
         let locations: usize = self.stack(id).iter().map(location).sum();

@@ -2,139 +2,160 @@
 
 use cairn_model::{Function, Line, Location, Mapping, NONE, Profile, StrId, Strings};
 
-use super::Writer;
 use crate::Error;
 use crate::meter::Meter;
-use crate::table::View;
+use crate::remap::Remap;
 
-/// Tables of the profile being written, whose memory is used again for the next.
-#[derive(Default)]
-pub(super) struct Parts {
-    functions: Vec<Function>,
-    mappings: Vec<Mapping>,
-    locations: Vec<Location>,
+/// Copies out of the tables of a buffer what each profile needs.
+pub(super) struct Parts<'a> {
+    table: &'a Profile,
+    texts: Vec<&'a str>,
+    pub(super) locations: Remap,
+    functions: Remap,
+    mappings: Remap,
+    strings: Remap,
+    /// Texts of the profile itself, which come before those of the table.
+    own: Vec<&'a str>,
+    /// Lines of the profile being written, whose memory is used again for the next.
     lines: Vec<Line>,
-    /// Texts of the profile itself.
-    own: Vec<String>,
-    /// Those of the table, which come after.
-    strings: Vec<StrId>,
-    string_bytes: usize,
 }
 
-impl Parts {
+impl<'a> Parts<'a> {
+    pub(super) fn new(table: &'a Profile) -> Self {
+        Self {
+            table,
+            texts: table.strings.iter().collect(),
+            locations: Remap::new(table.locations.len()),
+            functions: Remap::new(table.functions.len()),
+            mappings: Remap::new(table.mappings.len()),
+            strings: Remap::new(table.strings.len()),
+            own: Vec::new(),
+            lines: Vec::new(),
+        }
+    }
+
+    /// Begins a profile.
     pub(super) fn clear(&mut self) {
-        self.functions.clear();
-        self.mappings.clear();
-        self.locations.clear();
-        self.lines.clear();
+        for remap in [
+            &mut self.locations,
+            &mut self.functions,
+            &mut self.mappings,
+            &mut self.strings,
+        ] {
+            remap.clear();
+        }
         self.own.clear();
-        self.strings.clear();
-        self.string_bytes = 0;
     }
 
-    pub(super) fn own(&mut self, text: &str, meter: &mut Meter<'_>) -> Result<StrId, Error> {
+    /// A text that is not in the table; all of these come first.
+    pub(super) fn own(&mut self, text: &'a str) -> StrId {
         if text.is_empty() {
-            return Ok(0);
+            return 0;
         }
-        meter.profiles.take(text.len() + 4)?;
-        self.string_bytes += text.len();
-        self.own.push(text.to_owned());
-        Ok(self.own.len() as StrId)
+        self.own.push(text);
+        self.own.len() as StrId
     }
 
-    pub(super) fn put_into(&self, profile: &mut Profile, table: View<'_>) {
-        let count = self.own.len() + self.strings.len();
-        let mut strings = Strings::with_capacity(count, self.string_bytes);
-        for text in &self.own {
-            strings.push(text);
-        }
-        for id in &self.strings {
-            strings.push(table.parts.strings.get(*id));
-        }
-        profile.strings = strings;
-        profile.functions = self.functions.clone();
-        profile.mappings = self.mappings.clone();
-        profile.locations = self.locations.clone();
-        profile.lines = self.lines.clone();
+    /// Gives a profile the locations that have names, and all that they refer to.
+    pub(super) fn put_into(
+        &mut self,
+        profile: &mut Profile,
+        meter: &mut Meter<'_>,
+    ) -> Result<(), Error> {
+        self.put_locations(profile, meter)?;
+        let Self {
+            table,
+            functions,
+            mappings,
+            strings,
+            own,
+            ..
+        } = self;
+        let mut string = |id: StrId| match id {
+            0 => 0,
+            id => strings.name(id) + 1 + own.len() as StrId,
+        };
+        meter.profiles.take(
+            functions
+                .named()
+                .len()
+                .saturating_mul(size_of::<Function>()),
+        )?;
+        let function = |id: &u32| {
+            let function = &table.functions[*id as usize];
+            Function {
+                name: string(function.name),
+                system_name: string(function.system_name),
+                file: string(function.file),
+                start_line: function.start_line,
+            }
+        };
+        profile.functions = functions.named().iter().map(function).collect();
+        meter
+            .profiles
+            .take(mappings.named().len().saturating_mul(size_of::<Mapping>()))?;
+        let mapping = |id: &u32| {
+            let mapping = &table.mappings[*id as usize];
+            Mapping {
+                file: string(mapping.file),
+                build_id: string(mapping.build_id),
+                addressing: mapping.addressing,
+            }
+        };
+        profile.mappings = mappings.named().iter().map(mapping).collect();
+        self.put_strings(profile, meter)
     }
-}
 
-impl Writer<'_> {
-    pub(super) fn location(&mut self, id: u32, meter: &mut Meter<'_>) -> Result<u32, Error> {
-        if let Some(known) = self.locations.get(id) {
-            return Ok(known);
-        }
-        let location = self.table.parts.locations[id as usize];
-        let lines = self.table.parts.lines(id);
-        let bytes = size_of::<Location>() + size_of_val(lines);
+    fn put_locations(&mut self, profile: &mut Profile, meter: &mut Meter<'_>) -> Result<(), Error> {
+        let Self {
+            table,
+            locations,
+            functions,
+            mappings,
+            lines,
+            ..
+        } = self;
+        let named = locations.named();
+        let bytes = named.len().saturating_mul(size_of::<Location>());
         meter.profiles.take(bytes)?;
-        let mapping = match location.mapping {
-            NONE => NONE,
-            mapping => self.mapping(mapping, meter)?,
-        };
-        let start = self.parts.lines.len() as u32;
-        for line in lines {
-            let function = self.function(line.function, meter)?;
-            self.parts.lines.push(Line { function, ..*line });
+        // One simple thing after another is faster than all for one location after another.
+        let copies = named.iter().map(|id| table.locations[*id as usize]);
+        profile.locations = copies.collect();
+        lines.clear();
+        for location in &mut profile.locations {
+            let (start, end) = location.lines;
+            let new = lines.len() as u32;
+            if start < end {
+                lines.extend_from_slice(&table.lines[start as usize..end as usize]);
+            }
+            location.lines = (new, lines.len() as u32);
         }
-        let new = self.parts.locations.len() as u32;
-        self.parts.locations.push(Location {
-            mapping,
-            lines: (start, self.parts.lines.len() as u32),
-            ..location
+        for location in &mut profile.locations {
+            if location.mapping != NONE {
+                location.mapping = mappings.name(location.mapping);
+            }
+        }
+        for line in lines.iter_mut() {
+            line.function = functions.name(line.function);
+        }
+        meter.profiles.take(size_of_val(&lines[..]))?;
+        profile.lines = lines.clone();
+        Ok(())
+    }
+
+    fn put_strings(&self, profile: &mut Profile, meter: &mut Meter<'_>) -> Result<(), Error> {
+        let named = self.strings.named();
+        let of_table = named.iter().map(|id| self.texts[*id as usize]);
+        let texts = || self.own.iter().copied().chain(of_table.clone());
+        let count = self.own.len() + named.len();
+        let bytes: usize = texts().map(str::len).sum();
+        meter
+            .profiles
+            .take(bytes.saturating_add(count.saturating_mul(4)))?;
+        profile.strings = Strings::with_capacity(count, bytes);
+        texts().for_each(|text| {
+            profile.strings.push(text);
         });
-        self.locations.set(id, new);
-        Ok(new)
-    }
-
-    fn mapping(&mut self, id: u32, meter: &mut Meter<'_>) -> Result<u32, Error> {
-        if let Some(known) = self.mappings.get(id) {
-            return Ok(known);
-        }
-        let mapping = self.table.parts.mappings[id as usize];
-        let mapping = Mapping {
-            file: self.string(mapping.file, meter)?,
-            build_id: self.string(mapping.build_id, meter)?,
-            ..mapping
-        };
-        meter.profiles.take(size_of::<Mapping>())?;
-        let new = self.parts.mappings.len() as u32;
-        self.parts.mappings.push(mapping);
-        self.mappings.set(id, new);
-        Ok(new)
-    }
-
-    fn function(&mut self, id: u32, meter: &mut Meter<'_>) -> Result<u32, Error> {
-        if let Some(known) = self.functions.get(id) {
-            return Ok(known);
-        }
-        let function = self.table.parts.functions[id as usize];
-        let function = Function {
-            name: self.string(function.name, meter)?,
-            system_name: self.string(function.system_name, meter)?,
-            file: self.string(function.file, meter)?,
-            ..function
-        };
-        meter.profiles.take(size_of::<Function>())?;
-        let new = self.parts.functions.len() as u32;
-        self.parts.functions.push(function);
-        self.functions.set(id, new);
-        Ok(new)
-    }
-
-    fn string(&mut self, id: StrId, meter: &mut Meter<'_>) -> Result<StrId, Error> {
-        if id == 0 {
-            return Ok(0);
-        }
-        if let Some(known) = self.strings.get(id) {
-            return Ok(known);
-        }
-        let bytes = self.table.parts.strings.get(id).len();
-        meter.profiles.take(bytes + 4)?;
-        self.parts.string_bytes += bytes;
-        self.parts.strings.push(id);
-        let new = (self.parts.own.len() + self.parts.strings.len()) as StrId;
-        self.strings.set(id, new);
-        Ok(new)
+        Ok(())
     }
 }

@@ -46,6 +46,7 @@ struct Holding {
     sent: u64,
     /// One per message: only conversations have several.
     messages: Vec<Permit>,
+    more: Vec<Permit>,
     /// The turn to inflate a message whose real size is not known before.
     turn: Option<Permit>,
 }
@@ -59,6 +60,13 @@ impl Held {
     /// Bytes of the request, as far as its sender told.
     pub(super) fn sent(&self) -> u64 {
         self.0.lock().sent
+    }
+
+    /// Takes memory for more than the messages.
+    pub(super) async fn hold(&self, bytes: usize, ingester: &Ingester) -> Result<(), Error> {
+        let permit = ingester.admission().body(bytes).await?;
+        self.0.lock().more.push(permit);
+        Ok(())
     }
 
     /// The newest message is decoded and takes `bytes`. Lets the next one be inflated.

@@ -79,6 +79,8 @@ impl Conversation {
                     self.store(asked, Stacks::default()).await?;
                     return Ok(None);
                 }
+                let held = &self.caller.held;
+                held.hold(asked.bytes(), &self.ingester).await?;
                 let request = cairn_parca::request(asked.unknown());
                 self.state = State::Asked(asked);
                 Ok(Some(request))
