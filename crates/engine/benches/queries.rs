@@ -121,6 +121,7 @@ fn query(question: Question) -> Query {
         profile_type: None,
         matchers: Vec::new(),
         range: TimeRange::ALL,
+        weights: None,
         question,
     }
 }

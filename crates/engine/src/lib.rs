@@ -15,6 +15,7 @@ pub mod repeats;
 mod scan;
 mod symbolize;
 mod top;
+mod weights;
 
 pub use flame::{Flame, KeyBy, Kind, Node, Trim};
 pub use folded::folded;
@@ -24,3 +25,4 @@ pub use query::{Answer, GroupBy, Point, Query, Question, Scanned, Series, Stats,
 pub use scan::{Source, scan_block, scan_head};
 pub use symbolize::{Frame, Names, Wanted, name, unnamed};
 pub use top::{TopRow, top};
+pub use weights::{Growth, Weights, growth};

@@ -163,6 +163,23 @@ impl Series {
         }
     }
 
+    /// Sums the points of each step, which begins at a multiple of `step` nanoseconds; `0` keeps
+    /// every time apart.
+    pub fn stepped(self, step: i64) -> Self {
+        if step <= 0 {
+            return self;
+        }
+        let mut out = Self::default();
+        for (labels, points) in self.0 {
+            let sums = out.0.entry(labels).or_default();
+            for (time, point) in points {
+                let start = time.div_euclid(step).saturating_mul(step);
+                sums.entry(start).or_default().add(&point);
+            }
+        }
+        out
+    }
+
     /// Sums the series that agree in `names`, `first` included: what types that are not delta need,
     /// once all sources of the single label sets are merged.
     pub fn sum_by(&self, names: &[String]) -> Self {

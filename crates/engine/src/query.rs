@@ -1,11 +1,13 @@
 //! What can be asked, and what comes back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cairn_model::{Labels, Matcher, ProfileType, TimeRange};
 use cairn_trie::Partial;
 
 use crate::repeats::Told;
+use crate::weights::Weights;
 
 /// Values of `trace_id` or `span_id` in one answer, at most: nobody picks one from a longer list.
 pub const VALUES_MAX: usize = 1_000;
@@ -20,6 +22,8 @@ pub struct Query {
     pub matchers: Vec<Matcher>,
     /// Profiles whose start lies within.
     pub range: TimeRange,
+    /// How often each profile counts; all count once if absent.
+    pub weights: Option<Arc<Weights>>,
     pub question: Question,
 }
 

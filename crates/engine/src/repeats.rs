@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hash};
 
 use cairn_block::{Index, Lsn, ProfileRow};
-use cairn_model::{BlockId, TimeRange, WriterId};
+use cairn_model::{BlockId, Labels, ProfileType, TimeRange, WriterId};
 
 /// A block, or the rows of a writer that are in no block, by a hash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -224,14 +224,20 @@ impl<'a> Teller<'a> {
         }
     }
 
-    fn series(&mut self, row: &ProfileRow) -> u64 {
+    /// What stands for the row's series.
+    pub(crate) fn series(&mut self, row: &ProfileRow) -> u64 {
         let index = self.index;
         let known = self.series.entry((row.label_set, row.profile_type));
         *known.or_insert_with(|| {
             let labels = &index.label_sets[row.label_set as usize];
-            hash(&(labels, &index.types[row.profile_type as usize]))
+            series_of(labels, &index.types[row.profile_type as usize])
         })
     }
+}
+
+/// What stands for the profiles of one type and label set; the same in all processes of one build.
+pub(crate) fn series_of(labels: &Labels, profile_type: &ProfileType) -> u64 {
+    hash(&(labels, profile_type))
 }
 
 /// The same in all processes of one build.

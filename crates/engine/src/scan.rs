@@ -165,8 +165,12 @@ impl<'a> Scan<'a> {
     ) -> Self {
         let labels = RowLabels::of(index);
         let mut teller = Teller::new(source.id, index, source.ask);
-        let is_without = |row: &ProfileRow| teller.is_without(row);
-        let plan = Plan::new(index, after, query, &labels, is_without);
+        let weight = |row: &ProfileRow| match &query.weights {
+            _ if teller.is_without(row) => 0,
+            None => 1,
+            Some(weights) => weights.of(teller.series(row), row.time),
+        };
+        let plan = Plan::new(index, after, query, &labels, weight);
         let sum = match &query.question {
             Question::Stacks(GroupBy::Nothing) => Sum::Stacks(Sums::Plain(vec![0; stacks])),
             Question::Stacks(GroupBy::Labels(names)) => {
@@ -277,7 +281,7 @@ impl<'a> Scan<'a> {
             let run = Run::of(columns, (start - first) as usize..(stop - first) as usize);
             self.rows += stop - start;
             let filter = self.plan.filter(selected);
-            let row = &profiles[selected.profile as usize];
+            let row = &weighted(&profiles[selected.profile as usize], selected.weight);
             self.hits[at] |= match &mut self.sum {
                 Sum::Stacks(sums) => sums.add(row, run, filter, &self.labels),
                 Sum::Series(series) => series.add(row, run, filter, &self.labels),
@@ -307,7 +311,7 @@ impl<'a> Scan<'a> {
             if let Sum::Series(series) = &mut sum
                 && (filter.is_none() || empty)
             {
-                series.add_total(row, &self.labels);
+                series.add_total(&weighted(row, selected.weight), &self.labels);
             }
         }
         let answer = match sum {
@@ -324,6 +328,15 @@ impl<'a> Scan<'a> {
             stats,
             told: teller.finish(),
         }
+    }
+}
+
+/// The same profile, counted so many times.
+fn weighted(row: &ProfileRow, weight: i64) -> ProfileRow {
+    ProfileRow {
+        scale: row.scale.wrapping_mul(weight),
+        total: row.total.wrapping_mul(weight),
+        ..*row
     }
 }
 

@@ -6,6 +6,7 @@ mod config;
 mod deadline;
 mod error;
 mod fanout;
+mod growth;
 mod logs;
 mod metrics;
 mod peers;

@@ -218,6 +218,7 @@ impl Session {
             profile_type: None,
             matchers: Vec::new(),
             range,
+            weights: None,
             question: Question::ProfileTypes,
         };
         let Reply { value, warnings } = self.ask(&query).await?;
@@ -259,8 +260,17 @@ impl Session {
         step: i64,
         sum_by: Option<Vec<String>>,
     ) -> Result<Reply<Series>, Error> {
-        let question = Question::Series { step, sum_by };
+        let question = Question::Series {
+            step,
+            sum_by: sum_by.clone(),
+        };
         let Reply { value, warnings } = self.ask(&rows.query(question)).await?;
+        if rows.profile_type.delta && value.stats.profiles == 0 {
+            let by = (step, sum_by.as_deref());
+            if let Some(grown) = self.grown_series(rows, by).await? {
+                return Ok(grown);
+            }
+        }
         match value.answer {
             Answer::Series(value) => Ok(Reply { value, warnings }),
             _ => Err(cairn_engine::WrongAnswer.into()),
@@ -272,11 +282,18 @@ impl Session {
         rows: &Rows,
         group_by: GroupBy,
     ) -> Result<Reply<Stacks>, Error> {
-        let query = rows.query(Question::Stacks(group_by));
+        let query = rows.query(Question::Stacks(group_by.clone()));
+        let mut reply = self.ask(&query).await?;
+        if rows.profile_type.delta
+            && reply.value.stats.profiles == 0
+            && let Some(grown) = self.grown_stacks(rows, group_by).await?
+        {
+            reply = grown;
+        }
         let Reply {
             value,
             mut warnings,
-        } = self.ask(&query).await?;
+        } = reply;
         let Answer::Stacks(partial) = value.answer else {
             return Err(cairn_engine::WrongAnswer.into());
         };
@@ -296,6 +313,7 @@ impl Rows {
             profile_type: Some(self.profile_type.clone()),
             matchers: self.matchers.clone(),
             range: self.range,
+            weights: None,
             question,
         }
     }

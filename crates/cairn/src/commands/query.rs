@@ -205,6 +205,7 @@ fn partial(profile: &Profile) -> anyhow::Result<Partial> {
         profile_type: None,
         matchers: Vec::new(),
         range: TimeRange::ALL,
+        weights: None,
         question,
     };
     match scan_head(&head, 0, &query, Source::ALONE).answer {

@@ -1,13 +1,16 @@
 //! A query as a ticket and back. Knows nothing of how tickets travel.
 
+use std::sync::Arc;
+
 use cairn_model::{Code, MatchOp, Matcher, Selector, TenantId, TimeRange};
 use cairn_wire::cairn::query::v1::scan_ticket::{Question as WireQuestion, Source};
 use cairn_wire::cairn::query::v1::{
-    Keep, LabelNames, LabelValues, ProfileTypes, ScanTicket, Series, Stacks,
+    Keep, LabelNames, LabelValues, ProfileTypes, ScanTicket, Series, Stacks, Weights as WireWeights,
 };
 
 use super::told;
 use crate::repeats::Ask;
+use crate::weights::Weights;
 use crate::{GroupBy, Query, Question};
 
 /// A ticket that asks nothing that can be answered.
@@ -39,6 +42,7 @@ pub fn encode(tenant: &TenantId, query: &Query, source: Source, repeats: &Ask) -
         source: Some(source),
         question: Some(question(&query.question)),
         repeats: (*repeats != Ask::NOTHING).then(|| told::ask(repeats)),
+        weights: query.weights.as_deref().map(weights),
     }
 }
 
@@ -51,6 +55,7 @@ pub fn decode(ticket: ScanTicket) -> Result<Asked, InvalidTicket> {
         source,
         question,
         repeats,
+        weights,
     } = ticket;
     let invalid = |text: &dyn ToString| InvalidTicket(text.to_string());
     let tenant = TenantId::parse(&tenant).map_err(|error| invalid(&error))?;
@@ -65,6 +70,7 @@ pub fn decode(ticket: ScanTicket) -> Result<Asked, InvalidTicket> {
             start: time_start,
             end: time_end,
         },
+        weights: weights.map(read_weights).transpose()?.map(Arc::new),
         question: read_question(question.ok_or_else(|| invalid(&"it asks no question"))?),
     };
     let source = source.ok_or_else(|| invalid(&"it names no source"))?;
@@ -113,6 +119,32 @@ fn question(question: &Question) -> WireQuestion {
         }
         Question::ProfileTypes => WireQuestion::ProfileTypes(ProfileTypes {}),
     }
+}
+
+fn weights(weights: &Weights) -> WireWeights {
+    let mut wire = WireWeights::default();
+    for (series, time, weight) in weights.iter() {
+        wire.series.push(series);
+        wire.times.push(time);
+        wire.weights.push(weight);
+    }
+    wire
+}
+
+fn read_weights(wire: WireWeights) -> Result<Weights, InvalidTicket> {
+    let WireWeights {
+        series,
+        times,
+        weights,
+    } = wire;
+    if series.len() != times.len() || series.len() != weights.len() {
+        return Err(InvalidTicket("its weights are incomplete".to_owned()));
+    }
+    let keys = series.into_iter().zip(times);
+    let all = keys.zip(weights);
+    Ok(all
+        .map(|((series, time), weight)| (series, time, weight))
+        .collect())
 }
 
 fn read_question(question: WireQuestion) -> Question {
@@ -176,6 +208,9 @@ mod tests {
                     Matcher::new("zero", MatchOp::NotEqual, "tab\tnul\0\u{200b}").expect("valid"),
                 ],
                 range: TimeRange { start: -5, end: 9 },
+                weights: Some(Arc::new(
+                    [(7, -5, 1), (u64::MAX, 9, -1)].into_iter().collect(),
+                )),
                 question,
             };
             let tenant = TenantId::anonymous();
@@ -218,5 +253,10 @@ mod tests {
             ..ScanTicket::default()
         };
         assert!(decode(ticket).is_err());
+        let uneven = WireWeights {
+            series: vec![1],
+            ..WireWeights::default()
+        };
+        assert!(read_weights(uneven).is_err());
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Selected {
     pub(crate) profile: u32,
     /// Position in [`Plan::filters`]; [`NONE`] if all rows match.
     pub(crate) filter: u32,
+    /// How often it counts.
+    pub(crate) weight: i64,
 }
 
 /// What a query needs of one source.
@@ -63,7 +65,7 @@ impl Plan {
         after: Lsn,
         query: &Query,
         rows: &RowLabels<'_>,
-        mut is_without: impl FnMut(&ProfileRow) -> bool,
+        mut weight: impl FnMut(&ProfileRow) -> i64,
     ) -> Self {
         let of_type = |matcher: &&Matcher| is_of_type(matcher.name());
         let (of_types, of_labels): (Vec<&Matcher>, Vec<&Matcher>) =
@@ -92,8 +94,12 @@ impl Plan {
                 Decision::Always => NONE,
                 Decision::Rows(filter) => filter,
             };
-            let profile = at as u32;
-            (wanted && !is_without(row)).then_some(Selected { profile, filter })
+            let weight = if wanted { weight(row) } else { 0 };
+            (weight != 0).then_some(Selected {
+                profile: at as u32,
+                filter,
+                weight,
+            })
         };
         let profiles = index.profiles.iter().enumerate();
         let mut selected: Vec<Selected> = profiles.filter_map(&mut select).collect();

@@ -53,6 +53,7 @@ pub(crate) fn queries(question: impl Strategy<Value = Question>) -> impl Strateg
         profile_type,
         matchers,
         range,
+        weights: None,
         question,
     })
 }

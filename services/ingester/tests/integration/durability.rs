@@ -40,6 +40,7 @@ async fn stored(folder: &std::path::Path) -> i64 {
         profile_type: None,
         matchers: Vec::new(),
         range: TimeRange::ALL,
+        weights: None,
         question: Question::Stacks(GroupBy::Nothing),
     };
     let mut sum = 0i64;

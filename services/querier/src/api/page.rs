@@ -116,6 +116,7 @@ pub(crate) async fn names(
             profile_type: None,
             matchers,
             range,
+            weights: None,
             question,
         },
         Some(profile_type) => {

@@ -68,6 +68,7 @@ impl Fanout<'_> {
     ) -> BTreeMap<SourceId, BTreeSet<Delivery>> {
         // The cheapest question.
         let query = Query {
+            weights: None,
             question: Question::ProfileTypes,
             ..self.query.clone()
         };

@@ -5,5 +5,6 @@
 mod apis;
 mod captured;
 mod fixture;
+mod growth;
 mod partial;
 mod repeats;

@@ -128,6 +128,7 @@ impl Scope {
                 profile_type: None,
                 matchers,
                 range,
+                weights: None,
                 question,
             });
         };
