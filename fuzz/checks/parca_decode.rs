@@ -34,7 +34,7 @@ pub(crate) fn check(raw: &[u8]) -> bool {
             check_all(&joined.profiles);
         }
     }
-    // What is known by now is the same as what was sent.
+    // Some of the stacks are known by now.
     if let (Ok(first), Ok(second)) = (samples(raw, &limits), &second) {
         let asked = known.ask(first, &limits);
         assert!(

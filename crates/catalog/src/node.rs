@@ -234,6 +234,10 @@ impl Node {
                 biased;
                 () = stop.cancelled() => Ok(()),
                 reason = failed => {
+                    // It may have been told to stop since the line above was looked at.
+                    if stop.is_cancelled() {
+                        return Ok(());
+                    }
                     tracing::error!(reason, "the node of the catalog has failed");
                     Err(Error::Unavailable(reason))
                 }

@@ -22,7 +22,7 @@ pub struct Query {
     pub matchers: Vec<Matcher>,
     /// Profiles whose start lies within.
     pub range: TimeRange,
-    /// How often each profile counts; all count once if absent.
+    /// How often each profile counts in sums per stack; all count once if absent.
     pub weights: Option<Arc<Weights>>,
     pub question: Question,
 }

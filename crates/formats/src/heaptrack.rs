@@ -197,6 +197,8 @@ impl Recording<'_, '_> {
                     self.instructions[at - 1]
                 };
                 let range = start as usize..self.instructions[at] as usize;
+                // Time that a short line takes: nodes that exist take no memory.
+                self.budget.frames(range.len())?;
                 for frame in self.frames[range].iter().rev() {
                     node = self.calls.child(node, *frame, &mut self.budget)?;
                 }

@@ -40,7 +40,7 @@ pub use two_way::{Asked, Samples, Stacks, request, samples, stacks};
 
 use intake::Intake;
 use meter::Meter;
-use profiles::Writer;
+use profiles::{Made, Writer};
 
 /// Profiles, and what had to be changed or left out to get them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct Decoded {
     /// Those that their profile has no room for beside other stacks: their values are in one more
     /// sample, whose stack is [`TRUNCATED_FRAME`].
     pub truncated_samples: u64,
+    /// Times of rows that are left out, all of a profile, since there are more than `samples_max`.
+    pub truncated_points: u64,
     /// Distinct stacks that are deeper than the limit: their root side is replaced by
     /// [`TRUNCATED_FRAME`].
     pub truncated_stacks: u64,
@@ -87,11 +89,15 @@ pub fn decode(buffer: &[u8], limits: &Limits) -> Result<Decoded, Error> {
         } = intake;
         let marks = table.marks();
         let (stacks, missing_stacks) = intake::settle(&rows.stacks, &names, &named, marks.missing);
-        let (profiles, truncated_samples) =
-            Writer::new(&rows, &stacks, (table.view(), marks)).profiles(&mut meter)?;
+        let Made {
+            profiles,
+            truncated_samples,
+            truncated_points,
+        } = Writer::new(&rows, &stacks, (table.view(), marks)).profiles(&mut meter)?;
         Ok(Decoded {
             profiles,
             truncated_samples,
+            truncated_points,
             rows: rows.len() as u64,
             truncated_stacks: table.truncated(),
             missing_stacks,

@@ -36,6 +36,16 @@ pub(crate) struct Writer<'a> {
     sample_of: Vec<u32>,
     /// Rows that were left out.
     truncated: u64,
+    /// Times of rows that were left out.
+    truncated_points: u64,
+}
+
+/// What the rows became.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) profiles: Vec<Described>,
+    pub(crate) truncated_samples: u64,
+    pub(crate) truncated_points: u64,
 }
 
 impl<'a> Writer<'a> {
@@ -56,15 +66,13 @@ impl<'a> Writer<'a> {
             values: Vec::new(),
             sample_of: Vec::new(),
             truncated: 0,
+            truncated_points: 0,
         }
     }
 
     /// One profile per group of rows, in the order in which the groups begin, and how many rows
     /// were left out of them.
-    pub(crate) fn profiles(
-        mut self,
-        meter: &mut Meter<'_>,
-    ) -> Result<(Vec<Described>, u64), Error> {
+    pub(crate) fn profiles(mut self, meter: &mut Meter<'_>) -> Result<Made, Error> {
         let (groups, firsts) = self.rows.groups(meter)?;
         // Rows in the order of their groups.
         let mut ends = vec![0_u32; firsts.len()];
@@ -90,7 +98,11 @@ impl<'a> Writer<'a> {
             self.described(group, meter)
         };
         let profiles = ends.iter().map(one).collect::<Result<_, _>>()?;
-        Ok((profiles, self.truncated))
+        Ok(Made {
+            profiles,
+            truncated_samples: self.truncated,
+            truncated_points: self.truncated_points,
+        })
     }
 
     fn described(&mut self, group: &[u32], meter: &mut Meter<'_>) -> Result<Described, Error> {
@@ -175,7 +187,15 @@ impl<'a> Writer<'a> {
             profile.time = earliest;
         }
         if earliest < latest {
-            self.points(group, profile);
+            let kept = self.sample_of.iter().filter(|sample| **sample != NONE);
+            let kept = kept.count();
+            if kept <= max {
+                self.points(group, profile);
+            } else if meter.limits.excess == Excess::Refuse {
+                return Err(Error::over("points of a profile", "samples_max", max));
+            } else {
+                self.truncated_points += kept as u64;
+            }
         }
         Ok(rest)
     }

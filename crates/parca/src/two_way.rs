@@ -17,7 +17,7 @@ use crate::intake::{self, Intake, Map, StackId};
 use crate::known::{FEW_BYTES, NAME_BYTES};
 use crate::layout::{Rows as Kind, STACK_ID, VERSION_KEY};
 use crate::meter::Meter;
-use crate::profiles::Writer;
+use crate::profiles::{Made, Writer};
 use crate::rows::Rows;
 use crate::table::{Builder, Marks, View};
 use crate::{Decoded, Error, stream};
@@ -125,11 +125,15 @@ impl Samples {
             marks,
         } = source;
         let (of_rows, lost) = intake::settle(&self.rows.stacks, &self.names, named, marks.missing);
-        let (profiles, truncated_samples) =
-            Writer::new(&self.rows, &of_rows, (table, marks)).profiles(&mut meter)?;
+        let Made {
+            profiles,
+            truncated_samples,
+            truncated_points,
+        } = Writer::new(&self.rows, &of_rows, (table, marks)).profiles(&mut meter)?;
         Ok(Decoded {
             profiles,
             truncated_samples,
+            truncated_points,
             rows: self.rows.len() as u64,
             truncated_stacks: sent.table.truncated(),
             missing_stacks: lost,

@@ -168,6 +168,19 @@ impl std::fmt::Display for Refusals {
 }
 
 impl Error {
+    /// What a gRPC server says by itself. It has no room for what it says is too much, and never
+    /// will.
+    pub(crate) fn stream(status: &tonic::Status) -> Self {
+        let code = match status.code() {
+            tonic::Code::ResourceExhausted | tonic::Code::OutOfRange => Code::Invalid,
+            _ => cairn_wire::code_of(status),
+        };
+        Self::Stream {
+            code,
+            text: status.message().to_owned(),
+        }
+    }
+
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Malformed(_)

@@ -158,9 +158,9 @@ impl Metering {
             bytes,
             samples,
         } = counts.entry(item).or_default();
-        *count += more.count;
-        *bytes += more.bytes;
-        *samples += more.samples;
+        *count = count.saturating_add(more.count);
+        *bytes = bytes.saturating_add(more.bytes);
+        *samples = samples.saturating_add(more.samples);
     }
 
     /// In order; of one tenant, or of all.

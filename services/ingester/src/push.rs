@@ -162,6 +162,15 @@ pub(crate) struct Outcome {
 }
 
 impl Door {
+    /// The door of one method of a service that has several.
+    pub(crate) fn of_method(self, path: &str) -> Self {
+        match (self, path.rsplit('/').next()) {
+            (Self::WriteRaw, Some("WriteArrow")) => Self::WriteArrow,
+            (Self::WriteRaw, Some("Write")) => Self::Write,
+            (door, _) => door,
+        }
+    }
+
     /// As metrics and lists spell it.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -4,6 +4,7 @@
 //! stacks first; they are then asked for again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytesize::ByteSize;
 use cairn_model::TenantId;
@@ -12,7 +13,23 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 /// The stacks of one tenant.
-pub(crate) type Shared = Arc<Mutex<Known>>;
+#[derive(Debug)]
+pub(crate) struct Shared {
+    known: Mutex<Known>,
+    /// What they took when they were used last: whoever adds up the memory of all must not wait for
+    /// those that are in use.
+    bytes: AtomicUsize,
+}
+
+impl Shared {
+    /// Takes as long as others use them.
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Known) -> R) -> R {
+        let mut known = self.known.lock();
+        let result = work(&mut known);
+        self.bytes.store(known.bytes(), Ordering::Relaxed);
+        result
+    }
+}
 
 /// The stacks of all tenants.
 #[derive(Debug)]
@@ -26,7 +43,7 @@ struct Tenants {
     /// Grows with every use.
     uses: u64,
     /// With the last use of each.
-    known: HashMap<TenantId, (u64, Shared)>,
+    known: HashMap<TenantId, (u64, Arc<Shared>)>,
 }
 
 impl KnownStacks {
@@ -39,11 +56,16 @@ impl KnownStacks {
     }
 
     /// Those of a tenant, which has half of the memory at most.
-    pub(crate) fn of(&self, tenant: &TenantId) -> Shared {
+    pub(crate) fn of(&self, tenant: &TenantId) -> Arc<Shared> {
         let mut tenants = self.tenants.lock();
         tenants.uses += 1;
         let now = tenants.uses;
-        let new = || Arc::new(Mutex::new(Known::new(self.bytes_max / 2)));
+        let new = || {
+            Arc::new(Shared {
+                known: Mutex::new(Known::new(self.bytes_max / 2)),
+                bytes: AtomicUsize::new(0),
+            })
+        };
         let entry = tenants.known.entry(tenant.clone());
         let (used, known) = entry.or_insert_with(|| (now, new()));
         *used = now;
@@ -54,7 +76,7 @@ impl KnownStacks {
     /// no more than there may be. It is called after something was added.
     pub(crate) fn shrink(&self) {
         let tenants = &mut *self.tenants.lock();
-        let bytes = |known: &Shared| known.lock().bytes();
+        let bytes = |known: &Shared| known.bytes.load(Ordering::Relaxed);
         let known = &mut tenants.known;
         let mut all: usize = known.values().map(|(_, known)| bytes(known)).sum();
         while all > self.bytes_max {
@@ -90,7 +112,7 @@ mod tests {
         let samples = write::v1_samples(&rows);
         let samples = cairn_parca::samples(&samples, &limits).expect("sound");
         let shared = known.of(&tenant);
-        let asked = shared.lock().ask(samples, &limits);
+        let asked = shared.with(|known| known.ask(samples, &limits));
         let frames = asked.unknown().iter().map(|id| {
             let frame = Frame {
                 address: u64::from(id[0]),
@@ -100,7 +122,7 @@ mod tests {
         });
         let sent = write::v1_stacks(&frames.collect::<Vec<_>>());
         let sent = cairn_parca::stacks(&sent, &limits).expect("sound");
-        shared.lock().add(&asked, &sent);
+        shared.with(|known| known.add(&asked, &sent));
         known.shrink();
         asked.unknown().len()
     }
@@ -112,7 +134,7 @@ mod tests {
         assert_eq!([asked(&known, "b"), asked(&known, "b")], [100, 0]);
 
         let tenant = known.of(&TenantId::parse("a").expect("valid"));
-        let one = tenant.lock().bytes() as u64;
+        let one = tenant.with(|known| known.bytes()) as u64;
         let known = KnownStacks::new(ByteSize::b(one * 5 / 2));
         let asked = ["a", "b", "a", "c", "a", "b"].map(|tenant| asked(&known, tenant));
         assert_eq!(

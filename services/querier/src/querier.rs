@@ -267,7 +267,8 @@ impl Session {
         let Reply { value, warnings } = self.ask(&rows.query(question)).await?;
         if rows.profile_type.delta && value.stats.profiles == 0 {
             let by = (step, sum_by.as_deref());
-            if let Some(grown) = self.grown_series(rows, by).await? {
+            if let Some(mut grown) = self.grown_series(rows, by).await? {
+                grown.warnings.extend(warnings);
                 return Ok(grown);
             }
         }
@@ -286,8 +287,9 @@ impl Session {
         let mut reply = self.ask(&query).await?;
         if rows.profile_type.delta
             && reply.value.stats.profiles == 0
-            && let Some(grown) = self.grown_stacks(rows, group_by).await?
+            && let Some(mut grown) = self.grown_stacks(rows, group_by).await?
         {
+            grown.warnings.append(&mut reply.warnings);
             reply = grown;
         }
         let Reply {

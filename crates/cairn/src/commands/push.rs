@@ -105,7 +105,8 @@ impl Push {
             let sent = client.write_raw(request).await;
             sent.map_err(|status| match done {
                 0 => refused(&status),
-                _ => refused(&status).context(format!("only {done} of {all} profiles are stored")),
+                _ => refused(&status)
+                    .context(format!("at least {done} of {all} profiles are stored")),
             })?;
             done += count;
         }

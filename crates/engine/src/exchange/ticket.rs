@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cairn_model::{Code, MatchOp, Matcher, Selector, TenantId, TimeRange};
 use cairn_wire::cairn::query::v1::scan_ticket::{Question as WireQuestion, Source};
 use cairn_wire::cairn::query::v1::{
-    Keep, LabelNames, LabelValues, ProfileTypes, ScanTicket, Series, Stacks, Weights as WireWeights,
+    Keep, LabelNames, LabelValues, ProfileTypes, ScanTicket, Series, Stacks, WeightedStacks,
 };
 
 use super::told;
@@ -40,9 +40,11 @@ pub fn encode(tenant: &TenantId, query: &Query, source: Source, repeats: &Ask) -
         time_start: query.range.start,
         time_end: query.range.end,
         source: Some(source),
-        question: Some(question(&query.question)),
+        question: Some(match (question(&query.question), &query.weights) {
+            (WireQuestion::Stacks(stacks), Some(weights)) => weighted(stacks, weights),
+            (question, _) => question,
+        }),
         repeats: (*repeats != Ask::NOTHING).then(|| told::ask(repeats)),
-        weights: query.weights.as_deref().map(weights),
     }
 }
 
@@ -55,7 +57,6 @@ pub fn decode(ticket: ScanTicket) -> Result<Asked, InvalidTicket> {
         source,
         question,
         repeats,
-        weights,
     } = ticket;
     let invalid = |text: &dyn ToString| InvalidTicket(text.to_string());
     let tenant = TenantId::parse(&tenant).map_err(|error| invalid(&error))?;
@@ -63,6 +64,14 @@ pub fn decode(ticket: ScanTicket) -> Result<Asked, InvalidTicket> {
         profile_type,
         matchers,
     } = Selector::parse(&selector).map_err(|error| invalid(&error))?;
+    let question = question.ok_or_else(|| invalid(&"it asks no question"))?;
+    let (question, weights) = match question {
+        WireQuestion::WeightedStacks(weighted) => {
+            let (stacks, weights) = read_weighted(weighted)?;
+            (WireQuestion::Stacks(stacks), Some(Arc::new(weights)))
+        }
+        question => (question, None),
+    };
     let query = Query {
         profile_type,
         matchers,
@@ -70,8 +79,8 @@ pub fn decode(ticket: ScanTicket) -> Result<Asked, InvalidTicket> {
             start: time_start,
             end: time_end,
         },
-        weights: weights.map(read_weights).transpose()?.map(Arc::new),
-        question: read_question(question.ok_or_else(|| invalid(&"it asks no question"))?),
+        weights,
+        question: read_question(question)?,
     };
     let source = source.ok_or_else(|| invalid(&"it names no source"))?;
     let repeats = told::read_ask(repeats.unwrap_or_default());
@@ -121,34 +130,37 @@ fn question(question: &Question) -> WireQuestion {
     }
 }
 
-fn weights(weights: &Weights) -> WireWeights {
-    let mut wire = WireWeights::default();
+fn weighted(stacks: Stacks, weights: &Weights) -> WireQuestion {
+    let mut weighted = WeightedStacks {
+        stacks: Some(stacks),
+        ..WeightedStacks::default()
+    };
     for (series, time, weight) in weights.iter() {
-        wire.series.push(series);
-        wire.times.push(time);
-        wire.weights.push(weight);
+        weighted.series.push(series);
+        weighted.times.push(time);
+        weighted.weights.push(weight);
     }
-    wire
+    WireQuestion::WeightedStacks(weighted)
 }
 
-fn read_weights(wire: WireWeights) -> Result<Weights, InvalidTicket> {
-    let WireWeights {
+fn read_weighted(weighted: WeightedStacks) -> Result<(Stacks, Weights), InvalidTicket> {
+    let WeightedStacks {
+        stacks,
         series,
         times,
         weights,
-    } = wire;
+    } = weighted;
     if series.len() != times.len() || series.len() != weights.len() {
         return Err(InvalidTicket("its weights are incomplete".to_owned()));
     }
     let keys = series.into_iter().zip(times);
     let all = keys.zip(weights);
-    Ok(all
-        .map(|((series, time), weight)| (series, time, weight))
-        .collect())
+    let all = all.map(|((series, time), weight)| (series, time, weight));
+    Ok((stacks.unwrap_or_default(), all.collect()))
 }
 
-fn read_question(question: WireQuestion) -> Question {
-    match question {
+fn read_question(question: WireQuestion) -> Result<Question, InvalidTicket> {
+    Ok(match question {
         WireQuestion::Stacks(stacks) => Question::Stacks(match stacks.keep() {
             Keep::Nothing => GroupBy::Nothing,
             Keep::SampleLabels => GroupBy::SampleLabels,
@@ -165,7 +177,10 @@ fn read_question(question: WireQuestion) -> Question {
         WireQuestion::LabelNames(LabelNames {}) => Question::LabelNames,
         WireQuestion::LabelValues(LabelValues { name }) => Question::LabelValues(name),
         WireQuestion::ProfileTypes(ProfileTypes {}) => Question::ProfileTypes,
-    }
+        WireQuestion::WeightedStacks(_) => {
+            return Err(InvalidTicket("weights within weights".to_owned()));
+        }
+    })
 }
 
 #[cfg(test)]
@@ -253,10 +268,10 @@ mod tests {
             ..ScanTicket::default()
         };
         assert!(decode(ticket).is_err());
-        let uneven = WireWeights {
+        let uneven = WeightedStacks {
             series: vec![1],
-            ..WireWeights::default()
+            ..WeightedStacks::default()
         };
-        assert!(read_weights(uneven).is_err());
+        assert!(read_weighted(uneven).is_err());
     }
 }

@@ -30,6 +30,7 @@ pub(crate) fn query(question: Question) -> Query {
         profile_type: None,
         matchers: Vec::new(),
         range: TimeRange::ALL,
+        weights: None,
         question,
     }
 }

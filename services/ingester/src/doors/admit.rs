@@ -44,6 +44,8 @@ pub(super) struct Held(Arc<Mutex<Holding>>);
 struct Holding {
     /// Bytes that came, or that were to come, as sent.
     sent: u64,
+    /// Whether it was counted as failed.
+    is_counted: bool,
     /// One per message: only conversations have several.
     messages: Vec<Permit>,
     more: Vec<Permit>,
@@ -55,6 +57,11 @@ impl Held {
     /// More is to come.
     pub(super) fn expect(&self, bytes: usize) {
         self.0.lock().sent += bytes as u64;
+    }
+
+    /// Notes that the request was counted as failed; false if it was before.
+    pub(super) fn note_failure(&self) -> bool {
+        !std::mem::replace(&mut self.0.lock().is_counted, true)
     }
 
     /// Bytes of the request, as far as its sender told.
@@ -103,8 +110,9 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let caller = Caller::new(request.headers(), request.extensions().get());
+        let door = self.door.of_method(request.uri().path());
         let reading = Reading {
-            door: self.door,
+            door,
             bytes_max: self.bytes_max,
             ingester: self.ingester.clone(),
             caller: caller.clone(),
@@ -113,10 +121,17 @@ where
         };
         let mut request = request.map(|body| reading.body(body));
         request.extensions_mut().insert(caller.clone());
+        let ingester = self.ingester.clone();
         let answer = self.server.call(request);
         async move {
             let answer = answer.await;
-            drop(caller);
+            // What the server refuses by itself never gets to a handler.
+            let headers = answer.as_ref().map(Response::headers);
+            if let Ok(Some(status)) = headers.map(Status::from_header_map)
+                && status.code() != tonic::Code::Ok
+            {
+                caller.failed(&ingester, door, &Error::stream(&status));
+            }
             answer
         }
         .boxed()
@@ -177,7 +192,9 @@ impl Reading {
                     return Ok(());
                 };
                 let length = u32::from_be_bytes([a, b, c, d]) as usize;
-                self.caller.held.expect(length);
+                self.caller
+                    .held
+                    .expect(length.min(self.bytes_max.saturating_add(1)));
                 if length > self.bytes_max {
                     // The server refuses it by its length, and reads no further.
                     self.left = usize::MAX;

@@ -69,9 +69,11 @@ pub(super) async fn read(
         max,
     };
     let length = headers.get(header::CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    caller.held.expect(length.unwrap_or_default());
-    if length.is_some_and(|length: usize| length > max) {
+    let length: Option<usize> = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    // What is only claimed counts as just too much.
+    let claimed = length.unwrap_or_default().min(max.saturating_add(1));
+    caller.held.expect(claimed);
+    if length.is_some_and(|length| length > max) {
         return Err(too_large);
     }
     // Who does not say how much comes is counted as sending the most until it is there.

@@ -39,8 +39,11 @@ impl Caller {
         }
     }
 
-    /// Counts the request as one that is answered with this error.
+    /// Counts the request as one that is answered with this error, unless it was counted before.
     pub(super) fn failed(&self, ingester: &Ingester, door: Door, error: &Error) {
+        if !self.held.note_failure() {
+            return;
+        }
         let metering = ingester.metering();
         metering.failed((&self.tenant, door), self.held.sent(), error);
     }

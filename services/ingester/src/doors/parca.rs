@@ -98,6 +98,7 @@ fn packed(record: Record) -> Decoded {
     Decoded {
         altered: vec![
             (TRUNCATED_SAMPLES, record.truncated_samples),
+            ("truncated_points", record.truncated_points),
             (TRUNCATED_STACKS, record.truncated_stacks),
             (REPLACED_STRINGS, record.replaced_strings),
             ("missing_stacks", record.missing_stacks),

@@ -3,7 +3,7 @@
 
 use cairn_ingester::Config;
 use cairn_model::Excess;
-use cairn_parca::write;
+use cairn_parca::write::{self, Sample};
 use cairn_testkit::corpus::captured;
 use cairn_wire::cairn::query::v1::Stacks;
 use cairn_wire::cairn::query::v1::scan_ticket::Question;
@@ -14,7 +14,7 @@ use tonic::Code;
 use crate::agents::{frames, sample};
 use crate::cluster::good;
 use crate::formats::{EXPORT, call};
-use crate::harness::{Running, config, copy_folder, folder, total};
+use crate::harness::{NOW, Running, config, copy_folder, folder, total};
 
 fn strict(config: &mut Config) {
     config.limits.excess = Excess::Refuse;
@@ -77,7 +77,19 @@ async fn what_does_not_fit_is_summed_up_and_counted() {
     written.expect("stored");
     assert_eq!(running.total(r#"{node="n1"}"#).await, 21);
 
+    // As many times as rows: more of them than there may be samples.
+    let at = |row: i64| Sample {
+        time: NOW + row,
+        ..sample("n2", &[frames()[0].clone()].into(), (1, 1))
+    };
+    let rows: Vec<Sample> = (0..5).map(at).collect();
+    let ipc_buffer = write::v2(&rows).into();
+    let written = client.write_arrow(WriteArrowRequest { ipc_buffer }).await;
+    written.expect("stored");
+    assert_eq!(running.total(r#"{node="n2"}"#).await, 5);
+
     let metrics = running.metrics().await;
+    assert!(metrics.contains(r#"door="WriteArrow",reason="truncated_points"} 5"#));
     let counted = |door: &str, count: &str| {
         let line = format!(
             "cairn_ingester_altered_parts_total{{tenant=\"anonymous\",door=\"{door}\",reason=\"truncated_samples\"}} {count}"

@@ -262,7 +262,7 @@ async fn every_format_of_ingest_is_readable() {
         let selector = format!(r#"{profile_type}{{service_name="{app}"}}"#);
         assert_eq!(running.total(&selector).await, expected, "{name}");
     }
-    let cut = r#"cairn_ingester_altered_parts_total{door="Ingest",reason="truncated_stacks"} 1"#;
+    let cut = r#"cairn_ingester_altered_parts_total{tenant="anonymous",door="Ingest",reason="truncated_stacks"} 1"#;
     assert!(
         running.metrics().await.contains(cut),
         "the deep stack was cut"

@@ -2,6 +2,8 @@
 
 use cairn_wire::cairn::ingest::v1::usage_service_client::UsageServiceClient;
 use cairn_wire::cairn::ingest::v1::{Fate, UsageRequest, UsageResponse};
+use cairn_wire::parca::profilestore::v1alpha1::profile_store_service_client::ProfileStoreServiceClient;
+use cairn_wire::parca::profilestore::v1alpha1::{WriteArrowRequest, WriteRequest};
 use tonic::Code;
 
 use crate::cluster::{NAMES, all_see, good, series, stop, three};
@@ -66,22 +68,43 @@ async fn whatever_is_not_stored_is_counted_by_reason() {
         422
     );
 
+    // gRPC: what the server refuses, what a handler does, and a conversation that breaks.
+    let mut client = ProfileStoreServiceClient::new(running.channel().await);
+    let ipc_buffer = vec![b'x'; 100_000].into();
+    let refused = client.write_arrow(WriteArrowRequest { ipc_buffer }).await;
+    assert_eq!(refused.expect_err("too large").code(), Code::OutOfRange);
+    let ipc_buffer = vec![b'x'; 1_000].into();
+    let refused = client.write_arrow(WriteArrowRequest { ipc_buffer }).await;
+    assert_eq!(refused.expect_err("junk").code(), Code::InvalidArgument);
+    let record = vec![b'x'; 100_000].into();
+    let told = futures::stream::iter([WriteRequest { record }]);
+    let refused = match client.write(told).await {
+        Ok(answers) => answers.into_inner().message().await.expect_err("too large"),
+        Err(status) => status,
+    };
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+
     let expected = [
         row(Fate::Stored, ("Profiles", ""), 1, profile.len()),
         row(Fate::Repeated, ("Profiles", ""), 1, 0),
         row(Fate::Refused, ("Profiles", "labels"), 1, profile.len()),
         row(Fate::Refused, ("Profiles", "profile"), 1, damaged.len()),
-        row(Fate::Failed, ("Ingest", "too_large"), 1, huge.len()),
+        // Its length was only claimed.
+        row(Fate::Failed, ("Ingest", "too_large"), 1, 100_001),
         row(Fate::Failed, ("Ingest", "unprocessable"), 1, empty.len()),
         // Refused for its address: its body was never read.
         row(Fate::Failed, ("Profiles", "malformed"), 1, 0),
+        row(Fate::Failed, ("Write", "stream"), 1, 100_001),
+        // The record, and what it is wrapped in.
+        row(Fate::Failed, ("WriteArrow", "malformed"), 1, 1_003),
+        row(Fate::Failed, ("WriteArrow", "stream"), 1, 100_001),
     ];
     assert_eq!(rows(&running).await, expected);
 
     let metrics = running.metrics().await;
     let line = format!(
         "cairn_ingester_discarded_bytes_total{{tenant=\"anonymous\",door=\"Ingest\",reason=\"too_large\"}} {}",
-        huge.len()
+        100_001
     );
     assert!(metrics.contains(&line), "{metrics}");
     let others = usage(&running, "somebody-else").await.expect("answered");

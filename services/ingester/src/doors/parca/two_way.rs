@@ -33,6 +33,8 @@ struct Conversation {
     ingester: Ingester,
     caller: Caller,
     inbound: Streaming<wire::WriteRequest>,
+    /// Bytes of the records so far.
+    received: usize,
     state: State,
 }
 
@@ -46,6 +48,7 @@ pub(super) fn answers(
         ingester,
         caller,
         inbound,
+        received: 0,
         state: State::Begun,
     };
     let next = |mut conversation: Conversation| async {
@@ -75,12 +78,12 @@ impl Conversation {
             State::Over => Ok(None),
             State::Begun => {
                 let asked = self.ask().await?;
+                let held = &self.caller.held;
+                held.hold(asked.bytes(), &self.ingester).await?;
                 if asked.unknown().is_empty() {
                     self.store(asked, Stacks::default()).await?;
                     return Ok(None);
                 }
-                let held = &self.caller.held;
-                held.hold(asked.bytes(), &self.ingester).await?;
                 let request = cairn_parca::request(asked.unknown());
                 self.state = State::Asked(asked);
                 Ok(Some(request))
@@ -103,18 +106,17 @@ impl Conversation {
         let known = self.ingester.stacks().of(&self.caller.tenant);
         let read = move || {
             let samples = cairn_parca::samples(&record, &limits)?;
-            Ok(Box::new(known.lock().ask(samples, &limits)))
+            Ok(Box::new(known.with(|known| known.ask(samples, &limits))))
         };
         let read = self.ingester.cx().compute(read).await;
         read.map_err(malformed)
     }
 
     async fn store(&self, asked: Box<Asked>, stacks: Stacks) -> Result<(), Error> {
-        let sent = usize::try_from(self.caller.held.sent()).unwrap_or(usize::MAX);
-        let limits = self.ingester.limits_for(sent.saturating_add(asked.bytes()));
+        let limits = self.ingester.limits_for(self.received + asked.bytes());
         let known = self.ingester.stacks().of(&self.caller.tenant);
         let join = move || {
-            known.lock().add(&asked, &stacks);
+            known.with(|known| known.add(&asked, &stacks));
             asked.join(&stacks, &limits).map(packed)
         };
         let decoded = self.ingester.cx().compute(join).await;
@@ -130,15 +132,13 @@ impl Conversation {
             message = self.inbound.message() => message,
             () = clock.sleep(PATIENCE) => return Err(Error::SlowBody(PATIENCE)),
         };
-        let message = message.map_err(|status| Error::Stream {
-            code: cairn_wire::code_of(&status),
-            text: status.message().to_owned(),
-        })?;
+        let message = message.map_err(|status| Error::stream(&status))?;
         let message = message.ok_or_else(|| {
             Error::Malformed("the stream ended before its stacks came".to_owned())
         })?;
         let held = &self.caller.held;
         held.settle(message.record.len(), &self.ingester).await?;
+        self.received += message.record.len();
         Ok(message.record)
     }
 }
