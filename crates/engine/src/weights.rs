@@ -125,7 +125,10 @@ mod tests {
         )]))
     }
 
-    fn grown(values: &[(i64, i64)]) -> (Vec<(i64, i64)>, Vec<(i64, i64)>) {
+    /// Times, each with a weight or a value.
+    type Timed = Vec<(i64, i64)>;
+
+    fn grown(values: &[(i64, i64)]) -> (Timed, Timed) {
         let profile_type = "memory:alloc_space:bytes:space:bytes".parse();
         let growth = growth(&totals(values), &profile_type.expect("five parts"));
         let weights = growth
