@@ -5,6 +5,7 @@
     reason = "tests run on the real clock and fail by panicking"
 )]
 
+mod addresses;
 mod bucket;
 mod cairn;
 mod captures;
