@@ -25,6 +25,7 @@ mod meaning;
 mod messages;
 #[path = "../../../pprof/tests/pprof/oracle.rs"]
 mod oracle;
+mod readers;
 mod rebuild;
 mod roundtrip;
 mod serve;
