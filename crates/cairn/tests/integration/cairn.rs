@@ -1,11 +1,12 @@
 //! One Cairn under test: started on free ports over a folder, pushed to and asked over gRPC.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use cairn_model::{Labels, Limits, Profile, TimeRange};
+use cairn_model::{Labels, Limits, Profile, ProfileType, TimeRange};
 use cairn_testkit::process::{Process, binary, spawn};
 use cairn_wire::parca::profilestore::v1alpha1::profile_store_service_client::ProfileStoreServiceClient;
 use cairn_wire::parca::profilestore::v1alpha1::{
@@ -14,7 +15,9 @@ use cairn_wire::parca::profilestore::v1alpha1::{
 use cairn_wire::parca::query::v1alpha1::query_request::{Mode, Options, ReportType};
 use cairn_wire::parca::query::v1alpha1::query_response::Report;
 use cairn_wire::parca::query::v1alpha1::query_service_client::QueryServiceClient;
-use cairn_wire::parca::query::v1alpha1::{MergeProfile, QueryRequest};
+use cairn_wire::parca::query::v1alpha1::{
+    MergeProfile, ProfileTypesRequest, QueryRangeRequest, QueryRequest,
+};
 use tonic::transport::{Channel, Endpoint};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -157,6 +160,22 @@ impl Client {
         selector: &str,
         range: TimeRange,
     ) -> Result<(Profile, Vec<String>), tonic::Status> {
+        let (bytes, warnings) = self.merged_bytes(selector, range).await?;
+        let limits = Limits {
+            samples_max: usize::MAX,
+            ..Limits::default()
+        };
+        let decoded = cairn_pprof::decode(&bytes, &limits, &Default::default())
+            .expect("the answer is a valid profile");
+        Ok((decoded.profile, warnings))
+    }
+
+    /// The same as pprof.
+    pub(crate) async fn merged_bytes(
+        &self,
+        selector: &str,
+        range: TimeRange,
+    ) -> Result<(Vec<u8>, Vec<String>), tonic::Status> {
         let merge = MergeProfile {
             query: selector.to_owned(),
             start: Some(cairn_wire::timestamp(range.start)),
@@ -177,12 +196,55 @@ impl Client {
         let Some(Report::Pprof(bytes)) = answer.into_inner().report else {
             panic!("a pprof report was asked for")
         };
-        let limits = Limits {
-            samples_max: usize::MAX,
-            ..Limits::default()
+        Ok((bytes.into(), warnings))
+    }
+
+    /// All profile types, as they are spelled in selectors.
+    pub(crate) async fn types(&self, range: TimeRange) -> BTreeSet<String> {
+        let request = ProfileTypesRequest {
+            start: Some(cairn_wire::timestamp(range.start)),
+            end: Some(cairn_wire::timestamp(range.end)),
         };
-        let decoded = cairn_pprof::decode(&bytes, &limits, &Default::default())
-            .expect("the answer is a valid profile");
-        Ok((decoded.profile, warnings))
+        let answer = self.query.clone().profile_types(request).await.unwrap();
+        let types = answer.into_inner().types.into_iter().map(|found| {
+            let of = ProfileType {
+                name: found.name,
+                sample_type: found.sample_type,
+                sample_unit: found.sample_unit,
+                period_type: found.period_type,
+                period_unit: found.period_unit,
+                delta: found.delta,
+            };
+            of.to_string()
+        });
+        types.collect()
+    }
+
+    /// The times of all profiles of a type, by those of their labels that have these names.
+    pub(crate) async fn points(
+        &self,
+        of: &str,
+        names: &BTreeSet<&str>,
+        range: TimeRange,
+    ) -> Vec<(BTreeMap<String, String>, i64)> {
+        let request = QueryRangeRequest {
+            query: format!("{of}{{}}"),
+            start: Some(cairn_wire::timestamp(range.start)),
+            end: Some(cairn_wire::timestamp(range.end)),
+            sum_by: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..Default::default()
+        };
+        let answer = self.query.clone().query_range(request).await.expect(of);
+        let mut points = Vec::new();
+        for series in answer.into_inner().series {
+            let labels = series.labelset.unwrap_or_default().labels.into_iter();
+            let labels: BTreeMap<_, _> = labels.map(|label| (label.name, label.value)).collect();
+            for sample in series.samples {
+                let time = sample.timestamp.expect("a point has a time");
+                let time = time.seconds * 1_000_000_000 + i64::from(time.nanos);
+                points.push((labels.clone(), time));
+            }
+        }
+        points
     }
 }

@@ -17,7 +17,7 @@ const ALWAYS: TimeRange = TimeRange {
     end: 4_000_000_000_000_000_000,
 };
 /// Held while clients are installed: tests that run at the same time share their folders.
-static INSTALLING: Mutex<()> = Mutex::new(());
+pub(crate) static INSTALLING: Mutex<()> = Mutex::new(());
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -26,7 +26,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 /// Where clients are installed: kept between runs.
-fn installed(name: &str) -> PathBuf {
+pub(crate) fn installed(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join("clients")
         .join(name);
@@ -34,7 +34,7 @@ fn installed(name: &str) -> PathBuf {
     path
 }
 
-fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
@@ -49,7 +49,7 @@ fn run(command: &mut Command) -> String {
 }
 
 /// A virtual environment with the pinned packages of a folder.
-fn python(name: &str) -> PathBuf {
+pub(crate) fn python(name: &str) -> PathBuf {
     let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let home = installed(name);
     let python = home.join("bin/python");

@@ -2,39 +2,39 @@
 
 use std::collections::BTreeMap;
 
-use cairn_model::{Limits, Profile, ProfileType, TimeRange};
+use cairn_model::{Profile, ProfileType, TimeRange};
 use cairn_pprof::{Canonical, canonical};
 use cairn_testkit::corpus;
 
 use crate::cairn::{Cairn, Client};
+use crate::oracle;
 
 /// Profiles without a time of their own are stored at the time of their arrival.
-const ANY_TIME: TimeRange = TimeRange {
+pub(crate) const ANY_TIME: TimeRange = TimeRange {
     start: 0,
     end: 4_000_000_000_000_000_000,
 };
 
+/// By another reader than the one under test.
 fn decode(bytes: &[u8]) -> Profile {
-    cairn_pprof::decode(bytes, &Limits::default(), &Default::default())
-        .expect("the corpus is valid")
-        .profile
+    oracle::decode(&oracle::inflate(bytes)).expect("the corpus is valid")
 }
 
 /// Value by stack and labels.
-type Column = BTreeMap<(Vec<String>, Vec<(String, String)>), i64>;
+pub(crate) type Column = BTreeMap<(Vec<String>, Vec<(String, String)>), i64>;
 
 /// Rows of one column with values.
-fn column(rows: &Canonical, column: usize) -> Column {
+pub(crate) fn column(rows: &Canonical, column: usize) -> Column {
     let cells = rows
         .iter()
         .map(|(key, values)| (key.clone(), values[column]));
     cells.filter(|(_, value)| *value != 0).collect()
 }
 
-fn type_of(profile: &Profile, column: usize) -> ProfileType {
+pub(crate) fn type_of(name: &str, profile: &Profile, column: usize) -> ProfileType {
     let text = |id| profile.str(id).to_owned();
     ProfileType {
-        name: "corpus".to_owned(),
+        name: name.to_owned(),
         sample_type: text(profile.types[column].kind),
         sample_unit: text(profile.types[column].unit),
         period_type: text(profile.period_type.kind),
@@ -46,10 +46,11 @@ fn type_of(profile: &Profile, column: usize) -> ProfileType {
 async fn check(client: &Client, number: usize, name: &str, sent: &Profile) -> usize {
     let rows = canonical(sent);
     for at in 0..sent.types.len() {
-        let selector = format!("{}{{file=\"{number}\"}}", type_of(sent, at));
+        let selector = format!("{}{{file=\"{number}\"}}", type_of("corpus", sent, at));
         let expected = column(&rows, at);
-        match client.merged(&selector, ANY_TIME).await {
+        match client.merged_bytes(&selector, ANY_TIME).await {
             Ok((answer, warnings)) => {
+                let answer = decode(&answer);
                 assert!(warnings.is_empty(), "{name} {selector}: {warnings:?}");
                 assert_eq!(
                     column(&canonical(&answer), 0),
