@@ -223,9 +223,10 @@ mod tests {
                     Matcher::new("zero", MatchOp::NotEqual, "tab\tnul\0\u{200b}").expect("valid"),
                 ],
                 range: TimeRange { start: -5, end: 9 },
-                weights: Some(Arc::new(
-                    [(7, -5, 1), (u64::MAX, 9, -1)].into_iter().collect(),
-                )),
+                weights: matches!(question, Question::Stacks(_)).then(|| {
+                    let weights = [(7, -5, 1), (u64::MAX, 9, -1)];
+                    Arc::new(weights.into_iter().collect())
+                }),
                 question,
             };
             let tenant = TenantId::anonymous();
