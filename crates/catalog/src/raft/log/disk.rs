@@ -28,9 +28,32 @@ const SUM: usize = 4;
 pub(crate) struct Disk {
     path: PathBuf,
     node: NodeId,
-    db: Database,
+    db: Guarded,
     /// Keeps other processes out for as long as anybody writes here.
     _lock: File,
+}
+
+/// The database, whose closing is guarded like its opening: it writes, and a damaged file may break
+/// assumptions inside redb. What was promised is durable before.
+#[derive(Debug)]
+struct Guarded(Option<Database>);
+
+impl std::ops::Deref for Guarded {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let db = self.0.take();
+        let closing = std::panic::AssertUnwindSafe(move || drop(db));
+        if std::panic::catch_unwind(closing).is_err() {
+            tracing::error!("the log of the catalog was closed with an error: its file is damaged");
+        }
+    }
 }
 
 /// What is known besides entries.
@@ -92,7 +115,7 @@ impl Disk {
         let disk = Self {
             path: path.to_owned(),
             node: owner.node,
-            db,
+            db: Guarded(Some(db)),
             _lock: lock,
         };
         let found = disk.claim(owner).map_err(|error| damaged(&error))??;
@@ -183,7 +206,7 @@ impl Disk {
     /// Reads entries in the range, in order.
     pub(crate) fn read(&self, from: u64, to: u64) -> Result<Vec<Entry>, Error> {
         let read = || -> Result<Vec<Result<Entry, Error>>, redb::Error> {
-            let txn = redb::ReadableDatabase::begin_read(&self.db)?;
+            let txn = redb::ReadableDatabase::begin_read(&*self.db)?;
             let table = txn.open_table(ENTRIES)?;
             let mut entries = Vec::new();
             for item in table.range(from..to)? {
