@@ -48,6 +48,7 @@ struct Holding {
     is_counted: bool,
     /// One per message: only conversations have several.
     messages: Vec<Permit>,
+    /// For what was found out while they were read.
     more: Vec<Permit>,
     /// The turn to inflate a message whose real size is not known before.
     turn: Option<Permit>,

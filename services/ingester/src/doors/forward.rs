@@ -7,6 +7,7 @@ use cairn_wire::cairn::ingest::v1 as wire_v1;
 use tonic::{Request, Response, Status};
 use wire_v1::forward_service_server::{ForwardService, ForwardServiceServer};
 
+use super::caller::Caller;
 use crate::error::Error;
 use crate::ingester::Ingester;
 use crate::push::Door;
@@ -37,14 +38,15 @@ impl ForwardService for Forward {
         &self,
         request: Request<wire_v1::StoreRequest>,
     ) -> Result<Response<wire_v1::StoreResponse>, Status> {
+        let caller = Caller::of_grpc(&request);
         let request = request.into_inner();
         // No tenant that exists has another name.
         let tenant = TenantId::parse(&request.tenant).unwrap_or_else(|_| TenantId::anonymous());
+        let caller = Caller { tenant, ..caller };
         match self.answer(request).await {
             Ok(response) => Ok(Response::new(response)),
             Err(error) => {
-                let metering = self.ingester.metering();
-                metering.failed((&tenant, Door::Forward), 0, &error);
+                caller.failed(&self.ingester, Door::Forward, &error);
                 Err(cairn_wire::status(error.code(), &error.to_string()))
             }
         }

@@ -1,7 +1,8 @@
 //! Everything that was not stored is counted for its tenant, by reason, over all ingesters.
 
+use cairn_wire::cairn::ingest::v1::forward_service_client::ForwardServiceClient;
 use cairn_wire::cairn::ingest::v1::usage_service_client::UsageServiceClient;
-use cairn_wire::cairn::ingest::v1::{Fate, UsageRequest, UsageResponse};
+use cairn_wire::cairn::ingest::v1::{Fate, StoreRequest, UsageRequest, UsageResponse};
 use cairn_wire::parca::profilestore::v1alpha1::profile_store_service_client::ProfileStoreServiceClient;
 use cairn_wire::parca::profilestore::v1alpha1::{WriteArrowRequest, WriteRequest};
 use tonic::Code;
@@ -133,6 +134,26 @@ async fn what_several_ingesters_did_is_summed_up() {
         ];
         assert_eq!(rows(&member.running).await, expected);
     }
+
+    // What one passes on to another is counted by the first for its tenant, by the other once.
+    let mut forward = ForwardServiceClient::new(members[1].running.channel().await);
+    let nameless = forward.store(StoreRequest::default()).await;
+    assert_eq!(
+        nameless.expect_err("no tenant").code(),
+        Code::InvalidArgument
+    );
+    let metrics = members[1].running.metrics().await;
+    let failed = metrics.lines().filter(|line| {
+        line.starts_with("cairn_ingester_failed_requests_total") && line.contains("Forward")
+    });
+    let failed: Vec<_> = failed.collect();
+    let expected = r#"cairn_ingester_failed_requests_total{tenant="anonymous",door="Forward",reason="malformed"} 1"#;
+    assert_eq!(failed, [expected]);
+    let rows = rows(&members[0].running).await;
+    assert!(
+        rows.iter().all(|(_, door, ..)| door == "WriteRaw"),
+        "{rows:?}"
+    );
 
     // One that is gone is named.
     let [a, b, c] = members;
