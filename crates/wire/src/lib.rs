@@ -3,11 +3,13 @@
 //! Modules mirror packages: `parca.query.v1alpha1` is [`parca::query::v1alpha1`]. No service is
 //! implemented here.
 
+mod as_sent;
 mod convert;
 mod generated;
 pub mod json;
 mod status;
 
+pub use as_sent::AsSent;
 pub use convert::{
     InvalidTimestamp, duration, labels_of_pairs, nanos, nanos_of_duration, pairs_of_labels,
     timestamp,

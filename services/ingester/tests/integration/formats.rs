@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use cairn_testkit::corpus::captured;
+use cairn_wire::AsSent;
 use cairn_wire::opentelemetry::proto::collector::profiles::v1development::ExportProfilesServiceResponse;
 use prost::Message;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Request, Status};
 
 use crate::harness::{Running, config, folder};
@@ -31,44 +31,6 @@ const RECORDED: [(&str, i64); 7] = [
     ("beacon-profiling-http/003", 82 * 10_000_000),
 ];
 
-/// Messages as bytes.
-#[derive(Clone, Copy, Default)]
-struct AsIs;
-
-impl Codec for AsIs {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for AsIs {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for AsIs {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(source.copy_to_bytes(source.remaining())))
-    }
-}
-
 pub(crate) async fn call(
     running: &Running,
     path: &'static str,
@@ -78,7 +40,7 @@ pub(crate) async fn call(
     grpc.ready().await.expect("it listens");
     let request = Request::new(Bytes::copy_from_slice(body));
     let path = http::uri::PathAndQuery::from_static(path);
-    let answer = grpc.unary(request, path, AsIs).await?;
+    let answer = grpc.unary(request, path, AsSent).await?;
     Ok(answer.into_inner())
 }
 

@@ -3,13 +3,13 @@
 use std::convert::Infallible;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BufMut, Bytes};
-use cairn_wire::opentelemetry::proto::collector::profiles::v1development as wire;
+use bytes::Bytes;
+use cairn_wire::AsSent;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use prost::Message;
 use tonic::body::Body;
-use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::CompressionEncoding;
 use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::{Request, Response, Status};
 
@@ -59,8 +59,8 @@ impl tower::Service<http::Request<Body>> for Service {
 struct Export(Ingester);
 
 impl UnaryService<Bytes> for Export {
-    type Response = wire::ExportProfilesServiceResponse;
-    type Future = BoxFuture<'static, Result<Response<Self::Response>, Status>>;
+    type Response = Bytes;
+    type Future = BoxFuture<'static, Result<Response<Bytes>, Status>>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let ingester = self.0.clone();
@@ -71,49 +71,12 @@ impl UnaryService<Bytes> for Export {
                 caller.held.settle(bytes.len(), &ingester).await?;
                 store(&ingester, &caller, bytes, Form::Protobuf).await
             };
-            stored.await.map(Response::new).map_err(|error| {
+            let answer = stored.await.map(|answer| answer.encode_to_vec().into());
+            answer.map(Response::new).map_err(|error| {
                 caller.failed(&ingester, Door::Otlp, &error);
                 cairn_wire::status(error.patient_code(), &error.to_string())
             })
         }
         .boxed()
-    }
-}
-
-/// Messages that come are bytes.
-#[derive(Clone, Copy, Debug, Default)]
-struct AsSent;
-
-impl Codec for AsSent {
-    type Encode = wire::ExportProfilesServiceResponse;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for AsSent {
-    type Item = wire::ExportProfilesServiceResponse;
-    type Error = Status;
-
-    fn encode(&mut self, item: Self::Item, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put_slice(&item.encode_to_vec());
-        Ok(())
-    }
-}
-
-impl Decoder for AsSent {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(source.copy_to_bytes(source.remaining())))
     }
 }
