@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use cairn_engine::{Answer, GroupBy, Growth, Query, Question, Scanned, Series, growth};
+use cairn_engine::{Answer, Growth, Query, Question, Scanned, Series, Weights, growth};
 use cairn_model::{Code, ProfileType};
 
 use crate::error::{Error, Warning};
@@ -15,34 +15,42 @@ use crate::querier::{Reply, Rows, Session};
 const WEIGHTS_MAX: usize = 100_000;
 
 impl Session {
-    /// None if nothing is stored that could have grown.
-    pub(crate) async fn grown_series(
+    /// Values by stack or over time: those that are stored, else what counters have grown by.
+    pub(crate) async fn values(
         &self,
         rows: &Rows,
-        (step, sum_by): (i64, Option<&[String]>),
-    ) -> Result<Option<Reply<Series>>, Error> {
-        let growth = self.growth(rows).await?;
-        Ok(growth.map(|(_, reply)| {
-            reply.map(|Growth { series, .. }| {
-                let stepped = series.stepped(step);
-                match sum_by {
-                    None => stepped,
-                    Some(names) => stepped.sum_by(names),
-                }
-            })
-        }))
+        question: Question,
+    ) -> Result<Reply<Scanned>, Error> {
+        let mut stored = self.ask(&rows.query(question.clone())).await?;
+        if !rows.profile_type.delta || stored.value.stats.profiles > 0 {
+            return Ok(stored);
+        }
+        let Some((counters, Reply { value, warnings })) = self.growth(rows).await? else {
+            return Ok(stored);
+        };
+        let mut grown = match question {
+            Question::Series { step, sum_by } => {
+                stored.value.answer = Answer::Series(over_time(value.series, step, sum_by));
+                stored
+            }
+            question => {
+                let mut grown = self.differ(&counters, value.weights, question).await?;
+                grown.warnings.append(&mut stored.warnings);
+                grown
+            }
+        };
+        grown.warnings.extend(warnings);
+        Ok(grown)
     }
 
-    /// The same by stack.
-    pub(crate) async fn grown_stacks(
+    /// Sums per stack of profiles that count as often as the weights say.
+    async fn differ(
         &self,
-        rows: &Rows,
-        group_by: GroupBy,
-    ) -> Result<Option<Reply<Scanned>>, Error> {
-        let Some((rows, Reply { value, warnings })) = self.growth(rows).await? else {
-            return Ok(None);
-        };
-        let count = value.weights.len();
+        counters: &Rows,
+        weights: Weights,
+        question: Question,
+    ) -> Result<Reply<Scanned>, Error> {
+        let count = weights.len();
         if count > WEIGHTS_MAX {
             return Err(Error::Invalid(format!(
                 "the growth of too many counters is asked for ({count} profiles, at most \
@@ -50,19 +58,19 @@ impl Session {
             )));
         }
         let query = Query {
-            weights: Some(Arc::new(value.weights)),
-            ..rows.query(Question::Stacks(group_by))
+            weights: Some(Arc::new(weights)),
+            ..counters.query(question)
         };
         let mut reply = self.ask(&query).await?;
-        reply.warnings.extend(warnings);
         reply.warnings.extend(clamp(&mut reply.value));
         // As the spans of time do that profiles with a duration cover.
         let range = reply.value.stats.range;
         let covered = range.map_or(0, |range| range.end.saturating_sub(range.start));
         reply.value.stats.duration = covered;
-        Ok(Some(reply))
+        Ok(reply)
     }
 
+    /// None if nothing is stored that could have grown.
     async fn growth(&self, rows: &Rows) -> Result<Option<(Rows, Reply<Growth>)>, Error> {
         let counters = Rows {
             profile_type: ProfileType {
@@ -85,6 +93,14 @@ impl Session {
         let value = growth(totals, &counters.profile_type);
         let warnings = reply.warnings;
         Ok(Some((counters, Reply { value, warnings })))
+    }
+}
+
+fn over_time(grown: Series, step: i64, sum_by: Option<Vec<String>>) -> Series {
+    let stepped = grown.stepped(step);
+    match sum_by {
+        None => stepped,
+        Some(names) => stepped.sum_by(&names),
     }
 }
 

@@ -260,18 +260,8 @@ impl Session {
         step: i64,
         sum_by: Option<Vec<String>>,
     ) -> Result<Reply<Series>, Error> {
-        let question = Question::Series {
-            step,
-            sum_by: sum_by.clone(),
-        };
-        let Reply { value, warnings } = self.ask(&rows.query(question)).await?;
-        if rows.profile_type.delta && value.stats.profiles == 0 {
-            let by = (step, sum_by.as_deref());
-            if let Some(mut grown) = self.grown_series(rows, by).await? {
-                grown.warnings.extend(warnings);
-                return Ok(grown);
-            }
-        }
+        let question = Question::Series { step, sum_by };
+        let Reply { value, warnings } = self.values(rows, question).await?;
         match value.answer {
             Answer::Series(value) => Ok(Reply { value, warnings }),
             _ => Err(cairn_engine::WrongAnswer.into()),
@@ -283,19 +273,10 @@ impl Session {
         rows: &Rows,
         group_by: GroupBy,
     ) -> Result<Reply<Stacks>, Error> {
-        let query = rows.query(Question::Stacks(group_by.clone()));
-        let mut reply = self.ask(&query).await?;
-        if rows.profile_type.delta
-            && reply.value.stats.profiles == 0
-            && let Some(mut grown) = self.grown_stacks(rows, group_by).await?
-        {
-            grown.warnings.append(&mut reply.warnings);
-            reply = grown;
-        }
         let Reply {
             value,
             mut warnings,
-        } = reply;
+        } = self.values(rows, Question::Stacks(group_by)).await?;
         let Answer::Stacks(partial) = value.answer else {
             return Err(cairn_engine::WrongAnswer.into());
         };
