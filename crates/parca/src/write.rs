@@ -41,6 +41,21 @@ pub struct Sample {
     pub time: i64,
 }
 
+impl Sample {
+    /// What agents say of all samples of CPU time.
+    pub fn of_cpu() -> Self {
+        Self {
+            producer: "parca_agent".to_owned(),
+            sample_type: "samples".to_owned(),
+            sample_unit: "count".to_owned(),
+            period_type: "cpu".to_owned(),
+            period_unit: "nanoseconds".to_owned(),
+            temporality: "delta".to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
 /// One location. Empty texts are written as nulls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Frame {

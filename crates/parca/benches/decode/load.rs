@@ -85,15 +85,10 @@ pub(crate) fn samples(shape: &str) -> Vec<Sample> {
             stack: Arc::clone(&stacks[stack]),
             stack_id: (stack as u128).to_be_bytes(),
             value: 1,
-            producer: "parca_agent".to_owned(),
-            sample_type: "samples".to_owned(),
-            sample_unit: "count".to_owned(),
-            period_type: "cpu".to_owned(),
-            period_unit: "nanoseconds".to_owned(),
-            temporality: "delta".to_owned(),
             period: 52_631_578,
             duration: 1_000_000_000,
             time: 1_700_000_000_000_000_000 + 1_000_003 * row as i64,
+            ..Sample::of_cpu()
         }
     };
     (0..ROWS).map(one).collect()

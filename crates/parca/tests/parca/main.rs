@@ -58,16 +58,10 @@ fn sample(pod: &str, stack: &[Frame], value: i64, time: i64) -> Sample {
         ],
         stack: Arc::from(stack),
         value,
-        producer: "parca_agent".to_owned(),
-        sample_type: "samples".to_owned(),
-        sample_unit: "count".to_owned(),
-        period_type: "cpu".to_owned(),
-        period_unit: "nanoseconds".to_owned(),
-        temporality: "delta".to_owned(),
         period: 52,
         duration: 1_000,
         time,
-        ..Sample::default()
+        ..Sample::of_cpu()
     }
 }
 

@@ -29,15 +29,10 @@ pub(crate) fn sample(node: &str, stack: &Arc<[Frame]>, (id, value): (u8, i64)) -
         stack: Arc::clone(stack),
         stack_id: [id; 16],
         value,
-        producer: "parca_agent".to_owned(),
-        sample_type: "samples".to_owned(),
-        sample_unit: "count".to_owned(),
-        period_type: "cpu".to_owned(),
-        period_unit: "nanoseconds".to_owned(),
-        temporality: "delta".to_owned(),
         period: 50_000_000,
         duration: 5_000_000_000,
         time: NOW,
+        ..Sample::of_cpu()
     }
 }
 
