@@ -13,6 +13,7 @@ mod places;
 mod releases;
 mod rules;
 mod seeds;
+mod sharing;
 
 use cairn_model::{Limits, Profile};
 use cairn_otlp::{Decoded, Refusal, Request};
