@@ -114,7 +114,10 @@ fn cells(row: &UsageRow) -> [String; 7] {
         word.to_owned(),
         row.door.clone(),
         or_dash(!row.reason.is_empty(), row.reason.clone()),
-        format!("{} {what}", row.count),
+        match row.count {
+            1 => format!("1 {}", what.trim_end_matches('s')),
+            count => format!("{count} {what}"),
+        },
         or_dash(
             row.bytes > 0,
             ByteSize(row.bytes).display().iec().to_string(),
