@@ -65,6 +65,10 @@ impl Held {
         !std::mem::replace(&mut self.0.lock().is_counted, true)
     }
 
+    pub(super) fn is_counted(&self) -> bool {
+        self.0.lock().is_counted
+    }
+
     /// Bytes of the request, as far as its sender told.
     pub(super) fn sent(&self) -> u64 {
         self.0.lock().sent

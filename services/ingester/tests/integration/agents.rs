@@ -13,14 +13,14 @@ use cairn_wire::parca::scrape::v1alpha1::scrape_service_client::ScrapeServiceCli
 use cairn_wire::parca::telemetry::v1alpha1::ReportPanicRequest;
 use cairn_wire::parca::telemetry::v1alpha1::telemetry_service_client::TelemetryServiceClient;
 use futures::StreamExt as _;
-use tonic::Code;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 use crate::formats::call;
 use crate::harness::{NOW, Running, config, folder};
 
-type Client = ProfileStoreServiceClient<Channel>;
+pub(crate) type Client = ProfileStoreServiceClient<Channel>;
 
 pub(crate) fn sample(node: &str, stack: &Arc<[Frame]>, (id, value): (u8, i64)) -> Sample {
     let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -61,25 +61,34 @@ pub(crate) fn frames() -> [Frame; 2] {
 }
 
 /// Writes samples in two steps. Gives the names of the stacks that were asked for, and sent.
-async fn converse(client: &mut Client, samples: &[Sample]) -> Vec<[u8; 16]> {
+pub(crate) async fn converse(client: &mut Client, samples: &[Sample]) -> Vec<[u8; 16]> {
+    try_to_converse(client, samples).await.expect("no error")
+}
+
+pub(crate) async fn try_to_converse(
+    client: &mut Client,
+    samples: &[Sample],
+) -> Result<Vec<[u8; 16]>, Status> {
     let (tell, told) = futures::channel::mpsc::unbounded();
     let say = |record: Vec<u8>| {
         let record = record.into();
-        tell.unbounded_send(WriteRequest { record }).expect("open");
+        tell.unbounded_send(WriteRequest { record })
     };
-    say(write::v1_samples(samples));
-    let mut answers = client.write(told).await.expect("it answers").into_inner();
-    let Some(asked) = answers.next().await else {
-        return Vec::new();
+    say(write::v1_samples(samples)).expect("open");
+    let mut answers = client.write(told).await?.into_inner();
+    let Some(asked) = answers.next().await.transpose()? else {
+        return Ok(Vec::new());
     };
-    let asked = asked.expect("no error").record;
+    let asked = asked.record;
     let names = |sample: &&Sample| asked.windows(16).any(|name| name == sample.stack_id);
     let sent = samples.iter().filter(names);
     let sent = sent.map(|sample| (sample.stack_id, Arc::clone(&sample.stack)));
     let sent: Vec<_> = sent.collect();
-    say(write::v1_stacks(&sent));
-    assert!(answers.next().await.is_none(), "nothing more is asked");
-    sent.into_iter().map(|(name, _)| name).collect()
+    // The other side may have ended it: its answer says why.
+    let _ = say(write::v1_stacks(&sent));
+    let more = answers.next().await.transpose()?;
+    assert!(more.is_none(), "nothing more is asked");
+    Ok(sent.into_iter().map(|(name, _)| name).collect())
 }
 
 #[tokio::test]

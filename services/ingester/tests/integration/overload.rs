@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytesize::ByteSize;
 use cairn_ingester::{AdmissionConfig, Config};
+use cairn_parca::write::Frame as Place;
 use cairn_wire::parca::profilestore::v1alpha1::profile_store_service_client::ProfileStoreServiceClient;
 use cairn_wire::parca::profilestore::v1alpha1::{
     Label, LabelSet, RawProfileSeries, RawSample, WriteRawRequest,
@@ -21,6 +22,7 @@ use tonic::codec::CompressionEncoding;
 use tonic::transport::Channel;
 use tower::{Service, ServiceExt};
 
+use crate::agents::{converse, frames, sample, try_to_converse};
 use crate::harness::{Running, config, folder};
 
 const WRITE_RAW: &str = "/parca.profilestore.v1alpha1.ProfileStoreService/WriteRaw";
@@ -151,5 +153,40 @@ async fn a_message_that_inflates_without_end_is_refused() {
         .write_raw(small_push())
         .await
         .expect("the turn is free again");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_of_conversations_loses_nothing_that_was_acknowledged() {
+    const CROWD: i64 = 40;
+    let folder = folder();
+    let mut config = narrow(config(folder.path()));
+    config.admission.inflight_bytes_max = ByteSize::kib(256);
+    let running = Running::start(config).await;
+    let stack: Arc<[Place]> = frames().into();
+    let mut client = ProfileStoreServiceClient::new(running.channel().await);
+    let first = [sample("n0", &stack, (1, 1))];
+    assert_eq!(converse(&mut client, &first).await.len(), 1);
+    // All at once, with a stack that is known, and each with one that is not.
+    let mut crowd = JoinSet::new();
+    for node in 1..=CROWD {
+        let mut client = ProfileStoreServiceClient::new(running.channel().await);
+        let stack = Arc::clone(&stack);
+        crowd.spawn(async move {
+            let mut refused = 0;
+            let known = sample(&format!("n{node}"), &stack, (1, 1));
+            let new = sample(&format!("n{node}"), &stack[..1].into(), (2, 10));
+            while let Err(status) =
+                try_to_converse(&mut client, &[known.clone(), new.clone()]).await
+            {
+                assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status}");
+                refused += 1;
+            }
+            refused
+        });
+    }
+    let refused: u32 = crowd.join_all().await.into_iter().sum();
+    assert!(refused > 0, "there was room for all at once");
+    assert_eq!(running.total("{}").await, 1 + CROWD * 11, "once each");
     running.stop().await;
 }

@@ -132,7 +132,14 @@ impl Conversation {
             message = self.inbound.message() => message,
             () = clock.sleep(PATIENCE) => return Err(Error::SlowBody(PATIENCE)),
         };
-        let message = message.map_err(|status| Error::stream(&status))?;
+        let message = message.map_err(|status| match self.caller.held.is_counted() {
+            // Admission refused it, by the code that agents understand.
+            true => Error::Stream {
+                code: cairn_wire::code_of(&status),
+                text: status.message().to_owned(),
+            },
+            false => Error::stream(&status),
+        })?;
         let message = message.ok_or_else(|| {
             Error::Malformed("the stream ended before its stacks came".to_owned())
         })?;
