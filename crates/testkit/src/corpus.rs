@@ -31,7 +31,9 @@ pub struct Pprof {
     pub bytes: Vec<u8>,
 }
 
-/// The corpus folder: `$CAIRN_CORPUS`, or `../shared/corpus` beside the repository.
+/// The corpus folder: `$CAIRN_CORPUS`, or `../shared/corpus` beside the repository. Its name has
+/// neither links nor `..`: some tests compile what lies there, and tools spell such names as they
+/// like.
 ///
 /// # Panics
 ///
@@ -44,7 +46,7 @@ pub fn root() -> PathBuf {
         "no corpus at {}: set CAIRN_CORPUS to the folder that holds MANIFEST.txt, captured/ and generated/",
         root.display()
     );
-    root
+    root.canonicalize().expect("a folder that is there")
 }
 
 /// All files below a folder of the corpus, sorted. `""` is the whole corpus.
