@@ -27,7 +27,7 @@ mod write;
 pub use cairn_model::Stretch;
 pub use describe::describe;
 pub use error::Error;
-pub use head::{Head, Origin, Refused};
+pub use head::{Head, Intake, Origin, Refused};
 pub use merge::{MergeError, merge};
 pub use origins::{LogName, Origins};
 pub use read::{Block, Loaded};

@@ -1,15 +1,19 @@
 //! Makes a profile of parts that come one by one, equal parts made one.
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::{HashMap, HashTable};
 
 use crate::limits::TRUNCATED_FRAME;
 use crate::profile::{
-    Addressing, Attr, Function, Line, Link, Location, Mapping, NONE, Point, Profile, StrId,
+    Addressing, Attr, Function, Line, Link, Location, Mapping, NONE, Point, Profile, StrId, Tables,
     ValueType,
 };
 use crate::rest::Rest;
 
-type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+type Map<K, V> = HashMap<K, V, RandomState>;
 
 /// Functions, lines and columns of a location.
 type Lines = Box<[(u32, i64, i64)]>;
@@ -28,12 +32,15 @@ pub struct Described {
 #[derive(Debug, Default)]
 pub struct ProfileBuilder {
     profile: Profile,
+    tables: Tables,
     strings: Map<Box<str>, StrId>,
     functions: Map<(StrId, StrId, StrId, i64), u32>,
     mappings: Map<(StrId, StrId, Addressing), u32>,
     /// By mapping, address and lines: those without lines are told by the first two.
     locations: Map<(u32, u64, Lines), u32>,
     frames: Map<StrId, u32>,
+    stacks: HashTable<u32>,
+    hasher: RandomState,
     links: Map<Link, u32>,
     rest: Rest,
 }
@@ -55,7 +62,7 @@ impl ProfileBuilder {
         if let Some(id) = self.strings.get(text) {
             return *id;
         }
-        let id = self.profile.strings.push(text);
+        let id = self.tables.strings.push(text);
         self.strings.insert(text.into(), id);
         id
     }
@@ -84,21 +91,21 @@ impl ProfileBuilder {
             file,
             start_line,
         } = function;
-        let next = self.profile.functions.len() as u32;
+        let next = self.tables.functions.len() as u32;
         let key = (name, system_name, file, start_line);
         let id = *self.functions.entry(key).or_insert(next);
         if id == next {
-            self.profile.functions.push(function);
+            self.tables.functions.push(function);
         }
         id
     }
 
     pub fn mapping(&mut self, mapping: Mapping) -> u32 {
-        let next = self.profile.mappings.len() as u32;
+        let next = self.tables.mappings.len() as u32;
         let key = (mapping.file, mapping.build_id, mapping.addressing);
         let id = *self.mappings.entry(key).or_insert(next);
         if id == next {
-            self.profile.mappings.push(mapping);
+            self.tables.mappings.push(mapping);
         }
         id
     }
@@ -110,13 +117,13 @@ impl ProfileBuilder {
         if let Some(id) = self.locations.get(&key) {
             return *id;
         }
-        let start = self.profile.lines.len() as u32;
-        self.profile.lines.extend_from_slice(lines);
-        let id = self.profile.locations.len() as u32;
-        self.profile.locations.push(Location {
+        let start = self.tables.lines.len() as u32;
+        self.tables.lines.extend_from_slice(lines);
+        let id = self.tables.locations.len() as u32;
+        self.tables.locations.push(Location {
             mapping,
             address,
-            lines: (start, self.profile.lines.len() as u32),
+            lines: (start, self.tables.lines.len() as u32),
         });
         self.locations.insert(key, id);
         id
@@ -146,9 +153,9 @@ impl ProfileBuilder {
         debug_assert_eq!(values.len(), self.profile.types.len());
         let before = self.profile.samples.len();
         let link = about.link.map(|link| self.link(link));
+        let stack = self.stack(stack);
         let samples = &mut self.profile.samples;
-        samples.stacks.extend_from_slice(stack);
-        samples.stack_ends.push(samples.stacks.len() as u32);
+        samples.stacks.push(stack);
         samples.values.extend_from_slice(values);
         if !about.attrs.is_empty() && samples.attr_ends.is_empty() {
             samples.attr_ends.resize(before, 0);
@@ -195,8 +202,10 @@ impl ProfileBuilder {
     pub fn finish(mut self) -> Profile {
         if self.rest.count() > 0 {
             let marker = self.frame(TRUNCATED_FRAME);
-            self.profile.push_rest(&self.rest, Some(marker));
+            let stack = self.stack(&[marker]);
+            self.profile.samples.push_rest(&self.rest, stack);
         }
+        self.profile.tables = Arc::new(self.tables);
         self.profile
     }
 
@@ -207,11 +216,24 @@ impl ProfileBuilder {
         }
     }
 
+    fn stack(&mut self, locations: &[u32]) -> u32 {
+        let (stacks, hasher) = (&mut self.tables.stacks, &self.hasher);
+        let hash = hasher.hash_one(locations);
+        let is_same = |id: &u32| stacks.get(*id) == locations;
+        if let Some(id) = self.stacks.find(hash, is_same) {
+            return *id;
+        }
+        let id = stacks.push(locations);
+        let hash_of = |id: &u32| hasher.hash_one(stacks.get(*id));
+        self.stacks.insert_unique(hash, id, hash_of);
+        id
+    }
+
     fn link(&mut self, link: Link) -> u32 {
-        let next = self.profile.links.len() as u32;
+        let next = self.tables.links.len() as u32;
         let id = *self.links.entry(link).or_insert(next);
         if id == next {
-            self.profile.links.push(link);
+            self.tables.links.push(link);
         }
         id
     }
@@ -247,9 +269,10 @@ mod tests {
         builder.leave_out(&[2]);
         assert_eq!((builder.len(), builder.left_out()), (3, 2));
         let profile = builder.finish();
-        assert_eq!(profile.functions.len(), 3);
+        assert_eq!(profile.tables.functions.len(), 3);
+        assert_eq!(profile.tables.stacks.len(), 3);
         let samples = &profile.samples;
-        assert_eq!(samples.stack(0), [work, main]);
+        assert_eq!(profile.stack(0), [work, main]);
         assert_eq!(samples.attrs(0), []);
         assert_eq!(samples.attrs(1).len(), 1);
         assert_eq!(samples.attrs(2), []);
@@ -259,8 +282,9 @@ mod tests {
         assert_eq!(points, [0, 1, 0, 0]);
         assert_eq!(samples.len(), 4);
         assert_eq!(profile.values(3), [42]);
-        let rest = profile.lines(samples.stack(3)[0])[0].function as usize;
-        assert_eq!(profile.str(profile.functions[rest].name), TRUNCATED_FRAME);
-        assert_eq!(profile.links, [link]);
+        let rest = profile.lines(profile.stack(3)[0])[0].function as usize;
+        let rest = profile.tables.functions[rest];
+        assert_eq!(profile.str(rest.name), TRUNCATED_FRAME);
+        assert_eq!(profile.tables.links, [link]);
     }
 }

@@ -27,7 +27,7 @@ pub use labels::{InvalidLabels, Labels};
 pub use limits::{Excess, Limits, TRUNCATED_FRAME};
 pub use profile::{
     Addressing, Attr, AttrValue, Function, Line, Link, Location, Mapping, NONE, Point, Profile,
-    Samples, StrId, Strings, ValueType,
+    Samples, Stacks, StrId, Strings, Tables, ValueType,
 };
 pub use profile_type::{InvalidProfileType, ProfileType};
 pub use rest::Rest;

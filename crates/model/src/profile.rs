@@ -2,6 +2,10 @@
 //!
 //! Flat arrays, since one allocation per sample is what makes profile decoding slow. All indices
 //! are positions in the tables of the same profile; decoders check them, so users need not.
+//! Profiles of one request share their tables where the format does: to give each its own takes
+//! longer than everything else.
+
+use std::sync::Arc;
 
 /// Position of a string in [`Strings`]. `0` is always the empty string.
 pub type StrId = u32;
@@ -154,20 +158,111 @@ pub struct Point {
     pub value: i64,
 }
 
+/// Lists of locations, leaf first, back to back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stacks {
+    /// Stack `i` is `locations[ends[i-1]..ends[i]]`.
+    pub ends: Vec<u32>,
+    pub locations: Vec<u32>,
+}
+
+impl Stacks {
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Locations of a stack, leaf first.
+    pub fn get(&self, stack: u32) -> &[u32] {
+        &self.locations[span(&self.ends, stack as usize)]
+    }
+
+    /// Appends without looking for an equal one.
+    pub fn push(&mut self, locations: &[u32]) -> u32 {
+        self.locations.extend_from_slice(locations);
+        self.end()
+    }
+
+    /// Makes a stack of the locations that were appended since the last one.
+    pub fn end(&mut self) -> u32 {
+        self.ends.push(self.locations.len() as u32);
+        self.ends.len() as u32 - 1
+    }
+}
+
+/// What samples refer to, directly or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    pub strings: Strings,
+    pub functions: Vec<Function>,
+    pub mappings: Vec<Mapping>,
+    pub locations: Vec<Location>,
+    pub lines: Vec<Line>,
+    pub stacks: Stacks,
+    pub links: Vec<Link>,
+}
+
+impl Tables {
+    pub fn str(&self, id: StrId) -> &str {
+        self.strings.get(id)
+    }
+
+    /// The calls at a location, innermost first.
+    pub fn lines(&self, location: u32) -> &[Line] {
+        let (start, end) = self.locations[location as usize].lines;
+        &self.lines[start as usize..end as usize]
+    }
+
+    /// Appends the location of a frame of which only the name is known; does not look for an equal
+    /// one.
+    pub fn push_frame(&mut self, name: &str) -> u32 {
+        let name = self.strings.push(name);
+        self.functions.push(Function {
+            name,
+            ..Function::default()
+        });
+        self.lines.push(Line {
+            function: self.functions.len() as u32 - 1,
+            ..Line::default()
+        });
+        let line = self.lines.len() as u32;
+        self.locations.push(Location {
+            mapping: NONE,
+            address: 0,
+            lines: (line - 1, line),
+        });
+        self.locations.len() as u32 - 1
+    }
+
+    /// About how much memory they take.
+    pub fn bytes(&self) -> usize {
+        self.strings.bytes()
+            + size_of_val(&self.functions[..])
+            + size_of_val(&self.mappings[..])
+            + size_of_val(&self.locations[..])
+            + size_of_val(&self.lines[..])
+            + size_of_val(&self.stacks.ends[..])
+            + size_of_val(&self.stacks.locations[..])
+            + size_of_val(&self.links[..])
+    }
+}
+
 /// The samples of a profile, column by column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Samples {
-    /// Sample `i` has the locations `stacks[stack_ends[i-1]..stack_ends[i]]`, leaf first.
-    pub stack_ends: Vec<u32>,
+    /// Position of the stack per sample.
     pub stacks: Vec<u32>,
     /// Row-major: `types.len()` values per sample.
     pub values: Vec<i64>,
-    /// Like `stack_ends`, for `attrs`. Empty if no sample has any.
+    /// Sample `i` has `attrs[attr_ends[i-1]..attr_ends[i]]`. Empty if no sample has any.
     pub attr_ends: Vec<u32>,
     pub attrs: Vec<Attr>,
-    /// Position in the profile's `links` per sample, or [`NONE`]. Empty if no sample has one.
+    /// Position of the link per sample, or [`NONE`]. Empty if no sample has one.
     pub links: Vec<u32>,
-    /// Like `stack_ends`, for `points`. Empty if no sample says when it was taken, and in profiles
+    /// Like `attr_ends`, for `points`. Empty if no sample says when it was taken, and in profiles
     /// of several types.
     pub point_ends: Vec<u32>,
     /// The values of a sample's points add up to its value.
@@ -181,16 +276,11 @@ fn span(ends: &[u32], at: usize) -> std::ops::Range<usize> {
 
 impl Samples {
     pub fn len(&self) -> usize {
-        self.stack_ends.len()
+        self.stacks.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.stack_ends.is_empty()
-    }
-
-    /// Locations of a sample, leaf first.
-    pub fn stack(&self, sample: usize) -> &[u32] {
-        &self.stacks[span(&self.stack_ends, sample)]
+        self.stacks.is_empty()
     }
 
     pub fn attrs(&self, sample: usize) -> &[Attr] {
@@ -210,9 +300,20 @@ impl Samples {
         }
     }
 
-    /// Position in the profile's `links`.
+    /// Position of the link.
     pub fn link(&self, sample: usize) -> Option<u32> {
         self.links.get(sample).copied().filter(|link| *link != NONE)
+    }
+
+    /// About how much memory they take.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.stacks[..])
+            + size_of_val(&self.values[..])
+            + size_of_val(&self.attr_ends[..])
+            + size_of_val(&self.attrs[..])
+            + size_of_val(&self.links[..])
+            + size_of_val(&self.point_ends[..])
+            + size_of_val(&self.points[..])
     }
 }
 
@@ -227,24 +328,23 @@ pub struct Profile {
     pub period: i64,
     /// One per value column.
     pub types: Vec<ValueType>,
-    pub strings: Strings,
-    pub functions: Vec<Function>,
-    pub mappings: Vec<Mapping>,
-    pub locations: Vec<Location>,
-    pub lines: Vec<Line>,
-    pub links: Vec<Link>,
+    pub tables: Arc<Tables>,
     pub samples: Samples,
 }
 
 impl Profile {
     pub fn str(&self, id: StrId) -> &str {
-        self.strings.get(id)
+        self.tables.str(id)
     }
 
     /// The calls at a location, innermost first.
     pub fn lines(&self, location: u32) -> &[Line] {
-        let (start, end) = self.locations[location as usize].lines;
-        &self.lines[start as usize..end as usize]
+        self.tables.lines(location)
+    }
+
+    /// Locations of a sample, leaf first.
+    pub fn stack(&self, sample: usize) -> &[u32] {
+        self.tables.stacks.get(self.samples.stacks[sample])
     }
 
     /// Values of one sample, one per type.

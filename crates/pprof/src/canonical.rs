@@ -21,7 +21,7 @@ pub fn canonical(profile: &Profile) -> Canonical {
             continue;
         }
         let mut stack = Vec::new();
-        for location in profile.samples.stack(at).iter().rev() {
+        for location in profile.stack(at).iter().rev() {
             push_frames(profile, *location, &mut stack);
         }
         let sums = rows
@@ -41,7 +41,7 @@ fn push_frames(profile: &Profile, location: u32, stack: &mut Vec<String>) {
         stack.push(unnamed(profile, location));
     }
     for line in lines.iter().rev() {
-        let function = &profile.functions[line.function as usize];
+        let function = &profile.tables.functions[line.function as usize];
         let mut frame = profile.str(function.name).to_owned();
         for (before, id) in [(" =", function.system_name), (" in ", function.file)] {
             if id != 0 {
@@ -62,11 +62,11 @@ fn push_frames(profile: &Profile, location: u32, stack: &mut Vec<String>) {
 }
 
 fn unnamed(profile: &Profile, location: u32) -> String {
-    let location = &profile.locations[location as usize];
+    let location = &profile.tables.locations[location as usize];
     if location.mapping == NONE {
         return format!("{:#x}", location.address);
     }
-    let mapping = &profile.mappings[location.mapping as usize];
+    let mapping = &profile.tables.mappings[location.mapping as usize];
     let addressing = match mapping.addressing {
         Addressing::FileOffset => "file offset",
         Addressing::Virtual => "address",
@@ -82,7 +82,7 @@ fn unnamed(profile: &Profile, location: u32) -> String {
 fn labels(profile: &Profile, sample: usize) -> Vec<(String, String)> {
     let mut labels = Vec::new();
     if let Some(link) = profile.samples.link(sample) {
-        let link = &profile.links[link as usize];
+        let link = &profile.tables.links[link as usize];
         labels.extend(crate::encode::link_labels(link).map(|(key, id)| (key.to_owned(), id)));
     }
     for attr in profile.samples.attrs(sample) {

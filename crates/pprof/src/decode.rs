@@ -7,7 +7,9 @@ mod strings;
 mod tables;
 
 pub use cairn_model::TRUNCATED_FRAME;
-use cairn_model::{Limits, Profile};
+use std::sync::Arc;
+
+use cairn_model::{Limits, Profile, Tables};
 
 use crate::Error;
 use crate::inflate::Scratch;
@@ -100,9 +102,10 @@ fn decode_plain(plain: &[u8], limits: &Limits, options: &Options<'_>) -> Result<
         rows,
         replaced,
     } = strings::scan(plain, limits)?;
-    let mut profile = Profile {
+    let mut profile = Profile::default();
+    let mut tables = Tables {
         strings,
-        ..Profile::default()
+        ..Tables::default()
     };
     let input = Input {
         plain,
@@ -110,9 +113,10 @@ fn decode_plain(plain: &[u8], limits: &Limits, options: &Options<'_>) -> Result<
         limits,
         options,
     };
-    let tables = tables::read(&input, &mut profile)?;
-    let locations = locations::read(&input, &tables, &mut profile)?;
-    let truncated = samples::read(&input, &locations, &mut profile)?;
+    let numbered = tables::read(&input, &mut profile, &mut tables)?;
+    let locations = locations::read(&input, &numbered, &mut tables)?;
+    let truncated = samples::read(&input, &locations, &mut profile, &mut tables)?;
+    profile.tables = Arc::new(tables);
     Ok(Decoded {
         profile,
         plain_bytes: plain.len(),

@@ -16,13 +16,14 @@ use hashbrown::HashMap;
 pub fn encode(profile: &Profile) -> Vec<u8> {
     let mut writer = Writer {
         profile,
-        out: Vec::with_capacity(64 + 8 * profile.samples.stacks.len()),
+        out: Vec::with_capacity(64 + 8 * profile.tables.stacks.locations.len()),
         row: Vec::new(),
         part: Vec::new(),
     };
     writer.tables();
     let extra = writer.samples();
     for text in profile
+        .tables
         .strings
         .iter()
         .chain(extra.texts.iter().map(String::as_str))
@@ -94,13 +95,13 @@ impl Writer<'_> {
         for kind in &self.profile.types {
             self.value_type(1, *kind);
         }
-        for (at, mapping) in self.profile.mappings.iter().enumerate() {
+        for (at, mapping) in self.profile.tables.mappings.iter().enumerate() {
             self.mapping(at as u64 + 1, mapping);
         }
-        for (at, location) in self.profile.locations.iter().enumerate() {
+        for (at, location) in self.profile.tables.locations.iter().enumerate() {
             self.location(at as u64 + 1, location, at as u32);
         }
-        for (at, function) in self.profile.functions.iter().enumerate() {
+        for (at, function) in self.profile.tables.functions.iter().enumerate() {
             self.function(at as u64 + 1, function);
         }
     }
@@ -158,17 +159,17 @@ impl Writer<'_> {
     fn samples(&mut self) -> Extra {
         let profile = self.profile;
         let mut extra = Extra {
-            first: profile.strings.len() as u32,
+            first: profile.tables.strings.len() as u32,
             texts: Vec::new(),
             ids: HashMap::default(),
         };
         for at in 0..profile.samples.len() {
-            let stack = profile.samples.stack(at).iter();
+            let stack = profile.stack(at).iter();
             self.packed(1, stack.map(|location| u64::from(*location) + 1));
             let values = profile.values(at).iter();
             self.packed(2, values.map(|value| value.cast_unsigned()));
             if let Some(link) = profile.samples.link(at) {
-                for (key, id) in link_labels(&profile.links[link as usize]) {
+                for (key, id) in link_labels(&profile.tables.links[link as usize]) {
                     let (key, value) = (extra.id(key), AttrValue::Str(extra.id(&id)));
                     self.label(Attr { key, value });
                 }

@@ -1,6 +1,6 @@
 //! Gives equal content one position: strings, functions, mappings, locations.
 
-use cairn_model::{Function, Line, Location, Mapping, NONE, Profile, StrId};
+use cairn_model::{Function, Line, Location, Mapping, NONE, StrId, Tables};
 use hashbrown::HashTable;
 
 use crate::symbols::{Symbols, hash_str, mix};
@@ -105,21 +105,6 @@ impl Interner {
                 self.locations.insert(vacant, id)
             })
     }
-
-    /// Interns every location of a profile: position there -> position here.
-    pub fn profile_locations(&mut self, profile: &Profile) -> Vec<u32> {
-        let tables = Tables {
-            strings: &profile.strings,
-            functions: &profile.functions,
-            mappings: &profile.mappings,
-            locations: &profile.locations,
-            lines: &profile.lines,
-        };
-        let mut map = LocationMap::default();
-        (0..profile.locations.len() as u32)
-            .map(|id| map.map(self, &tables, id))
-            .collect()
-    }
 }
 
 /// Finds the position of a content whose hash is known.
@@ -204,7 +189,7 @@ fn hash_location(mapping: u32, address: u64, lines: &[Line]) -> u64 {
 
 /// Borrowed tables that locations are taken from.
 #[derive(Clone, Copy, Debug)]
-struct Tables<'a> {
+struct Source<'a> {
     strings: &'a cairn_model::Strings,
     functions: &'a [Function],
     mappings: &'a [Mapping],
@@ -212,7 +197,17 @@ struct Tables<'a> {
     lines: &'a [Line],
 }
 
-impl<'a> Tables<'a> {
+impl<'a> Source<'a> {
+    fn of_profiles(tables: &'a Tables) -> Self {
+        Self {
+            strings: &tables.strings,
+            functions: &tables.functions,
+            mappings: &tables.mappings,
+            locations: &tables.locations,
+            lines: &tables.lines,
+        }
+    }
+
     fn of(symbols: &'a Symbols) -> Self {
         let Symbols {
             strings,
@@ -244,20 +239,25 @@ pub struct LocationMap {
 impl LocationMap {
     /// The position in `into` of location `id` of `from`. One map serves one `from` only.
     pub fn location(&mut self, into: &mut Interner, from: &Symbols, id: u32) -> u32 {
-        self.map(into, &Tables::of(from), id)
+        self.map(into, &Source::of(from), id)
+    }
+
+    /// Like [`LocationMap::location`], of the tables of profiles.
+    pub fn location_of(&mut self, into: &mut Interner, from: &Tables, id: u32) -> u32 {
+        self.map(into, &Source::of_profiles(from), id)
     }
 
     /// Like [`LocationMap::location`], of a function alone.
     pub fn function_of(&mut self, into: &mut Interner, from: &Symbols, id: u32) -> u32 {
-        self.function(into, &Tables::of(from), id)
+        self.function(into, &Source::of(from), id)
     }
 
     /// Like [`LocationMap::location`], of a mapping alone.
     pub fn mapping_of(&mut self, into: &mut Interner, from: &Symbols, id: u32) -> u32 {
-        self.mapping(into, &Tables::of(from), id)
+        self.mapping(into, &Source::of(from), id)
     }
 
-    fn map(&mut self, into: &mut Interner, from: &Tables<'_>, id: u32) -> u32 {
+    fn map(&mut self, into: &mut Interner, from: &Source<'_>, id: u32) -> u32 {
         let known = slot(&mut self.locations, id, from.locations.len());
         if *known != NONE {
             return *known;
@@ -286,7 +286,7 @@ impl LocationMap {
         new
     }
 
-    fn str(&mut self, into: &mut Interner, from: &Tables<'_>, id: StrId) -> StrId {
+    fn str(&mut self, into: &mut Interner, from: &Source<'_>, id: StrId) -> StrId {
         let known = slot(&mut self.strings, id, from.strings.len());
         if *known == NONE {
             *known = into.str(from.strings.get(id));
@@ -294,7 +294,7 @@ impl LocationMap {
         *known
     }
 
-    fn function(&mut self, into: &mut Interner, from: &Tables<'_>, id: u32) -> u32 {
+    fn function(&mut self, into: &mut Interner, from: &Source<'_>, id: u32) -> u32 {
         if *slot(&mut self.functions, id, from.functions.len()) == NONE {
             let Function {
                 name,
@@ -315,7 +315,7 @@ impl LocationMap {
         self.functions[id as usize]
     }
 
-    fn mapping(&mut self, into: &mut Interner, from: &Tables<'_>, id: u32) -> u32 {
+    fn mapping(&mut self, into: &mut Interner, from: &Source<'_>, id: u32) -> u32 {
         if *slot(&mut self.mappings, id, from.mappings.len()) == NONE {
             let Mapping {
                 file,

@@ -1,7 +1,7 @@
 //! Third walk: locations, with addresses normalised. Owns the choice between the conventions that
 //! senders use for addresses; does not look into ELF files.
 
-use cairn_model::{Addressing, Line, Location, Mapping, NONE, Profile};
+use cairn_model::{Addressing, Line, Location, Mapping, NONE, Tables};
 use cairn_protobuf::Reader;
 use hashbrown::HashMap;
 
@@ -9,7 +9,7 @@ use crate::Error;
 use crate::ids::Ids;
 
 use super::strings::LOCATION;
-use super::tables::{Mapped, Tables};
+use super::tables::{Mapped, Numbered};
 use super::{ExecutableInfo, Input, Options};
 
 /// `ET_EXEC`: such files are mapped where they say, so runtime addresses are virtual ones.
@@ -25,42 +25,42 @@ pub(super) struct Locations {
 
 pub(super) fn read(
     input: &Input<'_>,
-    tables: &Tables,
-    profile: &mut Profile,
+    numbered: &Numbered,
+    tables: &mut Tables,
 ) -> Result<Locations, Error> {
     let depth_max = input.limits.depth_max;
-    let mut normaliser = Normaliser::new(tables, input.options)?;
+    let mut normaliser = Normaliser::new(numbered, input.options)?;
     let mut out = Locations {
         ids: Ids::new("location"),
         frames_max: 1,
         cut: Vec::new(),
     };
-    profile
+    tables
         .locations
         .reserve_exact(input.rows.to_reserve(LOCATION));
-    profile.lines.reserve(input.rows.to_reserve(LOCATION));
+    tables.lines.reserve(input.rows.to_reserve(LOCATION));
     let mut reader = Reader::new(input.plain);
     while let Some((field, value)) = reader.field()? {
         if field != LOCATION {
             continue;
         }
-        let start = profile.lines.len();
-        let sent = read_location(value.bytes()?, tables, profile)?;
+        let start = tables.lines.len();
+        let sent = read_location(value.bytes()?, numbered, tables)?;
         out.ids.push(sent.id)?;
-        let frames = profile.lines.len() - start;
+        let frames = tables.lines.len() - start;
         if frames > depth_max {
             // Leaves room for the frame that says so.
-            profile
+            tables
                 .lines
                 .truncate(start + depth_max.saturating_sub(1).max(1));
-            out.cut.push(profile.locations.len() as u32);
+            out.cut.push(tables.locations.len() as u32);
         }
         out.frames_max = out.frames_max.max(frames);
-        let (mapping, address) = normaliser.place(&sent, profile)?;
-        profile.locations.push(Location {
+        let (mapping, address) = normaliser.place(&sent, tables)?;
+        tables.locations.push(Location {
             mapping,
             address,
-            lines: (start as u32, profile.lines.len() as u32),
+            lines: (start as u32, tables.lines.len() as u32),
         });
     }
     Ok(out)
@@ -73,7 +73,7 @@ struct Sent {
     address: u64,
 }
 
-fn read_location(raw: &[u8], tables: &Tables, profile: &mut Profile) -> Result<Sent, Error> {
+fn read_location(raw: &[u8], numbered: &Numbered, tables: &mut Tables) -> Result<Sent, Error> {
     let mut sent = Sent::default();
     let mut reader = Reader::new(raw);
     while let Some((field, value)) = reader.field()? {
@@ -82,8 +82,8 @@ fn read_location(raw: &[u8], tables: &Tables, profile: &mut Profile) -> Result<S
             2 => sent.mapping = value.varint()?,
             3 => sent.address = value.varint()?,
             4 => {
-                let line = read_line(value.bytes()?, tables, sent.id)?;
-                profile.lines.extend(line);
+                let line = read_line(value.bytes()?, numbered, sent.id)?;
+                tables.lines.extend(line);
             }
             _ => {}
         }
@@ -92,7 +92,7 @@ fn read_location(raw: &[u8], tables: &Tables, profile: &mut Profile) -> Result<S
 }
 
 /// `None` for a line without function: it names nothing.
-fn read_line(raw: &[u8], tables: &Tables, location: u64) -> Result<Option<Line>, Error> {
+fn read_line(raw: &[u8], numbered: &Numbered, location: u64) -> Result<Option<Line>, Error> {
     let mut function = 0;
     let mut line = Line::default();
     let mut reader = Reader::new(raw);
@@ -107,43 +107,43 @@ fn read_line(raw: &[u8], tables: &Tables, location: u64) -> Result<Option<Line>,
     if function == 0 {
         return Ok(None);
     }
-    let functions = &tables.functions;
+    let functions = &numbered.functions;
     line.function = functions.find(function, || format!("location {location}"))?;
     Ok(Some(line))
 }
 
 /// Turns (mapping, runtime address) into (file, address within it).
 struct Normaliser<'a> {
-    tables: &'a Tables,
+    numbered: &'a Numbered,
     options: &'a Options<'a>,
-    /// Rows of `Profile::mappings` per mapping as sent and addressing, or [`NONE`].
+    /// Rows of `Tables::mappings` per mapping as sent and addressing, or [`NONE`].
     rows: Vec<[u32; 2]>,
     seen: HashMap<(Box<str>, Box<str>, Addressing), u32, foldhash::fast::RandomState>,
 }
 
 impl<'a> Normaliser<'a> {
-    fn new(tables: &'a Tables, options: &'a Options<'a>) -> Result<Self, Error> {
-        let (infos, mappings) = (options.executable_info.len(), tables.mappings.len());
+    fn new(numbered: &'a Numbered, options: &'a Options<'a>) -> Result<Self, Error> {
+        let (infos, mappings) = (options.executable_info.len(), numbered.mappings.len());
         if infos != 0 && infos != mappings {
             return Err(Error::contradiction(format!(
                 "{infos} executable_info for {mappings} mappings"
             )));
         }
         Ok(Self {
-            tables,
+            numbered,
             options,
             rows: vec![[NONE; 2]; mappings],
             seen: HashMap::default(),
         })
     }
 
-    fn place(&mut self, sent: &Sent, profile: &mut Profile) -> Result<(u32, u64), Error> {
+    fn place(&mut self, sent: &Sent, tables: &mut Tables) -> Result<(u32, u64), Error> {
         if sent.mapping == 0 {
             return Ok((NONE, sent.address));
         }
-        let ids = &self.tables.mapping_ids;
+        let ids = &self.numbered.mapping_ids;
         let at = ids.find(sent.mapping, || format!("location {}", sent.id))?;
-        let mapped = &self.tables.mappings[at as usize];
+        let mapped = &self.numbered.mappings[at as usize];
         let info = self.options.executable_info.get(at as usize);
         let (addressing, address) = if self.options.normalized {
             (Addressing::Virtual, sent.address)
@@ -152,16 +152,16 @@ impl<'a> Normaliser<'a> {
         };
         let row = &mut self.rows[at as usize][addressing as usize];
         if *row == NONE {
-            let strings = &profile.strings;
+            let strings = &tables.strings;
             let (file, build_id) = (strings.get(mapped.file), strings.get(mapped.build_id));
             let key = (file.into(), build_id.into(), addressing);
             *row = *self.seen.entry(key).or_insert_with(|| {
-                profile.mappings.push(Mapping {
+                tables.mappings.push(Mapping {
                     file: mapped.file,
                     build_id: mapped.build_id,
                     addressing,
                 });
-                profile.mappings.len() as u32 - 1
+                tables.mappings.len() as u32 - 1
             });
         }
         Ok((*row, address))

@@ -1,7 +1,7 @@
 //! Last walk: samples. Owns stacks, values, labels and links, and what becomes of too many samples
 //! or frames; does not merge equal samples.
 
-use cairn_model::{Attr, AttrValue, Excess, Limits, Link, NONE, Profile, Rest, StrId};
+use cairn_model::{Attr, AttrValue, Excess, Limits, Link, NONE, Profile, Rest, StrId, Tables};
 use cairn_protobuf::{Reader, Value, each_number};
 use hashbrown::HashMap;
 
@@ -22,19 +22,21 @@ pub(super) fn read(
     input: &Input<'_>,
     locations: &Locations,
     profile: &mut Profile,
+    tables: &mut Tables,
 ) -> Result<Truncated, Error> {
     let samples_max = input.limits.samples_max;
     let room = samples_max.saturating_add(1);
     let count = input.rows.of(SAMPLE).min(room);
-    let samples = &mut profile.samples;
     let reserved = input.rows.to_reserve(SAMPLE).min(room);
-    samples.stack_ends.reserve_exact(reserved);
-    samples.values.reserve(reserved);
+    tables.stacks.ends.reserve_exact(reserved);
+    profile.samples.stacks.reserve_exact(reserved);
+    profile.samples.values.reserve(reserved);
     let mut writer = Writer {
         locations,
         limits: input.limits,
         count,
         profile,
+        tables,
         links: HashMap::default(),
         marker: None,
         rest: Rest::default(),
@@ -51,7 +53,7 @@ pub(super) fn read(
             writer.leave_out(value.bytes()?)?;
         }
     }
-    writer.profile.push_rest(&writer.rest, writer.marker);
+    writer.end();
     Ok(Truncated {
         samples: writer.rest.count(),
         stacks: writer.truncated_stacks,
@@ -64,6 +66,7 @@ struct Writer<'a> {
     /// How many samples there will be.
     count: usize,
     profile: &'a mut Profile,
+    tables: &'a mut Tables,
     links: HashMap<Link, u32, foldhash::fast::RandomState>,
     /// The location named [`TRUNCATED_FRAME`], once there is one.
     marker: Option<u32>,
@@ -74,8 +77,9 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn sample(&mut self, raw: &[u8]) -> Result<(), Error> {
         let samples = &self.profile.samples;
-        let at = samples.stack_ends.len();
-        let (stack_start, values_start) = (samples.stacks.len(), samples.values.len());
+        let at = samples.len();
+        let stack_start = self.tables.stacks.locations.len();
+        let values_start = samples.values.len();
         let attrs_start = samples.attrs.len();
         let mut labels = 0;
         let mut link = Link::default();
@@ -98,8 +102,8 @@ impl Writer<'_> {
         }
         self.check_values(values_start)?;
         self.limit_depth(stack_start)?;
-        let samples = &mut self.profile.samples;
-        samples.stack_ends.push(samples.stacks.len() as u32);
+        let stack = self.tables.stacks.end();
+        self.profile.samples.stacks.push(stack);
         self.end_attrs(attrs_start);
         self.end_link(link);
         Ok(())
@@ -107,15 +111,14 @@ impl Writer<'_> {
 
     /// Nearly all the time goes here, hence its own loop.
     fn stack(&mut self, value: Value<'_>) -> Result<(), Error> {
-        let samples = &mut self.profile.samples;
         let ids = &self.locations.ids;
-        let at = samples.stack_ends.len();
+        let at = self.profile.samples.len();
+        let stacked = &mut self.tables.stacks.locations;
         if let Value::Bytes(packed) = value {
-            samples.stacks.reserve(packed.len());
+            stacked.reserve(packed.len());
         }
-        let stacks = &mut samples.stacks;
         each_number(value, |id| {
-            stacks.push(ids.find(id, || format!("sample {at}"))?);
+            stacked.push(ids.find(id, || format!("sample {at}"))?);
             Ok(())
         })
     }
@@ -162,7 +165,7 @@ impl Writer<'_> {
     /// Keeps the leaf side of a stack that is too deep, or refuses it.
     fn limit_depth(&mut self, start: usize) -> Result<(), Error> {
         let max = self.limits.depth_max;
-        let stack = &self.profile.samples.stacks[start..];
+        let stack = &self.tables.stacks.locations[start..];
         if stack.len().saturating_mul(self.locations.frames_max) <= max {
             return Ok(());
         }
@@ -180,23 +183,37 @@ impl Writer<'_> {
             let what = format!("frames of sample {}", self.profile.samples.len());
             return Err(Error::over(what, "depth_max", max));
         }
-        self.profile.samples.stacks.truncate(start + kept.max(1));
-        let profile = &mut *self.profile;
-        let marker = *self
-            .marker
-            .get_or_insert_with(|| profile.push_frame(TRUNCATED_FRAME));
-        self.profile.samples.stacks.push(marker);
+        let stacked = &mut self.tables.stacks.locations;
+        stacked.truncate(start + kept.max(1));
+        let marker = self.marker();
+        self.tables.stacks.locations.push(marker);
         self.truncated_stacks += 1;
         Ok(())
     }
 
+    fn marker(&mut self) -> u32 {
+        let tables = &mut *self.tables;
+        *self
+            .marker
+            .get_or_insert_with(|| tables.push_frame(TRUNCATED_FRAME))
+    }
+
+    /// Appends the sample that stands for those that were left out.
+    fn end(&mut self) {
+        if self.rest.count() > 0 {
+            let marker = self.marker();
+            let stack = self.tables.stacks.push(&[marker]);
+            self.profile.samples.push_rest(&self.rest, stack);
+        }
+    }
+
     fn frames(&self, location: u32) -> usize {
-        self.profile.lines(location).len().max(1)
+        self.tables.lines(location).len().max(1)
     }
 
     fn label(&mut self, value: Value<'_>, link: &mut Link) -> Result<(), Error> {
         let at = self.profile.samples.len();
-        let strings = &self.profile.strings;
+        let strings = &self.tables.strings;
         let asker = || format!("a label of sample {at}");
         let (mut key, mut text, mut number, mut unit) = (0, 0, 0, 0);
         let mut reader = Reader::new(value.bytes()?);
@@ -226,7 +243,7 @@ impl Writer<'_> {
 
     fn check_label(&self, key: StrId, text: StrId) -> Result<(), Error> {
         let at = self.profile.samples.len();
-        let key = self.profile.str(key);
+        let key = self.tables.str(key);
         if key.is_empty() {
             return Err(Error::contradiction(format!(
                 "a label of sample {at} has no key"
@@ -241,7 +258,7 @@ impl Writer<'_> {
             ),
             (
                 "value",
-                self.profile.str(text).len(),
+                self.tables.str(text).len(),
                 "label_value_bytes_max",
                 self.limits.label_value_bytes_max,
             ),
@@ -262,7 +279,7 @@ impl Writer<'_> {
                 return;
             }
             samples.attr_ends.reserve_exact(self.count);
-            samples.attr_ends.resize(samples.stack_ends.len() - 1, 0);
+            samples.attr_ends.resize(samples.stacks.len() - 1, 0);
         }
         samples.attr_ends.push(samples.attrs.len() as u32);
     }
@@ -275,13 +292,13 @@ impl Writer<'_> {
                 return;
             }
             samples.links.reserve_exact(self.count);
-            samples.links.resize(samples.stack_ends.len() - 1, NONE);
+            samples.links.resize(samples.stacks.len() - 1, NONE);
         }
         if is_absent {
             samples.links.push(NONE);
             return;
         }
-        let links = &mut self.profile.links;
+        let links = &mut self.tables.links;
         let at = *self.links.entry(link).or_insert_with(|| {
             links.push(link);
             links.len() as u32 - 1

@@ -1,6 +1,6 @@
 //! Second walk: the scalars, value types, functions and mappings. Leaves addresses alone.
 
-use cairn_model::{Function, Profile, StrId, Strings, ValueType};
+use cairn_model::{Function, Profile, StrId, Strings, Tables, ValueType};
 use cairn_protobuf::Reader;
 
 use crate::Error;
@@ -9,7 +9,8 @@ use crate::ids::Ids;
 use super::Input;
 use super::strings::{DURATION, FUNCTION, MAPPING, PERIOD, PERIOD_TYPE, SAMPLE_TYPE, TIME, string};
 
-pub(super) struct Tables {
+/// What rows of other tables name by ids.
+pub(super) struct Numbered {
     pub(super) functions: Ids,
     pub(super) mapping_ids: Ids,
     pub(super) mappings: Vec<Mapped>,
@@ -25,19 +26,23 @@ pub(super) struct Mapped {
     pub(super) build_id: StrId,
 }
 
-pub(super) fn read(input: &Input<'_>, profile: &mut Profile) -> Result<Tables, Error> {
-    let mut tables = Tables {
+pub(super) fn read(
+    input: &Input<'_>,
+    profile: &mut Profile,
+    tables: &mut Tables,
+) -> Result<Numbered, Error> {
+    let mut numbered = Numbered {
         functions: Ids::new("function"),
         mapping_ids: Ids::new("mapping"),
         mappings: Vec::with_capacity(input.rows.to_reserve(MAPPING)),
     };
-    profile
+    tables
         .functions
         .reserve_exact(input.rows.to_reserve(FUNCTION));
     profile
         .types
         .reserve_exact(input.rows.to_reserve(SAMPLE_TYPE));
-    let strings = &profile.strings;
+    let strings = &tables.strings;
     let mut reader = Reader::new(input.plain);
     while let Some((field, value)) = reader.field()? {
         match field {
@@ -49,13 +54,13 @@ pub(super) fn read(input: &Input<'_>, profile: &mut Profile) -> Result<Tables, E
             PERIOD_TYPE => read_value_type(value.bytes()?, strings, &mut profile.period_type)?,
             MAPPING => {
                 let (id, mapping) = read_mapping(value.bytes()?, strings)?;
-                tables.mapping_ids.push(id)?;
-                tables.mappings.push(mapping);
+                numbered.mapping_ids.push(id)?;
+                numbered.mappings.push(mapping);
             }
             FUNCTION => {
                 let (id, function) = read_function(value.bytes()?, strings)?;
-                tables.functions.push(id)?;
-                profile.functions.push(function);
+                numbered.functions.push(id)?;
+                tables.functions.push(function);
             }
             TIME => profile.time = value.int()?,
             DURATION => profile.duration = value.int()?,
@@ -63,7 +68,7 @@ pub(super) fn read(input: &Input<'_>, profile: &mut Profile) -> Result<Tables, E
             _ => {}
         }
     }
-    Ok(tables)
+    Ok(numbered)
 }
 
 fn read_value_type(raw: &[u8], strings: &Strings, into: &mut ValueType) -> Result<(), Error> {
