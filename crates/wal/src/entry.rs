@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
-use cairn_model::{Excess, Labels, Limits, Profile, TenantId};
+use bytes::Bytes;
+use cairn_model::{Excess, Labels, Limits, Profile, Tables, TenantId};
 use cairn_pprof::{Decoder, ExecutableInfo, LoadSegment, Options};
 use cairn_wire::cairn::ingest::v1::{Format, LogEntry, LogExecutable, LogLabel, LogSeries};
 use prost::Message;
 
-use crate::packed::unpack;
+use crate::packed::{unpack, unpack_tables, unpack_whole};
 
 /// The label that is the first part of the profile type, and no label of the stored profile.
 pub const NAME_LABEL: &str = "__name__";
@@ -58,8 +59,11 @@ pub enum Encoding {
     /// pprof, gzip or plain, as it was sent.
     #[default]
     Pprof,
-    /// What a decoder of another format made of it: [`pack`](crate::pack).
+    /// What a decoder of another format made of it: [`pack`](crate::pack), and
+    /// [`pack_tables`](crate::pack_tables) beside.
     Packed,
+    /// The same with its tables, which only earlier builds wrote.
+    Whole,
 }
 
 /// What was kept of each profile when its push was acknowledged: the same is kept whenever it is
@@ -99,6 +103,8 @@ pub struct Entry {
     pub normalized: bool,
     /// Packed profiles are so already.
     pub kept: Kept,
+    /// Of packed profiles.
+    pub tables: Vec<Bytes>,
     pub series: Vec<LogSeries>,
 }
 
@@ -125,6 +131,7 @@ impl Entry {
             normalized: self.normalized,
             depth_max: self.kept.depth_max as u64,
             samples_max: self.kept.samples_max as u64,
+            tables: self.tables,
         };
         entry.encode_to_vec()
     }
@@ -133,7 +140,8 @@ impl Entry {
         let entry = LogEntry::decode(payload).map_err(|error| Unreadable(error.to_string()))?;
         let encoding = match entry.format() {
             Format::Pprof => Encoding::Pprof,
-            Format::Packed => Encoding::Packed,
+            Format::Shared => Encoding::Packed,
+            Format::Packed => Encoding::Whole,
             Format::Unspecified => return Err(Unreadable(format!("format {}", entry.format))),
         };
         let tenant = TenantId::parse(&entry.tenant);
@@ -151,6 +159,7 @@ impl Entry {
                 depth_max: said(entry.depth_max, Kept::UNSAID.depth_max),
                 samples_max: said(entry.samples_max, Kept::UNSAID.samples_max),
             },
+            tables: entry.tables,
             series: entry.series,
         })
     }
@@ -168,10 +177,7 @@ impl Entry {
         let Kept {
             depth_max,
             samples_max,
-        } = match self.encoding {
-            Encoding::Pprof => self.kept,
-            Encoding::Packed => Kept::UNSAID,
-        };
+        } = self.kept;
         let limits = Limits {
             request_bytes_max: usize::MAX,
             profile_bytes_max: usize::MAX,
@@ -185,48 +191,75 @@ impl Entry {
             string_bytes_max: usize::MAX,
             sample_types_max: usize::MAX,
         };
-        let mut decoder = Decoder::default();
-        let mut row = |series| self.row(series, &limits, &mut decoder);
-        self.series.iter().map(&mut row).collect()
+        let tables = self.tables.iter().map(|packed| {
+            let tables = unpack_tables(packed).map_err(|error| unreadable(&error))?;
+            Ok(Arc::new(tables))
+        });
+        let mut reader = Reader {
+            entry: self,
+            limits,
+            tables: tables.collect(),
+            decoder: Decoder::default(),
+        };
+        let rows = self.series.iter().map(|series| reader.row(series));
+        rows.collect()
     }
+}
 
-    fn row(
-        &self,
-        series: &LogSeries,
-        limits: &Limits,
-        decoder: &mut Decoder,
-    ) -> Result<Row, Unreadable> {
-        let unreadable = |error: &dyn std::fmt::Display| Unreadable(error.to_string());
+fn unreadable(error: &dyn std::fmt::Display) -> Unreadable {
+    Unreadable(error.to_string())
+}
+
+/// What the profiles of an entry have in common.
+struct Reader<'a> {
+    entry: &'a Entry,
+    limits: Limits,
+    tables: Vec<Result<Arc<Tables>, Unreadable>>,
+    decoder: Decoder,
+}
+
+impl Reader<'_> {
+    fn row(&mut self, series: &LogSeries) -> Result<Row, Unreadable> {
         let pairs = series.labels.iter();
         let pairs = pairs.map(|LogLabel { name, value }| (name, value));
         let all = Labels::from_pairs(pairs).map_err(|error| unreadable(&error))?;
         let (name, labels) = split_name(&all);
         let name = name.ok_or_else(|| unreadable(&"a profile without a name"))?;
-        let profile = match self.encoding {
-            Encoding::Pprof => {
-                let executables: Vec<_> = series.executables.iter().map(executable).collect();
-                let options = Options {
-                    normalized: self.normalized,
-                    executable_info: &executables,
-                };
-                let decoded = decoder.decode(&series.profile, limits, &options);
-                decoded.map_err(|error| unreadable(&error))?.profile
-            }
-            Encoding::Packed => {
-                unpack(&series.profile, limits).map_err(|error| unreadable(&error))?
-            }
-        };
-        let batch = match self.span.says_when(&profile) {
-            true => batch_hash(&self.tenant, &self.span, series),
+        let profile = self.profile(series)?;
+        let Entry { tenant, span, .. } = self.entry;
+        let batch = match span.says_when(&profile) {
+            true => batch_hash(tenant, span, series),
             false => 0,
         };
         Ok(Row {
             name: name.into(),
             labels,
-            time: self.span.time_of(&profile),
+            time: span.time_of(&profile),
             batch,
             profile,
         })
+    }
+
+    fn profile(&mut self, series: &LogSeries) -> Result<Profile, Unreadable> {
+        let bytes = &series.profile;
+        let profile = match self.entry.encoding {
+            Encoding::Pprof => {
+                let executables: Vec<_> = series.executables.iter().map(executable).collect();
+                let options = Options {
+                    normalized: self.entry.normalized,
+                    executable_info: &executables,
+                };
+                let decoded = self.decoder.decode(bytes, &self.limits, &options);
+                return Ok(decoded.map_err(|error| unreadable(&error))?.profile);
+            }
+            Encoding::Packed => match self.tables.get(series.tables as usize) {
+                Some(Ok(tables)) => unpack(bytes, tables),
+                Some(Err(error)) => return Err(unreadable(error)),
+                None => return Err(unreadable(&"its tables are missing")),
+            },
+            Encoding::Whole => unpack_whole(bytes),
+        };
+        profile.map_err(|error| unreadable(&error))
     }
 }
 
@@ -234,7 +267,8 @@ impl From<Encoding> for Format {
     fn from(encoding: Encoding) -> Self {
         match encoding {
             Encoding::Pprof => Self::Pprof,
-            Encoding::Packed => Self::Packed,
+            Encoding::Packed => Self::Shared,
+            Encoding::Whole => Self::Packed,
         }
     }
 }
@@ -295,10 +329,33 @@ pub fn batch_hash(tenant: &TenantId, span: &Span, series: &LogSeries) -> u128 {
     for time in [span.from, span.until] {
         hash.part(&time.map_or([0; 8], i64::to_le_bytes));
     }
-    hash.part(&series.profile);
+    hash.part(match series.content.is_empty() {
+        true => &series.profile,
+        false => &series.content,
+    });
     hash.finish()
 }
 
+/// Tells requests apart: senders that try again send the same bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Digest(Hash);
+
+impl Digest {
+    pub fn of(request: &[u8]) -> Self {
+        let mut hash = Hash::default();
+        hash.part(request);
+        Self(hash)
+    }
+
+    /// What [`LogSeries::content`] says of the profile at a place of the request.
+    pub fn at(self, place: usize) -> [u8; 16] {
+        let Self(mut hash) = self;
+        hash.word(place as u128);
+        hash.finish().to_le_bytes()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
 struct Hash(u128);
 
 impl Default for Hash {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use cairn_block::{Head, Lsn, Origin};
+use cairn_block::{Head, Lsn, Origin, Refused};
 use cairn_model::TenantId;
 
 use crate::{Entry, Error, Row, Segment};
@@ -71,15 +71,16 @@ impl Heads {
 
     fn take(&mut self, lsn: Lsn, entry: &Entry) {
         let head = self.heads.entry(entry.tenant.clone()).or_default();
-        for row in entry.rows() {
-            let taken = row
-                .map_err(|error| error.to_string())
-                .and_then(|row| append(head, lsn, row).map_err(|error| error.to_string()));
-            if let Err(error) = taken {
-                self.unreadable += 1;
-                tracing::error!(tenant = %entry.tenant, lsn, error, "a durable profile is not readable");
-            }
-        }
+        let report = |error: &dyn std::fmt::Display| {
+            tracing::error!(tenant = %entry.tenant, lsn, %error, "a durable profile is not readable");
+        };
+        let read = entry.rows().into_iter();
+        let read = read.filter_map(|row| row.inspect_err(|error| report(error)).ok());
+        let rows: Vec<Row> = read.collect();
+        let unread = entry.series.len() - rows.len();
+        let refused = append_all(head, lsn, rows);
+        refused.iter().for_each(|error| report(error));
+        self.unreadable += (unread + refused.len()) as u64;
     }
 
     /// About how much memory the rows take.
@@ -106,23 +107,27 @@ impl Heads {
     }
 }
 
-/// Adds a row of entry `lsn` to its tenant's head.
-pub fn append(head: &mut Head, lsn: Lsn, row: Row) -> Result<(), cairn_block::Refused> {
-    let Row {
-        name,
-        labels,
-        time,
-        batch,
-        profile,
-    } = row;
-    let origin = Origin {
-        name,
-        labels,
-        time,
-        lsn,
-        batch,
+/// Adds the rows of entry `lsn` to its tenant's head; gives why some could not be.
+pub fn append_all(head: &mut Head, lsn: Lsn, rows: Vec<Row>) -> Vec<Refused> {
+    let mut intake = head.intake();
+    let append = |row| {
+        let Row {
+            name,
+            labels,
+            time,
+            batch,
+            profile,
+        } = row;
+        let origin = Origin {
+            name,
+            labels,
+            time,
+            lsn,
+            batch,
+        };
+        intake.append(&profile, &origin).err()
     };
-    head.append(&profile, &origin)
+    rows.into_iter().filter_map(append).collect()
 }
 
 #[cfg(test)]

@@ -21,16 +21,16 @@ mod reader;
 mod testing;
 
 pub use entry::{
-    Encoding, Entry, Kept, NAME_LABEL, Row, Span, Unreadable, batch_hash, log_executable,
+    Digest, Encoding, Entry, Kept, NAME_LABEL, Row, Span, Unreadable, batch_hash, log_executable,
     split_name,
 };
 pub use error::Error;
-pub use heads::{Heads, append};
+pub use heads::{Heads, append_all};
 pub use lease::Lease;
 pub use local::{LocalLog, OnThread, Unread};
 pub use log::{DurableLog, Payload};
 pub use object::ObjectLog;
 pub use object::format::{Content, ENTRIES_MAX, Header, Listed, OBJECT_BYTES_MAX, Place};
 pub use outside::Outside;
-pub use packed::{InvalidProfile, pack, unpack};
+pub use packed::{InvalidProfile, pack, pack_tables, unpack, unpack_tables};
 pub use reader::{Listing, LogReader, Segment, SegmentRef, Segments};

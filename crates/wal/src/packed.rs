@@ -1,51 +1,37 @@
-//! A decoded profile as bytes, for formats in which no bytes are of one profile alone.
+//! Decoded profiles as bytes, for formats in which no bytes are of one profile alone. Tables that
+//! several profiles share are packed once.
 //!
 //! Owns the meaning of `cairn.ingest.v1.PackedProfile`. What is read back is checked as if anybody
 //! had written it: afterwards every position is within its table.
 
+use std::sync::Arc;
+
 use cairn_model::{
-    Addressing, Attr, AttrValue, Function, Limits, Line, Link, Location, Mapping, NONE, Point,
-    Profile, Samples, Strings, ValueType,
+    Addressing, Attr, AttrValue, Function, Line, Link, Location, Mapping, NONE, Point, Profile,
+    Samples, Stacks, Strings, Tables, ValueType,
 };
 use cairn_wire::cairn::ingest::v1::PackedProfile;
 use prost::Message;
 
-/// Bytes that are no profile, or one beyond the limits.
+/// Bytes that are no profile, or no tables.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidProfile {
-    #[error("not a packed profile: {0}")]
-    Malformed(String),
-    #[error("invalid profile: {what}: more than {name}={max}")]
-    OverLimit {
-        what: &'static str,
-        name: &'static str,
-        max: usize,
-    },
-}
+#[error("not a packed profile: {0}")]
+pub struct InvalidProfile(String);
 
 type Checked<T = ()> = Result<T, InvalidProfile>;
 
-pub fn pack(profile: &Profile) -> Vec<u8> {
-    let Profile {
-        time,
-        duration,
-        period_type,
-        period,
-        types,
+/// Tables without any profile.
+pub fn pack_tables(tables: &Tables) -> Vec<u8> {
+    let Tables {
         strings,
         functions,
         mappings,
         locations,
         lines,
+        stacks,
         links,
-        samples,
-    } = profile;
-    let typed = [period_type].into_iter().chain(types);
+    } = tables;
     let mut packed = PackedProfile {
-        time: *time,
-        duration: *duration,
-        period: *period,
-        types: typed.flat_map(|t| [t.kind, t.unit]).collect(),
         functions: functions
             .iter()
             .flat_map(|f| [f.name, f.system_name, f.file])
@@ -60,6 +46,8 @@ pub fn pack(profile: &Profile) -> Vec<u8> {
             .collect(),
         location_mappings: locations.iter().map(|l| l.mapping).collect(),
         location_addresses: locations.iter().map(|l| l.address).collect(),
+        stack_ends: stacks.ends.clone(),
+        stacks: stacks.locations.clone(),
         trace_ids: links.iter().flat_map(|l| l.trace_id).collect(),
         span_ids: links.iter().flat_map(|l| l.span_id).collect(),
         ..PackedProfile::default()
@@ -80,15 +68,36 @@ pub fn pack(profile: &Profile) -> Vec<u8> {
         }
         packed.line_ends.push(packed.line_functions.len() as u32);
     }
-    pack_samples(&mut packed, samples);
     packed.encode_to_vec()
 }
 
-fn pack_samples(packed: &mut PackedProfile, samples: &Samples) {
-    packed.stack_ends.clone_from(&samples.stack_ends);
-    packed.stacks.clone_from(&samples.stacks);
-    packed.values.clone_from(&samples.values);
-    packed.attr_ends.clone_from(&samples.attr_ends);
+/// A profile without its tables.
+pub fn pack(profile: &Profile) -> Vec<u8> {
+    let Profile {
+        time,
+        duration,
+        period_type,
+        period,
+        types,
+        tables: _,
+        samples,
+    } = profile;
+    let typed = [period_type].into_iter().chain(types);
+    let since = |point: &Point| point.time.wrapping_sub(*time);
+    let mut packed = PackedProfile {
+        time: *time,
+        duration: *duration,
+        period: *period,
+        types: typed.flat_map(|t| [t.kind, t.unit]).collect(),
+        sample_stacks: samples.stacks.clone(),
+        values: samples.values.clone(),
+        attr_ends: samples.attr_ends.clone(),
+        links: samples.links.clone(),
+        point_ends: samples.point_ends.clone(),
+        point_times: samples.points.iter().map(since).collect(),
+        point_values: samples.points.iter().map(|point| point.value).collect(),
+        ..PackedProfile::default()
+    };
     for (at, attr) in (0..).zip(&samples.attrs) {
         packed.attr_keys.push(attr.key);
         let text = match attr.value {
@@ -101,73 +110,82 @@ fn pack_samples(packed: &mut PackedProfile, samples: &Samples) {
         };
         packed.attr_texts.push(text);
     }
-    packed.links.clone_from(&samples.links);
-    packed.point_ends.clone_from(&samples.point_ends);
-    let since = |point: &Point| point.time.wrapping_sub(packed.time);
-    packed.point_times = samples.points.iter().map(since).collect();
-    packed.point_values = samples.points.iter().map(|point| point.value).collect();
+    packed.encode_to_vec()
 }
 
-/// A profile within the limits; memory is in proportion to the bytes.
-pub fn unpack(bytes: &[u8], limits: &Limits) -> Checked<Profile> {
-    over(
-        bytes.len(),
-        ("its bytes", "profile_bytes_max", limits.profile_bytes_max),
-    )?;
-    let packed = PackedProfile::decode(bytes).map_err(|error| malformed(error.to_string()))?;
-    let strings = strings(&packed, limits)?;
+/// Memory is in proportion to the bytes.
+pub fn unpack_tables(bytes: &[u8]) -> Checked<Tables> {
+    tables(&decode(bytes)?)
+}
+
+/// A profile that was packed without its tables, which are these; memory is in proportion to the
+/// bytes.
+pub fn unpack(bytes: &[u8], tables: &Arc<Tables>) -> Checked<Profile> {
+    profile(&decode(bytes)?, Arc::clone(tables))
+}
+
+/// A profile with its tables, as earlier builds packed them: sample by sample a stack of its own.
+pub(crate) fn unpack_whole(bytes: &[u8]) -> Checked<Profile> {
+    let mut packed = decode(bytes)?;
+    packed.sample_stacks = (0..packed.stack_ends.len() as u32).collect();
+    profile(&packed, Arc::new(tables(&packed)?))
+}
+
+fn decode(bytes: &[u8]) -> Checked<PackedProfile> {
+    PackedProfile::decode(bytes).map_err(|error| malformed(error.to_string()))
+}
+
+fn tables(packed: &PackedProfile) -> Checked<Tables> {
+    let strings = strings(packed)?;
     let string = |id: &u32| below("strings", *id, strings.len());
-    packed.types.iter().try_for_each(string)?;
     packed.functions.iter().try_for_each(string)?;
+    let functions = functions(packed)?;
+    let mappings = mappings(packed, strings.len())?;
+    let (locations, lines) = locations(packed, (functions.len(), mappings.len()))?;
+    let stacks = Stacks {
+        ends: packed.stack_ends.clone(),
+        locations: packed.stacks.clone(),
+    };
+    ends(
+        "stacks",
+        &stacks.ends,
+        (stacks.len(), stacks.locations.len()),
+    )?;
+    for location in &stacks.locations {
+        below("locations", *location, locations.len())?;
+    }
+    Ok(Tables {
+        strings,
+        functions,
+        mappings,
+        locations,
+        lines,
+        stacks,
+        links: links(packed)?,
+    })
+}
+
+fn profile(packed: &PackedProfile, tables: Arc<Tables>) -> Checked<Profile> {
+    let string = |id: &u32| below("strings", *id, tables.strings.len());
+    packed.types.iter().try_for_each(string)?;
     let typed: Vec<ValueType> = rows(&packed.types)?
         .map(|[kind, unit]| ValueType { kind, unit })
         .collect();
     let (period_type, types) = typed
         .split_first()
         .ok_or_else(|| malformed("it has no type of period"))?;
-    over(
-        types.len(),
-        ("sample types", "sample_types_max", limits.sample_types_max),
-    )?;
-    let functions = functions(&packed)?;
-    let mappings = mappings(&packed, strings.len())?;
-    let (locations, lines) = locations(&packed, (functions.len(), mappings.len()))?;
-    let links = links(&packed)?;
-    let samples = samples(
-        &packed,
-        Tables {
-            types: types.len(),
-            strings: strings.len(),
-            locations: locations.len(),
-            links: links.len(),
-        },
-        limits,
-    )?;
     Ok(Profile {
         time: packed.time,
         duration: packed.duration,
         period_type: *period_type,
         period: packed.period,
         types: types.to_vec(),
-        strings,
-        functions,
-        mappings,
-        locations,
-        lines,
-        links,
-        samples,
+        samples: samples(packed, &tables, types.len())?,
+        tables,
     })
 }
 
-/// How many rows there are to refer to.
-struct Tables {
-    types: usize,
-    strings: usize,
-    locations: usize,
-    links: usize,
-}
-
-fn strings(packed: &PackedProfile, limits: &Limits) -> Checked<Strings> {
+fn strings(packed: &PackedProfile) -> Checked<Strings> {
     let text = std::str::from_utf8(&packed.strings);
     let text = text.map_err(|_| malformed("a string is not UTF-8"))?;
     let mut strings = Strings::with_capacity(packed.string_ends.len(), text.len());
@@ -176,10 +194,6 @@ fn strings(packed: &PackedProfile, limits: &Limits) -> Checked<Strings> {
         let end = *end as usize;
         let string = text.get(start..end);
         let string = string.ok_or_else(|| malformed("a string ends where none can"))?;
-        over(
-            string.len(),
-            ("a string", "string_bytes_max", limits.string_bytes_max),
-        )?;
         strings.push(string);
         start = end;
     }
@@ -265,47 +279,27 @@ fn links(packed: &PackedProfile) -> Checked<Vec<Link>> {
     Ok(traces.iter().zip(spans).map(link).collect())
 }
 
-fn samples(packed: &PackedProfile, tables: Tables, limits: &Limits) -> Checked<Samples> {
-    let count = packed.stack_ends.len();
-    // One more stands for those that were left out.
-    let sent = count.saturating_sub(1);
-    over(sent, ("samples", "samples_max", limits.samples_max))?;
-    ends("stacks", &packed.stack_ends, (count, packed.stacks.len()))?;
-    for location in &packed.stacks {
-        below("locations", *location, tables.locations)?;
+fn samples(packed: &PackedProfile, tables: &Tables, types: usize) -> Checked<Samples> {
+    let count = packed.sample_stacks.len();
+    for stack in &packed.sample_stacks {
+        below("stacks", *stack, tables.stacks.len())?;
     }
-    equal(
-        "values",
-        packed.values.len(),
-        count.saturating_mul(tables.types),
-    )?;
-    let attrs = attrs(packed, tables.strings)?;
+    equal("values", packed.values.len(), count.saturating_mul(types))?;
+    let attrs = attrs(packed, tables.strings.len())?;
     if !packed.attr_ends.is_empty() || !attrs.is_empty() {
         ends("attributes", &packed.attr_ends, (count, attrs.len()))?;
-    }
-    for (at, end) in packed.attr_ends.iter().enumerate() {
-        let start = at.checked_sub(1).map_or(0, |at| packed.attr_ends[at]);
-        over(
-            (end - start) as usize,
-            (
-                "labels of a sample",
-                "sample_labels_max",
-                limits.sample_labels_max,
-            ),
-        )?;
     }
     if !packed.links.is_empty() {
         equal("links of samples", packed.links.len(), count)?;
     }
     for link in packed.links.iter().filter(|link| **link != NONE) {
-        below("links", *link, tables.links)?;
+        below("links", *link, tables.links.len())?;
     }
     let points = packed.point_times.len();
     equal("points", packed.point_values.len(), points)?;
     if !packed.point_ends.is_empty() || points > 0 {
         ends("points", &packed.point_ends, (count, points))?;
-        equal("types of a profile with points", tables.types, 1)?;
-        over(points, ("points", "samples_max", limits.samples_max))?;
+        equal("types of a profile with points", types, 1)?;
     }
     let values = packed.point_times.iter().zip(&packed.point_values);
     let point = |(since, value): (&i64, &i64)| Point {
@@ -313,8 +307,7 @@ fn samples(packed: &PackedProfile, tables: Tables, limits: &Limits) -> Checked<S
         value: *value,
     };
     Ok(Samples {
-        stack_ends: packed.stack_ends.clone(),
-        stacks: packed.stacks.clone(),
+        stacks: packed.sample_stacks.clone(),
         values: packed.values.clone(),
         attr_ends: packed.attr_ends.clone(),
         attrs,
@@ -360,14 +353,7 @@ fn attrs(packed: &PackedProfile, strings: usize) -> Checked<Vec<Attr>> {
 }
 
 fn malformed(reason: impl Into<String>) -> InvalidProfile {
-    InvalidProfile::Malformed(reason.into())
-}
-
-fn over(count: usize, (what, name, max): (&'static str, &'static str, usize)) -> Checked {
-    match count > max {
-        true => Err(InvalidProfile::OverLimit { what, name, max }),
-        false => Ok(()),
-    }
+    InvalidProfile(reason.into())
 }
 
 fn below(table: &str, position: u32, len: usize) -> Checked {

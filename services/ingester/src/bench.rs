@@ -8,7 +8,7 @@ use axum::extract::{RawQuery, State};
 use bytes::Bytes;
 use cairn_chassis::{Options, Process};
 use cairn_model::{Labels, TenantId};
-use cairn_wal::{Encoding, NAME_LABEL};
+use cairn_wal::NAME_LABEL;
 use cairn_wire::parca::profilestore::v1alpha1::WriteArrowRequest;
 use cairn_wire::parca::profilestore::v1alpha1::profile_store_service_server::ProfileStoreService as _;
 use http::{HeaderMap, HeaderValue, header};
@@ -62,10 +62,7 @@ impl Pushes {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
             naming: Naming::Required,
-            profiles: vec![Raw {
-                bytes: profile.clone(),
-                executables: Vec::new(),
-            }],
+            profiles: vec![Raw::pprof(profile.clone())],
             ..Series::default()
         });
         let push = Push {
@@ -75,9 +72,9 @@ impl Pushes {
             received: self.ingester.cx().clock().now(),
             from: None,
             until: None,
-            encoding: Encoding::Pprof,
             normalized: false,
             series: series.collect(),
+            tables: Vec::new(),
         };
         Ok(self.ingester.push(push).await?)
     }

@@ -174,7 +174,7 @@ impl Ingester {
         self.room().await?;
         let permit = self.0.admission.decoding(push.memory()).await?;
         let rules = self.0.rules.clone();
-        let prepared = self.0.cx.compute(move || prepare(&push, &rules)).await;
+        let prepared = self.0.cx.compute(move || prepare(push, &rules)).await;
         let Prepared {
             ready,
             refused,

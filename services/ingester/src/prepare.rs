@@ -1,13 +1,15 @@
 //! A push to rows and a log entry: decoding, checking, naming, dating. Pure, and safe to run
 //! anywhere; storing what comes out is the writer's business.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_model::{Labels, Limits, Profile, TenantId};
-use cairn_pprof::{Decoder, Options, usual_name};
+use bytes::Bytes;
+use cairn_model::{Labels, Limits, Profile, Tables, TenantId};
+use cairn_pprof::{Decoder, ExecutableInfo, Options, usual_name};
 use cairn_wal::{
-    Encoding, Entry, Kept, NAME_LABEL, Payload, Row, Span, batch_hash, log_executable, split_name,
-    unpack,
+    Encoding, Entry, InvalidProfile, Kept, NAME_LABEL, Payload, Row, Span, batch_hash,
+    log_executable, pack, pack_tables, split_name, unpack, unpack_tables,
 };
 use cairn_wire::cairn::ingest::v1::{LogLabel, LogSeries};
 
@@ -35,6 +37,8 @@ pub(crate) struct Ready {
     pub(crate) encoding: Encoding,
     pub(crate) normalized: bool,
     pub(crate) kept: Kept,
+    /// Of packed profiles.
+    pub(crate) tables: Vec<Bytes>,
     pub(crate) items: Vec<Item>,
 }
 
@@ -54,6 +58,7 @@ impl Ready {
             encoding: self.encoding,
             normalized: self.normalized,
             kept: self.kept,
+            tables: self.tables.clone(),
             series: self.items.iter().map(|item| item.logged.clone()).collect(),
         };
         let hashes = self.items.iter().map(|item| item.row.batch);
@@ -85,44 +90,50 @@ pub(crate) struct Prepared {
 }
 
 /// Decodes and checks every profile. One that can't be stored does not stop the others.
-pub(crate) fn prepare(push: &Push, rules: &Rules) -> Prepared {
+pub(crate) fn prepare(mut push: Push, rules: &Rules) -> Prepared {
     let span = Span {
         received: push.received,
         from: push.from,
         until: push.until,
     };
+    let (encoding, count) = (push.encoding(), push.profiles());
+    let all = std::mem::take(&mut push.series);
     let mut work = Work {
-        push,
+        push: &push,
         rules,
         span,
         decoder: Decoder::default(),
+        tables: push.tables.iter().map(Packed::read).collect(),
         plain_left: rules.plain_bytes_max,
         truncated_samples: 0,
         truncated_stacks: 0,
         replaced_strings: 0,
     };
-    let mut items = Vec::with_capacity(push.profiles());
+    let mut items = Vec::with_capacity(count);
     let mut refused = Vec::new();
-    for (at, series) in push.series.iter().enumerate() {
-        if series.profiles.is_empty() {
+    for (at, mut series) in all.into_iter().enumerate() {
+        let raws = std::mem::take(&mut series.profiles);
+        if raws.is_empty() {
             // Labels are held against the rules even where nothing is stored under them.
-            if let Err(bad) = named_labels(series, &rules.limits) {
-                refused.push(bad.at(place(at, None, series), 0));
+            if let Err(bad) = named_labels(&series, &rules.limits) {
+                refused.push(bad.at(place(at, None, &series), 0));
             }
         }
-        for (sample, raw) in series.profiles.iter().enumerate() {
-            match work.item(series, raw) {
+        for (sample, raw) in raws.into_iter().enumerate() {
+            let bytes = raw.bytes();
+            match work.item(&series, raw) {
                 Ok(item) => items.push(item),
-                Err(bad) => refused.push(bad.at(place(at, Some(sample), series), raw.bytes.len())),
+                Err(bad) => refused.push(bad.at(place(at, Some(sample), &series), bytes)),
             }
         }
     }
     let ready = Ready {
         tenant: push.tenant.clone(),
         span,
-        encoding: push.encoding,
+        encoding,
         normalized: push.normalized,
         kept: Kept::from(&rules.limits),
+        tables: work.tables.into_iter().map(|of| of.bytes).collect(),
         items,
     };
     Prepared {
@@ -173,11 +184,32 @@ impl Bad {
     }
 }
 
+/// Tables of packed profiles.
+struct Packed {
+    bytes: Bytes,
+    tables: Result<Arc<Tables>, InvalidProfile>,
+}
+
+impl Packed {
+    fn read(bytes: &Bytes) -> Self {
+        Self {
+            tables: unpack_tables(bytes).map(Arc::new),
+            bytes: bytes.clone(),
+        }
+    }
+
+    fn is_of(&self, profile: &Profile) -> bool {
+        let tables = self.tables.as_ref();
+        tables.is_ok_and(|tables| Arc::ptr_eq(tables, &profile.tables))
+    }
+}
+
 struct Work<'a> {
     push: &'a Push,
     rules: &'a Rules,
     span: Span,
     decoder: Decoder,
+    tables: Vec<Packed>,
     plain_left: usize,
     truncated_samples: u64,
     truncated_stacks: u64,
@@ -185,25 +217,24 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn item(&mut self, series: &Series, raw: &Raw) -> Result<Item, Bad> {
+    fn item(&mut self, series: &Series, raw: Raw) -> Result<Item, Bad> {
         let (name, labels) = named_labels(series, &self.rules.limits)?;
-        let (name, profile) = match (name, &series.naming) {
-            (None, Naming::Required) => return Err(Bad::new("labels", "missing __name__ label")),
-            (Some(name), _) => (name, self.decode(raw)?),
-            (None, Naming::ByTypes(display)) => {
-                let profile = self.decode(raw)?;
-                (usual_name(&profile, display), profile)
-            }
+        if name.is_none() && series.naming == Naming::Required {
+            return Err(Bad::new("labels", "missing __name__ label"));
+        }
+        let (profile, logged) = self.read(raw)?;
+        let name = match (name, &series.naming) {
+            (None, Naming::ByTypes(display)) => usual_name(&profile, display),
+            (name, _) => name.unwrap_or_default(),
         };
         check_type_names(&name, &profile)?;
         let time = self.span.time_of(&profile);
         self.check_time(time)?;
         let logged = LogSeries {
             labels: log_labels(&name, &labels),
-            profile: raw.bytes.clone(),
-            executables: raw.executables.iter().map(log_executable).collect(),
             sample_type_config: series.sample_type_config.clone(),
             sample_rate: series.sample_rate,
+            ..logged
         };
         let batch = match self.span.says_when(&profile) {
             true => batch_hash(&self.push.tenant, &self.span, &logged),
@@ -219,12 +250,68 @@ impl Work<'_> {
         Ok(Item { logged, row })
     }
 
-    fn decode(&mut self, raw: &Raw) -> Result<Profile, Bad> {
+    /// The profile, and what the log keeps of it.
+    fn read(&mut self, raw: Raw) -> Result<(Profile, LogSeries), Bad> {
+        let shared = |profile: Bytes, tables, content: [u8; 16]| LogSeries {
+            profile,
+            tables,
+            content: content.to_vec().into(),
+            ..LogSeries::default()
+        };
+        match raw {
+            Raw::Pprof { bytes, executables } => {
+                let profile = self.decode(&bytes, &executables)?;
+                let logged = LogSeries {
+                    profile: bytes,
+                    executables: executables.iter().map(log_executable).collect(),
+                    ..LogSeries::default()
+                };
+                Ok((profile, logged))
+            }
+            Raw::Decoded { profile, content } => {
+                let bytes = pack(&profile).into();
+                let logged = shared(bytes, self.packed_tables(&profile), content);
+                Ok((profile, logged))
+            }
+            Raw::Packed {
+                bytes,
+                tables,
+                content,
+            } => {
+                let profile = match self.tables.get(tables as usize).map(|of| &of.tables) {
+                    Some(Ok(of)) => unpack(&bytes, of).map_err(|error| Bad::new("profile", error)),
+                    Some(Err(error)) => Err(Bad::new("profile", error)),
+                    None => Err(Bad::new("profile", "its tables are missing")),
+                };
+                Ok((profile?, shared(bytes, tables, content)))
+            }
+        }
+    }
+
+    /// Where the tables of a profile are among those that are packed.
+    fn packed_tables(&mut self, profile: &Profile) -> u32 {
+        let known = self.tables.iter().rposition(|of| of.is_of(profile));
+        let at = known.unwrap_or_else(|| {
+            self.tables.push(Packed {
+                bytes: pack_tables(&profile.tables).into(),
+                tables: Ok(Arc::clone(&profile.tables)),
+            });
+            self.tables.len() - 1
+        });
+        at as u32
+    }
+
+    fn decode(&mut self, raw: &[u8], executables: &[ExecutableInfo]) -> Result<Profile, Bad> {
         let limits = Limits {
             profile_bytes_max: self.rules.limits.profile_bytes_max.min(self.plain_left),
             ..self.rules.limits
         };
-        let (profile, plain_bytes) = self.read(raw, &limits).map_err(|error| {
+        let options = Options {
+            normalized: self.push.normalized,
+            executable_info: executables,
+        };
+        let decoded = self.decoder.decode(raw, &limits, &options);
+        let decoded = decoded.map_err(|error| {
             let all = self.rules.plain_bytes_max;
             match limits.profile_bytes_max < self.rules.limits.profile_bytes_max {
                 true => Bad::new(
@@ -234,30 +321,11 @@ impl Work<'_> {
                 false => Bad::new("profile", error),
             }
         })?;
-        self.plain_left -= plain_bytes.min(self.plain_left);
-        Ok(profile)
-    }
-
-    /// The profile, and how many bytes it has when it is not compressed.
-    fn read(&mut self, raw: &Raw, limits: &Limits) -> Result<(Profile, usize), String> {
-        match self.push.encoding {
-            Encoding::Pprof => {
-                let options = Options {
-                    normalized: self.push.normalized,
-                    executable_info: &raw.executables,
-                };
-                let decoded = self.decoder.decode(&raw.bytes, limits, &options);
-                let decoded = decoded.map_err(|error| error.to_string())?;
-                self.truncated_samples += decoded.truncated_samples;
-                self.truncated_stacks += decoded.truncated_stacks;
-                self.replaced_strings += decoded.replaced_strings;
-                Ok((decoded.profile, decoded.plain_bytes))
-            }
-            Encoding::Packed => {
-                let profile = unpack(&raw.bytes, limits).map_err(|error| error.to_string())?;
-                Ok((profile, raw.bytes.len()))
-            }
-        }
+        self.truncated_samples += decoded.truncated_samples;
+        self.truncated_stacks += decoded.truncated_stacks;
+        self.replaced_strings += decoded.replaced_strings;
+        self.plain_left -= decoded.plain_bytes.min(self.plain_left);
+        Ok(decoded.profile)
     }
 
     fn check_time(&self, time: i64) -> Result<(), Bad> {

@@ -3,11 +3,12 @@
 //! Owns what a push says, not whether it is acceptable.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_model::{Described, TenantId};
+use cairn_model::{Described, Profile, Tables, TenantId};
 use cairn_pprof::ExecutableInfo;
-use cairn_wal::{Encoding, NAME_LABEL, pack};
+use cairn_wal::{Digest, Encoding, NAME_LABEL};
 
 use crate::error::{Error, Refusal, Refusals, SHOWN_MAX};
 use crate::writer::Stored;
@@ -65,10 +66,11 @@ pub(crate) struct Push {
     /// What the request says the profiles cover.
     pub(crate) from: Option<i64>,
     pub(crate) until: Option<i64>,
-    pub(crate) encoding: Encoding,
     /// Addresses are virtual addresses of their files already.
     pub(crate) normalized: bool,
     pub(crate) series: Vec<Series>,
+    /// Of packed profiles.
+    pub(crate) tables: Vec<Bytes>,
 }
 
 /// Profiles with the same labels.
@@ -114,8 +116,8 @@ pub(crate) struct Decoded {
 }
 
 impl Series {
-    /// One profile that a decoder of another format made.
-    pub(crate) fn packed(described: Described) -> Self {
+    /// The profile that a decoder of another format made of a place of a request.
+    pub(crate) fn decoded(described: Described, request: Digest, place: usize) -> Self {
         let Described {
             name,
             mut labels,
@@ -128,25 +130,71 @@ impl Series {
                 Naming::Required
             }
         };
-        let bytes = pack(&profile).into();
+        let content = request.at(place);
         Self {
             labels,
             naming,
-            profiles: vec![Raw {
-                bytes,
-                executables: Vec::new(),
-            }],
+            profiles: vec![Raw::Decoded { profile, content }],
             ..Self::default()
         }
     }
+
+    /// About how many bytes its profiles have.
+    pub(crate) fn bytes(&self) -> usize {
+        self.profiles.iter().map(Raw::bytes).sum()
+    }
 }
 
-/// One encoded profile.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Raw {
-    /// As the push's encoding says.
-    pub(crate) bytes: Bytes,
-    pub(crate) executables: Vec<ExecutableInfo>,
+/// One profile. `content` tells what is sent again, where the profile is not what was sent.
+#[derive(Clone, Debug)]
+pub(crate) enum Raw {
+    /// As it was sent, gzip or plain.
+    Pprof {
+        bytes: Bytes,
+        executables: Vec<ExecutableInfo>,
+    },
+    /// What a decoder of another format made.
+    Decoded { profile: Profile, content: [u8; 16] },
+    /// The same, from another ingester; `tables` is a position among the push's.
+    Packed {
+        bytes: Bytes,
+        tables: u32,
+        content: [u8; 16],
+    },
+}
+
+impl Raw {
+    pub(crate) fn pprof(bytes: Bytes) -> Self {
+        Self::Pprof {
+            bytes,
+            executables: Vec::new(),
+        }
+    }
+
+    /// About how many bytes it has; one that shares tables has the part of them that its number of
+    /// samples lets expect.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Pprof { bytes, .. } | Self::Packed { bytes, .. } => bytes.len(),
+            Self::Decoded { profile, .. } => {
+                let (samples, tables) = (&profile.samples, &profile.tables);
+                let stacks = tables.stacks.len().max(1);
+                let part = samples.len().min(stacks);
+                samples.bytes() + tables.bytes().saturating_mul(part) / stacks
+            }
+        }
+    }
+
+    /// About how much memory it takes until it is stored, besides its tables.
+    fn memory(&self) -> usize {
+        match self {
+            Self::Pprof { bytes, .. } => {
+                bytes.len() + plain_bytes(bytes).saturating_mul(DECODED_FACTOR)
+            }
+            Self::Decoded { profile, .. } => profile.samples.bytes() * PACKED_FACTOR,
+            Self::Packed { bytes, .. } => bytes.len() * UNPACKED_FACTOR,
+        }
+    }
 }
 
 /// What became of a push, or of a part of it.
@@ -238,31 +286,60 @@ impl Push {
         self.series.iter().map(|series| series.profiles.len()).sum()
     }
 
-    /// Bytes of all profiles as sent.
+    fn raws(&self) -> impl Iterator<Item = &Raw> {
+        self.series.iter().flat_map(|series| &series.profiles)
+    }
+
+    /// How the log keeps the profiles, which are all of one kind.
+    pub(crate) fn encoding(&self) -> Encoding {
+        match self.raws().next() {
+            None | Some(Raw::Pprof { .. }) => Encoding::Pprof,
+            Some(Raw::Decoded { .. } | Raw::Packed { .. }) => Encoding::Packed,
+        }
+    }
+
+    /// About how many bytes all profiles have.
     pub(crate) fn bytes(&self) -> usize {
-        let raws = self.series.iter().flat_map(|series| &series.profiles);
-        raws.map(|raw| raw.bytes.len()).sum()
+        self.series.iter().map(Series::bytes).sum()
+    }
+
+    /// The tables of decoded profiles, each once.
+    pub(crate) fn shared(&self) -> Vec<&Arc<Tables>> {
+        let mut shared: Vec<&Arc<Tables>> = Vec::new();
+        for raw in self.raws() {
+            // Profiles with the same tables follow each other.
+            if let Raw::Decoded { profile, .. } = raw
+                && shared
+                    .last()
+                    .is_none_or(|last| !Arc::ptr_eq(last, &profile.tables))
+            {
+                shared.push(&profile.tables);
+            }
+        }
+        shared
     }
 
     /// About how much memory the push takes until it is stored: the profiles as sent and decoded,
     /// and their labels.
     pub(crate) fn memory(&self) -> usize {
-        let factor = match self.encoding {
-            Encoding::Pprof => DECODED_FACTOR,
-            Encoding::Packed => UNPACKED_FACTOR,
-        };
-        let raws = self.series.iter().flat_map(|series| &series.profiles);
-        let raws = raws.map(|raw| raw.bytes.len() + plain_bytes(&raw.bytes).saturating_mul(factor));
+        let raws = self.raws().map(Raw::memory);
+        let shared = self.shared().into_iter();
+        let shared = shared.map(|tables| tables.bytes() * PACKED_FACTOR);
+        let packed = self.tables.iter();
+        let packed = packed.map(|tables| tables.len() * UNPACKED_FACTOR);
         let labels = self.series.iter().flat_map(|series| &series.labels);
         let labels = labels.map(|(name, value)| (name.len() + value.len()) * LABELS_FACTOR);
-        raws.sum::<usize>().saturating_add(labels.sum())
+        let all = raws.chain(shared).chain(packed).chain(labels);
+        all.fold(0, usize::saturating_add)
     }
 }
 
 /// Labels are kept as sent, as the log has them, and as the tail does.
 const LABELS_FACTOR: usize = 3;
-/// A number that takes one byte packed takes up to eight, twice.
-const UNPACKED_FACTOR: usize = 8;
+/// The log has it too, packed.
+const PACKED_FACTOR: usize = 2;
+/// A number that takes one byte packed takes up to eight, twice; and the bytes are kept.
+const UNPACKED_FACTOR: usize = 9;
 
 /// Decoded profiles of real senders take two to four times their plain bytes.
 const DECODED_FACTOR: usize = 4;

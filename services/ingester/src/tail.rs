@@ -91,12 +91,10 @@ impl Tail {
         };
         let mut guard = head.write();
         let before = guard.bytes();
-        for row in rows {
-            if let Err(error) = cairn_wal::append(&mut guard, lsn, row) {
-                // The log has it; a smaller budget keeps heads from ever getting so large.
-                tracing::error!(%tenant, lsn, %error, "a durable profile is not readable");
-                self.metrics.unreadable_profiles.inc();
-            }
+        for error in cairn_wal::append_all(&mut guard, lsn, rows) {
+            // The log has it; a smaller budget keeps heads from ever getting so large.
+            tracing::error!(%tenant, lsn, %error, "a durable profile is not readable");
+            self.metrics.unreadable_profiles.inc();
         }
         let grown = guard.bytes().saturating_sub(before);
         drop(guard);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use cairn_block::Lsn;
 use cairn_chassis::{Clock, Context};
 use cairn_wal as wal;
@@ -346,7 +347,8 @@ fn text(error: &wal::Error) -> String {
 
 impl Queued {
     fn bytes(&self) -> u64 {
-        let items = self.ready.items.iter();
+        let Ready { tables, items, .. } = &self.ready;
+        let tables = tables.iter().map(|tables| tables.len() as u64);
         let bytes = |item: &Item| {
             let labels = item.logged.labels.iter();
             let labels: usize = labels
@@ -354,7 +356,7 @@ impl Queued {
                 .sum();
             (item.logged.profile.len() + labels) as u64
         };
-        items.map(bytes).sum()
+        tables.chain(items.iter().map(bytes)).sum()
     }
 
     fn drop_repeats(&mut self, window: &mut Window, now: i64) {
@@ -369,11 +371,15 @@ impl Queued {
         });
         let samples = |item: &Item| item.row.profile.samples.len();
         let bytes = |item: &Item| item.logged.profile.len();
+        let tables: usize = match self.ready.items.is_empty() {
+            true => 0,
+            false => self.ready.tables.iter().map(Bytes::len).sum(),
+        };
         self.stored = Stored {
             profiles: self.ready.items.len(),
             samples: self.ready.items.iter().map(samples).sum(),
             repeats: before - self.ready.items.len(),
-            bytes: self.ready.items.iter().map(bytes).sum(),
+            bytes: tables + self.ready.items.iter().map(bytes).sum::<usize>(),
         };
     }
 }

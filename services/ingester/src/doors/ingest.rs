@@ -13,7 +13,7 @@ use bytes::Bytes;
 use cairn_chassis::Peer;
 use cairn_jfr::LabelsSnapshot;
 use cairn_model::{Described, Limits};
-use cairn_wal::{Encoding, NAME_LABEL};
+use cairn_wal::{Digest, NAME_LABEL};
 use http::{HeaderMap, StatusCode, header};
 
 use self::about::About;
@@ -106,8 +106,8 @@ async fn store(
         }
     };
     let mut altered = Vec::new();
-    let (encoding, series) = match format {
-        Format::Pprof => (Encoding::Pprof, vec![pprof(&about, form)?]),
+    let series = match format {
+        Format::Pprof => vec![pprof(&about, form)?],
         Format::Jfr | Format::Text(_) => {
             // Also what says nothing about it may be compressed.
             let coding = match Coding::guess(&form.profile) {
@@ -122,7 +122,7 @@ async fn store(
             let profile = profile.inflated(coding, ingester).await?;
             let decoded = decode(ingester, (&about, format), &profile, packed).await?;
             altered = decoded.altered;
-            (Encoding::Packed, decoded.series)
+            decoded.series
         }
     };
     let push = Push {
@@ -132,9 +132,9 @@ async fn store(
         received,
         from: about.from,
         until: about.until,
-        encoding,
         normalized: false,
         series,
+        tables: Vec::new(),
     };
     ingester.push_altered(push, &altered).await
 }
@@ -143,10 +143,7 @@ fn pprof(about: &About, form: Form) -> Result<Series, Error> {
     Ok(Series {
         naming: Naming::ByTypes(display_names(&form.sample_type_config)?),
         labels: about.labels.clone(),
-        profiles: vec![Raw {
-            bytes: form.profile,
-            executables: Vec::new(),
-        }],
+        profiles: vec![Raw::pprof(form.profile)],
         sample_rate: about.sample_rate,
         sample_type_config: form.sample_type_config,
     })
@@ -184,9 +181,12 @@ async fn decode(
             Format::Text(format) => texts(format, &bytes, &meaning, &limits)?,
             _ => recording(&bytes, &form.labels, rate, &limits)?,
         };
-        let series = |described: Described| Series::packed(finished(described, &labels, span));
+        let request = Digest::of(&bytes);
+        let series = |(place, described)| {
+            Series::decoded(finished(described, &labels, span), request, place)
+        };
         Ok(Decoded {
-            series: described.into_iter().map(series).collect(),
+            series: described.into_iter().enumerate().map(series).collect(),
             refused: Vec::new(),
             altered,
         })

@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use cairn_chassis::Peer;
-use cairn_wal::Encoding;
+use cairn_wal::Digest;
 use cairn_wire::opentelemetry::proto::collector::profiles::v1development as wire;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prost::Message;
@@ -159,9 +159,9 @@ async fn store(
         received,
         from: None,
         until: None,
-        encoding: Encoding::Packed,
         normalized: true,
         series,
+        tables: Vec::new(),
     };
     let outcome = ingester.take(push).await?;
     ingester
@@ -199,9 +199,13 @@ fn decode(bytes: &[u8], form: Form, limits: &cairn_model::Limits) -> Result<Deco
         altered: altered(&request.counts),
         ..Decoded::default()
     };
-    for profile in request.profiles {
+    let sent = Digest::of(bytes);
+    for (place, profile) in request.profiles.into_iter().enumerate() {
         match profile {
-            Ok(profile) => decoded.series.push(Series::packed(profile.described)),
+            Ok(profile) => {
+                let series = Series::decoded(profile.described, sent, place);
+                decoded.series.push(series);
+            }
             Err(refusal) => decoded.refused.push(Refusal {
                 place: Place::Named(format!(
                     "resource {}, scope {}, profile {}",

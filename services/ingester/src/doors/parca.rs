@@ -5,7 +5,7 @@ mod two_way;
 
 use cairn_parca::Decoded as Record;
 use cairn_pprof::{ExecutableInfo, LoadSegment};
-use cairn_wal::Encoding;
+use cairn_wal::Digest;
 use cairn_wire::parca::profilestore::v1alpha1 as wire;
 use futures::stream::BoxStream;
 use prost::Message;
@@ -50,9 +50,9 @@ impl ProfileStoreService for ProfileStore {
             received: self.0.cx().clock().now(),
             from: None,
             until: None,
-            encoding: Encoding::Pprof,
             normalized,
             series: series.into_iter().map(read_series).collect(),
+            tables: Vec::new(),
         };
         let stored = async {
             caller.held.settle(bytes, &self.0).await?;
@@ -82,9 +82,12 @@ impl ProfileStoreService for ProfileStore {
         let limits = self.0.limits_for(buffer.len());
         let stored = async {
             caller.held.settle(buffer.len(), &self.0).await?;
-            let decode = move || cairn_parca::decode(&buffer, &limits).map(packed);
+            let decode = move || {
+                let record = cairn_parca::decode(&buffer, &limits)?;
+                Ok(decoded(record, Digest::of(&buffer)))
+            };
             let decoded = self.0.cx().compute(decode).await.map_err(malformed)?;
-            store_packed(&self.0, &caller, Door::WriteArrow, decoded).await
+            store_decoded(&self.0, &caller, Door::WriteArrow, decoded).await
         };
         match stored.await {
             Ok(()) => Ok(Response::new(wire::WriteArrowResponse {})),
@@ -94,7 +97,8 @@ impl ProfileStoreService for ProfileStore {
 }
 
 /// What a record became, ready to be stored.
-fn packed(record: Record) -> Decoded {
+fn decoded(record: Record, sent: Digest) -> Decoded {
+    let series = |(place, described)| Series::decoded(described, sent, place);
     Decoded {
         altered: vec![
             (TRUNCATED_SAMPLES, record.truncated_samples),
@@ -107,12 +111,17 @@ fn packed(record: Record) -> Decoded {
             ("missing_values", record.missing_values),
             ("columns", record.ignored_columns),
         ],
-        series: record.profiles.into_iter().map(Series::packed).collect(),
+        series: record
+            .profiles
+            .into_iter()
+            .enumerate()
+            .map(series)
+            .collect(),
         refused: Vec::new(),
     }
 }
 
-async fn store_packed(
+async fn store_decoded(
     ingester: &Ingester,
     caller: &Caller,
     door: Door,
@@ -125,9 +134,9 @@ async fn store_packed(
         received: ingester.cx().clock().now(),
         from: None,
         until: None,
-        encoding: Encoding::Packed,
         normalized: true,
         series: decoded.series,
+        tables: Vec::new(),
     };
     ingester.push_altered(push, &decoded.altered).await
 }
@@ -165,7 +174,7 @@ fn read_sample(sample: wire::RawSample) -> Raw {
             vaddr: segment.vaddr,
         }),
     };
-    Raw {
+    Raw::Pprof {
         bytes: raw_profile,
         executables: executable_info.into_iter().map(executable).collect(),
     }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
 use cairn_chassis::Peer;
-use cairn_wal::{Encoding, NAME_LABEL};
+use cairn_wal::NAME_LABEL;
 use http::{HeaderMap, header};
 
 use super::body::{self, Coding};
@@ -59,10 +59,6 @@ async fn store(
         Some(boundary) => files(read.bytes.clone(), boundary).await?,
     };
     let count = files.len();
-    let raw = |bytes| Raw {
-        bytes,
-        executables: Vec::new(),
-    };
     let push = Push {
         tenant: caller.tenant.clone(),
         door: Door::Profiles,
@@ -70,14 +66,14 @@ async fn store(
         received,
         from: about.from,
         until: about.until,
-        encoding: Encoding::Pprof,
         normalized: false,
         series: vec![Series {
             labels: about.labels,
             naming: Naming::ByTypes(Vec::new()),
-            profiles: files.into_iter().map(raw).collect(),
+            profiles: files.into_iter().map(Raw::pprof).collect(),
             ..Series::default()
         }],
+        tables: Vec::new(),
     };
     ingester.push(push).await?;
     Ok(count)

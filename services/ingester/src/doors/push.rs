@@ -6,7 +6,6 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use cairn_chassis::Peer;
-use cairn_wal::Encoding;
 use cairn_wire::push::v1 as wire;
 use http::{HeaderMap, StatusCode, header};
 use prost::Message;
@@ -130,9 +129,9 @@ async fn store(
         received: ingester.cx().clock().now(),
         from: None,
         until: None,
-        encoding: Encoding::Pprof,
         normalized: false,
         series: request.series.into_iter().map(read_series).collect(),
+        tables: Vec::new(),
     };
     if push.profiles() == 0 {
         return Err(Error::Malformed("no profiles received".to_owned()));
@@ -142,10 +141,7 @@ async fn store(
 
 fn read_series(series: wire::RawProfileSeries) -> Series {
     let labels = series.labels.into_iter();
-    let raw = |sample: wire::RawSample| Raw {
-        bytes: sample.raw_profile,
-        executables: Vec::new(),
-    };
+    let raw = |sample: wire::RawSample| Raw::pprof(sample.raw_profile);
     Series {
         labels: labels.map(|pair| (pair.name, pair.value)).collect(),
         naming: Naming::Required,

@@ -228,8 +228,6 @@ fn failed(status: &Status) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use cairn_wal::Encoding;
-
     use super::*;
     use crate::push::Door;
 
@@ -241,9 +239,9 @@ mod tests {
             received: 0,
             from: None,
             until: None,
-            encoding: Encoding::Pprof,
             normalized: false,
             series: vec![crate::push::Series::default()],
+            tables: Vec::new(),
         };
         Part::new(push, vec![shard])
     }

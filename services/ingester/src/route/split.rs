@@ -38,10 +38,7 @@ impl Part {
         let ingesters = view.writers().len().max(1) as u64;
         let tenant = Hash::of(push.tenant.as_str().as_bytes());
         let key = |series: &Series| tenant.and(service(&series.labels).as_bytes()).finish();
-        let bytes = |series: &Series| {
-            let bytes: usize = series.profiles.iter().map(|raw| raw.bytes.len()).sum();
-            (bytes as u64).saturating_mul(ingesters)
-        };
+        let bytes = |series: &Series| (series.bytes() as u64).saturating_mul(ingesters);
         let keys: Vec<u64> = push.series.iter().map(key).collect();
         let (size, sizes) = {
             let mut rates = rates.lock();
@@ -112,7 +109,6 @@ impl Part {
 mod tests {
     use cairn_catalog::Log;
     use cairn_model::TenantId;
-    use cairn_wal::Encoding;
 
     use super::super::view::Shards;
     use super::*;
@@ -152,9 +148,9 @@ mod tests {
             received: 0,
             from: None,
             until: None,
-            encoding: Encoding::Pprof,
             normalized: false,
             series: (0..services).map(series).collect(),
+            tables: Vec::new(),
         }
     }
 
@@ -214,11 +210,7 @@ mod tests {
         for (pod, series) in busy.series.iter_mut().enumerate() {
             series.labels[0].1 = "0".to_owned();
             series.labels.push(("pod".to_owned(), pod.to_string()));
-            let bytes = vec![0; 100_000].into();
-            series.profiles = vec![crate::push::Raw {
-                bytes,
-                executables: Vec::new(),
-            }];
+            series.profiles = vec![crate::push::Raw::pprof(vec![0; 100_000].into())];
         }
         let shards = Part::whole(busy, &view, &rates).shards;
         let distinct: std::collections::BTreeSet<u16> = shards.into_iter().collect();

@@ -1,9 +1,11 @@
 //! Parts of pushes as messages between ingesters. What comes in is checked here, once.
 
+use std::sync::Arc;
+
 use cairn_catalog::SHARDS;
-use cairn_model::TenantId;
+use cairn_model::{Tables, TenantId};
 use cairn_pprof::{ExecutableInfo, LoadSegment};
-use cairn_wal::Encoding;
+use cairn_wal::{Encoding, pack, pack_tables};
 use cairn_wire::cairn::ingest::v1 as wire;
 use cairn_wire::cairn::ingest::v1::Format;
 use cairn_wire::cairn::ingest::v1::store_response::Outcome as WireOutcome;
@@ -37,9 +39,9 @@ pub(super) fn request(part: &Part, epoch: u64) -> wire::StoreRequest {
         received,
         from,
         until,
-        encoding,
         normalized,
         series,
+        tables,
     } = &part.push;
     let door = match door {
         Door::WriteRaw => wire::Door::WriteRaw,
@@ -53,6 +55,13 @@ pub(super) fn request(part: &Part, epoch: u64) -> wire::StoreRequest {
         Door::Forward => wire::Door::Unspecified,
     };
     let series = series.iter().zip(&part.shards);
+    let writer = Writer {
+        shared: part.push.shared(),
+        packed: tables.len(),
+    };
+    let tables = tables.iter().cloned();
+    let shared = writer.shared.iter();
+    let shared = shared.map(|tables| pack_tables(tables).into());
     wire::StoreRequest {
         tenant: tenant.to_string(),
         epoch,
@@ -60,56 +69,86 @@ pub(super) fn request(part: &Part, epoch: u64) -> wire::StoreRequest {
         received_unix_ns: *received,
         from_unix_ns: *from,
         until_unix_ns: *until,
-        format: Format::from(*encoding).into(),
+        format: Format::from(part.push.encoding()).into(),
         normalized: *normalized,
+        tables: tables.chain(shared).collect(),
         series: series
-            .map(|(series, shard)| write_series(series, *shard))
+            .map(|(series, shard)| writer.series(series, *shard))
             .collect(),
     }
 }
 
-fn write_series(series: &Series, shard: u16) -> wire::Series {
-    let Series {
-        labels,
-        naming,
-        profiles,
-        sample_rate,
-        sample_type_config,
-    } = series;
-    let pairs = |pairs: &[(String, String)]| -> Vec<wire::Label> {
-        let label = |(name, value): &(String, String)| wire::Label {
-            name: name.clone(),
-            value: value.clone(),
-        };
-        pairs.iter().map(label).collect()
-    };
-    wire::Series {
-        shard: shard.into(),
-        labels: pairs(labels),
-        naming: match naming {
-            Naming::Required => None,
-            Naming::ByTypes(display) => Some(wire::Naming {
-                display_names: pairs(display),
-            }),
-        },
-        profiles: profiles.iter().map(write_profile).collect(),
-        sample_rate: *sample_rate,
-        sample_type_config: sample_type_config.clone(),
-    }
+/// Writes profiles beside their tables.
+struct Writer<'a> {
+    shared: Vec<&'a Arc<Tables>>,
+    /// How many tables come before the shared ones.
+    packed: usize,
 }
 
-fn write_profile(raw: &Raw) -> wire::RawProfile {
-    let Raw { bytes, executables } = raw;
-    let executable = |info: &ExecutableInfo| wire::Executable {
-        elf_type: info.elf_type,
-        load_segment: info.load_segment.map(|segment| wire::LoadSegment {
-            offset: segment.offset,
-            vaddr: segment.vaddr,
-        }),
-    };
-    wire::RawProfile {
-        profile: bytes.clone(),
-        executables: executables.iter().map(executable).collect(),
+impl Writer<'_> {
+    fn series(&self, series: &Series, shard: u16) -> wire::Series {
+        let Series {
+            labels,
+            naming,
+            profiles,
+            sample_rate,
+            sample_type_config,
+        } = series;
+        let pairs = |pairs: &[(String, String)]| -> Vec<wire::Label> {
+            let label = |(name, value): &(String, String)| wire::Label {
+                name: name.clone(),
+                value: value.clone(),
+            };
+            pairs.iter().map(label).collect()
+        };
+        wire::Series {
+            shard: shard.into(),
+            labels: pairs(labels),
+            naming: match naming {
+                Naming::Required => None,
+                Naming::ByTypes(display) => Some(wire::Naming {
+                    display_names: pairs(display),
+                }),
+            },
+            profiles: profiles.iter().map(|raw| self.profile(raw)).collect(),
+            sample_rate: *sample_rate,
+            sample_type_config: sample_type_config.clone(),
+        }
+    }
+
+    fn profile(&self, raw: &Raw) -> wire::RawProfile {
+        let executable = |info: &ExecutableInfo| wire::Executable {
+            elf_type: info.elf_type,
+            load_segment: info.load_segment.map(|segment| wire::LoadSegment {
+                offset: segment.offset,
+                vaddr: segment.vaddr,
+            }),
+        };
+        let (profile, tables, content) = match raw {
+            Raw::Pprof { bytes, executables } => {
+                return wire::RawProfile {
+                    profile: bytes.clone(),
+                    executables: executables.iter().map(executable).collect(),
+                    ..wire::RawProfile::default()
+                };
+            }
+            Raw::Decoded { profile, content } => {
+                let is_its = |shared: &&Arc<Tables>| Arc::ptr_eq(shared, &profile.tables);
+                let at = self.shared.iter().position(is_its).unwrap_or_default();
+                (pack(profile).into(), (self.packed + at) as u32, content)
+            }
+            Raw::Packed {
+                bytes,
+                tables,
+                content,
+            } => (bytes.clone(), *tables, content),
+        };
+        wire::RawProfile {
+            profile,
+            tables,
+            content: content.to_vec().into(),
+            ..wire::RawProfile::default()
+        }
     }
 }
 
@@ -130,7 +169,11 @@ pub(crate) fn read(request: wire::StoreRequest) -> Result<Forwarded, Error> {
     let encoding = match request.format() {
         // Ingesters that know one format don't name it.
         Format::Pprof | Format::Unspecified => Encoding::Pprof,
-        Format::Packed => Encoding::Packed,
+        Format::Shared => Encoding::Packed,
+        Format::Packed => {
+            let text = "the sender is of an earlier version, whose packed profiles are not taken";
+            return Err(Error::Malformed(text.to_owned()));
+        }
     };
     let wire::StoreRequest {
         tenant,
@@ -142,6 +185,7 @@ pub(crate) fn read(request: wire::StoreRequest) -> Result<Forwarded, Error> {
         format: _,
         normalized,
         series,
+        tables,
     } = request;
     let tenant = TenantId::parse(&tenant).map_err(|error| Error::Malformed(error.to_string()))?;
     let shard = |series: &wire::Series| match u16::try_from(series.shard) {
@@ -160,15 +204,18 @@ pub(crate) fn read(request: wire::StoreRequest) -> Result<Forwarded, Error> {
         received: received_unix_ns,
         from: from_unix_ns,
         until: until_unix_ns,
-        encoding,
         normalized,
-        series: series.into_iter().map(read_series).collect(),
+        series: series
+            .into_iter()
+            .map(|series| read_series(series, encoding))
+            .collect::<Result<_, Error>>()?,
+        tables,
     };
     let part = Part::new(push, shards?);
     Ok(Forwarded { part, epoch })
 }
 
-fn read_series(series: wire::Series) -> Series {
+fn read_series(series: wire::Series, encoding: Encoding) -> Result<Series, Error> {
     let wire::Series {
         shard: _,
         labels,
@@ -181,23 +228,38 @@ fn read_series(series: wire::Series) -> Series {
         let labels = labels.into_iter();
         labels.map(|label| (label.name, label.value)).collect()
     };
-    Series {
+    let profiles = profiles.into_iter();
+    let profiles = profiles.map(|raw| read_profile(raw, encoding));
+    Ok(Series {
         labels: pairs(labels),
         naming: match naming {
             None => Naming::Required,
             Some(naming) => Naming::ByTypes(pairs(naming.display_names)),
         },
-        profiles: profiles.into_iter().map(read_profile).collect(),
+        profiles: profiles.collect::<Result<_, Error>>()?,
         sample_rate,
         sample_type_config,
-    }
+    })
 }
 
-fn read_profile(raw: wire::RawProfile) -> Raw {
+fn read_profile(raw: wire::RawProfile, encoding: Encoding) -> Result<Raw, Error> {
     let wire::RawProfile {
         profile,
         executables,
+        tables,
+        content,
     } = raw;
+    if encoding != Encoding::Pprof {
+        let content = content[..].try_into();
+        let content = content.map_err(|_| {
+            Error::Malformed("what tells a profile that is sent again has 16 bytes".to_owned())
+        })?;
+        return Ok(Raw::Packed {
+            bytes: profile,
+            tables,
+            content,
+        });
+    }
     let executable = |info: wire::Executable| ExecutableInfo {
         elf_type: info.elf_type,
         load_segment: info.load_segment.map(|segment| LoadSegment {
@@ -205,10 +267,10 @@ fn read_profile(raw: wire::RawProfile) -> Raw {
             vaddr: segment.vaddr,
         }),
     };
-    Raw {
+    Ok(Raw::Pprof {
         bytes: profile,
         executables: executables.into_iter().map(executable).collect(),
-    }
+    })
 }
 
 // === answers ===

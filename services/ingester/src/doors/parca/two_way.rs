@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_parca::{Asked, Stacks};
+use cairn_wal::Digest;
 use cairn_wire::parca::profilestore::v1alpha1 as wire;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tonic::{Status, Streaming};
 
 use super::super::caller::Caller;
-use super::{malformed, packed, refusal, store_packed};
+use super::{decoded, malformed, refusal, store_decoded};
 use crate::error::Error;
 use crate::ingester::Ingester;
 use crate::push::Door;
@@ -25,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 enum State {
     Begun,
     /// Unknown stacks of these were asked for.
-    Asked(Box<Asked>),
+    Asked(Box<Asked>, Digest),
     Over,
 }
 
@@ -77,52 +78,58 @@ impl Conversation {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Over => Ok(None),
             State::Begun => {
-                let asked = self.ask().await?;
+                let (asked, sent) = self.ask().await?;
                 let held = &self.caller.held;
                 held.hold(asked.bytes(), &self.ingester).await?;
                 if asked.unknown().is_empty() {
-                    self.store(asked, Stacks::default()).await?;
+                    self.store((asked, sent), Stacks::default()).await?;
                     return Ok(None);
                 }
                 let request = cairn_parca::request(asked.unknown());
-                self.state = State::Asked(asked);
+                self.state = State::Asked(asked, sent);
                 Ok(Some(request))
             }
-            State::Asked(asked) => {
+            State::Asked(asked, sent) => {
                 let record = self.record().await?;
                 let limits = self.ingester.limits_for(record.len());
                 let read = move || cairn_parca::stacks(&record, &limits);
                 let stacks = self.ingester.cx().compute(read).await.map_err(malformed)?;
-                self.store(asked, stacks).await?;
+                self.store((asked, sent), stacks).await?;
                 Ok(None)
             }
         }
     }
 
-    /// Reads samples, and finds out which of their stacks are known.
-    async fn ask(&mut self) -> Result<Box<Asked>, Error> {
+    /// Reads samples, which tell what is sent again, and finds out which of their stacks are known.
+    async fn ask(&mut self) -> Result<(Box<Asked>, Digest), Error> {
         let record = self.record().await?;
         let limits = self.ingester.limits_for(record.len());
         let known = self.ingester.stacks().of(&self.caller.tenant);
         let read = move || {
             let samples = cairn_parca::samples(&record, &limits)?;
-            Ok(Box::new(known.with(|known| known.ask(samples, &limits))))
+            let asked = known.with(|known| known.ask(samples, &limits));
+            Ok((Box::new(asked), Digest::of(&record)))
         };
         let read = self.ingester.cx().compute(read).await;
         read.map_err(malformed)
     }
 
-    async fn store(&self, asked: Box<Asked>, stacks: Stacks) -> Result<(), Error> {
+    async fn store(
+        &self,
+        (asked, sent): (Box<Asked>, Digest),
+        stacks: Stacks,
+    ) -> Result<(), Error> {
         let limits = self.ingester.limits_for(self.received + asked.bytes());
         let known = self.ingester.stacks().of(&self.caller.tenant);
         let join = move || {
             known.with(|known| known.add(&asked, &stacks));
-            asked.join(&stacks, &limits).map(packed)
+            let joined = asked.join(&stacks, &limits)?;
+            Ok(decoded(joined, sent))
         };
-        let decoded = self.ingester.cx().compute(join).await;
+        let joined = self.ingester.cx().compute(join).await;
         self.ingester.stacks().shrink();
-        let decoded = decoded.map_err(malformed)?;
-        store_packed(&self.ingester, &self.caller, Door::Write, decoded).await
+        let joined = joined.map_err(malformed)?;
+        store_decoded(&self.ingester, &self.caller, Door::Write, joined).await
     }
 
     /// The agent's next message.
