@@ -12,33 +12,33 @@ pub(crate) const LIMITS: fn() -> Limits = || Limits {
 
 /// Panics if something is missing; gives the sum of all values.
 pub(crate) fn check(profile: &Profile) -> i64 {
-    let samples = &profile.samples;
+    let (tables, samples) = (&profile.tables, &profile.samples);
     assert_eq!(samples.values.len(), samples.len() * profile.types.len());
     for value_type in profile.types.iter().chain([&profile.period_type]) {
         profile.str(value_type.kind);
         profile.str(value_type.unit);
     }
-    for function in &profile.functions {
+    for function in &tables.functions {
         for text in [function.name, function.system_name, function.file] {
             profile.str(text);
         }
     }
-    for (at, location) in (0..).zip(&profile.locations) {
+    for (at, location) in (0..).zip(&tables.locations) {
         if location.mapping != NONE {
-            let mapping = profile.mappings[location.mapping as usize];
+            let mapping = tables.mappings[location.mapping as usize];
             profile.str(mapping.file);
             profile.str(mapping.build_id);
         }
         for line in profile.lines(at) {
-            assert!((line.function as usize) < profile.functions.len());
+            assert!((line.function as usize) < tables.functions.len());
         }
     }
     for sample in 0..samples.len() {
-        let stack = samples.stack(sample);
+        let stack = profile.stack(sample);
         assert!(
             stack
                 .iter()
-                .all(|at| (*at as usize) < profile.locations.len())
+                .all(|at| (*at as usize) < tables.locations.len())
         );
         for attr in samples.attrs(sample) {
             profile.str(attr.key);
@@ -49,7 +49,7 @@ pub(crate) fn check(profile: &Profile) -> i64 {
         assert!(
             samples
                 .link(sample)
-                .is_none_or(|link| (link as usize) < profile.links.len())
+                .is_none_or(|link| (link as usize) < tables.links.len())
         );
         let points = samples.points(sample);
         if !points.is_empty() {

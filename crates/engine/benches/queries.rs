@@ -1,14 +1,16 @@
 //! Scans, flame graphs and codecs at the size of a large service: ten million rows of which the
 //! number of distinct stacks grows with the power 0.7.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use cairn_block::{Head, Origin};
 use cairn_engine::{
     Answer, Flame, GroupBy, KeyBy, Merge, Query, Question, Scanned, Source, Trim, codec, scan_head,
     top,
 };
-use cairn_model::{Function, Labels, Line, Location, NONE, Profile, TimeRange, ValueType};
+use cairn_model::{
+    Function, Labels, Line, Location, NONE, Profile, Stacks, Tables, TimeRange, ValueType,
+};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 
@@ -45,36 +47,31 @@ impl Random {
 const FUNCTIONS: usize = 3_500;
 
 /// One profile's tables: every location is a named call.
-fn tables() -> Profile {
-    let mut profile = Profile {
-        duration: 10_000_000_000,
-        period: 1,
-        types: vec![ValueType::default()],
-        ..Profile::default()
-    };
+fn tables() -> Tables {
+    let mut tables = Tables::default();
     for at in 0..FUNCTIONS {
-        let name = profile
+        let name = tables
             .strings
             .push(&format!("service::module_{}::function_{at}", at % 97));
-        profile.functions.push(Function {
+        tables.functions.push(Function {
             name,
             system_name: name,
             ..Function::default()
         });
         for line in 0..4u32 {
-            profile.locations.push(Location {
+            tables.locations.push(Location {
                 mapping: NONE,
                 address: u64::from(line),
                 lines: (at as u32 * 4 + line, at as u32 * 4 + line + 1),
             });
-            profile.lines.push(Line {
+            tables.lines.push(Line {
                 function: at as u32,
                 line: i64::from(line),
                 column: 0,
             });
         }
     }
-    profile
+    tables
 }
 
 /// Leaf first: 12 to 25 frames that a number decides, neighbours sharing most of their callers.
@@ -92,13 +89,20 @@ fn stack(rank: usize, out: &mut Vec<u32>) {
 fn build(rows: usize, profiles: usize) -> Head {
     let mut random = Random(0x2545_f491_4f6c_dd1d);
     let mut head = Head::default();
-    let mut profile = tables();
+    let mut profile = Profile {
+        duration: 10_000_000_000,
+        period: 1,
+        types: vec![ValueType::default()],
+        tables: Arc::new(tables()),
+        ..Profile::default()
+    };
     for at in 0..profiles {
+        let tables = Arc::get_mut(&mut profile.tables).expect("no other profile has them");
+        tables.stacks = Stacks::default();
         profile.samples = Default::default();
         for _ in 0..rows / profiles {
-            stack(random.rank(), &mut profile.samples.stacks);
-            let end = profile.samples.stacks.len() as u32;
-            profile.samples.stack_ends.push(end);
+            stack(random.rank(), &mut tables.stacks.locations);
+            profile.samples.stacks.push(tables.stacks.end());
             profile.samples.values.push(1 + random.below(3) as i64);
         }
         let pod = format!("cart-{}", at % 100);

@@ -1,6 +1,10 @@
 //! A partial as a profile, for downloads.
 
-use cairn_model::{Attr, AttrValue, Link, NONE, Profile, ProfileType, Samples, StrId, ValueType};
+use std::sync::Arc;
+
+use cairn_model::{
+    Attr, AttrValue, Link, NONE, Profile, ProfileType, Samples, Stacks, StrId, Tables, ValueType,
+};
 use cairn_trie::{Group, GroupValue, Partial};
 use hashbrown::HashMap;
 
@@ -19,63 +23,73 @@ pub struct Meta {
 /// `trace_id` and `span_id` that hold ids become links.
 pub fn profile(partial: &Partial, meta: &Meta) -> Profile {
     let symbols = partial.symbols.clone();
-    let mut profile = Profile {
-        time: meta.time,
-        duration: meta.duration,
-        period: meta.period,
+    let mut tables = Tables {
         strings: symbols.strings,
         functions: symbols.functions,
         mappings: symbols.mappings,
         locations: symbols.locations,
         lines: symbols.lines,
-        ..Profile::default()
+        ..Tables::default()
     };
     let mut strings: HashMap<String, StrId> = HashMap::new();
-    let mut intern = |profile: &mut Profile, text: &str| match strings.get(text) {
+    let mut intern = |text: &str| match strings.get(text) {
         _ if text.is_empty() => 0,
         Some(id) => *id,
         None => {
-            let id = profile.strings.push(text);
+            let id = tables.strings.push(text);
             strings.insert(text.to_owned(), id);
             id
         }
     };
     let of = &meta.profile_type;
-    profile.types = vec![ValueType {
-        kind: intern(&mut profile, &of.sample_type),
-        unit: intern(&mut profile, &of.sample_unit),
+    let types = vec![ValueType {
+        kind: intern(&of.sample_type),
+        unit: intern(&of.sample_unit),
     }];
-    profile.period_type = ValueType {
-        kind: intern(&mut profile, &of.period_type),
-        unit: intern(&mut profile, &of.period_unit),
+    let period_type = ValueType {
+        kind: intern(&of.period_type),
+        unit: intern(&of.period_unit),
     };
     let labels: Vec<(Vec<Attr>, Option<Link>)> = partial
         .groups
         .iter()
-        .map(|group| labels(group, |text| intern(&mut profile, text)))
+        .map(|group| labels(group, &mut intern))
         .collect();
     let mut links: HashMap<Link, u32> = HashMap::new();
     let links: Vec<u32> = labels
         .iter()
         .map(|(_, link)| {
             let Some(link) = link else { return NONE };
-            let next = profile.links.len() as u32;
+            let next = tables.links.len() as u32;
             let id = *links.entry(*link).or_insert(next);
             if id == next {
-                profile.links.push(*link);
+                tables.links.push(*link);
             }
             id
         })
         .collect();
-    profile.samples = samples(partial, &labels, &links);
-    profile
+    let samples = samples(partial, &labels, &links, &mut tables.stacks);
+    Profile {
+        time: meta.time,
+        duration: meta.duration,
+        period_type,
+        period: meta.period,
+        types,
+        tables: Arc::new(tables),
+        samples,
+    }
 }
 
-fn samples(partial: &Partial, labels: &[(Vec<Attr>, Option<Link>)], links: &[u32]) -> Samples {
+fn samples(
+    partial: &Partial,
+    labels: &[(Vec<Attr>, Option<Link>)],
+    links: &[u32],
+    stacks: &mut Stacks,
+) -> Samples {
     let mut samples = Samples::default();
     for value in &partial.values {
-        samples.stacks.extend(partial.trie.stack(value.node));
-        samples.stack_ends.push(samples.stacks.len() as u32);
+        stacks.locations.extend(partial.trie.stack(value.node));
+        samples.stacks.push(stacks.end());
         samples.values.push(value.value);
         let (attrs, _) = &labels[value.group as usize];
         samples.attrs.extend_from_slice(attrs);

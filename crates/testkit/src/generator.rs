@@ -20,10 +20,11 @@ mod rng;
 mod shape;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use cairn_model::{
     Addressing, Attr, AttrValue, Function, Labels, Line, Link, Location, Mapping, NONE, Profile,
-    StrId, ValueType,
+    StrId, Tables, ValueType,
 };
 
 pub use rng::Rng;
@@ -151,6 +152,7 @@ impl Generator {
             builder.labels(has_endpoint.then_some(endpoint), link);
         }
         let mut profile = builder.profile;
+        profile.tables = Arc::new(builder.tables);
         profile.time = spec.start + i64::from(step) * spec.step;
         profile.duration = spec.step;
         profile.period = spec.period;
@@ -175,6 +177,7 @@ fn trace(rng: &mut Rng) -> Link {
 struct Builder<'a> {
     service: &'a Service,
     profile: Profile,
+    tables: Tables,
     strings: HashMap<String, StrId>,
     functions: HashMap<u32, u32>,
     locations: HashMap<u64, u32>,
@@ -187,6 +190,7 @@ impl<'a> Builder<'a> {
         let mut builder = Self {
             service,
             profile: Profile::default(),
+            tables: Tables::default(),
             strings: HashMap::new(),
             functions: HashMap::new(),
             locations: HashMap::new(),
@@ -207,7 +211,7 @@ impl<'a> Builder<'a> {
         if let Some(id) = self.strings.get(text) {
             return *id;
         }
-        let id = self.profile.strings.push(text);
+        let id = self.tables.strings.push(text);
         self.strings.insert(text.to_owned(), id);
         id
     }
@@ -216,10 +220,10 @@ impl<'a> Builder<'a> {
         let service = self.service;
         for frame in service.stack(rank).iter().rev() {
             let location = self.location(frame);
-            self.profile.samples.stacks.push(location);
+            self.tables.stacks.locations.push(location);
         }
-        let end = self.profile.samples.stacks.len() as u32;
-        self.profile.samples.stack_ends.push(end);
+        let stack = self.tables.stacks.end();
+        self.profile.samples.stacks.push(stack);
     }
 
     fn values(&mut self, values: [i64; 2]) {
@@ -241,8 +245,8 @@ impl<'a> Builder<'a> {
             }
             return;
         }
-        samples.links.resize(samples.stack_ends.len() - 1, NONE);
-        let links = &mut self.profile.links;
+        samples.links.resize(samples.stacks.len() - 1, NONE);
+        let links = &mut self.tables.links;
         let at = *self.links.entry(link).or_insert_with(|| {
             links.push(link);
             links.len() as u32 - 1
@@ -255,7 +259,7 @@ impl<'a> Builder<'a> {
             return *at;
         }
         let service = self.service;
-        let start = self.profile.lines.len() as u32;
+        let start = self.tables.lines.len() as u32;
         let mapping = match service.binary(frame) {
             None => NONE,
             Some(binary) => self.mapping(binary),
@@ -269,14 +273,14 @@ impl<'a> Builder<'a> {
                     line,
                     column: 0,
                 };
-                self.profile.lines.push(line);
+                self.tables.lines.push(line);
             }
         }
-        let at = self.profile.locations.len() as u32;
-        self.profile.locations.push(Location {
+        let at = self.tables.locations.len() as u32;
+        self.tables.locations.push(Location {
             mapping,
             address: frame.address,
-            lines: (start, self.profile.lines.len() as u32),
+            lines: (start, self.tables.lines.len() as u32),
         });
         self.locations.insert(frame.id, at);
         at
@@ -292,8 +296,8 @@ impl<'a> Builder<'a> {
             build_id: self.string(&build_id),
             addressing: Addressing::FileOffset,
         };
-        let at = self.profile.mappings.len() as u32;
-        self.profile.mappings.push(mapping);
+        let at = self.tables.mappings.len() as u32;
+        self.tables.mappings.push(mapping);
         self.mappings.insert(binary, at);
         at
     }
@@ -310,8 +314,8 @@ impl<'a> Builder<'a> {
             file: self.string(&file),
             start_line: code::start_line(id),
         };
-        let at = self.profile.functions.len() as u32;
-        self.profile.functions.push(function);
+        let at = self.tables.functions.len() as u32;
+        self.tables.functions.push(function);
         self.functions.insert(id, at);
         at
     }
@@ -350,7 +354,7 @@ mod tests {
             let counts: i64 = (0..samples.len()).map(|at| profile.values(at)[0]).sum();
             assert_eq!(counts, 152);
             for at in 0..samples.len() {
-                let depth = samples.stack(at).len();
+                let depth = profile.stack(at).len();
                 assert!((5..=60).contains(&depth), "depth {depth}");
                 assert_eq!(profile.values(at)[1], profile.values(at)[0] * 10_000_000);
             }

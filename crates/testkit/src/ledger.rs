@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-use cairn_model::{Function, Line, Location, NONE, Profile, ValueType};
+use cairn_model::{Profile, Samples, Tables, ValueType};
 
 /// The number of an attempt; no two are alike.
 pub type Attempt = u64;
@@ -97,35 +98,24 @@ pub fn value(attempt: Attempt) -> i64 {
 
 /// The attempt's profile: `cpu` in `count`, one sample in the function `f<attempt>`, at `time`.
 pub fn profile(attempt: Attempt, time: i64) -> Profile {
-    let mut profile = Profile {
+    let mut tables = Tables::default();
+    let kind = tables.strings.push("cpu");
+    let unit = tables.strings.push("count");
+    let frame = tables.push_frame(&format!("f{attempt}"));
+    let stack = tables.stacks.push(&[frame]);
+    Profile {
         time,
         duration: 1,
+        period_type: ValueType { kind, unit },
         period: 1,
-        ..Profile::default()
-    };
-    let kind = profile.strings.push("cpu");
-    let unit = profile.strings.push("count");
-    let name = profile.strings.push(&format!("f{attempt}"));
-    profile.types.push(ValueType { kind, unit });
-    profile.period_type = ValueType { kind, unit };
-    profile.functions.push(Function {
-        name,
-        ..Function::default()
-    });
-    profile.lines.push(Line {
-        function: 0,
-        line: 0,
-        column: 0,
-    });
-    profile.locations.push(Location {
-        mapping: NONE,
-        address: 0,
-        lines: (0, 1),
-    });
-    profile.samples.stacks.push(0);
-    profile.samples.stack_ends.push(1);
-    profile.samples.values.push(value(attempt));
-    profile
+        types: vec![ValueType { kind, unit }],
+        tables: Arc::new(tables),
+        samples: Samples {
+            stacks: vec![stack],
+            values: vec![value(attempt)],
+            ..Samples::default()
+        },
+    }
 }
 
 /// The type under which profiles of attempts are stored, if they are sent as `name`.
@@ -141,8 +131,8 @@ pub fn profile_type(name: &str) -> String {
 pub fn found(answer: &Profile) -> BTreeMap<Attempt, i64> {
     let mut found = BTreeMap::new();
     for sample in 0..answer.samples.len() {
-        let line = answer.lines(answer.samples.stack(sample)[0])[0];
-        let name = answer.str(answer.functions[line.function as usize].name);
+        let line = answer.lines(answer.stack(sample)[0])[0];
+        let name = answer.str(answer.tables.functions[line.function as usize].name);
         let attempt = name
             .strip_prefix('f')
             .and_then(|number| number.parse().ok());

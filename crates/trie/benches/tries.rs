@@ -1,7 +1,9 @@
 //! Merging, rolling up and growing tries of the shape of real profiles: two to five nodes per
 //! stack, a few thousand functions, most paths shared by most sources.
 
-use cairn_model::{Function, Line, Mapping, Profile, ValueType};
+use std::sync::Arc;
+
+use cairn_model::{Function, Line, Mapping, Profile, Samples, Tables, ValueType};
 use cairn_trie::{
     Group, Interner, LocationMap, Merger, Partial, Symbols, Trie, TrieBuilder, Value,
 };
@@ -205,23 +207,27 @@ fn prune(bencher: Bencher, nodes: usize) {
 fn profile(samples: usize) -> Profile {
     let (symbols, trie, ends) = universe(60_000);
     let mut random = Random(3);
-    let mut profile = Profile {
+    let mut tables = Tables {
         strings: symbols.strings,
         functions: symbols.functions,
         mappings: symbols.mappings,
         locations: symbols.locations,
         lines: symbols.lines,
-        types: vec![ValueType::default()],
-        ..Profile::default()
+        ..Tables::default()
     };
+    let mut rows = Samples::default();
     for _ in 0..samples {
         let end = ends[random.below(ends.len()).min(random.below(ends.len()))];
-        profile.samples.stacks.extend(trie.stack(end));
-        let stacks = profile.samples.stacks.len() as u32;
-        profile.samples.stack_ends.push(stacks);
-        profile.samples.values.push(1);
+        tables.stacks.locations.extend(trie.stack(end));
+        rows.stacks.push(tables.stacks.end());
+        rows.values.push(1);
     }
-    profile
+    Profile {
+        types: vec![ValueType::default()],
+        tables: Arc::new(tables),
+        samples: rows,
+        ..Profile::default()
+    }
 }
 
 /// What a head does with every profile: locations once, then stacks.
@@ -231,10 +237,13 @@ fn intern_profile(bencher: Bencher, samples: usize) {
     let mut interner = Interner::default();
     let mut builder = TrieBuilder::default();
     let mut add = || {
-        let locations = interner.profile_locations(&profile);
+        let mut map = LocationMap::default();
+        let all = 0..profile.tables.locations.len() as u32;
+        let locations = all.map(|at| map.location_of(&mut interner, &profile.tables, at));
+        let locations: Vec<u32> = locations.collect();
         let mut last = 0;
         for sample in 0..profile.samples.len() {
-            let stack = profile.samples.stack(sample).iter();
+            let stack = profile.stack(sample).iter();
             last = builder.stack(stack.map(|at| locations[*at as usize]));
         }
         last

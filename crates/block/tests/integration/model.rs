@@ -9,7 +9,7 @@ use cairn_block::{
 };
 use cairn_model::{
     Addressing, Attr, AttrValue, Function, Labels, Line, Link, Location, Mapping, NONE, Point,
-    Profile, ValueType, WriterId,
+    Profile, Samples, Tables, ValueType, WriterId,
 };
 use cairn_trie::{Group, GroupValue, Symbols};
 use proptest::prelude::*;
@@ -91,10 +91,9 @@ impl Model {
                             timed(sent_attrs(profile, sample), time),
                             profile.samples.link(sample).map_or_else(
                                 || link(&Link::default()),
-                                |at| link(&profile.links[at as usize]),
+                                |at| link(&profile.tables.links[at as usize]),
                             ),
                             profile
-                                .samples
                                 .stack(sample)
                                 .iter()
                                 .map(|at| frames[*at as usize].clone())
@@ -238,14 +237,15 @@ fn frame(symbols: &Symbols, location: u32) -> String {
 
 /// What every location of a profile says.
 fn sent_frames(profile: &Profile) -> Vec<String> {
+    let tables = &*profile.tables;
     let symbols = Symbols {
-        strings: profile.strings.clone(),
-        functions: profile.functions.clone(),
-        mappings: profile.mappings.clone(),
-        locations: profile.locations.clone(),
-        lines: profile.lines.clone(),
+        strings: tables.strings.clone(),
+        functions: tables.functions.clone(),
+        mappings: tables.mappings.clone(),
+        locations: tables.locations.clone(),
+        lines: tables.lines.clone(),
     };
-    (0..profile.locations.len() as u32)
+    (0..tables.locations.len() as u32)
         .map(|at| frame(&symbols, at))
         .collect()
 }
@@ -353,6 +353,7 @@ fn profile(samples: Vec<DrawnSample>, duration: i64) -> Profile {
         period: 10,
         ..Profile::default()
     };
+    let mut tables = Tables::default();
     let text = [
         "samples",
         "count",
@@ -369,14 +370,14 @@ fn profile(samples: Vec<DrawnSample>, duration: i64) -> Profile {
         "bytes",
         "värde",
     ];
-    let ids: Vec<u32> = text.iter().map(|text| profile.strings.push(text)).collect();
+    let ids: Vec<u32> = text.iter().map(|text| tables.strings.push(text)).collect();
     let value_type = |kind: usize, unit: usize| ValueType {
         kind: ids[kind],
         unit: ids[unit],
     };
     profile.types = vec![value_type(0, 1), value_type(2, 3)];
     profile.period_type = value_type(2, 3);
-    profile.mappings = vec![
+    tables.mappings = vec![
         Mapping {
             file: ids[9],
             build_id: ids[10],
@@ -384,7 +385,7 @@ fn profile(samples: Vec<DrawnSample>, duration: i64) -> Profile {
         },
         Mapping::default(),
     ];
-    profile.functions = (0..4)
+    tables.functions = (0..4)
         .map(|n| Function {
             name: ids[4 + n % 2],
             system_name: ids[5 + n % 2],
@@ -393,35 +394,35 @@ fn profile(samples: Vec<DrawnSample>, duration: i64) -> Profile {
         })
         .collect();
     for n in 0..LOCATIONS {
-        let start = profile.lines.len() as u32;
+        let start = tables.lines.len() as u32;
         for function in 0..n % 3 {
-            profile.lines.push(Line {
+            tables.lines.push(Line {
                 function: (function + n) % 4,
                 line: i64::from(n) * 3,
                 column: i64::from(function),
             });
         }
-        profile.locations.push(Location {
+        tables.locations.push(Location {
             mapping: if n % 3 == 2 { NONE } else { n % 2 },
             address: u64::MAX - u64::from(n * 16),
-            lines: (start, profile.lines.len() as u32),
+            lines: (start, tables.lines.len() as u32),
         });
     }
-    profile.links = (0..4)
+    tables.links = (0..4)
         .map(|n| Link {
             trace_id: [n; 16],
             span_id: [n / 2; 8],
         })
         .collect();
-    add_samples(&mut profile, samples, &ids);
+    profile.samples = rows(samples, &ids, &mut tables.stacks);
+    profile.tables = Arc::new(tables);
     profile
 }
 
-fn add_samples(profile: &mut Profile, samples: Vec<DrawnSample>, ids: &[u32]) {
+fn rows(samples: Vec<DrawnSample>, ids: &[u32], stacks: &mut cairn_model::Stacks) -> Samples {
+    let mut out = Samples::default();
     for (stack, values, attrs, link) in samples {
-        let out = &mut profile.samples;
-        out.stacks.extend(stack);
-        out.stack_ends.push(out.stacks.len() as u32);
+        out.stacks.push(stacks.push(&stack));
         out.values.extend(values);
         out.attrs
             .extend(attrs.into_iter().map(|(key, value, text)| Attr {
@@ -438,6 +439,7 @@ fn add_samples(profile: &mut Profile, samples: Vec<DrawnSample>, ids: &[u32]) {
         out.attr_ends.push(out.attrs.len() as u32);
         out.links.push(link.map_or(NONE, u32::from));
     }
+    out
 }
 
 /// A few profiles that are the same in every run and every version.

@@ -175,7 +175,7 @@ impl Sender<'_> {
 /// Calls by the values of samples.
 fn named(profile: &Profile) -> BTreeMap<i64, Chain> {
     let call = |line: &cairn_model::Line| {
-        let function = &profile.functions[line.function as usize];
+        let function = &profile.tables.functions[line.function as usize];
         let name = match profile.str(function.system_name) {
             "" => profile.str(function.name),
             name => name,
@@ -185,7 +185,7 @@ fn named(profile: &Profile) -> BTreeMap<i64, Chain> {
     };
     let samples = 0..profile.samples.len();
     let named = samples.map(|at| {
-        let stack = profile.samples.stack(at).iter();
+        let stack = profile.stack(at).iter();
         let lines = stack.flat_map(|location| profile.lines(*location));
         (profile.values(at)[0], lines.map(call).collect())
     });

@@ -86,7 +86,7 @@ async fn rows_come_back_from_blocks_in_a_bucket() {
     let merged = cairn.connect().await.merged(selector, TimeRange::ALL).await;
     let (merged, warnings) = merged.unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
-    assert_eq!(merged.functions.len() as u64, PROFILES);
+    assert_eq!(merged.tables.functions.len() as u64, PROFILES);
     assert!(
         !data.path().join("store").exists(),
         "the folder is not used"

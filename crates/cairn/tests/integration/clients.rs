@@ -110,6 +110,7 @@ async fn functions(cairn: &Cairn, selector: &str) -> (Vec<String>, i64) {
         .expect(selector);
     assert!(warnings.is_empty(), "{selector}: {warnings:?}");
     let names = profile
+        .tables
         .functions
         .iter()
         .map(|function| profile.str(function.name).to_owned())

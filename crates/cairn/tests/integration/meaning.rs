@@ -2,6 +2,7 @@
 //! `prost`, and what the fields mean is spelled out here once more.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cairn_model as model;
 use cairn_pprof::canonical;
@@ -210,7 +211,12 @@ impl Sent {
             period: self.period,
             ..model::Profile::default()
         };
-        let strings: Vec<u32> = tables.strings.iter().map(|s| out.strings.push(s)).collect();
+        let mut made = model::Tables::default();
+        let strings: Vec<u32> = tables
+            .strings
+            .iter()
+            .map(|s| made.strings.push(s))
+            .collect();
         let string = |index: i32| match tables.strings[index as usize].as_str() {
             "" => 0,
             _ => strings[index as usize],
@@ -232,7 +238,7 @@ impl Sent {
         };
         out.types.push(of);
         for sent in &tables.functions {
-            out.functions.push(model::Function {
+            made.functions.push(model::Function {
                 name: string(sent.name_strindex),
                 system_name: string(sent.system_name_strindex),
                 file: string(sent.filename_strindex),
@@ -241,27 +247,29 @@ impl Sent {
         }
         for raw in &tables.locations {
             let sent = messages::Location::decode(&**raw).expect("as recorded");
-            let start = out.lines.len() as u32;
-            out.lines.extend(sent.lines.iter().map(|line| model::Line {
+            let start = made.lines.len() as u32;
+            made.lines.extend(sent.lines.iter().map(|line| model::Line {
                 function: line.function_index.cast_unsigned(),
                 line: line.line,
                 column: line.column,
             }));
-            out.locations.push(model::Location {
+            made.locations.push(model::Location {
                 mapping: model::NONE,
                 address: sent.address,
-                lines: (start, out.lines.len() as u32),
+                lines: (start, made.lines.len() as u32),
             });
         }
         for sent in &tables.links {
-            out.links.push(model::Link {
+            made.links.push(model::Link {
                 trace_id: sent.trace_id.as_slice().try_into().unwrap_or_default(),
                 span_id: sent.span_id.as_slice().try_into().unwrap_or_default(),
             });
         }
         for sample in &self.samples {
-            push_sample(sample, tables, &string, factor, &mut out);
+            push_sample(sample, tables, &string, &mut out.samples, &mut made);
+            out.samples.values.push(value(sample) * factor);
         }
+        out.tables = Arc::new(made);
         (name.to_owned(), out)
     }
 }
@@ -270,21 +278,15 @@ fn push_sample(
     sent: &messages::Sample,
     tables: &messages::Tables,
     string: &impl Fn(i32) -> u32,
-    factor: i64,
-    out: &mut model::Profile,
+    samples: &mut model::Samples,
+    made: &mut model::Tables,
 ) {
     let stack = &*tables.stacks[sent.stack_index as usize];
     let stack = messages::Stack::decode(stack).expect("as recorded");
-    let samples = &mut out.samples;
     let locations = stack.location_indices.into_iter();
-    samples.stacks.extend(locations.map(i32::cast_unsigned));
-    samples.stack_ends.push(samples.stacks.len() as u32);
-    // Where there are only times, each of them is one.
-    let value = match sent.values.is_empty() {
-        true => sent.timestamps_unix_nano.len() as i64,
-        false => sent.values.iter().sum(),
-    };
-    samples.values.push(value * factor);
+    let locations = locations.map(i32::cast_unsigned);
+    made.stacks.locations.extend(locations);
+    samples.stacks.push(made.stacks.end());
     for index in &sent.attribute_indices {
         let attribute = &*tables.attributes[*index as usize];
         let attribute = messages::Attribute::decode(attribute).expect("as recorded");
@@ -296,11 +298,19 @@ fn push_sample(
                     value,
                     unit: string(attribute.unit_strindex),
                 },
-                messages::Any::Text(value) => model::AttrValue::Str(out.strings.push(&value)),
+                messages::Any::Text(value) => model::AttrValue::Str(made.strings.push(&value)),
                 other => panic!("an attribute of {other:?}"),
             },
         });
     }
     samples.attr_ends.push(samples.attrs.len() as u32);
     samples.links.push(sent.link_index.cast_unsigned());
+}
+
+/// Where there are only times, each of them is one.
+fn value(sent: &messages::Sample) -> i64 {
+    match sent.values.is_empty() {
+        true => sent.timestamps_unix_nano.len() as i64,
+        false => sent.values.iter().sum(),
+    }
 }

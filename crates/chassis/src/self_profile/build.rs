@@ -1,9 +1,10 @@
 //! From what was noted in this process to profiles like anybody's. Names come from `names`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use cairn_model::{
-    Attr, AttrValue, Function, Line, Location, NONE, Profile, Samples, StrId, ValueType,
+    Attr, AttrValue, Function, Line, Location, NONE, Profile, StrId, Tables, ValueType,
 };
 
 use super::names::{Call, Names};
@@ -59,7 +60,7 @@ pub(super) fn cpu(names: &mut Names, sampled: &Sampled) -> Profile {
         builder.stack(stack.frames.iter().map(|frame| frame.ip));
         builder.thread(&stack.thread_name[..stack.thread_name_length]);
     }
-    builder.profile
+    builder.finish()
 }
 
 /// Who holds memory, at this time.
@@ -74,7 +75,7 @@ pub(super) fn heap(names: &mut Names, snapshot: &Snapshot, time: i64) -> Profile
         builder.values([held.objects, held.bytes]);
         builder.stack(held.stack.iter().copied());
     }
-    builder.profile
+    builder.finish()
 }
 
 fn allocates(call: &Call) -> bool {
@@ -88,6 +89,7 @@ fn allocates(call: &Call) -> bool {
 struct Builder<'a> {
     names: &'a Names,
     profile: Profile,
+    tables: Tables,
     strings: HashMap<&'a str, StrId>,
     functions: HashMap<(StrId, StrId, StrId), u32>,
     locations: HashMap<usize, u32>,
@@ -105,18 +107,19 @@ impl<'a> Builder<'a> {
         period: i64,
     ) -> Self {
         let mut profile = Profile::default();
+        let mut tables = Tables::default();
         let mut value_type = |(kind, unit)| ValueType {
-            kind: profile.strings.push(kind),
-            unit: profile.strings.push(unit),
+            kind: tables.strings.push(kind),
+            unit: tables.strings.push(unit),
         };
         profile.types = types.map(&mut value_type).to_vec();
         profile.period_type = value_type(period_type);
         profile.period = period;
-        let thread_key = profile.strings.push("thread");
-        profile.samples = Samples::default();
+        let thread_key = tables.strings.push("thread");
         Self {
             names,
             profile,
+            tables,
             strings: HashMap::new(),
             functions: HashMap::new(),
             locations: HashMap::new(),
@@ -124,6 +127,11 @@ impl<'a> Builder<'a> {
             thread_key,
             hidden: |_| false,
         }
+    }
+
+    fn finish(mut self) -> Profile {
+        self.profile.tables = Arc::new(self.tables);
+        self.profile
     }
 
     fn values(&mut self, values: [i64; 2]) {
@@ -134,16 +142,16 @@ impl<'a> Builder<'a> {
     fn stack(&mut self, ips: impl Iterator<Item = usize>) {
         for ip in ips {
             if let Some(location) = self.location(ip) {
-                self.profile.samples.stacks.push(location);
+                self.tables.stacks.locations.push(location);
             }
         }
-        let end = self.profile.samples.stacks.len() as u32;
-        self.profile.samples.stack_ends.push(end);
+        let stack = self.tables.stacks.end();
+        self.profile.samples.stacks.push(stack);
     }
 
     fn thread(&mut self, name: &[u8]) {
         let name = String::from_utf8_lossy(name).into_owned();
-        let strings = &mut self.profile.strings;
+        let strings = &mut self.tables.strings;
         let value = *self
             .threads
             .entry(name)
@@ -167,21 +175,21 @@ impl<'a> Builder<'a> {
         if calls.is_empty() {
             return None;
         }
-        let start = self.profile.lines.len() as u32;
+        let start = self.tables.lines.len() as u32;
         for call in calls {
             let function = self.function(call);
-            self.profile.lines.push(Line {
+            self.tables.lines.push(Line {
                 function,
                 line: i64::from(call.line),
                 column: 0,
             });
         }
-        self.profile.locations.push(Location {
+        self.tables.locations.push(Location {
             mapping: NONE,
             address: 0,
-            lines: (start, self.profile.lines.len() as u32),
+            lines: (start, self.tables.lines.len() as u32),
         });
-        let location = self.profile.locations.len() as u32 - 1;
+        let location = self.tables.locations.len() as u32 - 1;
         self.locations.insert(ip, location);
         Some(location)
     }
@@ -190,7 +198,7 @@ impl<'a> Builder<'a> {
         let name = self.string(&call.name);
         let system_name = self.string(&call.system_name);
         let file = self.string(&call.file);
-        let functions = &mut self.profile.functions;
+        let functions = &mut self.tables.functions;
         *self
             .functions
             .entry((name, system_name, file))
@@ -209,7 +217,7 @@ impl<'a> Builder<'a> {
         if text.is_empty() {
             return 0;
         }
-        let strings = &mut self.profile.strings;
+        let strings = &mut self.tables.strings;
         *self
             .strings
             .entry(text)
@@ -219,7 +227,6 @@ impl<'a> Builder<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
@@ -253,7 +260,7 @@ mod tests {
             .sum();
         assert!(counts > 5, "{counts} samples of 600 ms");
         assert_eq!(cpu, counts * 10_000_000);
-        let mut functions = profile.functions.iter().map(|f| profile.str(f.name));
+        let mut functions = profile.tables.functions.iter().map(|f| profile.str(f.name));
         assert!(functions.any(|name| name.contains("spin_until")));
         let bytes = cairn_pprof::encode(&profile);
         let decoded = cairn_pprof::decode(&bytes, &Limits::default(), &Options::default());
@@ -273,9 +280,9 @@ mod tests {
         let profile = super::heap(&mut Names::default(), &snapshot, 1);
         drop(held);
 
-        let name = |function: u32| profile.str(profile.functions[function as usize].name);
+        let name = |function: u32| profile.str(profile.tables.functions[function as usize].name);
         let is_ours = |sample: &usize| {
-            let stack = profile.samples.stack(*sample).iter();
+            let stack = profile.stack(*sample).iter();
             let mut calls = stack.flat_map(|location| profile.lines(*location));
             calls.any(|call| name(call.function).contains("hold_64_mebibytes"))
         };
@@ -283,7 +290,7 @@ mod tests {
         let bytes: i64 = ours.iter().map(|sample| profile.values(*sample)[1]).sum();
         assert!((32 << 20..128 << 20).contains(&bytes), "{bytes} of 64 MiB");
         for sample in ours {
-            let innermost = profile.lines(profile.samples.stack(sample)[0])[0];
+            let innermost = profile.lines(profile.stack(sample)[0])[0];
             // What a generic function works on may well be the allocator's.
             let innermost = name(innermost.function).split('<').next();
             assert!(!innermost.expect("the first part").contains("alloc"));

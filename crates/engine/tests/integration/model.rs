@@ -1,12 +1,13 @@
 //! Small and nasty profiles, and the rows that they are made of.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cairn_block::{Head, Origin};
 use cairn_engine::{GroupBy, Query};
 use cairn_model::{
     Addressing, Attr, AttrValue, Function, Labels, Line, Link, Location, Mapping, MatchOp, Matcher,
-    NONE, Profile, ProfileType, TimeRange, ValueType,
+    NONE, Profile, ProfileType, Tables, TimeRange, ValueType,
 };
 use cairn_trie::{Group, GroupValue, Partial, Symbols};
 use proptest::prelude::*;
@@ -174,10 +175,14 @@ fn append(head: &mut Head, made: &Made, lsn: u64) {
 }
 
 fn profile(made: &Made) -> Profile {
-    let mut profile = tables();
-    (profile.time, profile.duration) = (made.time, made.duration);
-    profile.period = made.period;
-    let strings = &mut profile.strings;
+    let mut tables = tables();
+    let mut profile = Profile {
+        time: made.time,
+        duration: made.duration,
+        period: made.period,
+        ..Profile::default()
+    };
+    let strings = &mut tables.strings;
     let unit = strings.push("ns");
     let kinds = [strings.push("count"), strings.push("time")];
     profile.period_type = ValueType {
@@ -190,67 +195,67 @@ fn profile(made: &Made) -> Profile {
         .collect();
     for sample in &made.samples {
         let samples = &mut profile.samples;
-        samples.stacks.extend(&sample.stack);
-        samples.stack_ends.push(samples.stacks.len() as u32);
+        samples.stacks.push(tables.stacks.push(&sample.stack));
         samples.values.extend(&sample.values[..made.types]);
         for (key, value) in &sample.attrs {
             let value = match value {
-                Value::Text(text) => AttrValue::Str(profile.strings.push(text)),
+                Value::Text(text) => AttrValue::Str(tables.strings.push(text)),
                 Value::Number(value, unit) => AttrValue::Num {
                     value: *value,
-                    unit: profile.strings.push(unit),
+                    unit: tables.strings.push(unit),
                 },
             };
-            let key = profile.strings.push(key);
+            let key = tables.strings.push(key);
             samples.attrs.push(Attr { key, value });
         }
         samples.attr_ends.push(samples.attrs.len() as u32);
         samples.links.push(match sample.link {
             None => NONE,
             Some(ids) => {
-                profile.links.push(link(ids));
-                profile.links.len() as u32 - 1
+                tables.links.push(link(ids));
+                tables.links.len() as u32 - 1
             }
         });
     }
+    profile.tables = Arc::new(tables);
     profile
 }
 
-/// A profile of [`LOCATIONS`] alone.
-fn tables() -> Profile {
-    let mut profile = Profile::default();
-    let strings = &mut profile.strings;
+/// The tables of profiles with [`LOCATIONS`] alone.
+fn tables() -> Tables {
+    let mut tables = Tables::default();
+    let strings = &mut tables.strings;
     for (file, address, calls) in LOCATIONS {
-        let start = profile.lines.len() as u32;
+        let start = tables.lines.len() as u32;
         for (name, system_name, line) in calls {
-            profile.functions.push(Function {
+            tables.functions.push(Function {
                 name: strings.push(name),
                 system_name: strings.push(system_name),
                 file: 0,
                 start_line: 0,
             });
-            profile.lines.push(Line {
-                function: profile.functions.len() as u32 - 1,
+            tables.lines.push(Line {
+                function: tables.functions.len() as u32 - 1,
                 line: *line,
                 column: 0,
             });
         }
-        profile.mappings.push(Mapping {
+        tables.mappings.push(Mapping {
             file: strings.push(file),
             build_id: strings.push(file),
             addressing: Addressing::Virtual,
         });
-        profile.locations.push(Location {
+        tables.locations.push(Location {
             mapping: if file.is_empty() {
                 NONE
             } else {
-                profile.mappings.len() as u32 - 1
+                tables.mappings.len() as u32 - 1
             },
             address,
-            lines: (start, profile.lines.len() as u32),
+            lines: (start, tables.lines.len() as u32),
         });
     }
-    profile
+    tables
 }
 
 pub(crate) fn link((trace, span): (u8, u8)) -> Link {

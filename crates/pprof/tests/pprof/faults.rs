@@ -230,9 +230,9 @@ fn what_is_left_out_and_what_is_cut_share_a_frame() {
         (decoded.truncated_samples, decoded.truncated_stacks),
         (1, 1)
     );
-    let samples = &decoded.profile.samples;
-    assert_eq!(samples.stack(1), &samples.stack(0)[1..]);
-    assert_eq!(decoded.profile.locations.len(), 3);
+    let profile = &decoded.profile;
+    assert_eq!(profile.stack(1), &profile.stack(0)[1..]);
+    assert_eq!(profile.tables.locations.len(), 3);
 }
 
 /// Samples that fit may hold inlined calls that do not.
@@ -331,7 +331,7 @@ fn unpacked_numbers_and_unknown_fields_are_read_over() {
     ]);
     let profile = decode(&raw).expect("valid").profile;
     assert_eq!(profile.samples.len(), 3);
-    assert_eq!(profile.samples.stack(2), profile.samples.stack(0));
+    assert_eq!(profile.stack(2), profile.stack(0));
     let rows: Vec<i64> = canonical(&profile).into_values().flatten().collect();
     assert_eq!(rows, [7, 10]);
 }
@@ -367,12 +367,14 @@ fn one_mapping_becomes_two_and_twins_become_one() {
     let raw = mapped();
     let profile = decode(&raw).expect("valid").profile;
     let rows: Vec<Addressing> = profile
+        .tables
         .mappings
         .iter()
         .map(|mapping| mapping.addressing)
         .collect();
     assert_eq!(rows, [Addressing::FileOffset, Addressing::Virtual]);
     let places: Vec<(u32, u64)> = profile
+        .tables
         .locations
         .iter()
         .map(|at| (at.mapping, at.address))
@@ -394,10 +396,13 @@ fn senders_may_know_better() {
         .expect("valid")
         .profile;
     assert_eq!(
-        (profile.mappings.len(), profile.locations[0].address),
+        (
+            profile.tables.mappings.len(),
+            profile.tables.locations[0].address
+        ),
         (1, 0x5010)
     );
-    assert_eq!(profile.mappings[0].addressing, Addressing::Virtual);
+    assert_eq!(profile.tables.mappings[0].addressing, Addressing::Virtual);
 
     let segment = LoadSegment {
         offset: 0x200,
@@ -414,9 +419,14 @@ fn senders_may_know_better() {
     let profile = cairn_pprof::decode(&raw, &Limits::default(), &known)
         .expect("valid")
         .profile;
-    let addresses: Vec<u64> = profile.locations.iter().map(|at| at.address).collect();
+    let addresses: Vec<u64> = profile
+        .tables
+        .locations
+        .iter()
+        .map(|at| at.address)
+        .collect();
     assert_eq!(
-        (profile.mappings.len(), addresses),
+        (profile.tables.mappings.len(), addresses),
         (1, vec![0x1210, 0x77, 0x1210, 0x42])
     );
 }
@@ -444,7 +454,7 @@ fn labels_keep_order_and_ids_become_links() {
     });
     let profile = decode(&sent.encode_to_vec()).expect("valid").profile;
     assert_eq!(profile.samples.link(0), None);
-    let link = profile.links[profile.samples.link(1).expect("linked") as usize];
+    let link = profile.tables.links[profile.samples.link(1).expect("linked") as usize];
     assert_eq!((link.trace_id[0], link.span_id[1]), (0x4b, 0xf0));
     assert!(profile.samples.attrs(0).is_empty());
     let attrs: Vec<(&str, String)> = profile

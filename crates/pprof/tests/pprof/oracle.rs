@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::sync::Arc;
 
 use cairn_model as model;
 use prost::Message;
@@ -132,6 +133,7 @@ pub(crate) fn inflate(raw: &[u8]) -> Vec<u8> {
 pub(crate) fn decode(plain: &[u8]) -> Result<model::Profile, String> {
     let sent = Profile::decode(plain).map_err(|error| error.to_string())?;
     let mut out = model::Profile::default();
+    let mut tables = model::Tables::default();
     let is_bare = sent.sample_type.is_empty()
         && sent.sample.is_empty()
         && sent.mapping.is_empty()
@@ -144,9 +146,9 @@ pub(crate) fn decode(plain: &[u8]) -> Result<model::Profile, String> {
         _ => return Err("string table".into()),
     }
     for text in sent.string_table.iter().skip(1) {
-        out.strings.push(&String::from_utf8_lossy(text));
+        tables.strings.push(&String::from_utf8_lossy(text));
     }
-    let strings = out.strings.len();
+    let strings = tables.strings.len();
     let string = |index: i64| match u32::try_from(index) {
         Ok(id) if (id as usize) < strings => Ok(id),
         _ => Err(format!("string {index}")),
@@ -169,7 +171,7 @@ pub(crate) fn decode(plain: &[u8]) -> Result<model::Profile, String> {
     }
     let functions = unique(sent.function.iter().map(|function| function.id))?;
     for sent in &sent.function {
-        out.functions.push(model::Function {
+        tables.functions.push(model::Function {
             name: string(sent.name)?,
             system_name: string(sent.system_name)?,
             file: string(sent.file)?,
@@ -178,25 +180,25 @@ pub(crate) fn decode(plain: &[u8]) -> Result<model::Profile, String> {
     }
     let locations = unique(sent.location.iter().map(|location| location.id))?;
     for location in &sent.location {
-        let start = out.lines.len() as u32;
+        let start = tables.lines.len() as u32;
         for line in location.line.iter().filter(|line| line.function_id != 0) {
-            out.lines.push(model::Line {
+            tables.lines.push(model::Line {
                 function: *functions.get(&line.function_id).ok_or("function")?,
                 line: line.line,
                 column: line.column,
             });
         }
-        let lines = (start, out.lines.len() as u32);
+        let lines = (start, tables.lines.len() as u32);
         let (mapping, address) = match location.mapping_id {
             0 => (model::NONE, location.address),
             id => {
                 let at = *mappings.get(&id).ok_or("mapping")?;
                 let (mapping, address) = place(&sent.mapping[at as usize], location.address);
-                out.mappings.push(mapping);
-                (out.mappings.len() as u32 - 1, address)
+                tables.mappings.push(mapping);
+                (tables.mappings.len() as u32 - 1, address)
             }
         };
-        out.locations.push(model::Location {
+        tables.locations.push(model::Location {
             mapping,
             address,
             lines,
@@ -206,8 +208,9 @@ pub(crate) fn decode(plain: &[u8]) -> Result<model::Profile, String> {
         return Err("no types".into());
     }
     for sample in &sent.sample {
-        push_sample(sample, &locations, &string, &mut out)?;
+        push_sample(sample, &locations, &string, &mut out, &mut tables)?;
     }
+    out.tables = Arc::new(tables);
     Ok(out)
 }
 
@@ -247,20 +250,20 @@ fn push_sample(
     locations: &HashMap<u64, u32>,
     string: &impl Fn(i64) -> Result<u32, String>,
     out: &mut model::Profile,
+    tables: &mut model::Tables,
 ) -> Result<(), String> {
     if sent.value.len() != out.types.len() {
         return Err("values".into());
     }
     for id in &sent.location_id {
         let location = *locations.get(id).ok_or("location")?;
-        out.samples.stacks.push(location);
+        tables.stacks.locations.push(location);
     }
-    let end = out.samples.stacks.len() as u32;
-    out.samples.stack_ends.push(end);
+    out.samples.stacks.push(tables.stacks.end());
     out.samples.values.extend(&sent.value);
     for label in &sent.label {
         let (key, text, unit) = (string(label.key)?, string(label.str)?, string(label.unit)?);
-        if out.str(key).is_empty() {
+        if tables.str(key).is_empty() {
             return Err("key".into());
         }
         let value = match text {

@@ -1,8 +1,10 @@
 //! Whatever a profile can hold comes back from its bytes.
 
+use std::sync::Arc;
+
 use cairn_model::{
     Addressing, Attr, AttrValue, Function, Limits, Line, Link, Location, Mapping, NONE, Profile,
-    ValueType,
+    Samples, ValueType,
 };
 use cairn_pprof::{Options, canonical, encode};
 use proptest::prelude::*;
@@ -87,50 +89,56 @@ prop_compose! {
         scalars in any::<[i64; 3]>(),
     ) -> Profile {
         let mut out = Profile::default();
-        let texts: Vec<u32> = tables.texts.iter().map(|text| out.strings.push(text)).collect();
+        let mut made = cairn_model::Tables::default();
+        let texts: Vec<u32> = tables.texts.iter().map(|text| made.strings.push(text)).collect();
         let text = |index: &Index| texts[index.index(texts.len())];
         [out.time, out.duration, out.period] = scalars;
         out.types = (0..types)
             .map(|at| ValueType { kind: texts[at % texts.len()], unit: 0 })
             .collect();
         out.period_type = out.types[0];
-        out.mappings = tables.mappings.iter().map(|(file, build_id, is_virtual)| Mapping {
+        made.mappings = tables.mappings.iter().map(|(file, build_id, is_virtual)| Mapping {
             file: text(file),
             build_id: text(build_id),
             addressing: if *is_virtual { Addressing::Virtual } else { Addressing::FileOffset },
         }).collect();
-        out.functions = tables.functions.iter().map(|(names, start_line)| Function {
+        made.functions = tables.functions.iter().map(|(names, start_line)| Function {
             name: text(&names[0]),
             system_name: text(&names[1]),
             file: text(&names[2]),
             start_line: *start_line,
         }).collect();
         for (mapping, address, lines) in &tables.locations {
-            let start = out.lines.len() as u32;
-            out.lines.extend(lines.iter().map(|(function, line, column)| Line {
-                function: function.index(out.functions.len()) as u32,
+            let start = made.lines.len() as u32;
+            made.lines.extend(lines.iter().map(|(function, line, column)| Line {
+                function: function.index(made.functions.len()) as u32,
                 line: *line,
                 column: *column,
             }));
-            let mapping = mapping.map_or(NONE, |index| index.index(out.mappings.len()) as u32);
-            let lines = (start, out.lines.len() as u32);
-            out.locations.push(Location { mapping, address: *address, lines });
+            let mapping = mapping.map_or(NONE, |index| index.index(made.mappings.len()) as u32);
+            let lines = (start, made.lines.len() as u32);
+            made.locations.push(Location { mapping, address: *address, lines });
         }
-        out.links = tables.links;
+        made.links = tables.links;
         for row in &rows {
-            push_row(row, types, &text, &mut out);
+            push_row(row, types, &text, &mut out.samples, &mut made);
         }
+        out.tables = Arc::new(made);
         out
     }
 }
 
-fn push_row(row: &Row, types: usize, text: &dyn Fn(&Index) -> u32, out: &mut Profile) {
-    let samples = &mut out.samples;
+fn push_row(
+    row: &Row,
+    types: usize,
+    text: &dyn Fn(&Index) -> u32,
+    samples: &mut Samples,
+    tables: &mut cairn_model::Tables,
+) {
     let stack = row.stack.iter();
-    samples
-        .stacks
-        .extend(stack.map(|index| index.index(out.locations.len()) as u32));
-    samples.stack_ends.push(samples.stacks.len() as u32);
+    let stack = stack.map(|index| index.index(tables.locations.len()) as u32);
+    tables.stacks.locations.extend(stack);
+    samples.stacks.push(tables.stacks.end());
     samples.values.extend(&row.values[..types]);
     samples
         .attrs
@@ -146,7 +154,7 @@ fn push_row(row: &Row, types: usize, text: &dyn Fn(&Index) -> u32, out: &mut Pro
         }));
     samples.attr_ends.push(samples.attrs.len() as u32);
     samples.links.push(match row.link {
-        Some(index) => index.index(out.links.len()) as u32,
+        Some(index) => index.index(tables.links.len()) as u32,
         None => NONE,
     });
 }
@@ -156,7 +164,6 @@ fn spelled(profile: &Profile) -> Vec<String> {
     (0..profile.samples.len())
         .map(|at| {
             let stack: Vec<String> = profile
-                .samples
                 .stack(at)
                 .iter()
                 .map(|at| location(profile, *at))
@@ -177,7 +184,7 @@ fn spelled(profile: &Profile) -> Vec<String> {
             let link = profile
                 .samples
                 .link(at)
-                .map(|link| profile.links[link as usize]);
+                .map(|link| profile.tables.links[link as usize]);
             let link = link.filter(|link| *link != Link::default());
             format!("{stack:?} {:?} {attrs:?} {link:?}", profile.values(at))
         })
@@ -185,8 +192,9 @@ fn spelled(profile: &Profile) -> Vec<String> {
 }
 
 fn location(profile: &Profile, at: u32) -> String {
-    let location = &profile.locations[at as usize];
+    let location = &profile.tables.locations[at as usize];
     let mapping = profile
+        .tables
         .mappings
         .get(location.mapping as usize)
         .map(|mapping| {
@@ -200,7 +208,7 @@ fn location(profile: &Profile, at: u32) -> String {
         .lines(at)
         .iter()
         .map(|line| {
-            let function = &profile.functions[line.function as usize];
+            let function = &profile.tables.functions[line.function as usize];
             let names = [function.name, function.system_name, function.file];
             (
                 names.map(|id| profile.str(id)),
@@ -283,12 +291,12 @@ proptest! {
 /// Names leaf first, inlined calls included.
 fn frames(profile: &Profile, sample: usize) -> Vec<String> {
     let mut names = Vec::new();
-    for at in profile.samples.stack(sample) {
+    for at in profile.stack(sample) {
         if profile.lines(*at).is_empty() {
             names.push(location(profile, *at));
         }
         for line in profile.lines(*at) {
-            let function = &profile.functions[line.function as usize];
+            let function = &profile.tables.functions[line.function as usize];
             names.push(profile.str(function.name).to_owned());
         }
     }

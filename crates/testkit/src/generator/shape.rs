@@ -45,24 +45,22 @@ fn stacks(profile: &Profile) -> BTreeSet<Vec<Frame>> {
     // Some profilers give every location a function of its own.
     let mut first = HashMap::new();
     let content = |at: usize| {
-        let function = &profile.functions[at];
+        let function = &profile.tables.functions[at];
         (
             profile.str(function.name),
             profile.str(function.file),
             function.start_line,
         )
     };
-    let same: Vec<u32> = (0..profile.functions.len())
+    let same: Vec<u32> = (0..profile.tables.functions.len())
         .map(|at| *first.entry(content(at)).or_insert(at as u32))
         .collect();
     let frame = |at: &u32| {
         let Location {
-            mapping,
-            address,
-            lines,
-        } = profile.locations[*at as usize];
-        let lines = &profile.lines[lines.0 as usize..lines.1 as usize];
-        let lines: Vec<_> = lines
+            mapping, address, ..
+        } = profile.tables.locations[*at as usize];
+        let lines: Vec<_> = profile
+            .lines(*at)
             .iter()
             .map(|line| (same[line.function as usize], line.line))
             .collect();
@@ -71,9 +69,8 @@ fn stacks(profile: &Profile) -> BTreeSet<Vec<Frame>> {
             false => (0, 0, lines),
         }
     };
-    let samples = &profile.samples;
-    (0..samples.len())
-        .map(|at| samples.stack(at).iter().rev().map(frame).collect())
+    (0..profile.samples.len())
+        .map(|at| profile.stack(at).iter().rev().map(frame).collect())
         .collect()
 }
 
@@ -101,7 +98,9 @@ fn shape(profile: &Profile) -> Shape {
         .flat_map(|(_, _, lines)| lines.iter().map(|line| line.0))
         .collect();
     let texts = |id: fn(&cairn_model::Function) -> u32| -> BTreeSet<&str> {
-        let functions = functions.iter().map(|at| &profile.functions[*at as usize]);
+        let functions = functions
+            .iter()
+            .map(|at| &profile.tables.functions[*at as usize]);
         functions
             .map(|function| profile.str(id(function)))
             .collect()
@@ -199,7 +198,7 @@ fn generated_profiles_have_the_shape_of_real_ones() {
 fn services_share_some_functions() {
     let names = |profiles: &[Profile]| -> BTreeSet<String> {
         let named = |profile: &Profile| -> Vec<String> {
-            let functions = profile.functions.iter();
+            let functions = profile.tables.functions.iter();
             functions.map(|f| profile.str(f.name).to_owned()).collect()
         };
         profiles.iter().flat_map(named).collect()

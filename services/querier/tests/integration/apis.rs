@@ -126,7 +126,8 @@ async fn downloads_keep_labels_of_samples_and_say_when() {
     assert_eq!(profile.duration, 20 * SECOND);
     assert_eq!(profile.period, 10);
     assert_eq!(profile.samples.values.iter().sum::<i64>(), 150);
-    assert!(profile.strings.iter().any(|text| text == "/buy"));
+    let mut texts = profile.tables.strings.iter();
+    assert!(texts.any(|text| text == "/buy"));
 
     let mut parca = fixture.parca().await;
     let report = parca.query(merge(CPU, ReportType::Pprof)).await.unwrap();

@@ -10,7 +10,7 @@ use cairn_catalog::{BlockMeta, Client as Catalog, Node, Registration};
 use cairn_chassis::{Options, Process, Routes};
 use cairn_model::{
     Attr, AttrValue, BlockId, Function, Labels, Line, Location, Mapping, NONE, Profile, StrId,
-    TenantId, ValueType, WriterId,
+    Tables, TenantId, ValueType, WriterId,
 };
 use cairn_store::{Key, Store};
 use cairn_wire::parca::query::v1alpha1::query_service_client::QueryServiceClient;
@@ -213,28 +213,27 @@ fn profile(sent: &Sent<'_>) -> Profile {
         period: 10,
         ..Profile::default()
     };
-    let value_type = |profile: &mut Profile, (kind, unit): (&str, &str)| ValueType {
-        kind: profile.strings.push(kind),
-        unit: profile.strings.push(unit),
+    let mut tables = Tables::default();
+    let mut value_type = |(kind, unit)| ValueType {
+        kind: tables.strings.push(kind),
+        unit: tables.strings.push(unit),
     };
-    let types = sent.types.iter().map(|of| value_type(&mut profile, *of));
-    profile.types = types.collect();
-    profile.period_type = value_type(&mut profile, ("cpu", "nanoseconds"));
-    profile.mappings.push(Mapping {
-        file: profile.strings.push("/bin/cart"),
-        build_id: profile.strings.push(sent.build_id),
+    profile.types = sent.types.iter().map(|of| value_type(*of)).collect();
+    profile.period_type = value_type(("cpu", "nanoseconds"));
+    tables.mappings.push(Mapping {
+        file: tables.strings.push("/bin/cart"),
+        build_id: tables.strings.push(sent.build_id),
         ..Mapping::default()
     });
-    let endpoint: StrId = profile.strings.push("endpoint");
+    let endpoint: StrId = tables.strings.push("endpoint");
     for (stack, label, value) in sent.samples {
         for name in stack.rsplit(';') {
-            let location = location(&mut profile, name);
-            profile.samples.stacks.push(location);
+            let location = location(&mut tables, name);
+            tables.stacks.locations.push(location);
         }
-        let end = profile.samples.stacks.len() as u32;
-        profile.samples.stack_ends.push(end);
+        profile.samples.stacks.push(tables.stacks.end());
         if !label.is_empty() {
-            let value = AttrValue::Str(profile.strings.push(label));
+            let value = AttrValue::Str(tables.strings.push(label));
             profile.samples.attrs.push(Attr {
                 key: endpoint,
                 value,
@@ -245,32 +244,33 @@ fn profile(sent: &Sent<'_>) -> Profile {
         let values = sent.types.iter().map(|_| *value);
         profile.samples.values.extend(values);
     }
+    profile.tables = Arc::new(tables);
     profile
 }
 
 /// A name that begins with `0x` is an address without a name.
-fn location(profile: &mut Profile, name: &str) -> u32 {
-    let start = profile.lines.len() as u32;
+fn location(tables: &mut Tables, name: &str) -> u32 {
+    let start = tables.lines.len() as u32;
     let mut address = 0;
     match name.strip_prefix("0x") {
         Some(hex) => address = u64::from_str_radix(hex, 16).unwrap(),
         None => {
             let function = Function {
-                name: profile.strings.push(name),
+                name: tables.strings.push(name),
                 ..Function::default()
             };
-            profile.functions.push(function);
-            profile.lines.push(Line {
-                function: profile.functions.len() as u32 - 1,
+            tables.functions.push(function);
+            tables.lines.push(Line {
+                function: tables.functions.len() as u32 - 1,
                 ..Line::default()
             });
         }
     }
     let mapping = if address == 0 { NONE } else { 0 };
-    profile.locations.push(Location {
+    tables.locations.push(Location {
         mapping,
         address,
-        lines: (start, profile.lines.len() as u32),
+        lines: (start, tables.lines.len() as u32),
     });
-    profile.locations.len() as u32 - 1
+    tables.locations.len() as u32 - 1
 }
