@@ -5,6 +5,7 @@ use cairn_model::{Excess, Limits, Profile, ProfileBuilder, Rest};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use crate::budget::Budget;
 use crate::{Error, TRUNCATED_FRAME};
@@ -117,10 +118,11 @@ impl Calls {
         let depth_max = depth_max(budget.limits);
         let is_cut = plan.truncated_stacks > 0 || plan.samples > plan.kept;
         let marker = is_cut.then(|| self.builder.frame(TRUNCATED_FRAME));
-        let mut profile = self.builder.finish();
-        let rows = &mut profile.samples;
-        rows.stack_ends.reserve_exact(plan.kept);
-        rows.stacks.reserve_exact(plan.frames);
+        let (mut profile, mut tables) = self.builder.into_parts();
+        let (rows, stacks) = (&mut profile.samples, &mut tables.stacks);
+        stacks.ends.reserve_exact(plan.kept);
+        stacks.locations.reserve_exact(plan.frames);
+        rows.stacks.reserve_exact(plan.kept);
         rows.values.reserve_exact(plan.kept * self.columns);
         let mut rest = Rest::default();
         for (row, node) in valued(&self.values, self.columns, &self.nodes) {
@@ -136,13 +138,16 @@ impl Calls {
             };
             let mut node = *node;
             for _ in 0..kept {
-                rows.stacks.push(node.location);
+                stacks.locations.push(node.location);
                 node = self.nodes[node.parent as usize];
             }
-            rows.stacks.extend(cut);
-            rows.stack_ends.push(rows.stacks.len() as u32);
+            stacks.locations.extend(cut);
+            rows.stacks.push(stacks.end());
         }
-        profile.push_rest(&rest, marker);
+        if let Some(marker) = marker.filter(|_| rest.count() > 0) {
+            rows.push_rest(&rest, stacks.push(&[marker]));
+        }
+        profile.tables = Arc::new(tables);
         Ok(Finished {
             profile,
             truncated_stacks: plan.truncated_stacks,

@@ -7,10 +7,13 @@ mod frame;
 mod header;
 mod writer;
 
-use cairn_model::{Attr, Described, Excess, Limits, Profile, ProfileBuilder, Rest, Samples};
+use cairn_model::{
+    Attr, Described, Excess, Limits, Profile, ProfileBuilder, Rest, Samples, Stacks,
+};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use crate::text::{lines, lossy, shown};
 use crate::{Decoded, Error, TRUNCATED_FRAME};
@@ -32,6 +35,8 @@ struct Event<'a> {
     /// Whether samples have a second value, their period in nanoseconds.
     has_period: bool,
     samples: Samples,
+    /// One per sample.
+    stacks: Stacks,
     samples_max: usize,
     /// Samples by stack and labels.
     known: HashTable<u32>,
@@ -186,6 +191,7 @@ impl<'a> Events<'a, '_> {
             builder,
             has_period,
             samples: Samples::default(),
+            stacks: Stacks::default(),
             samples_max: self.limits.samples_max,
             known: HashTable::new(),
             hasher: RandomState::default(),
@@ -204,11 +210,17 @@ impl<'a> Events<'a, '_> {
             }
             let name = lossy(event.name, &mut self.decoded.replaced_strings);
             let marker = (event.rest.count() > 0).then(|| builder.frame(TRUNCATED_FRAME));
-            let mut profile = Profile {
-                samples: event.samples,
-                ..builder.finish()
+            let (profile, mut tables) = builder.into_parts();
+            let mut samples = event.samples;
+            tables.stacks = event.stacks;
+            if let Some(marker) = marker {
+                samples.push_rest(&event.rest, tables.stacks.push(&[marker]));
+            }
+            let profile = Profile {
+                samples,
+                tables: Arc::new(tables),
+                ..profile
             };
-            profile.push_rest(&event.rest, marker);
             self.decoded.profiles.push(Described {
                 name: None,
                 labels: vec![("event".to_owned(), name.into_owned())],
@@ -228,11 +240,11 @@ impl Event<'_> {
         values: &[i64],
         line: usize,
     ) -> Result<Added, Error> {
-        let samples = &mut self.samples;
+        let (samples, stacks) = (&mut self.samples, &mut self.stacks);
         let hash = self.hasher.hash_one((stack, attrs));
         let is_it = |at: &u32| {
             let at = *at as usize;
-            samples.stack(at) == stack && samples.attrs(at) == attrs
+            stacks.get(at as u32) == stack && samples.attrs(at) == attrs
         };
         if let Some(at) = self.known.find(hash, is_it) {
             let row = *at as usize * values.len();
@@ -248,15 +260,14 @@ impl Event<'_> {
             return Ok(Added::LeftOut);
         }
         let at = samples.len() as u32;
-        samples.stacks.extend_from_slice(stack);
-        samples.stack_ends.push(samples.stacks.len() as u32);
+        samples.stacks.push(stacks.push(stack));
         samples.attrs.extend_from_slice(attrs);
         samples.attr_ends.push(samples.attrs.len() as u32);
         samples.values.extend_from_slice(values);
-        let (samples, hasher) = (&self.samples, &self.hasher);
+        let hasher = &self.hasher;
         self.known.insert_unique(hash, at, |at| {
-            let at = *at as usize;
-            hasher.hash_one((samples.stack(at), samples.attrs(at)))
+            let attrs = samples.attrs(*at as usize);
+            hasher.hash_one((stacks.get(*at), attrs))
         });
         Ok(Added::New)
     }

@@ -199,14 +199,20 @@ impl ProfileBuilder {
         self.profile.samples.is_empty()
     }
 
-    pub fn finish(mut self) -> Profile {
+    pub fn finish(self) -> Profile {
+        let (mut profile, tables) = self.into_parts();
+        profile.tables = Arc::new(tables);
+        profile
+    }
+
+    /// The profile without its tables, and these, for who adds samples in another way.
+    pub fn into_parts(mut self) -> (Profile, Tables) {
         if self.rest.count() > 0 {
             let marker = self.frame(TRUNCATED_FRAME);
             let stack = self.stack(&[marker]);
             self.profile.samples.push_rest(&self.rest, stack);
         }
-        self.profile.tables = Arc::new(self.tables);
-        self.profile
+        (self.profile, self.tables)
     }
 
     fn typed(&mut self, kind: &str, unit: &str) -> ValueType {

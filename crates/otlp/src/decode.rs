@@ -1,6 +1,8 @@
 //! A request to its profiles. Owns the walk over resources and scopes, and that a bad profile
 //! leaves the others alone.
 
+use std::sync::Arc;
+
 use cairn_model::{Described, Limits};
 use cairn_protobuf::Reader;
 
@@ -150,9 +152,18 @@ fn read(parts: &Parts<'_>, layout: Layout, limits: &Limits) -> Result<Request, E
         walk.at = [at, 0, 0];
         walk.resource(resource)?;
     }
+    let Walk {
+        bench,
+        mut profiles,
+        ..
+    } = walk;
+    let tables = Arc::new(bench.finish());
+    for decoded in profiles.iter_mut().flatten() {
+        decoded.described.profile.tables = Arc::clone(&tables);
+    }
     Ok(Request {
         layout,
-        profiles: walk.profiles,
+        profiles,
         counts: walk.counts,
     })
 }

@@ -144,26 +144,24 @@ fn says_nothing(kind: Kind, row: &[u8]) -> bool {
     }
 }
 
-/// What a profile made of the rows that it uses. Emptied in no time: rows of other generations
-/// count as absent.
+/// What became of the rows of a table that profiles use.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
-    rows: Vec<(u32, u32)>,
+    rows: Vec<Option<u32>>,
 }
 
 impl Slots {
     #[inline]
-    pub(crate) fn get(&self, generation: u32, index: u32) -> Option<u32> {
-        let (made, id) = *self.rows.get(index as usize)?;
-        (made == generation).then_some(id)
+    pub(crate) fn get(&self, index: u32) -> Option<u32> {
+        self.rows.get(index as usize).copied().flatten()
     }
 
     /// `len` is the table's length.
-    pub(crate) fn set(&mut self, generation: u32, index: u32, id: u32, len: usize) {
+    pub(crate) fn set(&mut self, index: u32, id: u32, len: usize) {
         if self.rows.is_empty() {
-            self.rows = vec![(0, 0); len];
+            self.rows = vec![None; len];
         }
-        self.rows[index as usize] = (generation, id);
+        self.rows[index as usize] = Some(id);
     }
 }
 

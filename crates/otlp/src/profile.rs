@@ -1,12 +1,12 @@
-//! One profile of a request. Owns the tables of the profile in the making and what they may cost;
-//! what is in its rows is up to [`places`], [`samples`] and [`attributes`].
+//! One profile of a request. Owns the tables that all of them share, and what they may cost; what
+//! is in their rows is up to [`places`], [`samples`] and [`attributes`].
 
 mod attributes;
 mod places;
 mod samples;
 
 pub use cairn_model::TRUNCATED_FRAME;
-use cairn_model::{Attr, Described, Excess, Profile, StrId, ValueType};
+use cairn_model::{Attr, Described, Excess, Profile, StrId, Tables, ValueType};
 use cairn_protobuf::Reader;
 use hashbrown::HashMap;
 
@@ -35,8 +35,6 @@ pub(crate) struct Workbench<'w, 'a> {
     layout: Layout,
     /// Release 1.7: units by attributes' keys.
     units: Map<&'a [u8], u64>,
-    /// Which profile the slots are of; the first is 1.
-    generation: u32,
     strings: Slots,
     functions: Slots,
     mappings: Slots,
@@ -44,20 +42,27 @@ pub(crate) struct Workbench<'w, 'a> {
     stacks: Slots,
     attributes: Slots,
     links: Slots,
-    /// Of the dictionary's rows that this profile uses, by their slots.
+    /// Of the dictionary's rows that profiles use, by their slots.
     mapped: Vec<Mapped>,
-    ranges: Vec<samples::Range>,
     attrs: Vec<Attr>,
     /// Texts that stand in no table, and mappings.
     texts: Map<Box<[u8]>, StrId>,
     files: Map<(StrId, StrId, cairn_model::Addressing), u32>,
     /// Locations whose outer inlined calls alone were over the depth limit.
     cut: Vec<u32>,
+    /// Whether each stack was cut.
+    cut_stacks: Vec<bool>,
+    /// The stack without frames, and the location and the stack of [`TRUNCATED_FRAME`].
+    empty: Option<u32>,
+    marker: Option<u32>,
+    rest: Option<u32>,
+    /// Of all profiles.
+    tables: Tables,
     profile: Profile,
     costs: Costs,
 }
 
-/// Bytes that profiles would take if nothing were shared.
+/// Bytes that profiles and their tables take, and that reading them takes.
 #[derive(Debug)]
 struct Costs {
     max: usize,
@@ -81,11 +86,7 @@ impl Costs {
 
     #[cold]
     fn over(&self) -> Error {
-        Error::over(
-            "the profiles of the request, written out",
-            "profile_bytes_max",
-            self.max,
-        )
+        Error::over("the profiles of the request", "profile_bytes_max", self.max)
     }
 }
 
@@ -97,7 +98,6 @@ impl<'w, 'a> Workbench<'w, 'a> {
             source,
             layout,
             units: Map::default(),
-            generation: 0,
             strings: Slots::default(),
             functions: Slots::default(),
             mappings: Slots::default(),
@@ -106,11 +106,15 @@ impl<'w, 'a> Workbench<'w, 'a> {
             attributes: Slots::default(),
             links: Slots::default(),
             mapped: Vec::new(),
-            ranges: Vec::new(),
             attrs: Vec::new(),
             texts: Map::default(),
             files: Map::default(),
             cut: Vec::new(),
+            cut_stacks: Vec::new(),
+            empty: None,
+            marker: None,
+            rest: None,
+            tables: Tables::default(),
             profile: Profile::default(),
             costs: Costs {
                 max,
@@ -140,7 +144,8 @@ impl<'w, 'a> Workbench<'w, 'a> {
         labels: &Labels,
         counts: &mut Counts,
     ) -> Result<Decoded, Error> {
-        self.begin();
+        self.profile = Profile::default();
+        self.costs.this = 0;
         self.costs.add(labels.bytes() + size_of::<Decoded>())?;
         let head = Head::read(raw, self.layout)?;
         let limits = self.source.limits;
@@ -172,16 +177,9 @@ impl<'w, 'a> Workbench<'w, 'a> {
         })
     }
 
-    fn begin(&mut self) {
-        self.generation += 1;
-        self.mapped.clear();
-        self.ranges.clear();
-        self.attrs.clear();
-        self.texts.clear();
-        self.files.clear();
-        self.cut.clear();
-        self.profile = Profile::default();
-        self.costs.this = 0;
+    /// What all profiles that were made refer to; they do not have it yet.
+    pub(crate) fn finish(self) -> Tables {
+        self.tables
     }
 
     fn naming(&mut self, head: &Head<'_>) -> Result<Naming, Error> {
@@ -201,11 +199,15 @@ impl<'w, 'a> Workbench<'w, 'a> {
     }
 
     fn describe(&mut self, naming: &Naming, head: &Head<'_>) -> Result<(), Error> {
-        let mut text = |text: &str| {
-            if text.is_empty() {
-                return 0;
+        let (strings, texts) = (&mut self.tables.strings, &mut self.texts);
+        let mut text = |text: &str| match texts.get(text.as_bytes()) {
+            _ if text.is_empty() => 0,
+            Some(id) => *id,
+            None => {
+                let id = strings.push(text);
+                texts.insert(text.as_bytes().into(), id);
+                id
             }
-            self.profile.strings.push(text)
         };
         let mut types = Vec::with_capacity(naming.types.len());
         for (kind, unit) in &naming.types {
@@ -232,13 +234,13 @@ impl<'w, 'a> Workbench<'w, 'a> {
         let Some(index) = dictionary.find(Kind::String, index)? else {
             return Ok(0);
         };
-        if let Some(id) = self.strings.get(self.generation, index) {
+        if let Some(id) = self.strings.get(index) {
             return Ok(id);
         }
         let raw = dictionary.row(Kind::String, index);
         let id = self.push_string(raw, counts)?;
         let len = dictionary.len(Kind::String);
-        self.strings.set(self.generation, index, id, len);
+        self.strings.set(index, id, len);
         Ok(id)
     }
 
@@ -263,7 +265,7 @@ impl<'w, 'a> Workbench<'w, 'a> {
         let (text, is_replaced) = utf8(raw);
         counts.replaced_strings += u64::from(is_replaced);
         self.costs.add(text.len() + 8)?;
-        Ok(self.profile.strings.push(&text))
+        Ok(self.tables.strings.push(&text))
     }
 
     fn labels(

@@ -1,6 +1,6 @@
 //! Parts of one table as parts of another. Owns that each is looked for once; does not know stacks.
 
-use cairn_model::{Function, Line, Mapping, NONE, Profile, StrId};
+use cairn_model::{Function, Line, Mapping, NONE, StrId, Tables};
 
 use crate::intake::Map;
 use crate::parts::Parts;
@@ -16,7 +16,7 @@ pub(crate) struct Copied {
 }
 
 impl Copied {
-    pub(crate) fn location(&mut self, from: &Profile, id: u32, to: &mut Parts) -> u32 {
+    pub(crate) fn location(&mut self, from: &Tables, id: u32, to: &mut Parts) -> u32 {
         if let Some(known) = self.locations.get(&id) {
             return *known;
         }
@@ -37,7 +37,7 @@ impl Copied {
         new
     }
 
-    fn mapping(&mut self, from: &Profile, id: u32, to: &mut Parts) -> u32 {
+    fn mapping(&mut self, from: &Tables, id: u32, to: &mut Parts) -> u32 {
         if let Some(known) = self.mappings.get(&id) {
             return *known;
         }
@@ -52,7 +52,7 @@ impl Copied {
         new
     }
 
-    fn function(&mut self, from: &Profile, id: u32, to: &mut Parts) -> u32 {
+    fn function(&mut self, from: &Tables, id: u32, to: &mut Parts) -> u32 {
         if let Some(known) = self.functions.get(&id) {
             return *known;
         }
@@ -68,7 +68,7 @@ impl Copied {
         new
     }
 
-    fn string(&mut self, from: &Profile, id: StrId, to: &mut Parts) -> StrId {
+    fn string(&mut self, from: &Tables, id: StrId, to: &mut Parts) -> StrId {
         let new = || to.str(from.str(id));
         *self.strings.entry(id).or_insert_with(new)
     }

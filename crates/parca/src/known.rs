@@ -4,11 +4,11 @@
 //! for each, since a sender decides what its names stand for. Agents that give the same name to
 //! different stacks share them, and a hostile one spoils the stacks of its own tenant only.
 
-use cairn_model::Limits;
+use cairn_model::{Limits, Tables};
 
 use crate::copied::Copied;
 use crate::intake::{Map, StackId};
-use crate::table::{Builder, Table, View};
+use crate::table::{Builder, cost};
 use crate::two_way::{Asked, Samples, Stacks};
 
 /// What a name takes, at most.
@@ -26,7 +26,7 @@ pub struct Known {
     half_bytes_max: usize,
     young: Builder,
     young_names: Map<StackId, u32>,
-    old: Table,
+    old: Tables,
     old_names: Map<StackId, u32>,
     old_bytes: usize,
 }
@@ -39,7 +39,7 @@ impl Known {
             half_bytes_max: bytes_max / 2,
             young: Builder::default(),
             young_names: Map::default(),
-            old: Table::default(),
+            old: Tables::default(),
             old_names: Map::default(),
             old_bytes: 0,
         }
@@ -71,10 +71,10 @@ impl Known {
             let (young, old) = (self.young_names.get(&name), self.old_names.get(&name));
             let stack = match (young, old) {
                 (Some(stack), _) if has_room => {
-                    asked.table.copy(self.young.view(), *stack, &mut of_young)
+                    asked.table.copy(self.young.tables(), *stack, &mut of_young)
                 }
                 (None, Some(stack)) if has_room => {
-                    let stack = asked.table.copy(self.old.view(), *stack, &mut of_old);
+                    let stack = asked.table.copy(&self.old, *stack, &mut of_old);
                     again.push((name, stack));
                     stack
                 }
@@ -87,7 +87,7 @@ impl Known {
         }
         let mut copied = Copied::default();
         for (name, stack) in again {
-            self.keep(name, asked.table.view(), stack, &mut copied);
+            self.keep(name, asked.table.tables(), stack, &mut copied);
         }
         asked
     }
@@ -97,17 +97,17 @@ impl Known {
         let mut copied = Copied::default();
         for name in &asked.unknown {
             if let Some(stack) = stacks.whole(name) {
-                self.keep(*name, stacks.table.view(), stack, &mut copied);
+                self.keep(*name, stacks.table.tables(), stack, &mut copied);
             }
         }
     }
 
     /// Puts a stack into the young half, if it has no other of that name.
-    fn keep(&mut self, name: StackId, from: View<'_>, stack: u32, copied: &mut Copied) {
+    fn keep(&mut self, name: StackId, from: &Tables, stack: u32, copied: &mut Copied) {
         if self.young_names.contains_key(&name) {
             return;
         }
-        let cost = from.cost(stack) + NAME_BYTES;
+        let cost = cost(from, stack) + NAME_BYTES;
         if cost + FEW_BYTES > self.half_bytes_max {
             return;
         }

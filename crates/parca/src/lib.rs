@@ -5,7 +5,7 @@
 //! Does not decide whose profiles they are, nor who shares the memory of [`Known`] stacks.
 //!
 //! A batch holds samples of many profiles: rows with the same labels, type and period become one.
-//! Every table that several profiles need is read once and copied by number.
+//! The profiles of a buffer share their tables.
 //!
 //! Memory and time: what a buffer becomes is bounded by `profile_bytes_max` at each step, after
 //! inflating, as tables and as profiles, however often its parts refer to each other.
@@ -88,18 +88,19 @@ pub fn decode(buffer: &[u8], limits: &Limits) -> Result<Decoded, Error> {
             ..
         } = intake;
         let marks = table.marks();
+        let truncated_stacks = table.truncated();
         let (stacks, missing_stacks) = intake::settle(&rows.stacks, &names, &named, marks.missing);
         let Made {
             profiles,
             truncated_samples,
             truncated_points,
-        } = Writer::new(&rows, &stacks, (table.view(), marks)).profiles(&mut meter)?;
+        } = Writer::new(&rows, &stacks, (table.parts, marks)).profiles(&mut meter)?;
         Ok(Decoded {
             profiles,
             truncated_samples,
             truncated_points,
             rows: rows.len() as u64,
-            truncated_stacks: table.truncated(),
+            truncated_stacks,
             missing_stacks,
             incomplete_stacks: refusals,
             empty_labels: rows.empty_labels,

@@ -174,10 +174,14 @@ mod tests {
     /// The binary of each sample's leaf, or its function, and its value.
     fn leaves(decoded: &Decoded) -> Vec<(String, i64)> {
         let name = |profile: &Profile, sample: usize| {
-            let location = profile.samples.stack(sample)[0];
+            let location = profile.stack(sample)[0];
             let text = match profile.lines(location) {
-                [] => profile.mappings[profile.locations[location as usize].mapping as usize].file,
-                [line, ..] => profile.functions[line.function as usize].name,
+                [] => {
+                    profile.tables.mappings
+                        [profile.tables.locations[location as usize].mapping as usize]
+                        .file
+                }
+                [line, ..] => profile.tables.functions[line.function as usize].name,
             };
             profile.str(text).to_owned()
         };

@@ -1,9 +1,9 @@
-//! Strings, functions, mappings and locations, equal ones once. Owns how they are compared; does
-//! not know what refers to them.
+//! Strings, functions, mappings, locations and stacks, equal ones once. Owns how they are compared;
+//! does not know what refers to them.
 
 use std::hash::{BuildHasher, Hasher};
 
-use cairn_model::{Addressing, Function, Line, Location, Mapping, NONE, Profile, StrId};
+use cairn_model::{Addressing, Function, Line, Location, Mapping, NONE, StrId, Tables};
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 
@@ -19,12 +19,13 @@ pub(crate) const MAPPING_HASHED: usize = 40;
 /// Parts of profiles, by number.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
-    profile: Profile,
+    tables: Tables,
     strings: HashTable<StrId>,
     functions: HashTable<u32>,
     /// They are few and looked for most often: faster with the whole key.
     mappings: HashMap<(StrId, StrId, Addressing), u32, RandomState>,
     locations: HashTable<u32>,
+    stacks: HashTable<u32>,
     hasher: RandomState,
 }
 
@@ -33,7 +34,7 @@ impl Parts {
         if text.is_empty() {
             return 0;
         }
-        let (strings, hasher) = (&mut self.profile.strings, &self.hasher);
+        let (strings, hasher) = (&mut self.tables.strings, &self.hasher);
         let hash = hasher.hash_one(text);
         // Most are known, and to look only is faster than to look for a place too.
         if let Some(id) = self.strings.find(hash, |id| strings.get(*id) == text) {
@@ -51,7 +52,7 @@ impl Parts {
             |of: &Function| hasher.hash_one((of.name, of.system_name, of.file, of.start_line));
         intern(
             &mut self.functions,
-            &mut self.profile.functions,
+            &mut self.tables.functions,
             function,
             hash,
         )
@@ -59,7 +60,7 @@ impl Parts {
 
     pub(crate) fn mapping(&mut self, mapping: Mapping) -> u32 {
         let key = (mapping.file, mapping.build_id, mapping.addressing);
-        let mappings = &mut self.profile.mappings;
+        let mappings = &mut self.tables.mappings;
         *self.mappings.entry(key).or_insert_with(|| {
             mappings.push(mapping);
             mappings.len() as u32 - 1
@@ -68,11 +69,11 @@ impl Parts {
 
     /// `mapping` is a position or [`NONE`]; `lines` are innermost first.
     pub(crate) fn location(&mut self, mapping: u32, address: u64, lines: &[Line]) -> u32 {
-        let Profile {
+        let Tables {
             locations,
             lines: all,
             ..
-        } = &mut self.profile;
+        } = &mut self.tables;
         let hash = |mapping: u32, address: u64, lines: &[Line]| {
             let mut hasher = self.hasher.build_hasher();
             hasher.write_u32(mapping);
@@ -123,32 +124,49 @@ impl Parts {
         self.location(NONE, 0, &[line])
     }
 
-    /// All of them, without samples.
-    pub(crate) fn profile(&self) -> &Profile {
-        &self.profile
+    /// Locations, leaf first, as a stack.
+    pub(crate) fn stack(&mut self, locations: &[u32]) -> u32 {
+        let (stacks, hasher) = (&mut self.tables.stacks, &self.hasher);
+        let hash = hasher.hash_one(locations);
+        let is_same = |id: &u32| stacks.get(*id) == locations;
+        if let Some(id) = self.stacks.find(hash, is_same) {
+            return *id;
+        }
+        let id = stacks.push(locations);
+        let hash_of = |id: &u32| hasher.hash_one(stacks.get(*id));
+        self.stacks.insert_unique(hash, id, hash_of);
+        id
     }
 
-    pub(crate) fn finish(self) -> Profile {
-        self.profile
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    pub(crate) fn finish(self) -> Tables {
+        self.tables
     }
 
     /// How much memory they take, at most.
     pub(crate) fn bytes(&self) -> usize {
-        let Profile {
+        let Tables {
             strings,
             functions,
             mappings,
             locations,
             lines,
-            ..
-        } = &self.profile;
-        let hashed = HASHED * (strings.len() + functions.len() + locations.len());
+            stacks,
+            links: _,
+        } = &self.tables;
+        let hashed = strings.len() + functions.len() + locations.len() + stacks.len();
+        let hashed = HASHED * hashed;
         let arrays = strings.text_bytes()
             + strings.len() * size_of::<u32>()
             + size_of_val(&functions[..])
             + size_of_val(&mappings[..])
             + size_of_val(&locations[..])
-            + size_of_val(&lines[..]);
+            + size_of_val(&lines[..])
+            + size_of_val(&stacks.ends[..])
+            + size_of_val(&stacks.locations[..]);
         GROWTH * arrays + hashed + MAPPING_HASHED * mappings.len()
     }
 }
@@ -176,16 +194,19 @@ mod tests {
 
     /// What the arrays and tables hold in truth.
     fn held(parts: &Parts) -> usize {
-        let profile = &parts.profile;
-        profile.strings.bytes()
-            + profile.functions.capacity() * size_of::<Function>()
-            + profile.mappings.capacity() * size_of::<Mapping>()
-            + profile.locations.capacity() * size_of::<Location>()
-            + profile.lines.capacity() * size_of::<Line>()
+        let tables = &parts.tables;
+        tables.strings.bytes()
+            + tables.functions.capacity() * size_of::<Function>()
+            + tables.mappings.capacity() * size_of::<Mapping>()
+            + tables.locations.capacity() * size_of::<Location>()
+            + tables.lines.capacity() * size_of::<Line>()
+            + tables.stacks.ends.capacity() * size_of::<u32>()
+            + tables.stacks.locations.capacity() * size_of::<u32>()
             + parts.strings.allocation_size()
             + parts.functions.allocation_size()
             + parts.mappings.allocation_size()
             + parts.locations.allocation_size()
+            + parts.stacks.allocation_size()
     }
 
     #[test]
@@ -205,7 +226,8 @@ mod tests {
                 function,
                 ..Line::default()
             };
-            parts.location(mapping, at, &vec![line; at as usize % 3]);
+            let location = parts.location(mapping, at, &vec![line; at as usize % 3]);
+            parts.stack(&vec![location; at as usize % 5]);
             let (held, said) = (held(&parts), parts.bytes() + 512);
             assert!(held <= said, "{held} of {said} after {at}");
         }
@@ -216,7 +238,7 @@ mod tests {
         let mut parts = Parts::default();
         let (main, work) = (parts.frame("main"), parts.frame("work"));
         assert_eq!(parts.frame("main"), main);
-        let lines = [main, work].map(|at| parts.profile.lines(at)[0]);
+        let lines = [main, work].map(|at| parts.tables.lines(at)[0]);
         let both = parts.location(NONE, 0, &lines);
         let others = [
             parts.location(NONE, 1, &lines),

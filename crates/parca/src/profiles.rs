@@ -1,20 +1,21 @@
-//! Rows and stacks to profiles. Owns how rows are grouped, what equal stacks of a profile become,
-//! and the tables of each profile, which hold only what its samples need.
+//! Rows and stacks to profiles. Owns how rows are grouped, and what equal stacks of a profile
+//! become.
 
 mod header;
-mod parts;
 
-use cairn_model::{Described, Excess, NONE, Point, Profile, Rest, Samples};
+use std::sync::Arc;
+
+use cairn_model::{Described, Excess, NONE, Point, Profile, Rest};
 
 pub use header::DEFAULT_NAME;
 use header::Header;
-use parts::Parts;
 
 use crate::Error;
 use crate::meter::Meter;
+use crate::parts::Parts;
 use crate::remap::Remap;
 use crate::rows::{NO_TIME, Rows};
-use crate::table::{Marks, View};
+use crate::table::Marks;
 
 /// What a profile takes besides its tables.
 const PROFILE_BYTES: usize = 512;
@@ -25,9 +26,8 @@ pub(crate) struct Writer<'a> {
     header: Header<'a>,
     /// One per row.
     stacks: &'a [u32],
-    table: View<'a>,
+    parts: Parts,
     marks: Marks,
-    parts: Parts<'a>,
     /// Samples by their stack.
     samples: Remap,
     /// Sums of the samples of the profile being written.
@@ -49,20 +49,15 @@ pub(crate) struct Made {
 }
 
 impl<'a> Writer<'a> {
-    /// `stacks` has one stack of the table per row.
-    pub(crate) fn new(
-        rows: &'a Rows,
-        stacks: &'a [u32],
-        (table, marks): (View<'a>, Marks),
-    ) -> Self {
+    /// `stacks` has one stack of the parts per row.
+    pub(crate) fn new(rows: &'a Rows, stacks: &'a [u32], (parts, marks): (Parts, Marks)) -> Self {
         Self {
             rows,
             header: Header::new(rows),
             stacks,
-            table,
             marks,
-            parts: Parts::new(table.parts),
-            samples: Remap::new(table.len()),
+            samples: Remap::new(parts.tables().stacks.len()),
+            parts,
             values: Vec::new(),
             sample_of: Vec::new(),
             truncated: 0,
@@ -97,7 +92,12 @@ impl<'a> Writer<'a> {
             start = *end as usize;
             self.described(group, meter)
         };
-        let profiles = ends.iter().map(one).collect::<Result<_, _>>()?;
+        let profiles = ends.iter().map(one).collect::<Result<_, _>>();
+        let mut profiles: Vec<Described> = profiles?;
+        let tables = Arc::new(self.parts.finish());
+        for described in &mut profiles {
+            described.profile.tables = Arc::clone(&tables);
+        }
         Ok(Made {
             profiles,
             truncated_samples: self.truncated,
@@ -119,19 +119,16 @@ impl<'a> Writer<'a> {
     }
 
     fn profile(&mut self, group: &[u32], meter: &mut Meter<'_>) -> Result<Profile, Error> {
-        self.parts.clear();
         self.samples.clear();
         let mut profile = Profile::default();
         self.header
             .put_into(&mut profile, group[0], &mut self.parts);
         let rest = self.samples(group, &mut profile, meter)?;
-        self.stacks(&mut profile, meter)?;
+        profile.samples.stacks = self.samples.named().to_vec();
         if rest.count() > 0 {
-            let marker = self.parts.locations.name(self.marks.truncated);
-            profile.push_rest(&rest, Some(marker));
+            profile.samples.push_rest(&rest, self.marks.truncated);
             self.truncated += rest.count();
         }
-        self.parts.put_into(&mut profile, meter)?;
         Ok(profile)
     }
 
@@ -225,22 +222,5 @@ impl<'a> Writer<'a> {
             *slot += 1;
         }
         samples.point_ends = ends;
-    }
-
-    fn stacks(&mut self, profile: &mut Profile, meter: &mut Meter<'_>) -> Result<(), Error> {
-        let (order, table) = (self.samples.named(), self.table);
-        let total: usize = order.iter().map(|stack| table.stack(*stack).len()).sum();
-        meter.profiles.take(total.saturating_mul(4))?;
-        let Samples {
-            stacks, stack_ends, ..
-        } = &mut profile.samples;
-        stacks.reserve_exact(total);
-        stack_ends.reserve_exact(order.len());
-        for stack in order {
-            let names = table.stack(*stack).iter();
-            stacks.extend(names.map(|location| self.parts.locations.name(*location)));
-            stack_ends.push(stacks.len() as u32);
-        }
-        Ok(())
     }
 }

@@ -47,18 +47,6 @@ impl Remap {
         name
     }
 
-    /// The name of a thing, which may be a new one.
-    #[inline]
-    pub(crate) fn name(&mut self, thing: u32) -> u32 {
-        let base = self.base;
-        let slot = &mut self.slots[thing as usize];
-        if *slot < base {
-            *slot = base + self.named.len() as u32;
-            self.named.push(thing);
-        }
-        *slot - base
-    }
-
     /// The things that have a name, in the order of their names.
     pub(crate) fn named(&self) -> &[u32] {
         &self.named
@@ -72,15 +60,15 @@ mod tests {
     #[test]
     fn names_last_one_round() {
         let mut remap = Remap::new(3);
-        assert_eq!((remap.name(1), remap.name(2), remap.name(1)), (0, 1, 0));
+        assert_eq!((remap.rename(1), remap.rename(2)), (0, 1));
         assert_eq!((remap.get(0), remap.get(1)), (None, Some(0)));
         assert_eq!((remap.rename(1), remap.get(1)), (2, Some(2)));
         assert_eq!(remap.named(), [1, 2, 1]);
         remap.clear();
         assert_eq!((remap.get(1), remap.get(2)), (None, None));
-        assert_eq!((remap.name(2), remap.named()), (0, &[2][..]));
+        assert_eq!((remap.rename(2), remap.named()), (0, &[2][..]));
         remap.base = BASE_MAX;
-        assert_eq!((remap.name(0), remap.get(2)), (1, None));
+        assert_eq!((remap.rename(0), remap.get(2)), (1, None));
         remap.clear();
         assert_eq!((remap.get(0), remap.base), (None, 1));
     }

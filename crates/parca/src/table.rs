@@ -2,11 +2,10 @@
 //! table into another; does not know which samples have which stack.
 
 pub use cairn_model::TRUNCATED_FRAME;
-use std::hash::BuildHasher;
 
-use cairn_model::{Excess, Function, Line, Location, Mapping, Profile, StrId};
+use cairn_model::{Excess, Function, Line, Location, Mapping, StrId, Tables};
 use foldhash::fast::RandomState;
-use hashbrown::{HashSet, HashTable};
+use hashbrown::HashSet;
 
 use crate::Error;
 use crate::copied::Copied;
@@ -21,7 +20,7 @@ pub const MISSING_FRAME: &str = "[missing stack]";
 pub(crate) struct Marks {
     /// The stack of samples whose own was not sent.
     pub(crate) missing: u32,
-    /// The location of [`TRUNCATED_FRAME`].
+    /// The stack of what a profile has no room for.
     pub(crate) truncated: u32,
 }
 
@@ -31,10 +30,6 @@ pub(crate) struct Builder {
     pub(crate) parts: Parts,
     /// Frames of each location of `parts`, and whether some of them were left out.
     frames: Vec<(u32, bool)>,
-    ends: Vec<u32>,
-    locations: Vec<u32>,
-    known: HashTable<u32>,
-    hasher: RandomState,
     scratch: Vec<u32>,
     /// Stacks that were cut.
     truncated: HashSet<u32, RandomState>,
@@ -82,7 +77,7 @@ impl Builder {
             stack.truncate(kept.max(1));
             stack.push(self.parts.frame(TRUNCATED_FRAME));
         }
-        let id = self.intern(&stack);
+        let id = self.parts.stack(&stack);
         if is_truncated {
             self.truncated.insert(id);
         }
@@ -92,41 +87,24 @@ impl Builder {
 
     /// Adds what stands for stacks that are not there.
     pub(crate) fn marks(&mut self) -> Marks {
-        let frame = self.parts.frame(MISSING_FRAME);
+        let mut stack_of = |name| {
+            let frame = self.parts.frame(name);
+            self.parts.stack(&[frame])
+        };
         Marks {
-            missing: self.intern(&[frame]),
-            truncated: self.parts.frame(TRUNCATED_FRAME),
+            missing: stack_of(MISSING_FRAME),
+            truncated: stack_of(TRUNCATED_FRAME),
         }
     }
 
     /// Takes a stack from elsewhere. `copied` must be of the same two tables.
-    pub(crate) fn copy(&mut self, from: View<'_>, stack: u32, copied: &mut Copied) -> u32 {
+    pub(crate) fn copy(&mut self, from: &Tables, stack: u32, copied: &mut Copied) -> u32 {
         let mut new = std::mem::take(&mut self.scratch);
         new.clear();
-        let one = |id: &u32| copied.location(from.parts, *id, &mut self.parts);
-        new.extend(from.stack(stack).iter().map(one));
-        let id = self.intern(&new);
+        let one = |id: &u32| copied.location(from, *id, &mut self.parts);
+        new.extend(from.stacks.get(stack).iter().map(one));
+        let id = self.parts.stack(&new);
         self.scratch = new;
-        id
-    }
-
-    fn intern(&mut self, stack: &[u32]) -> u32 {
-        let Self {
-            ends,
-            locations,
-            known,
-            hasher,
-            ..
-        } = self;
-        let hash = hasher.hash_one(stack);
-        let found = known.find(hash, |id| slice(ends, locations, *id) == stack);
-        if let Some(id) = found {
-            return *id;
-        }
-        let id = ends.len() as u32;
-        locations.extend_from_slice(stack);
-        ends.push(locations.len() as u32);
-        known.insert_unique(hash, id, |id| hasher.hash_one(slice(ends, locations, *id)));
         id
     }
 
@@ -139,95 +117,40 @@ impl Builder {
         self.truncated.contains(&stack)
     }
 
-    pub(crate) fn view(&self) -> View<'_> {
-        View {
-            parts: self.parts.profile(),
-            ends: &self.ends,
-            locations: &self.locations,
-        }
+    pub(crate) fn tables(&self) -> &Tables {
+        self.parts.tables()
     }
 
     /// How much memory the stacks take that were copied, at most.
     pub(crate) fn bytes(&self) -> usize {
-        let numbers = self.ends.len() + self.locations.len();
-        self.parts.bytes() + GROWTH * size_of::<u32>() * numbers + HASHED * self.ends.len()
+        self.parts.bytes()
     }
 
-    pub(crate) fn finish(self) -> Table {
-        Table {
-            parts: self.parts.finish(),
-            ends: self.ends,
-            locations: self.locations,
-        }
+    pub(crate) fn finish(self) -> Tables {
+        self.parts.finish()
     }
 }
 
-fn slice<'a>(ends: &[u32], locations: &'a [u32], id: u32) -> &'a [u32] {
-    let start = match id {
-        0 => 0,
-        id => ends[id as usize - 1],
+/// How much memory a copy of a stack takes where none of its parts are known, at most.
+pub(crate) fn cost(tables: &Tables, stack: u32) -> usize {
+    let text = |id: StrId| tables.str(id).len() + size_of::<u32>();
+    let line = |line: &Line| {
+        let of = tables.functions[line.function as usize];
+        let texts = text(of.name) + text(of.system_name) + text(of.file);
+        texts + size_of::<Line>() + size_of::<Function>()
     };
-    &locations[start as usize..ends[id as usize] as usize]
-}
-
-/// Stacks that are no longer added to.
-#[derive(Debug, Default)]
-pub(crate) struct Table {
-    parts: Profile,
-    ends: Vec<u32>,
-    locations: Vec<u32>,
-}
-
-impl Table {
-    pub(crate) fn view(&self) -> View<'_> {
-        View {
-            parts: &self.parts,
-            ends: &self.ends,
-            locations: &self.locations,
-        }
-    }
-}
-
-/// The stacks of either.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct View<'a> {
-    /// Everything but samples.
-    pub(crate) parts: &'a Profile,
-    ends: &'a [u32],
-    locations: &'a [u32],
-}
-
-impl<'a> View<'a> {
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Locations of a stack, leaf first.
-    pub(crate) fn stack(&self, id: u32) -> &'a [u32] {
-        slice(self.ends, self.locations, id)
-    }
-
-    /// How much memory a copy of a stack takes where none of its parts are known, at most.
-    pub(crate) fn cost(&self, id: u32) -> usize {
-        let text = |id: StrId| self.parts.str(id).len() + size_of::<u32>();
-        let line = |line: &Line| {
-            let of = self.parts.functions[line.function as usize];
-            let texts = text(of.name) + text(of.system_name) + text(of.file);
-            texts + size_of::<Line>() + size_of::<Function>()
+    let location = |id: &u32| {
+        let mapping = tables.locations[*id as usize].mapping;
+        let mapping = match tables.mappings.get(mapping as usize) {
+            Some(of) => text(of.file) + text(of.build_id) + size_of::<Mapping>(),
+            None => 0,
         };
-        let location = |id: &u32| {
-            let mapping = self.parts.locations[*id as usize].mapping;
-            let mapping = match self.parts.mappings.get(mapping as usize) {
-                Some(of) => text(of.file) + text(of.build_id) + size_of::<Mapping>(),
-                None => 0,
-            };
-            let lines = self.parts.lines(*id);
-            let lines_bytes: usize = lines.iter().map(line).sum();
-            // A location, two texts of its mapping; a function, three texts.
-            let hashed = HASHED * (3 + 4 * lines.len()) + MAPPING_HASHED;
-            GROWTH * (size_of::<u32>() + size_of::<Location>() + mapping + lines_bytes) + hashed
-        };
-        let locations: usize = self.stack(id).iter().map(location).sum();
-        locations + GROWTH * size_of::<u32>() + HASHED
-    }
+        let lines = tables.lines(*id);
+        let lines_bytes: usize = lines.iter().map(line).sum();
+        // A location, two texts of its mapping; a function, three texts.
+        let hashed = HASHED * (3 + 4 * lines.len()) + MAPPING_HASHED;
+        GROWTH * (size_of::<u32>() + size_of::<Location>() + mapping + lines_bytes) + hashed
+    };
+    let locations: usize = tables.stacks.get(stack).iter().map(location).sum();
+    locations + GROWTH * size_of::<u32>() + HASHED
 }

@@ -19,7 +19,7 @@ use crate::layout::{Rows as Kind, STACK_ID, VERSION_KEY};
 use crate::meter::Meter;
 use crate::profiles::{Made, Writer};
 use crate::rows::Rows;
-use crate::table::{Builder, Marks, View};
+use crate::table::Builder;
 use crate::{Decoded, Error, stream};
 
 /// Samples whose stacks are known by name.
@@ -42,19 +42,11 @@ pub struct Asked {
     pub(crate) unknown: Vec<StackId>,
 }
 
-/// Where samples get their stacks from.
-struct Source<'a> {
-    table: View<'a>,
-    named: &'a Map<StackId, u32>,
-    marks: Marks,
-}
-
 /// Stacks by name; none by default.
 #[derive(Debug)]
 pub struct Stacks {
     pub(crate) table: Builder,
     named: Map<StackId, u32>,
-    marks: Marks,
     incomplete: HashSet<StackId, foldhash::fast::RandomState>,
     incomplete_stacks: u64,
     ignored_columns: u64,
@@ -116,20 +108,23 @@ impl Samples {
         Asked::new(self).join(stacks, limits)
     }
 
-    /// Makes profiles of the samples; `sent` says what had to be changed in the stacks.
-    fn settle(&self, source: Source<'_>, sent: &Stacks, limits: &Limits) -> Result<Decoded, Error> {
+    /// Makes profiles of the samples, whose stacks are in a table; `sent` says what had to be changed
+    /// in the stacks.
+    fn settle(
+        &self,
+        mut table: Builder,
+        named: &Map<StackId, u32>,
+        sent: &Stacks,
+        limits: &Limits,
+    ) -> Result<Decoded, Error> {
         let mut meter = Meter::new(limits);
-        let Source {
-            table,
-            named,
-            marks,
-        } = source;
+        let marks = table.marks();
         let (of_rows, lost) = intake::settle(&self.rows.stacks, &self.names, named, marks.missing);
         let Made {
             profiles,
             truncated_samples,
             truncated_points,
-        } = Writer::new(&self.rows, &of_rows, (table, marks)).profiles(&mut meter)?;
+        } = Writer::new(&self.rows, &of_rows, (table.parts, marks)).profiles(&mut meter)?;
         Ok(Decoded {
             profiles,
             truncated_samples,
@@ -173,35 +168,20 @@ impl Asked {
     ///
     /// What was known counts towards `profile_bytes_max` like what is sent.
     pub fn join(mut self, stacks: &Stacks, limits: &Limits) -> Result<Decoded, Error> {
-        if self.named.is_empty() {
-            let source = Source {
-                table: stacks.table.view(),
-                named: &stacks.named,
-                marks: stacks.marks,
-            };
-            return self.samples.settle(source, stacks, limits);
-        }
         let mut copied = Copied::default();
         for name in &self.samples.names {
             if let Some(stack) = stacks.named.get(name) {
-                let stack = self.table.copy(stacks.table.view(), *stack, &mut copied);
+                let stack = self.table.copy(stacks.table.tables(), *stack, &mut copied);
                 self.named.insert(*name, stack);
             }
         }
-        let marks = self.table.marks();
-        let source = Source {
-            table: self.table.view(),
-            named: &self.named,
-            marks,
-        };
-        self.samples.settle(source, stacks, limits)
+        self.samples.settle(self.table, &self.named, stacks, limits)
     }
 }
 
 impl Stacks {
-    fn new(mut intake: Intake, replaced_strings: u64) -> Self {
+    fn new(intake: Intake, replaced_strings: u64) -> Self {
         Self {
-            marks: intake.table.marks(),
             table: intake.table,
             named: intake.named,
             incomplete: intake.incomplete,

@@ -68,7 +68,7 @@ impl<'a> Workbench<'_, 'a> {
         for index in indices {
             let made = u32::try_from(*index)
                 .ok()
-                .and_then(|index| self.attributes.get(self.generation, index));
+                .and_then(|index| self.attributes.get(index));
             let id = match made {
                 Some(id) => id,
                 None => self.make_attribute(*index, counts)?,
@@ -94,7 +94,7 @@ impl<'a> Workbench<'_, 'a> {
             self.attrs.len() as u32 - 1
         };
         let len = self.source.dictionary.len(Kind::Attribute);
-        self.attributes.set(self.generation, index as u32, id, len);
+        self.attributes.set(index as u32, id, len);
         Ok(id)
     }
 

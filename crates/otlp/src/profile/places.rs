@@ -41,36 +41,36 @@ impl<'a> Workbench<'_, 'a> {
         let row = dictionary.row(Kind::Location, index);
         self.costs.add(row.len() + size_of::<Location>())?;
         let depth_max = self.source.limits.depth_max;
-        let start = self.profile.lines.len();
+        let start = self.tables.lines.len();
         let mut is_cut = false;
         let place = Place::read(row, self.layout, |raw| {
-            if self.profile.lines.len() - start > depth_max {
+            if self.tables.lines.len() - start > depth_max {
                 is_cut = true;
                 return Ok(());
             }
             match self.line(raw, counts)? {
-                Some(line) => self.profile.lines.push(line),
+                Some(line) => self.tables.lines.push(line),
                 None => counts.lines_left_out += 1,
             }
             Ok::<_, Error>(())
         })?;
-        let id = self.profile.locations.len() as u32;
-        let frames = self.profile.lines.len() - start;
+        let id = self.tables.locations.len() as u32;
+        let frames = self.tables.lines.len() - start;
         if is_cut || frames > depth_max {
             // Leaves room for the frame that says so.
             let kept = depth_max.saturating_sub(1).max(1);
-            self.profile.lines.truncate(start + kept);
+            self.tables.lines.truncate(start + kept);
             self.cut.push(id);
         }
         let (mapping, address) = self.place(&place, frames > 0, counts)?;
-        let lines = (start as u32, self.profile.lines.len() as u32);
-        self.profile.locations.push(Location {
+        let lines = (start as u32, self.tables.lines.len() as u32);
+        self.tables.locations.push(Location {
             mapping,
             address,
             lines,
         });
         let len = dictionary.len(Kind::Location);
-        self.locations.set(self.generation, index, id, len);
+        self.locations.set(index, id, len);
         Ok(id)
     }
 
@@ -90,7 +90,7 @@ impl<'a> Workbench<'_, 'a> {
         let Some(index) = self.source.dictionary.find(Kind::Function, function)? else {
             return Ok(None);
         };
-        line.function = match self.functions.get(self.generation, index) {
+        line.function = match self.functions.get(index) {
             Some(id) => id,
             None => self.make_function(index, counts)?,
         };
@@ -116,10 +116,10 @@ impl<'a> Workbench<'_, 'a> {
         function.name = self.string(name, counts)?;
         function.system_name = self.string(system_name, counts)?;
         function.file = self.string(file, counts)?;
-        let id = self.profile.functions.len() as u32;
-        self.profile.functions.push(function);
+        let id = self.tables.functions.len() as u32;
+        self.tables.functions.push(function);
         let len = dictionary.len(Kind::Function);
-        self.functions.set(self.generation, index, id, len);
+        self.functions.set(index, id, len);
         Ok(id)
     }
 
@@ -159,7 +159,7 @@ impl<'a> Workbench<'_, 'a> {
             addressing,
         };
         let key = (mapping.file, mapping.build_id, addressing);
-        let mappings = &mut self.profile.mappings;
+        let mappings = &mut self.tables.mappings;
         let row = *self.files.entry(key).or_insert_with(|| {
             mappings.push(mapping);
             mappings.len() as u32 - 1
@@ -191,7 +191,7 @@ impl<'a> Workbench<'_, 'a> {
         let Some(index) = index else {
             return Ok(Mapped::default());
         };
-        if let Some(id) = self.mappings.get(self.generation, index) {
+        if let Some(id) = self.mappings.get(index) {
             return Ok(self.mapped[id as usize]);
         }
         let row = dictionary.row(Kind::Mapping, index);
@@ -216,7 +216,7 @@ impl<'a> Workbench<'_, 'a> {
         let id = self.mapped.len() as u32 - 1;
         debug_assert_ne!(id, NOTHING);
         let len = dictionary.len(Kind::Mapping);
-        self.mappings.set(self.generation, index, id, len);
+        self.mappings.set(index, id, len);
         Ok(mapped)
     }
 

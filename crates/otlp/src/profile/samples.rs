@@ -14,17 +14,9 @@ use super::{NOTHING, TRUNCATED_FRAME, Workbench, nanoseconds};
 /// Rows reserved at most before they are read, so that a count alone allocates little.
 const RESERVE_MAX: usize = 1 << 18;
 
-/// What a sample costs besides its stack, and a location of a stack.
+/// What a sample costs, and a location of a stack.
 const SAMPLE_COST: usize = 16;
 const FRAME_COST: usize = 2;
-
-/// A stack of the dictionary where it stands in the profile.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Range {
-    start: u32,
-    end: u32,
-    is_truncated: bool,
-}
 
 impl<'a> Workbench<'_, 'a> {
     /// Reads as many samples of a profile's message as the limits allow, and what the others add
@@ -39,12 +31,11 @@ impl<'a> Workbench<'_, 'a> {
         let samples_max = self.source.limits.samples_max;
         let count = head.sample_count.min(samples_max.saturating_add(1));
         let reserved = count.min(RESERVE_MAX);
-        self.profile.samples.stack_ends.reserve_exact(reserved);
+        self.profile.samples.stacks.reserve_exact(reserved);
         self.profile.samples.values.reserve(reserved);
         let mut rows = Rows {
             head,
             factor,
-            marker: None,
             rest: Rest::default(),
             earliest: i64::MAX,
         };
@@ -61,7 +52,7 @@ impl<'a> Workbench<'_, 'a> {
             }
             let numbers = sample.attributes.len() + sample.values.len() + sample.times.len();
             self.costs.add(SAMPLE_COST + 8 * numbers)?;
-            self.stack(&sample, &mut rows, counts)?;
+            let stack = self.stack(&sample, &rows, counts)?;
             let before = self.profile.samples.attrs.len();
             self.sample_attributes(&sample.attributes, counts)?;
             self.end_attributes(before, count);
@@ -70,14 +61,13 @@ impl<'a> Workbench<'_, 'a> {
             self.end_points(before, count);
             let link = self.link(sample.link)?;
             self.end_link(link, count);
-            let samples = &mut self.profile.samples;
-            samples.stack_ends.push(samples.stacks.len() as u32);
+            self.profile.samples.stacks.push(stack);
         }
         counts.truncated_samples += rows.rest.count();
         if rows.rest.count() > 0 {
             self.costs.add(SAMPLE_COST + 8 * self.profile.types.len())?;
-            let marker = self.marker(&mut rows)?;
-            self.profile.push_rest(&rows.rest, Some(marker));
+            let stack = self.rest()?;
+            self.profile.samples.push_rest(&rows.rest, stack);
         }
         let time = &mut self.profile.time;
         if rows.earliest != i64::MAX && (*time == 0 || rows.earliest < *time) {
@@ -106,41 +96,40 @@ impl<'a> Workbench<'_, 'a> {
     fn stack(
         &mut self,
         sample: &Sample,
-        rows: &mut Rows<'_, '_>,
+        rows: &Rows<'_, '_>,
         counts: &mut Counts,
-    ) -> Result<(), Error> {
-        let range = if self.layout == Layout::V1_7 {
+    ) -> Result<u32, Error> {
+        let stack = if self.layout == Layout::V1_7 {
             self.make_stack_1_7(sample, rows, counts)?
         } else {
             let found = self.source.dictionary.find(Kind::Stack, sample.stack)?;
             let Some(index) = found else {
-                return Ok(());
+                return self.no_stack();
             };
-            match self.stacks.get(self.generation, index) {
-                Some(at) => {
-                    let range = self.ranges[at as usize];
-                    let (start, end) = (range.start as usize, range.end as usize);
-                    self.costs.add(FRAME_COST * (end - start))?;
-                    self.profile.samples.stacks.extend_from_within(start..end);
-                    range
-                }
-                None => self.make_stack(index, rows, counts)?,
+            match self.stacks.get(index) {
+                Some(stack) => stack,
+                None => self.make_stack(index, counts)?,
             }
         };
-        counts.truncated_stacks += u64::from(range.is_truncated);
-        Ok(())
+        counts.truncated_stacks += u64::from(self.cut_stacks[stack as usize]);
+        Ok(stack)
     }
 
-    fn make_stack(
-        &mut self,
-        index: u32,
-        rows: &mut Rows<'_, '_>,
-        counts: &mut Counts,
-    ) -> Result<Range, Error> {
+    fn no_stack(&mut self) -> Result<u32, Error> {
+        if let Some(stack) = self.empty {
+            return Ok(stack);
+        }
+        let growing = self.begin_stack();
+        let stack = self.end_stack(&growing)?;
+        self.empty = Some(stack);
+        Ok(stack)
+    }
+
+    fn make_stack(&mut self, index: u32, counts: &mut Counts) -> Result<u32, Error> {
         let dictionary = self.source.dictionary;
         let row = dictionary.row(Kind::Stack, index);
         self.costs.add(row.len())?;
-        let mut growing = self.growing();
+        let mut growing = self.begin_stack();
         let mut reader = Reader::new(row);
         while let Some((field, value)) = reader.field()? {
             if field == 1 {
@@ -149,20 +138,18 @@ impl<'a> Workbench<'_, 'a> {
                 })?;
             }
         }
-        let range = self.end_stack(&growing, rows)?;
-        self.ranges.push(range);
-        let at = self.ranges.len() as u32 - 1;
+        let stack = self.end_stack(&growing)?;
         let len = dictionary.len(Kind::Stack);
-        self.stacks.set(self.generation, index, at, len);
-        Ok(range)
+        self.stacks.set(index, stack, len);
+        Ok(stack)
     }
 
     fn make_stack_1_7(
         &mut self,
         sample: &Sample,
-        rows: &mut Rows<'_, '_>,
+        rows: &Rows<'_, '_>,
         counts: &mut Counts,
-    ) -> Result<Range, Error> {
+    ) -> Result<u32, Error> {
         let all = &rows.head.locations;
         let (start, len) = (sample.stack, sample.stack_len);
         let slice = usize::try_from(start)
@@ -172,26 +159,30 @@ impl<'a> Workbench<'_, 'a> {
         let Some(slice) = slice else {
             // A sample without stack may start anywhere.
             if len == 0 {
-                return self.end_stack(&self.growing(), rows);
+                return self.no_stack();
             }
             return Err(Error::contradiction(format!(
                 "a stack of {len} from {start} of location_indices, which has {} rows",
                 all.len()
             )));
         };
-        let mut growing = self.growing();
+        let mut growing = self.begin_stack();
         for location in slice {
             if growing.is_full {
                 break;
             }
             self.push_location(*location, &mut growing, counts)?;
         }
-        self.end_stack(&growing, rows)
+        self.end_stack(&growing)
     }
 
-    fn growing(&self) -> Growing {
+    fn begin_stack(&mut self) -> Growing {
+        let stacks = &mut self.tables.stacks;
+        let start = stacks.ends.last().map_or(0, |end| *end as usize);
+        // Of a stack that could not be read.
+        stacks.locations.truncate(start);
         Growing {
-            start: self.profile.samples.stacks.len(),
+            start,
             frames: 0,
             is_full: false,
         }
@@ -213,20 +204,20 @@ impl<'a> Workbench<'_, 'a> {
             counts.frames_left_out += 1;
             return Ok(());
         };
-        let id = match self.locations.get(self.generation, index) {
+        let id = match self.locations.get(index) {
             Some(id) => id,
             None => self.make_location(index, counts)?,
         };
-        self.profile.samples.stacks.push(id);
-        growing.frames += self.profile.lines(id).len().max(1);
+        self.tables.stacks.locations.push(id);
+        growing.frames += self.tables.lines(id).len().max(1);
         growing.is_full = growing.frames > self.source.limits.depth_max;
         Ok(())
     }
 
     /// Keeps the leaf side of a stack that is too deep, or refuses it.
-    fn end_stack(&mut self, growing: &Growing, rows: &mut Rows<'_, '_>) -> Result<Range, Error> {
+    fn end_stack(&mut self, growing: &Growing) -> Result<u32, Error> {
         let max = self.source.limits.depth_max;
-        let stack = &self.profile.samples.stacks[growing.start..];
+        let stack = &self.tables.stacks.locations[growing.start..];
         let is_cut = !self.cut.is_empty()
             && stack
                 .iter()
@@ -239,30 +230,40 @@ impl<'a> Workbench<'_, 'a> {
             }
             let (mut frames, mut kept) = (0, 0);
             for location in stack {
-                frames += self.profile.lines(*location).len().max(1);
+                frames += self.tables.lines(*location).len().max(1);
                 // Room for the marker is needed too.
                 kept += usize::from(frames < max);
             }
-            let stacks = &mut self.profile.samples.stacks;
-            stacks.truncate(growing.start + kept.max(1));
-            let marker = self.marker(rows)?;
-            self.profile.samples.stacks.push(marker);
+            let locations = &mut self.tables.stacks.locations;
+            locations.truncate(growing.start + kept.max(1));
+            let marker = self.marker()?;
+            self.tables.stacks.locations.push(marker);
         }
-        Ok(Range {
-            start: growing.start as u32,
-            end: self.profile.samples.stacks.len() as u32,
-            is_truncated,
-        })
+        self.cut_stacks.push(is_truncated);
+        Ok(self.tables.stacks.end())
     }
 
-    fn marker(&mut self, rows: &mut Rows<'_, '_>) -> Result<u32, Error> {
-        if let Some(marker) = rows.marker {
+    fn marker(&mut self) -> Result<u32, Error> {
+        if let Some(marker) = self.marker {
             return Ok(marker);
         }
         self.costs.add(TRUNCATED_FRAME.len())?;
-        let marker = self.profile.push_frame(TRUNCATED_FRAME);
-        rows.marker = Some(marker);
+        let marker = self.tables.push_frame(TRUNCATED_FRAME);
+        self.marker = Some(marker);
         Ok(marker)
+    }
+
+    /// The stack of what a profile has no room for.
+    fn rest(&mut self) -> Result<u32, Error> {
+        if let Some(stack) = self.rest {
+            return Ok(stack);
+        }
+        let growing = self.begin_stack();
+        let marker = self.marker()?;
+        self.tables.stacks.locations.push(marker);
+        let stack = self.end_stack(&growing)?;
+        self.rest = Some(stack);
+        Ok(stack)
     }
 
     /// Appends the values of a sample, and its points if there is room for so many.
@@ -370,7 +371,7 @@ impl<'a> Workbench<'_, 'a> {
                 return;
             }
             samples.point_ends.reserve_exact(count.min(RESERVE_MAX));
-            samples.point_ends.resize(samples.stack_ends.len(), 0);
+            samples.point_ends.resize(samples.stacks.len(), 0);
         }
         samples.point_ends.push(samples.points.len() as u32);
     }
@@ -383,7 +384,7 @@ impl<'a> Workbench<'_, 'a> {
                 return;
             }
             samples.attr_ends.reserve_exact(count.min(RESERVE_MAX));
-            samples.attr_ends.resize(samples.stack_ends.len(), 0);
+            samples.attr_ends.resize(samples.stacks.len(), 0);
         }
         samples.attr_ends.push(samples.attrs.len() as u32);
     }
@@ -396,7 +397,7 @@ impl<'a> Workbench<'_, 'a> {
                 return;
             }
             samples.links.reserve_exact(count.min(RESERVE_MAX));
-            samples.links.resize(samples.stack_ends.len(), NONE);
+            samples.links.resize(samples.stacks.len(), NONE);
         }
         samples.links.push(link);
     }
@@ -410,7 +411,7 @@ impl<'a> Workbench<'_, 'a> {
         let Some(index) = dictionary.find(Kind::Link, index)? else {
             return Ok(NONE);
         };
-        if let Some(id) = self.links.get(self.generation, index) {
+        if let Some(id) = self.links.get(index) {
             return Ok(id);
         }
         let row = dictionary.row(Kind::Link, index);
@@ -419,11 +420,11 @@ impl<'a> Workbench<'_, 'a> {
         let id = if link == Link::default() {
             NOTHING
         } else {
-            self.profile.links.push(link);
-            self.profile.links.len() as u32 - 1
+            self.tables.links.push(link);
+            self.tables.links.len() as u32 - 1
         };
         let len = dictionary.len(Kind::Link);
-        self.links.set(self.generation, index, id, len);
+        self.links.set(index, id, len);
         Ok(id)
     }
 }
@@ -432,8 +433,6 @@ impl<'a> Workbench<'_, 'a> {
 struct Rows<'h, 'a> {
     head: &'h Head<'a>,
     factor: i64,
-    /// The location named [`TRUNCATED_FRAME`], once there is one.
-    marker: Option<u32>,
     rest: Rest,
     earliest: i64,
 }

@@ -2,9 +2,9 @@
 
 use cairn_model::{NONE, Profile, ValueType};
 
-use super::parts::Parts;
 use crate::Error;
 use crate::meter::Meter;
+use crate::parts::Parts;
 use crate::rows::{Key, Rows};
 
 /// What profiles are called whose producer does not say.
@@ -90,8 +90,8 @@ impl<'a> Header<'a> {
     }
 
     /// Says what the samples of a profile are, which begins with a row.
-    pub(super) fn put_into(&self, profile: &mut Profile, row: u32, parts: &mut Parts<'a>) {
-        let mut text = |column: &Texts<'a>| parts.own(column.text(row));
+    pub(super) fn put_into(&self, profile: &mut Profile, row: u32, parts: &mut Parts) {
+        let mut text = |column: &Texts<'a>| parts.str(column.text(row));
         profile.types = vec![ValueType {
             kind: text(&self.sample_type),
             unit: text(&self.sample_unit),
