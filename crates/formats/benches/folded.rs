@@ -21,9 +21,9 @@ static SORTED: LazyLock<Vec<String>> = LazyLock::new(|| {
     let mut lines: Vec<String> = (0..profile.samples.len())
         .map(|sample| {
             let mut line = String::new();
-            for location in profile.samples.stack(sample).iter().rev() {
+            for location in profile.stack(sample).iter().rev() {
                 for call in profile.lines(*location).iter().rev() {
-                    let name = profile.functions[call.function as usize].name;
+                    let name = profile.tables.functions[call.function as usize].name;
                     line.push_str(profile.str(name));
                     line.push(';');
                 }

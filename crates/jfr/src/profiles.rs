@@ -56,8 +56,9 @@ struct Part<'a, 'c> {
     stack: Option<(Key, Stack)>,
 }
 
+#[derive(Clone, Copy)]
 struct Stack {
-    locations: Vec<u32>,
+    id: u32,
     truncated: bool,
 }
 
@@ -161,7 +162,7 @@ impl<'l> Profiles<'l> {
         }
         let (kind, builder) = (growing.kind, &mut growing.builder);
         let key = row.stack.key();
-        let stack = match part.stack.take() {
+        let stack = match part.stack {
             Some((before, stack)) if key == Some(before) => stack,
             _ => self.stack(builder, part, row.stack)?,
         };
@@ -179,16 +180,14 @@ impl<'l> Profiles<'l> {
             part.labels.insert(row.correlation, (read.attrs, read.link));
         }
         let (attrs, link) = &part.labels[&row.correlation];
-        self.charge(
-            SAMPLE_BYTES + stack.locations.len() * FRAME_BYTES + attrs.len() * attrs::ATTR_BYTES,
-        )?;
+        self.charge(SAMPLE_BYTES + attrs.len() * attrs::ATTR_BYTES)?;
         let about = About {
             attrs,
             link: *link,
             points: &[],
         };
         let values = &row.values[..kind.types().len()];
-        builder.sample(&stack.locations, values, about);
+        builder.sample_of(stack.id, values, about);
         part.stack = key.map(|key| (key, stack));
         Ok(())
     }
@@ -242,7 +241,7 @@ impl<'l> Profiles<'l> {
             locations.push(builder.frame(TRUNCATED_FRAME));
         }
         Ok(Stack {
-            locations,
+            id: builder.stack(&locations),
             truncated,
         })
     }

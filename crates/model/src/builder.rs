@@ -150,10 +150,15 @@ impl ProfileBuilder {
 
     /// One value per column; the stack is leaf first. Equal samples stay apart.
     pub fn sample(&mut self, stack: &[u32], values: &[i64], about: About<'_>) {
+        let stack = self.stack(stack);
+        self.sample_of(stack, values, about);
+    }
+
+    /// The same with a stack that is there already.
+    pub fn sample_of(&mut self, stack: u32, values: &[i64], about: About<'_>) {
         debug_assert_eq!(values.len(), self.profile.types.len());
         let before = self.profile.samples.len();
         let link = about.link.map(|link| self.link(link));
-        let stack = self.stack(stack);
         let samples = &mut self.profile.samples;
         samples.stacks.push(stack);
         samples.values.extend_from_slice(values);
@@ -222,7 +227,8 @@ impl ProfileBuilder {
         }
     }
 
-    fn stack(&mut self, locations: &[u32]) -> u32 {
+    /// Locations, leaf first, as a stack.
+    pub fn stack(&mut self, locations: &[u32]) -> u32 {
         let (stacks, hasher) = (&mut self.tables.stacks, &self.hasher);
         let hash = hasher.hash_one(locations);
         let is_same = |id: &u32| stacks.get(*id) == locations;

@@ -62,6 +62,7 @@ fn entry(step: u32) -> Vec<u8> {
             until: None,
         },
         encoding: Encoding::Pprof,
+        tables: Vec::new(),
         normalized: step > 0,
         kept: Kept::UNSAID,
         series: vec![series],

@@ -49,7 +49,7 @@ fn a_tree_has_a_frame_per_node() {
         ("other;\u{fffd}", 8),
     ];
     assert_eq!(singles(&profile), pairs(&expected));
-    assert_eq!(profile.samples.stack(2).len(), 2, "a node is one frame");
+    assert_eq!(profile.stack(2).len(), 2, "a node is one frame");
     assert_eq!(decoded.skipped, [("frames without a name", 1)]);
     assert_eq!(decoded.replaced_strings, 1);
 }
@@ -173,7 +173,7 @@ fn depth_costs_no_stack() {
         bytes.extend(node(b"leaf", 1, 0));
         let (profile, decoded) = one(format, bytes);
         assert_eq!(decoded.truncated_stacks, 1);
-        assert_eq!(profile.samples.stack(0).len(), 2_048);
+        assert_eq!(profile.stack(0).len(), 2_048);
     }
 }
 

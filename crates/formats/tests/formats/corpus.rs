@@ -69,7 +69,7 @@ fn speedscope_of_py_spy_keeps_its_sums() {
     for (at, described) in decoded.profiles.iter().enumerate() {
         assert_eq!(singles(&described.profile), weighed(at, &theirs));
     }
-    let function = decoded.profiles[0].profile.functions[0];
+    let function = decoded.profiles[0].profile.tables.functions[0];
     let profile = &decoded.profiles[0].profile;
     assert_eq!(profile.str(function.file), "/srv/example/pyapp.py");
 }

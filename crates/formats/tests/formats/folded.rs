@@ -14,10 +14,11 @@ fn stacks_are_read_from_the_root_and_summed() {
     assert_eq!(types(&profile), [("samples", "count")]);
     // Leaf first.
     let names: Vec<&str> = profile
-        .samples
         .stack(1)
         .iter()
-        .map(|at| profile.str(profile.functions[profile.lines(*at)[0].function as usize].name))
+        .map(|at| {
+            profile.str(profile.tables.functions[profile.lines(*at)[0].function as usize].name)
+        })
         .collect();
     assert_eq!(names, ["leaf", "work item", "main"]);
     let skipped = [

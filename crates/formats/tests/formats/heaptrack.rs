@@ -26,14 +26,14 @@ fn totals(profile: &Profile) -> [i64; 4] {
 
 /// File, line and module of each frame, leaf first.
 fn places(profile: &Profile, sample: usize) -> Vec<(&str, i64, &str)> {
-    let stack = profile.samples.stack(sample).iter();
+    let stack = profile.stack(sample).iter();
     let place = |location: &u32| {
         let line = profile.lines(*location)[0];
-        let file = profile.functions[line.function as usize].file;
-        let mapping = profile.locations[*location as usize].mapping;
+        let file = profile.tables.functions[line.function as usize].file;
+        let mapping = profile.tables.locations[*location as usize].mapping;
         let module = match mapping {
             NONE => "",
-            mapping => profile.str(profile.mappings[mapping as usize].file),
+            mapping => profile.str(profile.tables.mappings[mapping as usize].file),
         };
         (profile.str(file), line.line, module)
     };
@@ -155,7 +155,7 @@ fn what_is_not_known_has_a_name_that_says_so() {
     ];
     let expected = expected.map(|(stack, values)| (stack.to_owned(), values));
     assert_eq!(stacks(&profile), BTreeMap::from(expected));
-    let (deep, module) = (profile.samples.stack(1), "/bin/app");
+    let (deep, module) = (profile.stack(1), "/bin/app");
     assert_eq!(deep.len(), 4);
     assert_eq!(
         places(&profile, 1)[..3],

@@ -144,7 +144,7 @@ fn samples_beyond_the_limit_keep_every_sum() {
     let profile = &decoded.profiles[0].profile;
     let expected = [("[truncated]", 12), ("[truncated];c", 1), ("a;b", 2)];
     assert_eq!(singles(profile), pairs(&expected));
-    assert_eq!(profile.samples.stack(1)[1], profile.samples.stack(2)[0]);
+    assert_eq!(profile.stack(1)[1], profile.stack(2)[0]);
     let counts = (decoded.truncated_stacks, decoded.truncated_samples);
     assert_eq!(counts, (1, 2));
 }
@@ -230,9 +230,9 @@ fn deep_stacks_keep_their_leaf_side() {
     assert_eq!(stack(profile, 0), "[truncated];j;i");
     assert_eq!(stack(profile, 1), "[truncated];i;f");
     let file = |sample: usize, at: usize| {
-        let location = profile.samples.stack(sample)[at];
-        let mapping = profile.locations[location as usize].mapping;
-        profile.str(profile.mappings[mapping as usize].file)
+        let location = profile.stack(sample)[at];
+        let mapping = profile.tables.locations[location as usize].mapping;
+        profile.str(profile.tables.mappings[mapping as usize].file)
     };
     assert_eq!((file(0, 0), file(1, 1)), ("/x", "/y"));
     assert_eq!(decoded.truncated_stacks, 2);

@@ -34,7 +34,7 @@ fn refused(format: Format, bytes: impl AsRef<[u8]>) -> String {
 
 fn calls_of(profile: &Profile, sample: usize) -> Vec<(u32, Option<cairn_model::Line>)> {
     let mut calls = Vec::new();
-    for location in profile.samples.stack(sample).iter().rev() {
+    for location in profile.stack(sample).iter().rev() {
         let lines = profile.lines(*location);
         if lines.is_empty() {
             calls.push((*location, None));
@@ -50,11 +50,11 @@ fn stack(profile: &Profile, sample: usize) -> String {
         .into_iter()
         .map(|(location, line)| {
             if let Some(line) = line {
-                let function = profile.functions[line.function as usize];
+                let function = profile.tables.functions[line.function as usize];
                 return profile.str(function.name).to_owned();
             }
-            let location = profile.locations[location as usize];
-            let file = profile.mappings.get(location.mapping as usize);
+            let location = profile.tables.locations[location as usize];
+            let file = profile.tables.mappings.get(location.mapping as usize);
             let file = file.map_or("?", |mapping| profile.str(mapping.file));
             format!("{file}@{:x}", location.address)
         });
@@ -68,7 +68,7 @@ fn stacks(profile: &Profile) -> BTreeMap<String, Vec<i64>> {
     let mut stacks: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for at in 0..rows.len() {
         assert!(
-            different.insert((rows.stack(at), rows.attrs(at))),
+            different.insert((profile.stack(at), rows.attrs(at))),
             "a stack is there twice"
         );
         let sums = stacks

@@ -143,11 +143,13 @@ fn check(decoded: &Decoded) {
         assert!(samples.values.iter().all(|value| *value >= 0));
         for sample in 0..samples.len() {
             assert!(profile.values(sample).iter().any(|value| *value != 0));
-            for location in samples.stack(sample) {
-                let row = profile.locations[*location as usize];
-                assert!(row.mapping == NONE || (row.mapping as usize) < profile.mappings.len());
+            for location in profile.stack(sample) {
+                let row = profile.tables.locations[*location as usize];
+                assert!(
+                    row.mapping == NONE || (row.mapping as usize) < profile.tables.mappings.len()
+                );
                 for line in profile.lines(*location) {
-                    let function = profile.functions[line.function as usize];
+                    let function = profile.tables.functions[line.function as usize];
                     assert!(!profile.str(function.name).is_empty());
                 }
             }

@@ -80,17 +80,17 @@ fn events_become_profiles() {
 fn inlined_frames_are_lines_of_their_caller() {
     let decoded = decode(Format::PerfScript, TEXT).expect("it is valid");
     let profile = &decoded.profiles[0].profile;
-    let location = profile.samples.stack(0)[0];
+    let location = profile.stack(0)[0];
     let names: Vec<&str> = profile
         .lines(location)
         .iter()
-        .map(|line| profile.str(profile.functions[line.function as usize].name))
+        .map(|line| profile.str(profile.tables.functions[line.function as usize].name))
         .collect();
     assert_eq!(names, ["in_b", "in_a", "work(int, (x))"]);
-    let location = profile.locations[location as usize];
-    let file = profile.mappings[location.mapping as usize].file;
+    let location = profile.tables.locations[location as usize];
+    let file = profile.tables.mappings[location.mapping as usize].file;
     assert_eq!(profile.str(file), "/bin/app");
-    assert_eq!(profile.samples.stack(0).len(), 3);
+    assert_eq!(profile.stack(0).len(), 3);
 }
 
 #[test]

@@ -40,13 +40,16 @@ fn sampled_stacks_have_their_root_first() {
     assert_eq!(types(&profile), [("samples", "count")]);
     assert_eq!(decoded.profiles[0].labels, []);
     assert_eq!(decoded.skipped, [("stacks with a weight of zero", 1)]);
-    let function = profile.functions[0];
+    let function = profile.tables.functions[0];
     assert_eq!(
         (profile.str(function.name), profile.str(function.file)),
         ("a", "a.py")
     );
-    assert_eq!((profile.lines[0].line, profile.lines[0].column), (3, 4));
-    assert_eq!(profile.str(profile.functions[1].file), "");
+    assert_eq!(
+        (profile.tables.lines[0].line, profile.tables.lines[0].column),
+        (3, 4)
+    );
+    assert_eq!(profile.str(profile.tables.functions[1].file), "");
 }
 
 #[test]

@@ -37,13 +37,14 @@ fn a_sample_lasts_until_the_next() {
     );
     assert_eq!((profile.time, profile.duration), (0, 100_000));
     assert_eq!(decoded.skipped, [("tables of lines within functions", 1)]);
-    let main = profile.functions[0];
+    let main = profile.tables.functions[0];
     assert_eq!(
         (profile.str(main.name), profile.str(main.file)),
         ("main", "a.js")
     );
     assert_eq!(main.start_line, 1);
     let lines: Vec<_> = profile
+        .tables
         .lines
         .iter()
         .map(|line| (line.line, line.column))
@@ -117,6 +118,7 @@ fn older_files_nest_their_nodes() {
     assert_eq!(profile.duration, 2_500_000_000);
     assert!(
         profile
+            .tables
             .lines
             .iter()
             .any(|line| (line.line, line.column) == (5, 2))
@@ -160,7 +162,7 @@ fn depth_costs_no_stack() {
         ] {
             let (profile, decoded) = one(format, text);
             assert_eq!(profile.values(0), [3]);
-            assert_eq!(profile.samples.stack(0).len(), depth.min(2_048));
+            assert_eq!(profile.stack(0).len(), depth.min(2_048));
             assert_eq!(decoded.truncated_stacks, u64::from(depth > 2_048));
         }
     }

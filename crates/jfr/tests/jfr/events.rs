@@ -41,13 +41,13 @@ fn summary(decoded: &Decoded) -> Vec<String> {
 }
 
 pub(crate) fn frames(profile: &Profile, sample: usize) -> Vec<String> {
-    let stack = profile.samples.stack(sample).iter();
+    let stack = profile.stack(sample).iter();
     stack
         .map(|location| {
             let [line] = profile.lines(*location) else {
                 panic!("one line per location")
             };
-            let function = profile.functions[line.function as usize];
+            let function = profile.tables.functions[line.function as usize];
             let (name, file) = (profile.str(function.name), profile.str(function.file));
             format!("{name} {file}:{}", line.line)
         })

@@ -70,7 +70,7 @@ fn samples(decoded: &Decoded) -> Vec<(String, Option<Link>)> {
                 format!("{}={}", profile.str(attr.key), profile.str(value))
             });
             let link = profile.samples.link(sample);
-            let link = link.map(|link| profile.links[link as usize]);
+            let link = link.map(|link| profile.tables.links[link as usize]);
             (attrs.collect::<Vec<_>>().join(" "), link)
         })
         .collect()

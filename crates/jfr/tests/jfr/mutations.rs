@@ -35,11 +35,11 @@ fn check(profile: &Profile, limits: &Limits) {
     assert!(samples.len() <= limits.samples_max + 1);
     assert_eq!(samples.values.len(), samples.len() * profile.types.len());
     for sample in 0..samples.len() {
-        let stack = samples.stack(sample);
+        let stack = profile.stack(sample);
         assert!(!stack.is_empty() && stack.len() <= limits.depth_max);
         for location in stack {
             for line in profile.lines(*location) {
-                let function = profile.functions[line.function as usize];
+                let function = profile.tables.functions[line.function as usize];
                 assert!(!profile.str(function.name).is_empty());
             }
         }

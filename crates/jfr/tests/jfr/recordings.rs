@@ -50,8 +50,8 @@ pub(crate) fn totals(profile: &Profile) -> Vec<i64> {
 fn leaves(profile: &Profile) -> BTreeMap<(String, i64), i64> {
     let mut leaves = BTreeMap::new();
     for sample in 0..profile.samples.len() {
-        let line = profile.lines(profile.samples.stack(sample)[0])[0];
-        let name = profile.str(profile.functions[line.function as usize].name);
+        let line = profile.lines(profile.stack(sample)[0])[0];
+        let name = profile.str(profile.tables.functions[line.function as usize].name);
         *leaves.entry((name.to_owned(), line.line)).or_default() += profile.values(sample)[0];
     }
     leaves
@@ -151,10 +151,10 @@ fn stacks_cut_by_the_jdk_are_counted_and_marked() {
     let mut marked = 0;
     let mut samples = 0;
     for sample in 0..cpu.samples.len() {
-        let root = *cpu.samples.stack(sample).last().expect("not empty");
+        let root = *cpu.stack(sample).last().expect("not empty");
         let function = cpu.lines(root)[0].function;
-        if cpu.str(cpu.functions[function as usize].name) == "[truncated]" {
-            assert_eq!(cpu.samples.stack(sample).len(), 65);
+        if cpu.str(cpu.tables.functions[function as usize].name) == "[truncated]" {
+            assert_eq!(cpu.stack(sample).len(), 65);
             marked += cpu.values(sample)[0] / 10_000_000;
             samples += 1;
         }
@@ -215,7 +215,7 @@ fn chunks_of_one_kind_become_one_profile() {
     for (both, one) in decoded.profiles.iter().zip(&single.profiles) {
         assert_eq!(both.profile.time, one.profile.time);
         assert_eq!(both.profile.duration, 2 * one.profile.duration);
-        assert_eq!(both.profile.functions, one.profile.functions);
+        assert_eq!(both.profile.tables.functions, one.profile.tables.functions);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every recorded request decodes to what another program, in another language, read from it.
 
+use std::collections::BTreeSet;
+
 use cairn_model::AttrValue;
 use cairn_otlp::Layout;
 use cairn_testkit::corpus::Captured;
@@ -253,9 +255,11 @@ fn check(row: &Row, decoded: &cairn_otlp::Decoded) {
     let linked = (0..samples.len()).filter(|at| samples.link(*at).is_some());
     assert_eq!(linked.count(), row.linked, "{what}");
     assert_eq!(samples.attrs.len(), row.attributes, "{what}");
-    assert_eq!(samples.stacks.len(), row.frames, "{what}");
-    assert_eq!(profile.locations.len(), row.locations, "{what}");
-    assert!(profile.mappings.is_empty(), "{what}");
+    let frames = || (0..samples.len()).flat_map(|at| profile.stack(at));
+    assert_eq!(frames().count(), row.frames, "{what}");
+    let locations: BTreeSet<&u32> = frames().collect();
+    assert_eq!(locations.len(), row.locations, "{what}");
+    assert!(profile.tables.mappings.is_empty(), "{what}");
 }
 
 #[test]

@@ -109,12 +109,21 @@ fn samples_that_are_left_out_share_a_frame_with_deep_stacks() {
     let request = cairn_otlp::decode(&book.request(&[sent.clone(), sent]), &limits).unwrap();
     for decoded in &request.profiles {
         let profile = &decoded.as_ref().unwrap().described.profile;
-        let samples = &profile.samples;
         assert_eq!(frames(profile, 0), ["leaf", TRUNCATED_FRAME]);
-        assert_eq!(samples.stack(0), samples.stack(1));
-        assert_eq!(samples.stack(2), &samples.stack(0)[1..]);
-        let named = |name: &str| profile.strings.iter().filter(|text| *text == name).count();
-        assert_eq!((named(TRUNCATED_FRAME), profile.locations.len()), (1, 4));
+        assert_eq!(profile.stack(0), profile.stack(1));
+        assert_eq!(profile.stack(2), &profile.stack(0)[1..]);
+        let named = |name: &str| {
+            profile
+                .tables
+                .strings
+                .iter()
+                .filter(|text| *text == name)
+                .count()
+        };
+        assert_eq!(
+            (named(TRUNCATED_FRAME), profile.tables.locations.len()),
+            (1, 4)
+        );
     }
     let counts = &request.counts;
     assert_eq!((counts.truncated_samples, counts.truncated_stacks), (2, 4));

@@ -70,9 +70,9 @@ fn check(text: &str) {
     assert_eq!(frames(profile, 0), ["main"]);
     let line = profile.lines(0)[0];
     assert_eq!((line.line, line.column), (7, 3));
-    assert_eq!(profile.functions[0].start_line, 5);
-    assert_eq!(profile.locations[0].address, 0x40_0010);
-    assert_eq!(profile.str(profile.mappings[0].file), "app");
+    assert_eq!(profile.tables.functions[0].start_line, 5);
+    assert_eq!(profile.tables.locations[0].address, 0x40_0010);
+    assert_eq!(profile.str(profile.tables.mappings[0].file), "app");
     assert_eq!(attrs(profile, 0), ["size=8 bytes"]);
     assert_eq!(profile.samples.values, [700]);
     let time = 1_764_000_000_000_000_000;
@@ -82,7 +82,7 @@ fn check(text: &str) {
         trace_id: 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128.to_be_bytes(),
         span_id: 0xb7ad_6b71_6920_3331_u64.to_be_bytes(),
     };
-    assert_eq!(profile.links, [link]);
+    assert_eq!(profile.tables.links, [link]);
     assert_eq!(request.counts.dropped_attributes, 2);
     assert_eq!(request.counts.original_payloads, 1);
     assert_eq!(request.counts.schema_urls, 1);

@@ -56,16 +56,16 @@ fn kinds(profile: &Profile) -> Vec<String> {
 /// The function names of a sample's stack, leaf first; addresses of what has no name.
 fn frames(profile: &Profile, sample: usize) -> Vec<String> {
     let mut frames = Vec::new();
-    for location in profile.samples.stack(sample) {
+    for location in profile.stack(sample) {
         let lines = profile.lines(*location);
         for line in lines {
-            let function = &profile.functions[line.function as usize];
+            let function = &profile.tables.functions[line.function as usize];
             frames.push(profile.str(function.name).to_owned());
         }
         if lines.is_empty() {
             frames.push(format!(
                 "{:#x}",
-                profile.locations[*location as usize].address
+                profile.tables.locations[*location as usize].address
             ));
         }
     }

@@ -78,23 +78,23 @@ fn holds_together(request: &Request) {
 
 /// Every position is within its table, every column has a row per sample.
 fn check(profile: &Profile) {
-    let strings = profile.strings.len() as u32;
+    let strings = profile.tables.strings.len() as u32;
     for kind in profile.types.iter().chain([&profile.period_type]) {
         assert!(kind.kind < strings && kind.unit < strings);
     }
-    for function in &profile.functions {
+    for function in &profile.tables.functions {
         assert!(function.name < strings && function.system_name < strings);
         assert!(function.file < strings);
     }
-    for mapping in &profile.mappings {
+    for mapping in &profile.tables.mappings {
         assert!(mapping.file < strings && mapping.build_id < strings);
     }
-    for line in &profile.lines {
-        assert!((line.function as usize) < profile.functions.len());
+    for line in &profile.tables.lines {
+        assert!((line.function as usize) < profile.tables.functions.len());
     }
-    for at in 0..profile.locations.len() as u32 {
-        let mapping = profile.locations[at as usize].mapping;
-        assert!(mapping == NONE || (mapping as usize) < profile.mappings.len());
+    for at in 0..profile.tables.locations.len() as u32 {
+        let mapping = profile.tables.locations[at as usize].mapping;
+        assert!(mapping == NONE || (mapping as usize) < profile.tables.mappings.len());
         assert!(profile.lines(at).len() <= 8);
     }
     let samples = &profile.samples;
@@ -103,7 +103,7 @@ fn check(profile: &Profile) {
         assert!(ends.is_empty() || ends.len() == samples.len());
     }
     for at in 0..samples.len() {
-        let stack = samples.stack(at);
+        let stack = profile.stack(at);
         let frames = stack
             .iter()
             .map(|location| profile.lines(*location).len().max(1));
@@ -124,7 +124,7 @@ fn check(profile: &Profile) {
             assert!(points.iter().all(|point| point.time >= profile.time));
         }
         if let Some(link) = samples.link(at) {
-            assert!((link as usize) < profile.links.len());
+            assert!((link as usize) < profile.tables.links.len());
         }
     }
 }

@@ -24,11 +24,11 @@ fn decoded(mut book: Book, locations: &[Location]) -> (Decoded, cairn_otlp::Coun
 
 /// File, build id, addressing and address of a location.
 fn place(profile: &Decoded, at: u32) -> Option<(&str, &str, Addressing, u64)> {
-    let location = profile.locations[at as usize];
+    let location = profile.tables.locations[at as usize];
     if location.mapping == NONE {
         return None;
     }
-    let mapping = profile.mappings[location.mapping as usize];
+    let mapping = profile.tables.mappings[location.mapping as usize];
     Some((
         profile.str(mapping.file),
         profile.str(mapping.build_id),
@@ -102,8 +102,8 @@ fn addresses_of_processes_become_offsets_and_others_stay() {
     for (at, expected) in expected.into_iter().enumerate() {
         assert_eq!(place(&profile, at as u32), expected, "{at}");
     }
-    assert_eq!(profile.mappings.len(), 2, "equal mappings are one");
-    assert_eq!(profile.locations[3].address, 0x99);
+    assert_eq!(profile.tables.mappings.len(), 2, "equal mappings are one");
+    assert_eq!(profile.tables.locations[3].address, 0x99);
 }
 
 #[test]

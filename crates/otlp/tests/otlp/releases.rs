@@ -173,7 +173,7 @@ fn check(decoded: &Decoded) {
     let time = TIME as i64;
     assert_eq!(points(profile, 0), [(time + 5, 300), (time + 6, 400)]);
     assert_eq!(points(profile, 1), []);
-    let link = profile.links[profile.samples.link(0).unwrap() as usize];
+    let link = profile.tables.links[profile.samples.link(0).unwrap() as usize];
     assert_eq!((link.trace_id, link.span_id), ([1; 16], [2; 8]));
     assert_eq!(profile.samples.link(1), None);
 }
@@ -393,10 +393,10 @@ fn absent_mappings_of_1_7_are_none_and_zero_is_one() {
     profile.location_indices = vec![0, 2, 3];
     let decoded = decode(&request(tables, profile.encode_to_vec()));
     let profile = &only(&decoded).described.profile;
-    let stack = profile.samples.stack(0);
-    let mapping = |at: usize| profile.locations[stack[at] as usize].mapping;
+    let stack = profile.stack(0);
+    let mapping = |at: usize| profile.tables.locations[stack[at] as usize].mapping;
     assert_eq!(
-        profile.str(profile.mappings[mapping(0) as usize].file),
+        profile.str(profile.tables.mappings[mapping(0) as usize].file),
         "libc.so.6"
     );
     assert_eq!(mapping(1), cairn_model::NONE);

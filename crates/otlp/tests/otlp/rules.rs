@@ -1,5 +1,7 @@
 //! One hand-made request per rule: labels, names, values, times, dictionary.
 
+use std::sync::Arc;
+
 use prost::Message;
 
 use crate::messages::{
@@ -398,9 +400,9 @@ fn a_sample_may_have_no_stack_and_stacks_may_have_gaps() {
     assert_eq!(request.counts.frames_left_out, 2);
 }
 
-/// Each profile holds what it uses, whatever its neighbours use.
+/// Each profile says what it was sent with, whatever its neighbours say.
 #[test]
-fn every_profile_stands_alone() {
+fn profiles_share_tables_and_nothing_else() {
     let mut book = Book::new();
     let stacks = [book.frames(&["a", "main"]), book.frames(&["b", "main"])];
     let attributes = ["x", "y"].map(|key| book.attribute(key, text("v"), ""));
@@ -427,11 +429,14 @@ fn every_profile_stands_alone() {
             assert_eq!(frames(profile, sample), [leaf, "main"]);
             assert_eq!(attrs(profile, sample), [key]);
         }
-        assert_eq!(profile.functions.len(), 2);
-        assert_eq!(profile.locations.len(), 2);
-        let texts: Vec<&str> = profile.strings.iter().collect();
-        assert_eq!(texts, ["", "events", "count", leaf, "main", &key[..1], "v"]);
     }
+    let tables = &decoded[0].described.profile.tables;
+    assert!(Arc::ptr_eq(tables, &decoded[1].described.profile.tables));
+    assert_eq!((tables.functions.len(), tables.locations.len()), (4, 4));
+    assert_eq!(tables.stacks.len(), 2);
+    let texts: Vec<&str> = tables.strings.iter().collect();
+    let expected = ["", "events", "count", "a", "main", "x", "v", "b", "y"];
+    assert_eq!(texts, expected);
 }
 
 #[test]

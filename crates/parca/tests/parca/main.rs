@@ -69,7 +69,7 @@ fn sample(pod: &str, stack: &[Frame], value: i64, time: i64) -> Sample {
 fn rows(profile: &Profile) -> Vec<String> {
     let samples = &profile.samples;
     let one = |at| {
-        let stack: Vec<String> = samples
+        let stack: Vec<String> = profile
             .stack(at)
             .iter()
             .map(|id| location(profile, *id))
@@ -90,8 +90,8 @@ fn rows(profile: &Profile) -> Vec<String> {
 }
 
 fn location(profile: &Profile, id: u32) -> String {
-    let location = profile.locations[id as usize];
-    let file = match profile.mappings.get(location.mapping as usize) {
+    let location = profile.tables.locations[id as usize];
+    let file = match profile.tables.mappings.get(location.mapping as usize) {
         None => String::new(),
         Some(mapping) => {
             let build_id = profile.str(mapping.build_id);
@@ -103,7 +103,7 @@ fn location(profile: &Profile, id: u32) -> String {
         }
     };
     let lines = profile.lines(id).iter().map(|line| {
-        let function = &profile.functions[line.function as usize];
+        let function = &profile.tables.functions[line.function as usize];
         format!(
             " {}/{}:{}:{}:{}:{}",
             profile.str(function.name),

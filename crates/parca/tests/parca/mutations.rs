@@ -109,7 +109,6 @@ fn read(decoded: &Decoded) -> Model {
         let mut samples = BTreeMap::new();
         for at in 0..profile.samples.len() {
             let stack: Vec<String> = profile
-                .samples
                 .stack(at)
                 .iter()
                 .map(|id| location(profile, *id))
@@ -236,7 +235,6 @@ pub(crate) fn check(bytes: &[u8]) {
             let profile = &described.profile;
             for at in 0..profile.samples.len() {
                 profile
-                    .samples
                     .stack(at)
                     .iter()
                     .for_each(|id| drop(location(profile, *id)));

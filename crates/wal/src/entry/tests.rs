@@ -2,7 +2,7 @@ use cairn_model::{About, ProfileBuilder, TRUNCATED_FRAME};
 use cairn_pprof::encode;
 
 use super::*;
-use crate::pack;
+use crate::{pack, pack_tables};
 
 #[test]
 fn hashes_tell_parts_apart_and_stay_what_they_are() {
@@ -42,7 +42,7 @@ fn deep(depth: usize) -> Profile {
     builder.finish()
 }
 
-fn entry(encoding: Encoding, kept: Kept, profile: &[u8]) -> Entry {
+fn entry(encoding: Encoding, kept: Kept, profile: &[u8], tables: Vec<Bytes>) -> Entry {
     let name = LogLabel {
         name: NAME_LABEL.to_owned(),
         value: "process_cpu".to_owned(),
@@ -55,6 +55,7 @@ fn entry(encoding: Encoding, kept: Kept, profile: &[u8]) -> Entry {
             until: None,
         },
         encoding,
+        tables,
         normalized: true,
         kept,
         series: vec![LogSeries {
@@ -83,7 +84,7 @@ fn pprof_is_cut_as_when_it_was_acknowledged() {
             };
             let then = Decoder::default().decode(&sent, &limits, &Options::default());
             let kept = Kept::from(&limits);
-            let now = reread(entry(Encoding::Pprof, kept, &sent));
+            let now = reread(entry(Encoding::Pprof, kept, &sent, Vec::new()));
             assert_eq!(now, then.expect("valid").profile);
         }
     }
@@ -96,10 +97,9 @@ fn packed_profiles_stay_as_they_are() {
         depth_max: 1,
         samples_max: 1,
     };
-    assert_eq!(
-        reread(entry(Encoding::Packed, kept, &pack(&profile))),
-        profile
-    );
+    let tables = vec![pack_tables(&profile.tables).into()];
+    let entry = entry(Encoding::Packed, kept, &pack(&profile), tables);
+    assert_eq!(reread(entry), profile);
 }
 
 /// Two samples with stacks of 2,049 frames, from before entries said what they kept.
@@ -113,9 +113,15 @@ fn entries_that_do_not_say_what_they_kept_kept_this() {
     let profile = &rows[0].as_ref().expect("readable").profile;
     assert_eq!(profile.samples.values, [1, 1]);
     for sample in 0..2 {
-        assert_eq!(profile.samples.stack(sample).len(), 2_048);
+        assert_eq!(profile.stack(sample).len(), 2_048);
     }
-    assert!(profile.strings.iter().any(|text| text == TRUNCATED_FRAME));
+    assert!(
+        profile
+            .tables
+            .strings
+            .iter()
+            .any(|text| text == TRUNCATED_FRAME)
+    );
 }
 
 /// Whatever later versions write, they still must read this.

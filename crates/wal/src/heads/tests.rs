@@ -48,6 +48,7 @@ fn payload(name: &str, step: u32) -> Payload {
             until: None,
         },
         encoding: Encoding::Pprof,
+        tables: Vec::new(),
         normalized: false,
         kept: Kept::UNSAID,
         series: match step {

@@ -53,53 +53,41 @@ fn with_everything() -> Profile {
     builder.finish()
 }
 
+fn packed(profile: &Profile) -> [Vec<u8>; 2] {
+    [pack_tables(&profile.tables), pack(profile)]
+}
+
+fn unpacked([tables, profile]: [&[u8]; 2]) -> Checked<Profile> {
+    unpack(profile, &Arc::new(unpack_tables(tables)?))
+}
+
 #[test]
 fn profiles_come_back() {
     let generated = Generator::new(Spec::default());
     let empty = Profile::default();
     for profile in [with_everything(), generated.profile(0, 0, 0), empty] {
-        let bytes = pack(&profile);
-        assert_eq!(unpack(&bytes, &Limits::default()), Ok(profile));
+        let [tables, bytes] = packed(&profile);
+        assert_eq!(unpacked([&tables, &bytes]), Ok(profile));
     }
 }
 
 #[test]
-fn a_full_profile_has_room_for_one_that_stands_for_the_rest() {
-    let mut builder = ProfileBuilder::default();
-    builder.value_type("samples", "count");
-    builder.sample(&[], &[1], About::default());
-    builder.leave_out(&[2]);
-    let profile = builder.finish();
-    let limits = Limits {
-        samples_max: 1,
-        ..Limits::default()
-    };
-    assert_eq!(unpack(&pack(&profile), &limits), Ok(profile));
+fn profiles_do_not_get_tables_of_others() {
+    let [tables, profile] = packed(&with_everything());
+    let error = unpacked([&[], &profile]).expect_err("there is nothing to refer to");
+    assert_eq!(
+        error.to_string(),
+        "not a packed profile: position 1 of 1 strings"
+    );
+    unpacked([&profile, &tables]).expect_err("they are not the same");
 }
 
+/// `with_everything`, as builds packed it before profiles shared tables.
+const GOLDEN_WHOLE: &[u8] = include_bytes!("../../tests/golden/whole-1");
+
 #[test]
-fn limits_are_named() {
-    let bytes = pack(&with_everything());
-    let all = Limits::default();
-    let with = |change: fn(&mut Limits)| {
-        let mut limits = all;
-        change(&mut limits);
-        unpack(&bytes, &limits)
-            .expect_err("over a limit")
-            .to_string()
-    };
-    assert_eq!(
-        with(|limits| limits.samples_max = 0),
-        "invalid profile: samples: more than samples_max=0"
-    );
-    assert_eq!(
-        with(|limits| limits.samples_max = 1),
-        "invalid profile: points: more than samples_max=1"
-    );
-    assert!(with(|limits| limits.profile_bytes_max = 9).contains("profile_bytes_max=9"));
-    assert!(with(|limits| limits.string_bytes_max = 6).contains("string_bytes_max=6"));
-    assert!(with(|limits| limits.sample_labels_max = 1).contains("sample_labels_max=1"));
-    assert!(with(|limits| limits.sample_types_max = 0).contains("sample_types_max=0"));
+fn what_earlier_builds_packed_is_read() {
+    assert_eq!(unpack_whole(GOLDEN_WHOLE), Ok(with_everything()));
 }
 
 proptest! {
@@ -107,16 +95,22 @@ proptest! {
     fn whatever_is_read_can_be_used(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         cut in any::<prop::sample::Index>(),
+        in_tables: bool,
     ) {
-        let mut bytes = pack(&with_everything());
+        let sound = packed(&with_everything());
+        let mut bytes = sound[usize::from(!in_tables)].clone();
         for (at, byte) in changes {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
         for bytes in [&bytes[..], &bytes[..cut.index(bytes.len())]] {
-            if let Ok(profile) = unpack(bytes, &Limits::default()) {
-                let again = unpack(&pack(&profile), &Limits::default());
-                prop_assert_eq!(again, Ok(profile));
+            let both = match in_tables {
+                true => [bytes, &sound[1]],
+                false => [&sound[0], bytes],
+            };
+            if let Ok(profile) = unpacked(both) {
+                let [tables, bytes] = packed(&profile);
+                prop_assert_eq!(unpacked([&tables, &bytes]), Ok(profile));
             }
         }
     }
