@@ -9,6 +9,7 @@ mod builder;
 mod code;
 mod labels;
 mod limits;
+mod own;
 mod profile;
 mod profile_type;
 mod rest;
@@ -25,6 +26,7 @@ pub use builder::{About, Described, ProfileBuilder};
 pub use code::Code;
 pub use labels::{InvalidLabels, Labels};
 pub use limits::{Excess, Limits, TRUNCATED_FRAME};
+pub use own::own_tables;
 pub use profile::{
     Addressing, Attr, AttrValue, Function, Line, Link, Location, Mapping, NONE, Point, Profile,
     Samples, Stacks, StrId, Strings, Tables, ValueType,

@@ -135,5 +135,42 @@ fn entries_say_what_they_keep() {
     };
     let read = Entry::decode(GOLDEN_2).expect("it is one");
     assert_eq!(read.kept, kept);
-    assert_eq!(entry(Encoding::Pprof, kept, b"pprof").encode(), GOLDEN_2);
+    assert_eq!(
+        entry(Encoding::Pprof, kept, b"pprof", Vec::new()).encode(),
+        GOLDEN_2
+    );
+}
+
+/// The same for packed profiles: `deep(2)`.
+const GOLDEN_3: &[u8] = include_bytes!("../../tests/golden/entry-3");
+
+#[test]
+fn packed_entries_hold_their_tables() {
+    let kept = Kept {
+        depth_max: 3,
+        samples_max: 5,
+    };
+    let tables = vec![pack_tables(&deep(2).tables).into()];
+    let mut made = entry(Encoding::Packed, kept, &pack(&deep(2)), tables);
+    made.series[0].content = vec![7; 16].into();
+    let hashes: Vec<u128> = made.hashes().collect();
+    let made = made.encode();
+    assert_eq!(made, GOLDEN_3);
+    let read = Entry::decode(GOLDEN_3).expect("it is one");
+    assert_eq!(read.hashes().collect::<Vec<_>>(), hashes);
+    let row = read
+        .rows()
+        .pop()
+        .expect("it has one profile")
+        .expect("readable");
+    assert_eq!(row.profile, deep(2));
+}
+
+#[test]
+fn requests_and_places_have_contents_of_their_own() {
+    let of = |request: &[u8], place| Digest::of(request).at(place);
+    let all = [of(b"a", 0), of(b"a", 1), of(b"b", 0), of(b"", 0)];
+    let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+    assert_eq!(distinct.len(), all.len());
+    assert_eq!(of(b"a", 1), all[1]);
 }

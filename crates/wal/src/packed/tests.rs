@@ -77,7 +77,7 @@ fn profiles_do_not_get_tables_of_others() {
     let error = unpacked([&[], &profile]).expect_err("there is nothing to refer to");
     assert_eq!(
         error.to_string(),
-        "not a packed profile: position 1 of 1 strings"
+        "not a packed profile: position 3 of 1 strings"
     );
     unpacked([&profile, &tables]).expect_err("they are not the same");
 }

@@ -1,10 +1,11 @@
 //! A push on its way to the owners of its parts, all at once, and what they say together.
 //!
-//! Profiles are not decoded for this: labels tell where they go.
+//! pprof is not decoded for this: labels tell where profiles go.
 
 use std::time::{Duration, Instant};
 
 use cairn_model::Code;
+use cairn_wal::Encoding;
 use cairn_wire::cairn::ingest::v1::forward_service_client::ForwardServiceClient;
 use futures::FutureExt;
 use futures::future::join_all;
@@ -51,15 +52,25 @@ impl Router {
         let mut left = Part::whole(push, &view, &self.0.rates);
         let mut all = Outcome::default();
         for _ in 0..TRIES {
-            let parts = left.by_owner(&view).into_iter();
+            let parts = left.by_owner(&view);
+            let is_split = parts.len() > 1;
             let deliver = |(owner, part): (Option<Peer>, Part)| {
-                journey.deliver(owner, part, view.epoch()).boxed()
+                let journey = &journey;
+                let epoch = view.epoch();
+                let deliver = async move {
+                    let part = match is_split && part.push.encoding() == Encoding::Packed {
+                        true => journey.own_tables(part).await,
+                        false => part,
+                    };
+                    journey.deliver(owner, part, epoch).await
+                };
+                deliver.boxed()
             };
             let Round {
                 outcome,
                 moved,
                 failed,
-            } = Round::of(join_all(parts.map(deliver)).await);
+            } = Round::of(join_all(parts.into_iter().map(deliver)).await);
             all.add(outcome);
             if let Some(error) = failed {
                 return Err(error);
@@ -138,6 +149,14 @@ impl Journey<'_> {
         }
     }
 
+    async fn own_tables(&self, mut part: Part) -> Part {
+        let work = move || {
+            part.own_tables();
+            part
+        };
+        self.ingester.cx().compute(work).await
+    }
+
     async fn deliver(
         &self,
         owner: Option<Peer>,
@@ -185,8 +204,15 @@ impl Journey<'_> {
         metrics.forwarded_bytes.inc_by(bytes as u64);
         let start = clock.instant();
         let mut client = ForwardServiceClient::new(channel);
+        let (request, part) = match part.push.encoding() {
+            Encoding::Packed | Encoding::Whole => {
+                let pack = move || (wire::request(&part, epoch), part);
+                self.ingester.cx().compute(pack).await
+            }
+            Encoding::Pprof => (wire::request(&part, epoch), part),
+        };
         let answer = tokio::select! {
-            answer = client.store(wire::request(&part, epoch)) => answer,
+            answer = client.store(request) => answer,
             () = clock.sleep(self.left()) => return Err(Error::OwnerLate(config.deadline)),
         };
         let took = clock.instant().duration_since(start);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cairn_model::WriterId;
+use cairn_model::{WriterId, own_tables};
 use parking_lot::Mutex;
 
 use super::hash::Hash;
@@ -10,7 +10,7 @@ use super::rates::Rates;
 use super::subset::{Subset, service};
 use super::view::{Peer, View};
 use crate::error::Place;
-use crate::push::{Outcome, Push, Series};
+use crate::push::{Outcome, Push, Raw, Series};
 
 /// Some series of a push.
 #[derive(Debug)]
@@ -77,6 +77,16 @@ impl Part {
         }
         let parts = parts.into_values();
         parts.map(|(owner, part)| (owner.cloned(), part)).collect()
+    }
+
+    /// Leaves out what only other parts need of the tables of decoded profiles.
+    pub(super) fn own_tables(&mut self) {
+        let series = self.push.series.iter_mut();
+        let raws = series.flat_map(|series| &mut series.profiles);
+        own_tables(raws.filter_map(|raw| match raw {
+            Raw::Decoded { profile, .. } => Some(profile),
+            Raw::Pprof { .. } | Raw::Packed { .. } => None,
+        }));
     }
 
     /// Takes in another part of the same push.
@@ -210,7 +220,7 @@ mod tests {
         for (pod, series) in busy.series.iter_mut().enumerate() {
             series.labels[0].1 = "0".to_owned();
             series.labels.push(("pod".to_owned(), pod.to_string()));
-            series.profiles = vec![crate::push::Raw::pprof(vec![0; 100_000].into())];
+            series.profiles = vec![Raw::pprof(vec![0; 100_000].into())];
         }
         let shards = Part::whole(busy, &view, &rates).shards;
         let distinct: std::collections::BTreeSet<u16> = shards.into_iter().collect();

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use async_trait::async_trait;
 use cairn_chassis::{FakeClock, Options, Process};
-use cairn_model::{Labels, Profile, TenantId, ValueType, WriterId};
+use cairn_model::{Labels, ProfileBuilder, TenantId, WriterId};
 use cairn_store::Store;
 use cairn_wal::{Encoding, Kept, Lease, LogReader, ObjectLog, Row, Span};
 use cairn_wire::cairn::ingest::v1::LogSeries;
@@ -123,9 +123,8 @@ impl Harness {
 const PROFILE_BYTES: usize = 10;
 
 fn ready(batch: u128) -> Ready {
-    let mut profile = Profile::default();
-    let kind = profile.strings.push("cpu");
-    profile.types.push(ValueType { kind, unit: 0 });
+    let mut builder = ProfileBuilder::default();
+    builder.value_type("cpu", "");
     Ready {
         tenant: TenantId::anonymous(),
         span: Span {
@@ -134,6 +133,7 @@ fn ready(batch: u128) -> Ready {
             until: None,
         },
         encoding: Encoding::Pprof,
+        tables: Vec::new(),
         normalized: false,
         kept: Kept::UNSAID,
         items: vec![Item {
@@ -146,7 +146,7 @@ fn ready(batch: u128) -> Ready {
                 labels: Labels::default(),
                 time: 1,
                 batch,
-                profile,
+                profile: builder.finish(),
             },
         }],
     }

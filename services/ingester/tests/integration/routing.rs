@@ -303,6 +303,7 @@ async fn forwarded_requests_are_stored_here_or_sent_back() {
         profiles: vec![forward::RawProfile {
             profile: good.clone().into(),
             executables: Vec::new(),
+            ..forward::RawProfile::default()
         }],
         ..forward::Series::default()
     };

@@ -1,7 +1,8 @@
 //! What is passed on arrives as it was; what makes no sense is told.
 
 use bytes::Bytes;
-use cairn_model::Code;
+use cairn_model::{Code, ProfileBuilder};
+use cairn_wal::{unpack, unpack_tables};
 use prost::Message;
 
 use super::*;
@@ -16,14 +17,13 @@ fn push() -> Push {
         received: 7,
         from: Some(-1),
         until: None,
-        encoding: Encoding::Packed,
         normalized: true,
         series: vec![
             Series {
                 labels: vec![label("__name__", "memory"), label("pod", "a")],
                 naming: Naming::Required,
                 profiles: vec![
-                    Raw {
+                    Raw::Pprof {
                         bytes: Bytes::from_static(b"one"),
                         executables: vec![
                             ExecutableInfo {
@@ -39,7 +39,7 @@ fn push() -> Push {
                             },
                         ],
                     },
-                    Raw::default(),
+                    Raw::pprof(Bytes::new()),
                 ],
                 sample_rate: 100,
                 sample_type_config: "{}".to_owned(),
@@ -49,6 +49,7 @@ fn push() -> Push {
                 ..Series::default()
             },
         ],
+        tables: Vec::new(),
     }
 }
 
@@ -64,6 +65,67 @@ fn a_part_arrives_as_it_was_sent() {
     assert_eq!(epoch, 9);
     assert_eq!(part.shards, [4095, 0]);
     assert_eq!(format!("{:?}", part.push), format!("{:?}", push()));
+}
+
+/// Two profiles that share tables, one with its own, and none.
+fn decoded() -> Push {
+    let profile = |name: &str| {
+        let mut builder = ProfileBuilder::default();
+        builder.value_type("samples", "count");
+        let frame = builder.frame(name);
+        builder.sample(&[frame], &[1], Default::default());
+        builder.finish()
+    };
+    let shared = profile("shared");
+    let series = |(at, profile)| Series {
+        profiles: vec![Raw::Decoded {
+            profile,
+            content: [at; 16],
+        }],
+        ..Series::default()
+    };
+    let profiles = [shared.clone(), shared, profile("own")];
+    Push {
+        series: (1..).zip(profiles).map(series).collect(),
+        ..push()
+    }
+}
+
+#[test]
+fn decoded_profiles_arrive_packed_with_each_table_once() {
+    let sent = decoded();
+    let message = request(&Part::new(decoded(), vec![1, 2, 3]), 9);
+    let again = message.clone();
+    let Forwarded { part, .. } = read(message).expect("valid");
+    assert_eq!(part.push.tables.len(), 2);
+    let tables = part.push.tables.iter();
+    let tables: Vec<_> = tables
+        .map(|of| Arc::new(unpack_tables(of).expect("as packed")))
+        .collect();
+    for (series, sent) in part.push.series.iter().zip(&sent.series) {
+        let (
+            Raw::Packed {
+                bytes,
+                tables: at,
+                content,
+            },
+            Raw::Decoded {
+                profile,
+                content: of,
+            },
+        ) = (&series.profiles[0], &sent.profiles[0])
+        else {
+            panic!("{series:?}");
+        };
+        assert_eq!(content, of);
+        assert_eq!(unpack(bytes, &tables[*at as usize]).as_ref(), Ok(profile));
+    }
+    // What is given another way is the same.
+    assert_eq!(request(&part, 9), again);
+    let mut old = again;
+    old.format = Format::Packed.into();
+    let error = read(old).expect_err("it has no tables");
+    assert!(error.to_string().contains("earlier version"), "{error}");
 }
 
 #[test]
