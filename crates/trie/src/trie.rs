@@ -1,6 +1,6 @@
 //! The trie itself, finished or growing.
 
-use cairn_model::NONE;
+use cairn_model::{NONE, Stacks};
 use hashbrown::HashTable;
 
 use crate::symbols::mix;
@@ -165,10 +165,120 @@ impl TrieBuilder {
             .fold(Trie::ROOT, |node, frame| self.child(node, frame))
     }
 
+    /// The nodes of some of these stacks. `frame` gives the frame of a location, `found` is told the
+    /// node of each.
+    ///
+    /// Neighbours have many callers in common, which are looked up once. Each look-up needs the one
+    /// before it and waits for memory most of its time, so several stacks take turns.
+    pub fn stacks(
+        &mut self,
+        stacks: &Stacks,
+        wanted: &[u32],
+        mut frame: impl FnMut(u32) -> u32,
+        mut found: impl FnMut(u32, u32),
+    ) {
+        let lane = wanted.len().div_ceil(LANES).max(1);
+        let lanes = wanted.chunks(lane).map(|wanted| Lane::new(stacks, wanted));
+        let mut lanes: Vec<Lane<'_>> = lanes.collect();
+        while !lanes.is_empty() {
+            lanes.retain_mut(|lane| {
+                let Some((parent, location)) = lane.next(&mut found) else {
+                    return false;
+                };
+                let node = self.child(parent, frame(location));
+                lane.path.push((location, node));
+                true
+            });
+        }
+    }
+
     /// How much memory the trie takes.
     pub fn bytes(&self) -> usize {
         let Trie { parents, frames } = &self.trie;
         (parents.capacity() + frames.capacity()) * size_of::<u32>()
             + self.children.allocation_size()
+    }
+}
+
+/// Stacks that are looked up side by side: about as many as there are loads from memory that a core
+/// can wait for at once.
+const LANES: usize = 8;
+
+/// Stacks that are looked up one after another.
+struct Lane<'a> {
+    stacks: &'a Stacks,
+    /// The first is being looked up.
+    wanted: &'a [u32],
+    /// Its callers so far, root first, with their nodes; more of them while it is not begun.
+    path: Vec<(u32, u32)>,
+    begun: bool,
+}
+
+impl<'a> Lane<'a> {
+    fn new(stacks: &'a Stacks, wanted: &'a [u32]) -> Self {
+        Self {
+            stacks,
+            wanted,
+            path: Vec::new(),
+            begun: false,
+        }
+    }
+
+    /// The node and the location to look up next; none if all stacks are found.
+    #[inline]
+    fn next(&mut self, found: &mut impl FnMut(u32, u32)) -> Option<(u32, u32)> {
+        loop {
+            let stack = *self.wanted.first()?;
+            let locations = self.stacks.get(stack);
+            if !self.begun {
+                let callers = locations.iter().rev().zip(&self.path);
+                let common = callers.take_while(|(at, (of, _))| *at == of).count();
+                self.path.truncate(common);
+                self.begun = true;
+            }
+            let node = self.path.last().map_or(Trie::ROOT, |(_, node)| *node);
+            let rest = locations.len() - self.path.len();
+            if rest > 0 {
+                return Some((node, locations[rest - 1]));
+            }
+            found(stack, node);
+            self.wanted = &self.wanted[1..];
+            self.begun = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn stacks_side_by_side_are_what_they_are_alone(
+            lists in prop::collection::vec(prop::collection::vec(0_u32..4, 0..6), 0..60),
+            known in 0..60_usize,
+        ) {
+            let mut stacks = Stacks::default();
+            for list in &lists {
+                stacks.push(list);
+            }
+            let (mut alone, mut together) = (TrieBuilder::default(), TrieBuilder::default());
+            for list in lists.iter().take(known) {
+                let frames = list.iter().map(|at| at + 10);
+                prop_assert_eq!(alone.stack(frames.clone()), together.stack(frames));
+            }
+            let wanted: Vec<u32> = (0..lists.len() as u32).rev().collect();
+            let mut nodes = vec![NONE; lists.len()];
+            let found = |stack: u32, node| nodes[stack as usize] = node;
+            together.stacks(&stacks, &wanted, |at| at + 10, found);
+            for (list, node) in lists.iter().zip(nodes) {
+                alone.stack(list.iter().map(|at| at + 10));
+                let frames: Vec<u32> = together.trie().stack(node).map(|frame| frame - 10).collect();
+                prop_assert_eq!(&frames, list);
+            }
+            prop_assert_eq!(alone.trie().len(), together.trie().len());
+        }
     }
 }

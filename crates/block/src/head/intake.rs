@@ -25,9 +25,8 @@ struct Known {
     links: Vec<u32>,
     texts: Map<StrId, Arc<str>>,
     attrs: Map<Box<[Attr]>, u32>,
-    /// The stack looked up last, root first, with its nodes: neighbours have many callers in
-    /// common, which need not be looked up again.
-    path: Vec<(u32, u32)>,
+    /// Stacks that are to be looked up.
+    wanted: Vec<u32>,
 }
 
 impl<'a> Intake<'a> {
@@ -56,6 +55,7 @@ impl<'a> Intake<'a> {
                 ..Known::default()
             };
         }
+        self.look_up(&samples.stacks);
         let label_set = self.head.label_set(&origin.labels);
         let attrs: Vec<u32> = match samples.attrs.is_empty() {
             true => Vec::new(),
@@ -109,7 +109,7 @@ impl<'a> Intake<'a> {
             }
             total = total.wrapping_add(value);
             let key = RowKey {
-                stack: self.node(samples.stacks[sample]),
+                stack: self.known.nodes[samples.stacks[sample] as usize],
                 attr: attrs.get(sample).copied().unwrap_or(0),
                 link: samples.link(sample).map_or(0, |link| self.link(link)),
                 time: 0,
@@ -126,34 +126,28 @@ impl<'a> Intake<'a> {
         total
     }
 
-    #[inline]
-    fn node(&mut self, stack: u32) -> u32 {
-        match self.known.nodes[stack as usize] {
-            NONE => self.look_up(stack),
-            node => node,
-        }
-    }
-
-    fn look_up(&mut self, stack: u32) -> u32 {
-        let (tables, head) = (&self.tables, &mut *self.head);
+    /// Finds the nodes of stacks.
+    fn look_up(&mut self, stacks: &[u32]) {
         let Known {
             locations,
             nodes,
-            path,
+            wanted,
             ..
         } = &mut self.known;
-        let callers = tables.stacks.get(stack).iter().rev();
-        let common = callers.clone().zip(&*path);
-        let common = common.take_while(|(at, (of, _))| *at == of).count();
-        path.truncate(common);
-        for at in callers.skip(common) {
-            let parent = path.last().map_or(Trie::ROOT, |(_, node)| *node);
-            let location = locations.location_of(&mut head.interner, tables, *at);
-            path.push((*at, head.trie.child(parent, location)));
+        wanted.clear();
+        for stack in stacks {
+            let node = &mut nodes[*stack as usize];
+            if *node == NONE {
+                // Once is enough.
+                *node = Trie::ROOT;
+                wanted.push(*stack);
+            }
         }
-        let node = path.last().map_or(Trie::ROOT, |(_, node)| *node);
-        nodes[stack as usize] = node;
-        node
+        let Head { interner, trie, .. } = &mut *self.head;
+        let tables = &*self.tables;
+        let frame = |location| locations.location_of(interner, tables, location);
+        let found = |stack: u32, node| nodes[stack as usize] = node;
+        trie.stacks(&tables.stacks, wanted, frame, found);
     }
 
     fn link(&mut self, link: u32) -> u32 {
