@@ -39,7 +39,7 @@ fn known(kind: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cairn_model::ValueType;
+    use cairn_model::ProfileBuilder;
 
     #[test]
     fn kinds_of_values_tell_the_name() {
@@ -55,11 +55,11 @@ mod tests {
             (&["threads"], &[], "threads"),
             (&[], &[], "profile"),
         ] {
-            let mut profile = Profile::default();
+            let mut profile = ProfileBuilder::default();
             for kind in kinds {
-                let kind = profile.strings.push(kind);
-                profile.types.push(ValueType { kind, unit: 0 });
+                profile.value_type(kind, "");
             }
+            let profile = profile.finish();
             assert_eq!(usual_name(&profile, display), name, "{kinds:?}");
         }
     }
