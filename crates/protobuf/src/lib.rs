@@ -221,11 +221,20 @@ pub fn push_fixed(value: Value<'_>, into: &mut Vec<u64>) -> Result<(), Malformed
 /// Appends a varint.
 #[inline]
 pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
+    if value < 0x80 {
+        out.push(value as u8);
+        return;
     }
-    out.push(value as u8);
+    // To make room once is faster than to do so for every byte.
+    let mut bytes = [0; 10];
+    let mut last = 0;
+    while value >= 0x80 {
+        bytes[last] = value as u8 | 0x80;
+        value >>= 7;
+        last += 1;
+    }
+    bytes[last] = value as u8;
+    out.extend_from_slice(&bytes[..=last]);
 }
 
 /// Appends a number field unless it is zero, which is what an absent one means.

@@ -3,7 +3,7 @@
 use cairn_model::{Function, Line, Location, Mapping, NONE, StrId, Tables};
 use hashbrown::HashTable;
 
-use crate::symbols::{Symbols, hash_str, mix};
+use crate::symbols::{Symbols, hash_str, mix, spread, tag_of};
 
 /// Tables under construction.
 ///
@@ -136,7 +136,7 @@ impl Index {
             }
         }
         let hash = hash();
-        let hash = (hash ^ (hash >> 32)) as u32;
+        let hash = tag_of(hash);
         match self
             .table
             .find(spread(hash), |(known, id)| *known == hash && equal(*id))
@@ -162,11 +162,6 @@ impl Index {
         let leaps = id != next && id != next + 1;
         self.next = [id + 1, if leaps { next } else { before }];
     }
-}
-
-/// The table takes a place from the low bits and a mark from the high ones.
-fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
 }
 
 fn hash_location(mapping: u32, address: u64, lines: &[Line]) -> u64 {

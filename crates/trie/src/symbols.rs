@@ -105,3 +105,15 @@ pub(crate) fn mix(a: u64, b: u64) -> u64 {
     let product = u128::from(a ^ 0x9e37_79b9_7f4a_7c15) * u128::from(b ^ 0xc2b2_ae3d_27d4_eb4f | 1);
     (product as u64) ^ ((product >> 64) as u64) ^ a.rotate_left(23)
 }
+
+/// A hash as tables keep it beside a position.
+#[inline]
+pub(crate) fn tag_of(hash: u64) -> u32 {
+    (hash ^ (hash >> 32)) as u32
+}
+
+/// A table takes a place from the low bits and a mark from the high ones.
+#[inline]
+pub(crate) fn spread(tag: u32) -> u64 {
+    u64::from(tag) << 32 | u64::from(tag)
+}

@@ -1,9 +1,12 @@
 //! The trie itself, finished or growing.
 
+use std::hash::BuildHasher as _;
+
 use cairn_model::{NONE, Stacks};
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use crate::symbols::mix;
+use crate::symbols::{mix, spread, tag_of};
 
 /// Stacks as paths. Node 0 is the root; a node's parent has a smaller number than the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +119,9 @@ impl Trie {
 pub struct TrieBuilder {
     trie: Trie,
     children: HashTable<Child>,
+    /// Nodes of whole stacks, each with the hash of its frames.
+    known: HashTable<(u32, u32)>,
+    hasher: RandomState,
 }
 
 /// All that a look-up compares, so that it goes to memory once.
@@ -126,10 +132,9 @@ struct Child {
     node: u32,
 }
 
-impl Child {
-    fn hash(&self) -> u64 {
-        mix(u64::from(self.parent), u64::from(self.frame))
-    }
+#[inline]
+fn hash(parent: u32, frame: u32) -> u64 {
+    mix(u64::from(parent), u64::from(frame))
 }
 
 impl TrieBuilder {
@@ -143,18 +148,27 @@ impl TrieBuilder {
 
     /// The child of `parent` for `frame`.
     pub fn child(&mut self, parent: u32, frame: u32) -> u32 {
-        let mut child = Child {
+        self.find(parent, frame)
+            .unwrap_or_else(|| self.insert(parent, frame))
+    }
+
+    #[inline]
+    fn find(&self, parent: u32, frame: u32) -> Option<u32> {
+        let hash = hash(parent, frame);
+        let is_it = |found: &Child| (found.parent, found.frame) == (parent, frame);
+        self.children.find(hash, is_it).map(|found| found.node)
+    }
+
+    /// A child that is not there yet.
+    fn insert(&mut self, parent: u32, frame: u32) -> u32 {
+        let child = Child {
             parent,
             frame,
-            node: 0,
+            node: self.trie.push(parent, frame),
         };
-        let hash = child.hash();
-        let equal = |found: &Child| (found.parent, found.frame) == (parent, frame);
-        if let Some(found) = self.children.find(hash, equal) {
-            return found.node;
-        }
-        child.node = self.trie.push(parent, frame);
-        self.children.insert_unique(hash, child, Child::hash);
+        let hash_of = |child: &Child| hash(child.parent, child.frame);
+        self.children
+            .insert_unique(hash(parent, frame), child, hash_of);
         child.node
     }
 
@@ -168,8 +182,9 @@ impl TrieBuilder {
     /// The nodes of some of these stacks. `frame` gives the frame of a location, `found` is told the
     /// node of each.
     ///
-    /// Neighbours have many callers in common, which are looked up once. Each look-up needs the one
-    /// before it and waits for memory most of its time, so several stacks take turns.
+    /// A stack that was asked for before is known as a whole. Of others, neighbours have many
+    /// callers in common, which are looked up once; each look-up needs the one before it and waits
+    /// for memory most of its time, so several stacks take turns.
     pub fn stacks(
         &mut self,
         stacks: &Stacks,
@@ -177,18 +192,41 @@ impl TrieBuilder {
         mut frame: impl FnMut(u32) -> u32,
         mut found: impl FnMut(u32, u32),
     ) {
-        let lane = wanted.len().div_ceil(LANES).max(1);
-        let lanes = wanted.chunks(lane).map(|wanted| Lane::new(stacks, wanted));
+        let mut new = Vec::new();
+        let mut frames = Vec::new();
+        for stack in wanted {
+            frames.clear();
+            frames.extend(stacks.get(*stack).iter().map(|location| frame(*location)));
+            let hash = self.hasher.hash_one(&frames[..]);
+            match self.known(hash, &frames) {
+                Some(node) => found(*stack, node),
+                None => new.push((*stack, hash)),
+            }
+        }
+        let lane = new.len().div_ceil(LANES).max(1);
+        let lanes = new.chunks(lane).map(|wanted| Lane::new(stacks, wanted));
         let mut lanes: Vec<Lane<'_>> = lanes.collect();
         while !lanes.is_empty() {
-            lanes.retain_mut(|lane| {
-                let Some((parent, location)) = lane.next(&mut found) else {
-                    return false;
-                };
-                let node = self.child(parent, frame(location));
-                lane.path.push((location, node));
-                true
-            });
+            lanes.retain_mut(|lane| lane.step(self, &mut frame, &mut found));
+        }
+    }
+
+    /// The node of a stack that was asked for before, by its frames, leaf first, and their hash.
+    fn known(&self, hash: u64, frames: &[u32]) -> Option<u32> {
+        let is_it = |(tag, node): &(u32, u32)| {
+            *tag == tag_of(hash) && self.trie.stack(*node).eq(frames.iter().copied())
+        };
+        let found = self.known.find(spread(tag_of(hash)), is_it);
+        found.map(|(_, node)| *node)
+    }
+
+    fn know(&mut self, hash: u64, node: u32) {
+        let known = (tag_of(hash), node);
+        let place = spread(known.0);
+        // Equal stacks may have been asked for at once.
+        if self.known.find(place, |other| *other == known).is_none() {
+            self.known
+                .insert_unique(place, known, |(tag, _)| spread(*tag));
         }
     }
 
@@ -197,6 +235,7 @@ impl TrieBuilder {
         let Trie { parents, frames } = &self.trie;
         (parents.capacity() + frames.capacity()) * size_of::<u32>()
             + self.children.allocation_size()
+            + self.known.allocation_size()
     }
 }
 
@@ -204,18 +243,18 @@ impl TrieBuilder {
 /// can wait for at once.
 const LANES: usize = 8;
 
-/// Stacks that are looked up one after another.
+/// Stacks that are looked up one after another, each with the hash of its frames.
 struct Lane<'a> {
     stacks: &'a Stacks,
     /// The first is being looked up.
-    wanted: &'a [u32],
-    /// Its callers so far, root first, with their nodes; more of them while it is not begun.
+    wanted: &'a [(u32, u64)],
+    /// Its callers so far, root first, with their nodes; those of the one before until it is begun.
     path: Vec<(u32, u32)>,
     begun: bool,
 }
 
 impl<'a> Lane<'a> {
-    fn new(stacks: &'a Stacks, wanted: &'a [u32]) -> Self {
+    fn new(stacks: &'a Stacks, wanted: &'a [(u32, u64)]) -> Self {
         Self {
             stacks,
             wanted,
@@ -224,27 +263,46 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// The node and the location to look up next; none if all stacks are found.
+    /// Looks up one node; false if all stacks are found.
     #[inline]
-    fn next(&mut self, found: &mut impl FnMut(u32, u32)) -> Option<(u32, u32)> {
-        loop {
-            let stack = *self.wanted.first()?;
-            let locations = self.stacks.get(stack);
-            if !self.begun {
-                let callers = locations.iter().rev().zip(&self.path);
-                let common = callers.take_while(|(at, (of, _))| *at == of).count();
-                self.path.truncate(common);
-                self.begun = true;
+    fn step(
+        &mut self,
+        trie: &mut TrieBuilder,
+        frame: &mut impl FnMut(u32) -> u32,
+        found: &mut impl FnMut(u32, u32),
+    ) -> bool {
+        while let Some((stack, hash)) = self.wanted.first() {
+            let locations = self.stacks.get(*stack);
+            let mut node = self.begin(locations);
+            let rest = &locations[..locations.len() - self.path.len()];
+            if let Some(location) = rest.last() {
+                if let Some(child) = trie.find(node, frame(*location)) {
+                    self.path.push((*location, child));
+                    return true;
+                }
+                // Nor is anything below it.
+                for location in rest.iter().rev() {
+                    node = trie.insert(node, frame(*location));
+                    self.path.push((*location, node));
+                }
             }
-            let node = self.path.last().map_or(Trie::ROOT, |(_, node)| *node);
-            let rest = locations.len() - self.path.len();
-            if rest > 0 {
-                return Some((node, locations[rest - 1]));
-            }
-            found(stack, node);
+            found(*stack, node);
+            trie.know(*hash, node);
             self.wanted = &self.wanted[1..];
             self.begun = false;
         }
+        false
+    }
+
+    /// The node of the callers that are found already.
+    fn begin(&mut self, locations: &[u32]) -> u32 {
+        if !self.begun {
+            let callers = locations.iter().rev().zip(&self.path);
+            let common = callers.take_while(|(at, (of, _))| *at == of).count();
+            self.path.truncate(common);
+            self.begun = true;
+        }
+        self.path.last().map_or(Trie::ROOT, |(_, node)| *node)
     }
 }
 
@@ -257,8 +315,8 @@ mod tests {
     proptest! {
         #[test]
         fn stacks_side_by_side_are_what_they_are_alone(
-            lists in prop::collection::vec(prop::collection::vec(0_u32..4, 0..6), 0..60),
-            known in 0..60_usize,
+            lists in prop::collection::vec(prop::collection::vec(0_u32..4, 0..6), 10..60),
+            known in 0..10_usize,
         ) {
             let mut stacks = Stacks::default();
             for list in &lists {
@@ -271,6 +329,7 @@ mod tests {
             }
             let wanted: Vec<u32> = (0..lists.len() as u32).rev().collect();
             let mut nodes = vec![NONE; lists.len()];
+            together.stacks(&stacks, &wanted[known..], |at| at + 10, |_, _| {});
             let found = |stack: u32, node| nodes[stack as usize] = node;
             together.stacks(&stacks, &wanted, |at| at + 10, found);
             for (list, node) in lists.iter().zip(nodes) {

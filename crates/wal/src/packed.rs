@@ -10,6 +10,7 @@ use cairn_model::{
     Addressing, Attr, AttrValue, Function, Line, Link, Location, Mapping, NONE, Point, Profile,
     Samples, Stacks, Strings, Tables, ValueType,
 };
+use cairn_protobuf::{put_bytes, put_number, put_varint};
 use cairn_wire::cairn::ingest::v1::PackedProfile;
 use prost::Message;
 
@@ -31,44 +32,37 @@ pub fn pack_tables(tables: &Tables) -> Vec<u8> {
         stacks,
         links,
     } = tables;
-    let mut packed = PackedProfile {
-        functions: functions
-            .iter()
-            .flat_map(|f| [f.name, f.system_name, f.file])
-            .collect(),
-        function_start_lines: functions.iter().map(|f| f.start_line).collect(),
-        mappings: mappings
-            .iter()
-            .flat_map(|m| {
-                let is_virtual = m.addressing == Addressing::Virtual;
-                [m.file, m.build_id, u32::from(is_virtual)]
-            })
-            .collect(),
-        location_mappings: locations.iter().map(|l| l.mapping).collect(),
-        location_addresses: locations.iter().map(|l| l.address).collect(),
-        stack_ends: stacks.ends.clone(),
-        stacks: stacks.locations.clone(),
-        trace_ids: links.iter().flat_map(|l| l.trace_id).collect(),
-        span_ids: links.iter().flat_map(|l| l.span_id).collect(),
-        ..PackedProfile::default()
-    };
-    let mut texts = Vec::with_capacity(strings.text_bytes());
-    for text in strings.iter().skip(1) {
-        texts.extend_from_slice(text.as_bytes());
-        packed.string_ends.push(texts.len() as u32);
-    }
-    packed.strings = texts.into();
+    let mut packer = Packer::with_capacity(strings.text_bytes() + 2 * stacks.locations.len());
+    let texts = || strings.iter().skip(1);
+    packer.bytes(5, texts().map(str::as_bytes));
+    packer.ends(6, texts().map(str::len));
+    let names = functions.iter();
+    packer.u32s(7, names.flat_map(|f| [f.name, f.system_name, f.file]));
+    packer.i64s(8, functions.iter().map(|f| f.start_line));
+    packer.u32s(
+        9,
+        mappings.iter().flat_map(|m| {
+            let is_virtual = m.addressing == Addressing::Virtual;
+            [m.file, m.build_id, u32::from(is_virtual)]
+        }),
+    );
+    packer.u32s(10, locations.iter().map(|l| l.mapping));
+    packer.u64s(11, locations.iter().map(|l| l.address));
     // Lines may be shared or out of order in memory; here each location has its own.
-    for location in locations {
+    let lines_of = |location: &Location| {
         let (start, end) = location.lines;
-        for line in &lines[start as usize..end as usize] {
-            packed.line_functions.push(line.function);
-            packed.line_numbers.push(line.line);
-            packed.line_columns.push(line.column);
-        }
-        packed.line_ends.push(packed.line_functions.len() as u32);
-    }
-    packed.encode_to_vec()
+        &lines[start as usize..end as usize]
+    };
+    let lines = || locations.iter().flat_map(lines_of);
+    packer.ends(12, locations.iter().map(|l| lines_of(l).len()));
+    packer.u32s(13, lines().map(|line| line.function));
+    packer.i64s(14, lines().map(|line| line.line));
+    packer.i64s(15, lines().map(|line| line.column));
+    packer.u32s(16, stacks.ends.iter().copied());
+    packer.u32s(17, stacks.locations.iter().copied());
+    packer.bytes(24, links.iter().map(|link| &link.trace_id[..]));
+    packer.bytes(25, links.iter().map(|link| &link.span_id[..]));
+    packer.out
 }
 
 /// A profile without its tables.
@@ -82,35 +76,91 @@ pub fn pack(profile: &Profile) -> Vec<u8> {
         tables: _,
         samples,
     } = profile;
-    let typed = [period_type].into_iter().chain(types);
-    let since = |point: &Point| point.time.wrapping_sub(*time);
-    let mut packed = PackedProfile {
-        time: *time,
-        duration: *duration,
-        period: *period,
-        types: typed.flat_map(|t| [t.kind, t.unit]).collect(),
-        sample_stacks: samples.stacks.clone(),
-        values: samples.values.clone(),
-        attr_ends: samples.attr_ends.clone(),
-        links: samples.links.clone(),
-        point_ends: samples.point_ends.clone(),
-        point_times: samples.points.iter().map(since).collect(),
-        point_values: samples.points.iter().map(|point| point.value).collect(),
-        ..PackedProfile::default()
-    };
-    for (at, attr) in (0..).zip(&samples.attrs) {
-        packed.attr_keys.push(attr.key);
-        let text = match attr.value {
-            AttrValue::Str(text) => text,
-            AttrValue::Num { value, unit } => {
-                packed.attr_number_positions.push(at);
-                packed.attr_numbers.push(value);
-                unit
-            }
-        };
-        packed.attr_texts.push(text);
+    let mut packer = Packer::with_capacity(8 * samples.len() + 6 * samples.points.len());
+    for (field, number) in [(1, time), (2, duration), (3, period)] {
+        put_number(&mut packer.out, field, zigzag(*number));
     }
-    packed.encode_to_vec()
+    let typed = [period_type].into_iter().chain(types);
+    packer.u32s(4, typed.flat_map(|t| [t.kind, t.unit]));
+    packer.i64s(18, samples.values.iter().copied());
+    packer.u32s(19, samples.attr_ends.iter().copied());
+    packer.u32s(20, samples.attrs.iter().map(|attr| attr.key));
+    let text = |attr: &Attr| {
+        let (AttrValue::Str(text) | AttrValue::Num { unit: text, .. }) = attr.value;
+        text
+    };
+    packer.u32s(21, samples.attrs.iter().map(text));
+    let numbers = || {
+        let number = |(at, attr): (u32, &Attr)| match attr.value {
+            AttrValue::Num { value, .. } => Some((at, value)),
+            AttrValue::Str(_) => None,
+        };
+        (0..).zip(&samples.attrs).filter_map(number)
+    };
+    packer.u32s(22, numbers().map(|(at, _)| at));
+    packer.i64s(23, numbers().map(|(_, value)| value));
+    packer.u32s(26, samples.links.iter().copied());
+    packer.u32s(27, samples.point_ends.iter().copied());
+    let points = samples.points.iter();
+    packer.i64s(28, points.map(|point| point.time.wrapping_sub(*time)));
+    packer.i64s(29, samples.points.iter().map(|point| point.value));
+    packer.u32s(30, samples.stacks.iter().copied());
+    packer.out
+}
+
+/// Writes the fields of a `PackedProfile`, by their numbers, without making lists of them first.
+struct Packer {
+    out: Vec<u8>,
+    /// The content of a field: its length comes first.
+    scratch: Vec<u8>,
+}
+
+impl Packer {
+    fn with_capacity(bytes: usize) -> Self {
+        Self {
+            out: Vec::with_capacity(bytes),
+            scratch: Vec::new(),
+        }
+    }
+
+    fn u64s(&mut self, field: u32, numbers: impl Iterator<Item = u64>) {
+        self.scratch.clear();
+        numbers.for_each(|number| put_varint(&mut self.scratch, number));
+        if !self.scratch.is_empty() {
+            put_bytes(&mut self.out, field, &self.scratch);
+        }
+    }
+
+    fn u32s(&mut self, field: u32, numbers: impl Iterator<Item = u32>) {
+        self.u64s(field, numbers.map(u64::from));
+    }
+
+    fn i64s(&mut self, field: u32, numbers: impl Iterator<Item = i64>) {
+        self.u64s(field, numbers.map(zigzag));
+    }
+
+    /// Where each of some rows ends, given how long it is.
+    fn ends(&mut self, field: u32, lengths: impl Iterator<Item = usize>) {
+        let end = |end: &mut u64, length: usize| {
+            *end += length as u64;
+            Some(*end)
+        };
+        self.u64s(field, lengths.scan(0, end));
+    }
+
+    /// Some parts back to back.
+    fn bytes<'a>(&mut self, field: u32, parts: impl Iterator<Item = &'a [u8]>) {
+        self.scratch.clear();
+        parts.for_each(|part| self.scratch.extend_from_slice(part));
+        if !self.scratch.is_empty() {
+            put_bytes(&mut self.out, field, &self.scratch);
+        }
+    }
+}
+
+/// Small numbers of either sign as small ones, as `sint64` has them.
+fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)).cast_unsigned()
 }
 
 /// Memory is in proportion to the bytes.

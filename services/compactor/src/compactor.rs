@@ -3,6 +3,7 @@
 mod merge;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use cairn_catalog::{BlockMeta, Client, Tombstone};
 use cairn_chassis::Context;
@@ -14,6 +15,9 @@ use crate::metrics::{JobLabel, Metrics, Outcome};
 use crate::plan::{Job, plan};
 
 use self::merge::Failure;
+
+/// How long a round may go on once the process stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Compactor {
     pub(crate) config: Config,
@@ -39,7 +43,16 @@ impl Compactor {
                 () = stopping.cancelled() => return,
                 () = clock.sleep(self.config.poll_interval.mul_f64(jitter)) => {}
             }
-            self.round().await;
+            // The catalog may be in this very process, and gone before this round has its answer.
+            let is_late = async {
+                stopping.cancelled().await;
+                clock.sleep(STOP_PATIENCE).await;
+            };
+            tokio::select! {
+                () = self.round() => {}
+                // As after a crash: a block that nobody knows may stay in the store.
+                () = is_late => return,
+            }
         }
     }
 

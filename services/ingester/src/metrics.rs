@@ -12,7 +12,7 @@ use crate::push::{Door, Origin};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
-    /// Bytes of profiles as sent, whether they were stored or not.
+    /// Bytes of profiles, pprof as sent and others as decoded, whether they were stored or not.
     pub(crate) received_bytes: Family<DoorLabel, Counter>,
     /// Profiles that are durable and readable.
     pub(crate) stored_profiles: Family<DoorLabel, Counter>,
@@ -111,7 +111,11 @@ impl Metrics {
         let r = registry;
         let time = || Histogram::new(exponential_buckets(0.000_5, 2.0, 16));
         Self {
-            received_bytes: add(r, "received_bytes", "Bytes of profiles as sent"),
+            received_bytes: add(
+                r,
+                "received_bytes",
+                "Bytes of profiles: pprof as sent, others as decoded",
+            ),
             stored_profiles: add(r, "stored_profiles", "Profiles durable and readable"),
             stored_samples: add(r, "stored_samples", "Samples of stored profiles"),
             repeated_profiles: add(r, "repeated_profiles", "Profiles sent twice, stored once"),

@@ -50,16 +50,17 @@ pub(crate) struct Item {
 }
 
 impl Ready {
-    /// What the log keeps.
-    pub(crate) fn payload(&self) -> Payload {
+    /// What the log keeps. Only rows are left here.
+    pub(crate) fn take_payload(&mut self) -> Payload {
+        let items = self.items.iter_mut();
         let entry = Entry {
             tenant: self.tenant.clone(),
             span: self.span,
             encoding: self.encoding,
             normalized: self.normalized,
             kept: self.kept,
-            tables: self.tables.clone(),
-            series: self.items.iter().map(|item| item.logged.clone()).collect(),
+            tables: std::mem::take(&mut self.tables),
+            series: items.map(|item| std::mem::take(&mut item.logged)).collect(),
         };
         let hashes = self.items.iter().map(|item| item.row.batch);
         Payload {

@@ -244,8 +244,10 @@ impl Task {
         group
             .iter_mut()
             .for_each(|queued| queued.drop_repeats(window, now));
-        let fresh = group.iter().filter(|queued| !queued.ready.items.is_empty());
-        let payloads: Vec<Payload> = fresh.map(|queued| queued.ready.payload()).collect();
+        let fresh = group
+            .iter_mut()
+            .filter(|queued| !queued.ready.items.is_empty());
+        let payloads: Vec<Payload> = fresh.map(|queued| queued.ready.take_payload()).collect();
         let bytes: usize = payloads.iter().map(|payload| payload.bytes.len()).sum();
         let entries = payloads.len() as Lsn;
         #[cfg(feature = "failpoints")]

@@ -194,9 +194,8 @@ impl<'a> Intake<'a> {
 
 /// Milliseconds since the profile's start, plus 1; earlier is at the start.
 fn offset(time: i64, start: i64) -> u32 {
-    let millis = i128::from(time) - i128::from(start);
-    let millis = (millis / 1_000_000).clamp(0, i128::from(u32::MAX - 2));
-    millis as u32 + 1
+    let millis = time.saturating_sub(start) / 1_000_000;
+    millis.clamp(0, i64::from(u32::MAX - 2)) as u32 + 1
 }
 
 /// The period, if the column counts in whole periods: then counts are stored, which pack better.

@@ -1,4 +1,5 @@
-//! A request as an agent sends it, with a dictionary of ten thousand stacks.
+//! A request as an agent sends it, with a dictionary of ten thousand stacks; samples say on which
+//! of five hundred threads and sixteen processors they were taken.
 
 use std::ops::Range;
 
@@ -6,7 +7,8 @@ use cairn_testkit::generator::Rng;
 
 const STACKS: u64 = 10_000;
 const LOCATIONS: u64 = 20_000;
-const ATTRIBUTES: u64 = 500;
+const THREADS: u64 = 500;
+const PROCESSORS: u64 = 16;
 pub(crate) const SAMPLES: usize = 500_000;
 
 /// A request of all samples, spread over so many profiles; several have few stacks each.
@@ -40,8 +42,8 @@ fn profile(rng: &mut Rng, samples: usize, stacks: Range<u64>, values: bool) -> V
         let stack = stacks.start + rng.below(count) * rng.below(count) / count;
         put_number(&mut sample, 1, 1 + stack);
         let mut attributes = Vec::new();
-        put_varint(&mut attributes, 1 + rng.below(ATTRIBUTES));
-        put_varint(&mut attributes, 1 + rng.below(ATTRIBUTES));
+        put_varint(&mut attributes, 1 + rng.below(THREADS));
+        put_varint(&mut attributes, 1 + THREADS + rng.below(PROCESSORS));
         put_bytes(&mut sample, 2, &attributes);
         if values {
             put_number(&mut sample, 3, 1 + rng.below(100));
@@ -58,9 +60,17 @@ fn profile(rng: &mut Rng, samples: usize, stacks: Range<u64>, values: bool) -> V
 
 fn dictionary(rng: &mut Rng) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut strings: Vec<String> = ["", "samples", "count", "cpu", "nanoseconds", "thread.id"]
-        .map(String::from)
-        .into();
+    let mut strings: Vec<String> = [
+        "",
+        "samples",
+        "count",
+        "cpu",
+        "nanoseconds",
+        "thread.id",
+        "cpu.logical_number",
+    ]
+    .map(String::from)
+    .into();
     for table in 1..=7 {
         if table != 5 {
             put_bytes(&mut out, table, &[]);
@@ -91,11 +101,15 @@ fn dictionary(rng: &mut Rng) -> Vec<u8> {
         put_bytes(&mut row, 1, &locations);
         put_bytes(&mut out, 7, &row);
     }
-    for at in 1..=ATTRIBUTES {
+    for at in 0..THREADS + PROCESSORS {
+        let (key, number) = match at.checked_sub(THREADS) {
+            None => (5, 1_000 + at),
+            Some(processor) => (6, processor),
+        };
         let mut value = Vec::new();
-        put_number(&mut value, 3, at);
+        put_number(&mut value, 3, number);
         let mut row = Vec::new();
-        put_number(&mut row, 1, 5);
+        put_number(&mut row, 1, key);
         put_bytes(&mut row, 2, &value);
         put_bytes(&mut out, 6, &row);
     }

@@ -423,3 +423,34 @@ async fn a_compactor_that_was_outrun_leaves_nothing_behind() {
     assert_eq!(world.stored(&tenant).await, stored);
     world.stop().await;
 }
+
+/// As in a process that stops with its ingester, and the catalog in it.
+#[tokio::test]
+async fn a_round_that_gets_no_answer_does_not_hold_up_the_stop() {
+    let World {
+        clock,
+        process,
+        node,
+        compactor,
+        ..
+    } = World::new().await;
+    node.shutdown().await.expect("stopped");
+    let catalog = compactor.catalog.clone();
+    let compactor = Compactor {
+        catalog: catalog.with_patience(Duration::from_secs(3_600)),
+        ..compactor
+    };
+    let stop = process.stop_token();
+    let running = tokio::spawn(compactor.run());
+    let mut steps = 0;
+    while !running.is_finished() {
+        assert!(steps < 2_000, "it still waits for the catalog");
+        clock.advance(Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        steps += 1;
+        if steps == 100 {
+            stop.cancel();
+        }
+    }
+    assert!(steps > 100, "nothing stopped it");
+}

@@ -72,7 +72,13 @@ fn cases() -> Vec<Case> {
 
 pub(crate) fn print() {
     println!("formats, from the door to the acknowledgement, per second of CPU:");
-    for case in cases() {
+    let wanted: Vec<String> = std::env::args()
+        .skip_while(|arg| arg != "doors")
+        .skip(1)
+        .collect();
+    let is_wanted =
+        |case: &Case| wanted.is_empty() || wanted.iter().any(|name| case.name.starts_with(name));
+    for case in cases().into_iter().filter(is_wanted) {
         let mut rates: Vec<(f64, f64)> = (0..PASSES).map(|_| case.pass()).collect();
         rates.sort_by(|a, b| a.0.total_cmp(&b.0));
         let ((slowest, _), (median, bytes)) = (rates[0], rates[PASSES / 2]);

@@ -6,7 +6,8 @@
 //! several cores, and the table at the end divides by CPU time of the whole process instead. There
 //! the log is on a real disk, with a sync before every answer.
 //!
-//! [`doors`] come after that, or alone with `-- doors`: other formats than pprof, from the door on.
+//! [`doors`] come after that, or alone with `-- doors`: other formats than pprof, from the door on;
+//! `-- doors otlp` those of one format.
 //! [`acks`] come last, or alone with `-- acks`: how long agents wait for an answer, with the log on
 //! the disk and in a real object store.
 
