@@ -225,7 +225,7 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
         out.push(value as u8);
         return;
     }
-    // To make room once is faster than to do so for every byte.
+    // To make room once is faster than to do so for every byte, and so is to copy a fixed number.
     let mut bytes = [0; 10];
     let mut last = 0;
     while value >= 0x80 {
@@ -234,7 +234,9 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
         last += 1;
     }
     bytes[last] = value as u8;
-    out.extend_from_slice(&bytes[..=last]);
+    let end = out.len() + last + 1;
+    out.extend_from_slice(&bytes);
+    out.truncate(end);
 }
 
 /// Appends a number field unless it is zero, which is what an absent one means.

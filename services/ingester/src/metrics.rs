@@ -111,11 +111,7 @@ impl Metrics {
         let r = registry;
         let time = || Histogram::new(exponential_buckets(0.000_5, 2.0, 16));
         Self {
-            received_bytes: add(
-                r,
-                "received_bytes",
-                "Bytes of profiles: pprof as sent, others as decoded",
-            ),
+            received_bytes: add(r, "received_bytes", "Bytes of profiles that came"),
             stored_profiles: add(r, "stored_profiles", "Profiles durable and readable"),
             stored_samples: add(r, "stored_samples", "Samples of stored profiles"),
             repeated_profiles: add(r, "repeated_profiles", "Profiles sent twice, stored once"),
