@@ -82,7 +82,8 @@ pub fn pack(profile: &Profile) -> Vec<u8> {
     }
     let typed = [period_type].into_iter().chain(types);
     packer.u32s(4, typed.flat_map(|t| [t.kind, t.unit]));
-    packer.i64s(18, samples.values.iter().copied());
+    let scale = scale(profile);
+    packer.i64s(18, samples.values.iter().map(|value| value / scale));
     packer.u32s(19, samples.attr_ends.iter().copied());
     packer.u32s(20, samples.attrs.iter().map(|attr| attr.key));
     let text = |attr: &Attr| {
@@ -103,9 +104,28 @@ pub fn pack(profile: &Profile) -> Vec<u8> {
     packer.u32s(27, samples.point_ends.iter().copied());
     let points = samples.points.iter();
     packer.i64s(28, points.map(|point| point.time.wrapping_sub(*time)));
-    packer.i64s(29, samples.points.iter().map(|point| point.value));
+    packer.i64s(29, samples.points.iter().map(|point| point.value / scale));
     packer.u32s(30, samples.stacks.iter().copied());
+    if scale > 1 {
+        put_number(&mut packer.out, 31, scale.unsigned_abs());
+    }
     packer.out
+}
+
+/// The period, if all values can be divided by it: counts take less room than nanoseconds.
+fn scale(profile: &Profile) -> i64 {
+    let Profile {
+        period, samples, ..
+    } = profile;
+    let is_whole = |value: i64| value % period == 0;
+    let are_whole = || {
+        samples.values.iter().all(|value| is_whole(*value))
+            && samples.points.iter().all(|point| is_whole(point.value))
+    };
+    match *period > 1 && are_whole() {
+        true => *period,
+        false => 1,
+    }
 }
 
 /// Writes the fields of a `PackedProfile`, by their numbers, without making lists of them first.
@@ -351,19 +371,27 @@ fn samples(packed: &PackedProfile, tables: &Tables, types: usize) -> Checked<Sam
         ends("points", &packed.point_ends, (count, points))?;
         equal("types of a profile with points", types, 1)?;
     }
-    let values = packed.point_times.iter().zip(&packed.point_values);
-    let point = |(since, value): (&i64, &i64)| Point {
-        time: packed.time.wrapping_add(*since),
-        value: *value,
+    let scale = i64::try_from(packed.scale.max(1));
+    let scale = scale.map_err(|_| malformed("its scale is too large"))?;
+    let scaled = |value: &i64| {
+        let scaled = value.checked_mul(scale);
+        scaled.ok_or_else(|| malformed("a value is too large"))
+    };
+    let timed = packed.point_times.iter().zip(&packed.point_values);
+    let point = |(since, value): (&i64, &i64)| {
+        Ok(Point {
+            time: packed.time.wrapping_add(*since),
+            value: scaled(value)?,
+        })
     };
     Ok(Samples {
         stacks: packed.sample_stacks.clone(),
-        values: packed.values.clone(),
+        values: packed.values.iter().map(scaled).collect::<Checked<_>>()?,
         attr_ends: packed.attr_ends.clone(),
         attrs,
         links: packed.links.clone(),
         point_ends: packed.point_ends.clone(),
-        points: values.map(point).collect(),
+        points: timed.map(point).collect::<Checked<_>>()?,
     })
 }
 

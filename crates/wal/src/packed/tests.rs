@@ -72,6 +72,45 @@ fn profiles_come_back() {
 }
 
 #[test]
+fn whole_periods_are_packed_as_counts() {
+    let of = |values: [i64; 3], period| {
+        let mut builder = ProfileBuilder::default();
+        builder.value_type("cpu", "nanoseconds");
+        builder.set_period("cpu", "nanoseconds", period);
+        for value in values {
+            let points = [Point { time: 7, value }];
+            let about = About {
+                points: &points,
+                ..About::default()
+            };
+            builder.sample(&[], &[value], about);
+        }
+        builder.finish()
+    };
+    for (values, period, scale) in [
+        ([0, 50_000_000, -100_000_000], 50_000_000, 50_000_000),
+        ([0, 50_000_000, 1], 50_000_000, 0),
+        ([i64::MIN, 0, 2], 2, 2),
+        ([3, i64::MAX, 6], 3, 0),
+        ([3, 4, 5], 1, 0),
+        ([3, 4, 5], -1, 0),
+        ([0, 0, 0], i64::MIN, 0),
+    ] {
+        let profile = of(values, period);
+        let [tables, bytes] = packed(&profile);
+        assert_eq!(decode(&bytes).expect("sound").scale, scale, "{values:?}");
+        assert_eq!(unpacked([&tables, &bytes]), Ok(profile));
+    }
+    let [tables, bytes] = packed(&of([i64::MAX, 0, 0], 1));
+    let mut large = decode(&bytes).expect("sound");
+    for scale in [2, u64::MAX] {
+        large.scale = scale;
+        let error = unpacked([&tables, &large.encode_to_vec()]).expect_err("too large");
+        assert!(error.to_string().contains("too large"), "{error}");
+    }
+}
+
+#[test]
 fn profiles_do_not_get_tables_of_others() {
     let [tables, profile] = packed(&with_everything());
     let error = unpacked([&[], &profile]).expect_err("there is nothing to refer to");
