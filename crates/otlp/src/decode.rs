@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use cairn_model::{Described, Limits};
+use cairn_model::{Described, Limits, own_tables};
 use cairn_protobuf::Reader;
 
 use crate::dictionary::Dictionary;
@@ -32,7 +32,8 @@ pub struct Decoded {
     pub profile_id: Option<[u8; 16]>,
 }
 
-/// What had to be changed or left out, over all profiles that were not refused.
+/// What had to be changed or left out, over all profiles that were not refused. What is wrong with a
+/// row that profiles share counts once, and not if the first of them is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Attributes that the sender says it dropped.
@@ -160,6 +161,11 @@ fn read(parts: &Parts<'_>, layout: Layout, limits: &Limits) -> Result<Request, E
     let tables = Arc::new(bench.finish());
     for decoded in profiles.iter_mut().flatten() {
         decoded.described.profile.tables = Arc::clone(&tables);
+    }
+    if profiles.iter().any(Result::is_err) {
+        // What only those need that are refused.
+        let kept = profiles.iter_mut().flatten();
+        own_tables(kept.map(|decoded| &mut decoded.described.profile));
     }
     Ok(Request {
         layout,

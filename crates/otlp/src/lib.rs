@@ -5,16 +5,16 @@
 //! Does not inflate, answer, or decide whose a profile is.
 //!
 //! The releases 1.7 to 1.11 number their fields in four ways under one name; see [`Layout`] for how
-//! they are told apart. Each profile that comes out stands alone: it holds the rows of the shared
-//! dictionary that it uses and no others.
+//! they are told apart. The profiles that come out share tables, which hold the rows of the dictionary
+//! that they use and no others.
 //!
 //! What a [`Profile`](cairn_model::Profile) has no place for is counted in [`Counts`], or not kept:
 //! schemas' addresses are counted, entity references of resources, `has_*` flags of mappings,
 //! `is_folded` of locations and the aggregation temporality of value types are not.
 //!
-//! Memory: the rows of all tables take at most about ten times the request. Profiles share rows,
-//! so a small request can stand for much: all that comes out of one request together is held to
-//! `profile_bytes_max`, counted as the bytes that it would take if nothing were shared.
+//! Memory: the rows of all tables take at most about ten times the request. A small request can
+//! still stand for much, by labels of scopes or stacks of release 1.7: all that comes out of one
+//! request together is held to `profile_bytes_max`.
 
 mod decode;
 mod dictionary;

@@ -92,8 +92,9 @@ impl Costs {
 
 impl<'w, 'a> Workbench<'w, 'a> {
     pub(crate) fn new(source: &'w Source<'w, 'a>, layout: Layout) -> Result<Self, Error> {
-        // Keeps all positions in tables within 32 bits.
-        let max = source.limits.profile_bytes_max.min(u32::MAX as usize / 2);
+        // Keeps all positions in tables within 32 bits, those of refused profiles included.
+        let max = u32::MAX as usize / 2 / WORK_FACTOR;
+        let max = source.limits.profile_bytes_max.min(max);
         let mut bench = Self {
             source,
             layout,

@@ -29,7 +29,7 @@ mod texts;
 mod two_way;
 pub mod write;
 
-use cairn_model::{Described, Limits};
+use cairn_model::{Described, Limits, own_tables};
 
 pub use error::Error;
 pub use intake::StackId;
@@ -91,10 +91,14 @@ pub fn decode(buffer: &[u8], limits: &Limits) -> Result<Decoded, Error> {
         let truncated_stacks = table.truncated();
         let (stacks, missing_stacks) = intake::settle(&rows.stacks, &names, &named, marks.missing);
         let Made {
-            profiles,
+            mut profiles,
             truncated_samples,
             truncated_points,
         } = Writer::new(&rows, &stacks, (table.parts, marks)).profiles(&mut meter)?;
+        if !named.is_empty() {
+            // Stacks that no row names.
+            own_tables(profiles.iter_mut().map(|described| &mut described.profile));
+        }
         Ok(Decoded {
             profiles,
             truncated_samples,

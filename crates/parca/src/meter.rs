@@ -53,9 +53,9 @@ pub(crate) struct Meter<'a> {
     pub(crate) plain: Account,
     /// Bytes and rows that are looked at.
     pub(crate) read: Account,
-    /// Bytes of tables before they are split into profiles.
+    /// Bytes of tables.
     pub(crate) tables: Account,
-    /// Bytes of all profiles.
+    /// Bytes of all profiles without their tables.
     pub(crate) profiles: Account,
     /// Texts that were not UTF-8.
     pub(crate) replaced: u64,

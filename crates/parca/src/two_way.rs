@@ -118,6 +118,7 @@ impl Samples {
         limits: &Limits,
     ) -> Result<Decoded, Error> {
         let mut meter = Meter::new(limits);
+        meter.tables.take(table.tables().bytes())?;
         let marks = table.marks();
         let (of_rows, lost) = intake::settle(&self.rows.stacks, &self.names, named, marks.missing);
         let Made {

@@ -341,9 +341,10 @@ pub fn batch_hash(tenant: &TenantId, span: &Span, series: &LogSeries) -> u128 {
 pub struct Digest(Hash);
 
 impl Digest {
-    pub fn of(request: &[u8]) -> Self {
+    /// Of all that says what the request means, besides labels.
+    pub fn of(parts: &[&[u8]]) -> Self {
         let mut hash = Hash::default();
-        hash.part(request);
+        parts.iter().for_each(|part| hash.part(part));
         Self(hash)
     }
 

@@ -16,8 +16,8 @@ use crate::plan::{Job, plan};
 
 use self::merge::Failure;
 
-/// How long a round may go on once the process stops.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a job may go on once the process stops; less than a process waits for its tasks.
+const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Compactor {
     pub(crate) config: Config,
@@ -43,7 +43,6 @@ impl Compactor {
                 () = stopping.cancelled() => return,
                 () = clock.sleep(self.config.poll_interval.mul_f64(jitter)) => {}
             }
-            // The catalog may be in this very process, and gone before this round has its answer.
             let is_late = async {
                 stopping.cancelled().await;
                 clock.sleep(STOP_PATIENCE).await;
@@ -58,7 +57,9 @@ impl Compactor {
 
     /// One look, and all the work that it finds.
     pub(crate) async fn round(&mut self) {
-        if let Err(error) = self.try_round().await {
+        if let Err(error) = self.try_round().await
+            && !self.cx.stopping().is_cancelled()
+        {
             self.metrics.catalog_failures.inc();
             tracing::warn!(%error, "the catalog did not answer; looking again later");
         }
@@ -68,8 +69,9 @@ impl Compactor {
         let stopping = self.cx.stopping();
         let mut jobs = Vec::new();
         let mut live = HashMap::new();
-        for tenant in self.catalog.tenants().await? {
-            let snapshot = self.catalog.snapshot(&tenant).await?;
+        for tenant in self.unless_stopping(self.catalog.tenants()).await? {
+            let snapshot = self.catalog.snapshot(&tenant);
+            let snapshot = self.unless_stopping(snapshot).await?;
             let is_live = |id: &BlockId| snapshot.blocks.iter().any(|block| block.id == *id);
             for left_out in [&mut self.quarantine, &mut self.full] {
                 left_out.retain(|id, owner| *owner != tenant || is_live(id));
@@ -93,6 +95,19 @@ impl Compactor {
             self.count_left_out();
         }
         self.delete_expired().await
+    }
+
+    /// An answer of the catalog, which may be in this very process and gone before it answers.
+    async fn unless_stopping<T>(
+        &self,
+        answer: impl Future<Output = Result<T, cairn_catalog::Error>>,
+    ) -> Result<T, cairn_catalog::Error> {
+        let stopping = self.cx.stopping();
+        let answer = stopping.run_until_cancelled(answer).await;
+        answer.unwrap_or_else(|| {
+            let reason = "the process stops".to_owned();
+            Err(cairn_catalog::Error::Unavailable(reason))
+        })
     }
 
     fn count_left_out(&self) {
@@ -126,7 +141,7 @@ impl Compactor {
         let delay = i64::try_from(self.config.deletion_delay.as_millis()).unwrap_or(i64::MAX);
         let before = (self.cx.clock().now() / 1_000_000).saturating_sub(delay);
         loop {
-            let expired = self.catalog.expired(before).await?;
+            let expired = self.unless_stopping(self.catalog.expired(before)).await?;
             let mut deleted: HashMap<TenantId, Vec<BlockId>> = HashMap::new();
             for Tombstone { block, .. } in &expired {
                 if self.cx.stopping().is_cancelled() {
@@ -151,7 +166,8 @@ impl Compactor {
                 return Ok(());
             }
             for (tenant, blocks) in deleted {
-                self.catalog.forget(&tenant, &blocks).await?;
+                let forgotten = self.catalog.forget(&tenant, &blocks);
+                self.unless_stopping(forgotten).await?;
                 self.metrics.deleted_blocks.inc_by(blocks.len() as u64);
             }
         }

@@ -1,6 +1,8 @@
 //! A push to rows and a log entry: decoding, checking, naming, dating. Pure, and safe to run
 //! anywhere; storing what comes out is the writer's business.
 
+mod limits;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +10,8 @@ use bytes::Bytes;
 use cairn_model::{Labels, Limits, Profile, Tables, TenantId};
 use cairn_pprof::{Decoder, ExecutableInfo, Options, usual_name};
 use cairn_wal::{
-    Encoding, Entry, InvalidProfile, Kept, NAME_LABEL, Payload, Row, Span, batch_hash,
-    log_executable, pack, pack_tables, split_name, unpack, unpack_tables,
+    Encoding, Entry, Kept, NAME_LABEL, Payload, Row, Span, batch_hash, log_executable, pack,
+    pack_tables, split_name, unpack, unpack_tables,
 };
 use cairn_wire::cairn::ingest::v1::{LogLabel, LogSeries};
 
@@ -104,7 +106,7 @@ pub(crate) fn prepare(mut push: Push, rules: &Rules) -> Prepared {
         rules,
         span,
         decoder: Decoder::default(),
-        tables: push.tables.iter().map(Packed::read).collect(),
+        tables: Packed::all(&push, &rules.limits),
         plain_left: rules.plain_bytes_max,
         truncated_samples: 0,
         truncated_stacks: 0,
@@ -188,15 +190,23 @@ impl Bad {
 /// Tables of packed profiles.
 struct Packed {
     bytes: Bytes,
-    tables: Result<Arc<Tables>, InvalidProfile>,
+    /// Or why profiles that refer to them are refused.
+    tables: Result<Arc<Tables>, String>,
 }
 
 impl Packed {
-    fn read(bytes: &Bytes) -> Self {
-        Self {
-            tables: unpack_tables(bytes).map(Arc::new),
+    /// Those that came with a push.
+    fn all(push: &Push, limits: &Limits) -> Vec<Self> {
+        let read = |bytes: &Bytes| {
+            let tables = unpack_tables(bytes).map_err(|error| error.to_string())?;
+            limits::check_tables(&tables, limits)?;
+            Ok(Arc::new(tables))
+        };
+        let packed = push.tables.iter().map(|bytes| Self {
+            tables: read(bytes),
             bytes: bytes.clone(),
-        }
+        });
+        packed.collect()
     }
 
     fn is_of(&self, profile: &Profile) -> bool {
@@ -279,12 +289,15 @@ impl Work<'_> {
                 tables,
                 content,
             } => {
+                let bad = |reason: &dyn std::fmt::Display| Bad::new("profile", reason);
                 let profile = match self.tables.get(tables as usize).map(|of| &of.tables) {
-                    Some(Ok(of)) => unpack(&bytes, of).map_err(|error| Bad::new("profile", error)),
-                    Some(Err(error)) => Err(Bad::new("profile", error)),
-                    None => Err(Bad::new("profile", "its tables are missing")),
+                    Some(Ok(of)) => unpack(&bytes, of).map_err(|error| bad(&error))?,
+                    Some(Err(error)) => return Err(bad(error)),
+                    None => return Err(bad(&"its tables are missing")),
                 };
-                Ok((profile?, shared(bytes, tables, content)))
+                let checked = limits::check_profile(&profile, &self.rules.limits);
+                checked.map_err(|error| bad(&error))?;
+                Ok((profile, shared(bytes, tables, content)))
             }
         }
     }
@@ -416,3 +429,6 @@ fn log_labels(name: &str, labels: &Labels) -> Vec<LogLabel> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

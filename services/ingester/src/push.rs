@@ -139,7 +139,8 @@ impl Series {
         }
     }
 
-    /// About how many bytes its profiles have.
+    /// About how many bytes its profiles have; one that shares tables has the part of them that its
+    /// number of samples lets expect.
     pub(crate) fn bytes(&self) -> usize {
         self.profiles.iter().map(Raw::bytes).sum()
     }
@@ -298,9 +299,15 @@ impl Push {
         }
     }
 
-    /// About how many bytes all profiles have.
+    /// About how many bytes all profiles have, with each of their tables once.
     pub(crate) fn bytes(&self) -> usize {
-        self.series.iter().map(Series::bytes).sum()
+        let raws = self.raws().map(|raw| match raw {
+            Raw::Pprof { bytes, .. } | Raw::Packed { bytes, .. } => bytes.len(),
+            Raw::Decoded { profile, .. } => profile.samples.bytes(),
+        });
+        let shared = self.shared().into_iter().map(|tables| tables.bytes());
+        let packed = self.tables.iter().map(Bytes::len);
+        raws.chain(shared).chain(packed).sum()
     }
 
     /// The tables of decoded profiles, each once.
@@ -339,7 +346,7 @@ const LABELS_FACTOR: usize = 3;
 /// The log has it too, packed.
 const PACKED_FACTOR: usize = 2;
 /// A number that takes one byte packed takes up to eight, twice; and the bytes are kept.
-const UNPACKED_FACTOR: usize = 9;
+const UNPACKED_FACTOR: usize = 17;
 
 /// Decoded profiles of real senders take two to four times their plain bytes.
 const DECODED_FACTOR: usize = 4;

@@ -227,3 +227,40 @@ impl fmt::Debug for Peers {
         f.write_str("Peers")
     }
 }
+
+/// The way to owners and back, for tests of what takes it.
+#[cfg(test)]
+pub(crate) mod testing {
+    use cairn_catalog::Log;
+
+    use super::split::Part;
+    use super::*;
+    use crate::push::Push;
+
+    /// The parts of a push whose series belong to these shards, each of another owner.
+    pub(crate) fn parts(push: Push, shards: &[u16]) -> Vec<Part> {
+        let id = |shard: u16| WriterId::parse(&format!("w{shard}")).expect("valid");
+        let peer = |shard| Peer {
+            id: id(shard),
+            incarnation: 1,
+            log: Log::OnePerIncarnation,
+            address: String::new(),
+            zone: String::new(),
+        };
+        let view = View::new(Shards {
+            epoch: 1,
+            owners: (0..4).map(|shard| (shard, id(shard))).collect(),
+            writers: (0..4).map(peer).collect(),
+            sealed: Vec::new(),
+        });
+        let parts = Part::new(push, shards.to_vec()).by_owner(&view);
+        parts.into_iter().map(|(_, part)| part).collect()
+    }
+
+    /// What an owner gets of a part.
+    pub(crate) fn passed_on(mut part: Part) -> Push {
+        part.own_tables();
+        let forwarded = wire::read(wire::request(&part, 1)).expect("as written");
+        forwarded.part.push
+    }
+}

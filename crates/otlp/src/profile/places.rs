@@ -56,13 +56,16 @@ impl<'a> Workbench<'_, 'a> {
         })?;
         let id = self.tables.locations.len() as u32;
         let frames = self.tables.lines.len() - start;
-        if is_cut || frames > depth_max {
+        let is_cut = is_cut || frames > depth_max;
+        if is_cut {
             // Leaves room for the frame that says so.
             let kept = depth_max.saturating_sub(1).max(1);
             self.tables.lines.truncate(start + kept);
-            self.cut.push(id);
         }
         let (mapping, address) = self.place(&place, frames > 0, counts)?;
+        if is_cut {
+            self.cut.push(id);
+        }
         let lines = (start as u32, self.tables.lines.len() as u32);
         self.tables.locations.push(Location {
             mapping,

@@ -26,9 +26,11 @@ pub(super) fn server(ingester: Ingester, router: Router) -> ForwardServiceServer
     server.max_decoding_message_size(bytes_max)
 }
 
-/// Bytes of a message: whatever a door lets in, inflated, fits.
+/// Bytes of a message: whatever a door lets in, inflated, fits; profiles and their tables are bounded
+/// each.
 pub(super) fn bytes_max(limits: &Limits) -> usize {
-    let bytes = limits.request_bytes_max.max(limits.profile_bytes_max);
+    let decoded = limits.profile_bytes_max.saturating_mul(2);
+    let bytes = limits.request_bytes_max.max(decoded);
     bytes.saturating_add(wire::OVERHEAD_BYTES_MAX)
 }
 

@@ -120,7 +120,8 @@ async fn store(
             };
             let profile = bytes.replaced(form.profile);
             let profile = profile.inflated(coding, ingester).await?;
-            let decoded = decode(ingester, (&about, format), &profile, packed).await?;
+            let sent = Digest::of(&[query.as_bytes(), &profile.bytes, &packed.labels]);
+            let decoded = decode(ingester, (&about, format), &profile, (packed, sent)).await?;
             altered = decoded.altered;
             decoded.series
         }
@@ -154,7 +155,7 @@ async fn decode(
     ingester: &Ingester,
     (about, format): (&About, Format),
     profile: &Received,
-    form: Form,
+    (form, sent): (Form, Digest),
 ) -> Result<Decoded, Error> {
     let (limits, bytes) = (
         ingester.limits_for(profile.bytes.len()),
@@ -181,10 +182,8 @@ async fn decode(
             Format::Text(format) => texts(format, &bytes, &meaning, &limits)?,
             _ => recording(&bytes, &form.labels, rate, &limits)?,
         };
-        let request = Digest::of(&bytes);
-        let series = |(place, described)| {
-            Series::decoded(finished(described, &labels, span), request, place)
-        };
+        let series =
+            |(place, described)| Series::decoded(finished(described, &labels, span), sent, place);
         Ok(Decoded {
             series: described.into_iter().enumerate().map(series).collect(),
             refused: Vec::new(),

@@ -199,7 +199,7 @@ fn decode(bytes: &[u8], form: Form, limits: &cairn_model::Limits) -> Result<Deco
         altered: altered(&request.counts),
         ..Decoded::default()
     };
-    let sent = Digest::of(bytes);
+    let sent = Digest::of(&[bytes]);
     for (place, profile) in request.profiles.into_iter().enumerate() {
         match profile {
             Ok(profile) => {

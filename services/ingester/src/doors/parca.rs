@@ -84,7 +84,7 @@ impl ProfileStoreService for ProfileStore {
             caller.held.settle(buffer.len(), &self.0).await?;
             let decode = move || {
                 let record = cairn_parca::decode(&buffer, &limits)?;
-                Ok(decoded(record, Digest::of(&buffer)))
+                Ok(decoded(record, Digest::of(&[&buffer])))
             };
             let decoded = self.0.cx().compute(decode).await.map_err(malformed)?;
             store_decoded(&self.0, &caller, Door::WriteArrow, decoded).await

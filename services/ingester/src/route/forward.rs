@@ -52,25 +52,15 @@ impl Router {
         let mut left = Part::whole(push, &view, &self.0.rates);
         let mut all = Outcome::default();
         for _ in 0..TRIES {
-            let parts = left.by_owner(&view);
-            let is_split = parts.len() > 1;
+            let parts = left.by_owner(&view).into_iter();
             let deliver = |(owner, part): (Option<Peer>, Part)| {
-                let journey = &journey;
-                let epoch = view.epoch();
-                let deliver = async move {
-                    let part = match is_split && part.push.encoding() == Encoding::Packed {
-                        true => journey.own_tables(part).await,
-                        false => part,
-                    };
-                    journey.deliver(owner, part, epoch).await
-                };
-                deliver.boxed()
+                journey.deliver(owner, part, view.epoch()).boxed()
             };
             let Round {
                 outcome,
                 moved,
                 failed,
-            } = Round::of(join_all(parts.into_iter().map(deliver)).await);
+            } = Round::of(join_all(parts.map(deliver)).await);
             all.add(outcome);
             if let Some(error) = failed {
                 return Err(error);
@@ -149,10 +139,18 @@ impl Journey<'_> {
         }
     }
 
-    async fn own_tables(&self, mut part: Part) -> Part {
+    /// Does what may take a while with the profiles of a part, unless they are as they were sent.
+    async fn worked<R: Send + 'static>(
+        &self,
+        mut part: Part,
+        work: impl FnOnce(&Part) -> R + Send + 'static,
+    ) -> (R, Part) {
+        if part.push.encoding() == Encoding::Pprof {
+            return (work(&part), part);
+        }
         let work = move || {
             part.own_tables();
-            part
+            (work(&part), part)
         };
         self.ingester.cx().compute(work).await
     }
@@ -180,6 +178,7 @@ impl Journey<'_> {
             Err(Shut::Pending) => return Err(Error::Pending),
             Err(Shut::Foreign { epoch }) => return Ok(Delivered::Moved(part, epoch)),
         };
+        let ((), part) = self.worked(part, |_| ()).await;
         let (push, places) = part.into_push();
         let outcome = self.ingester.store(push).await?;
         Ok(Delivered::Done(Part::placed(&places, outcome)))
@@ -204,13 +203,8 @@ impl Journey<'_> {
         metrics.forwarded_bytes.inc_by(bytes as u64);
         let start = clock.instant();
         let mut client = ForwardServiceClient::new(channel);
-        let (request, part) = match part.push.encoding() {
-            Encoding::Packed | Encoding::Whole => {
-                let pack = move || (wire::request(&part, epoch), part);
-                self.ingester.cx().compute(pack).await
-            }
-            Encoding::Pprof => (wire::request(&part, epoch), part),
-        };
+        let pack = move |part: &Part| wire::request(part, epoch);
+        let (request, part) = self.worked(part, pack).await;
         let answer = tokio::select! {
             answer = client.store(request) => answer,
             () = clock.sleep(self.left()) => return Err(Error::OwnerLate(config.deadline)),

@@ -20,6 +20,8 @@ pub(crate) struct Part {
     pub(crate) shards: Vec<u16>,
     /// Which series of the request each one is.
     places: Vec<usize>,
+    /// Whether other parts may need some of the tables.
+    is_split: bool,
 }
 
 impl Part {
@@ -28,6 +30,7 @@ impl Part {
             places: (0..push.series.len()).collect(),
             push,
             shards,
+            is_split: false,
         }
     }
 
@@ -64,6 +67,7 @@ impl Part {
             mut push,
             shards,
             places,
+            is_split: _,
         } = self;
         let all = std::mem::take(&mut push.series);
         let mut parts: BTreeMap<Option<&WriterId>, (Option<&Peer>, Self)> = BTreeMap::new();
@@ -75,12 +79,19 @@ impl Part {
             part.shards.push(shard);
             part.places.push(place);
         }
-        let parts = parts.into_values();
-        parts.map(|(owner, part)| (owner.cloned(), part)).collect()
+        let is_split = parts.len() > 1;
+        let parts = parts.into_values().map(|(owner, part)| {
+            let part = Self { is_split, ..part };
+            (owner.cloned(), part)
+        });
+        parts.collect()
     }
 
     /// Leaves out what only other parts need of the tables of decoded profiles.
     pub(super) fn own_tables(&mut self) {
+        if !std::mem::take(&mut self.is_split) {
+            return;
+        }
         let series = self.push.series.iter_mut();
         let raws = series.flat_map(|series| &mut series.profiles);
         own_tables(raws.filter_map(|raw| match raw {

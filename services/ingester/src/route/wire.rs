@@ -171,8 +171,11 @@ pub(crate) fn read(request: wire::StoreRequest) -> Result<Forwarded, Error> {
         Format::Pprof | Format::Unspecified => Encoding::Pprof,
         Format::Shared => Encoding::Packed,
         Format::Packed => {
-            let text = "the sender is of an earlier version, whose packed profiles are not taken";
-            return Err(Error::Malformed(text.to_owned()));
+            // Its senders keep trying until it is of this version too.
+            return Err(Error::Owner {
+                code: cairn_model::Code::Unavailable,
+                text: "packed profiles of ingesters of earlier versions are not taken".to_owned(),
+            });
         }
     };
     let wire::StoreRequest {

@@ -108,7 +108,7 @@ impl Conversation {
         let read = move || {
             let samples = cairn_parca::samples(&record, &limits)?;
             let asked = known.with(|known| known.ask(samples, &limits));
-            Ok((Box::new(asked), Digest::of(&record)))
+            Ok((Box::new(asked), Digest::of(&[&record])))
         };
         let read = self.ingester.cx().compute(read).await;
         read.map_err(malformed)

@@ -125,6 +125,7 @@ fn decoded_profiles_arrive_packed_with_each_table_once() {
     let mut old = again;
     old.format = Format::Packed.into();
     let error = read(old).expect_err("it has no tables");
+    assert_eq!(error.code(), Code::Unavailable);
     assert!(error.to_string().contains("earlier version"), "{error}");
 }
 
