@@ -374,6 +374,37 @@ fn deep_stacks_keep_their_leaf_side() {
     }
 }
 
+#[test]
+fn what_a_refused_profile_began_does_not_cut_the_next_one() {
+    let mut book = Book::new();
+    let lines = ["a", "b", "c"].map(|name| book.line(name, 1)).to_vec();
+    let location = book.location(&Location {
+        lines,
+        mapping_index: 99,
+        ..Location::default()
+    });
+    let bad = book.stack(&[location]);
+    let good = book.frames(&["leaf", "main"]);
+    let profiles = [bad, good].map(|stack| sampled(&mut book, vec![one(stack)]));
+    let limits = Limits {
+        depth_max: 2,
+        ..Limits::default()
+    };
+    let request = cairn_otlp::decode(&book.request(&profiles), &limits).unwrap();
+    let refused = request.profiles[0].as_ref().unwrap_err();
+    assert!(
+        refused.reason.contains("mapping_table"),
+        "{}",
+        refused.reason
+    );
+    let profile = &request.profiles[1].as_ref().unwrap().described.profile;
+    assert_eq!(frames(profile, 0), ["leaf", "main"]);
+    assert_eq!(request.counts.truncated_stacks, 0);
+    // Nor does anything of it stay.
+    let texts: Vec<&str> = profile.tables.strings.iter().collect();
+    assert!(!texts.contains(&"a"), "{texts:?}");
+}
+
 /// Two bytes a profile, hundreds in memory.
 #[test]
 fn too_many_profiles_are_an_error() {
