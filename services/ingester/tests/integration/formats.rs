@@ -161,6 +161,29 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().expect("memory takes what is written")
 }
 
+/// What a body means is said beside it, too.
+#[tokio::test]
+async fn the_same_body_of_another_measurement_is_no_repeat() {
+    let folder = folder();
+    let running = Running::start(config(folder.path())).await;
+    let post = async |name: &str, until: i64| {
+        let target = format!("/ingest?name={name}&from=1700000000&until={until}");
+        let answer = running.post(&target, &[], b"main;work 7\n").await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    };
+    for name in ["shop.alloc_objects", "shop.alloc_space", "shop.alloc_space"] {
+        post(name, 1_700_000_010).await;
+    }
+    let total = async || running.total(r#"{service_name="shop"}"#).await;
+    assert_eq!(
+        total().await,
+        14,
+        "two measurements, of which one came twice"
+    );
+    post("shop.alloc_space", 1_700_000_020).await;
+    assert_eq!(total().await, 21);
+}
+
 #[tokio::test]
 async fn every_format_of_ingest_is_readable() {
     let folder = folder();
