@@ -1,11 +1,15 @@
 //! The fuzz target's inputs, run as an ordinary test.
 
 use bytes::Bytes;
-use cairn_model::{Labels, TenantId, WriterId};
+use cairn_model::{
+    About, Attr, AttrValue, Labels, Link, Point, ProfileBuilder, TenantId, WriterId,
+};
 use cairn_pprof::encode_gzip;
 use cairn_testkit::generator::{Generator, Spec};
 use cairn_testkit::seeds::{self, STALE};
-use cairn_wal::{Content, Encoding, Entry, Header, Kept, Listed, NAME_LABEL, Place, Span, any};
+use cairn_wal::{
+    Content, Encoding, Entry, Header, Kept, Listed, NAME_LABEL, Place, Span, any, pack, pack_tables,
+};
 use cairn_wire::cairn::ingest::v1::{LogLabel, LogSeries};
 
 #[path = "../../../fuzz/checks/wal_segment.rs"]
@@ -17,6 +21,11 @@ const TARGET: &str = "wal_segment";
 fn seeds_are_refused_or_written_as_they_were_read() {
     let accepted = seeds::accepted(TARGET, check::check);
     assert!(accepted >= 4, "only {accepted} seeds are parts of logs");
+}
+
+#[test]
+fn packed_profiles_are_readable() {
+    assert_eq!(any::rows(&packed()), 2);
 }
 
 #[test]
@@ -34,6 +43,45 @@ fn generated_seeds_are_as_committed() {
         };
         assert!(is_same, "{name} {STALE}");
     }
+}
+
+/// Two packed profiles that share their tables.
+fn packed() -> Vec<u8> {
+    let mut builder = ProfileBuilder::default();
+    builder.value_type("cpu", "nanoseconds");
+    builder.set_period("cpu", "nanoseconds", 10);
+    let frames = ["main", "work"].map(|name| builder.frame(name));
+    let (key, text) = (builder.str("thread"), builder.str("gc"));
+    let attrs = [Attr {
+        key,
+        value: AttrValue::Str(text),
+    }];
+    let about = About {
+        attrs: &attrs,
+        link: Some(Link {
+            trace_id: [1; 16],
+            span_id: [2; 8],
+        }),
+        points: &[Point { time: 9, value: 20 }],
+    };
+    builder.sample(&frames, &[20], about);
+    let profile = builder.finish();
+    let series = |content: u8| LogSeries {
+        labels: vec![LogLabel {
+            name: NAME_LABEL.to_owned(),
+            value: "process_cpu".to_owned(),
+        }],
+        profile: pack(&profile).into(),
+        content: vec![content; 16].into(),
+        ..LogSeries::default()
+    };
+    let entry = Entry {
+        encoding: Encoding::Packed,
+        tables: vec![pack_tables(&profile.tables).into()],
+        series: vec![series(1), series(2)],
+        ..plain(Vec::new())
+    };
+    entry.encode()
 }
 
 fn entry(step: u32) -> Vec<u8> {
@@ -55,6 +103,14 @@ fn entry(step: u32) -> Vec<u8> {
         ..LogSeries::default()
     };
     let entry = Entry {
+        normalized: step > 0,
+        ..plain(vec![series])
+    };
+    entry.encode()
+}
+
+fn plain(series: Vec<LogSeries>) -> Entry {
+    Entry {
         tenant: TenantId::anonymous(),
         span: Span {
             received: 5,
@@ -63,11 +119,10 @@ fn entry(step: u32) -> Vec<u8> {
         },
         encoding: Encoding::Pprof,
         tables: Vec::new(),
-        normalized: step > 0,
+        normalized: false,
         kept: Kept::UNSAID,
-        series: vec![series],
-    };
-    entry.encode()
+        series,
+    }
 }
 
 fn generated() -> Vec<(&'static str, Vec<u8>)> {
@@ -111,5 +166,6 @@ fn generated() -> Vec<(&'static str, Vec<u8>)> {
         ("file-torn", file[..file.len() - 3].to_vec()),
         ("file-damaged", damaged),
         ("file", file),
+        ("file-packed", any::encode_records(&[(1, 1, &packed())])),
     ]
 }
