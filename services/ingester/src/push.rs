@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_model::{Described, Profile, Tables, TenantId};
+use cairn_model::{Described, Profile, Samples, Tables, TenantId};
 use cairn_pprof::ExecutableInfo;
 use cairn_wal::{Digest, Encoding, NAME_LABEL};
 
@@ -172,8 +172,8 @@ impl Raw {
         }
     }
 
-    /// About how many bytes it has; one that shares tables has the part of them that its number of
-    /// samples lets expect.
+    /// About how many bytes it has, packed if it is decoded; one that shares tables has the part of
+    /// them that its number of samples lets expect.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Pprof { bytes, .. } | Self::Packed { bytes, .. } => bytes.len(),
@@ -181,7 +181,7 @@ impl Raw {
                 let (samples, tables) = (&profile.samples, &profile.tables);
                 let stacks = tables.stacks.len().max(1);
                 let part = samples.len().min(stacks);
-                samples.bytes() + tables.bytes().saturating_mul(part) / stacks
+                samples_bytes(samples) + tables_bytes(tables).saturating_mul(part) / stacks
             }
         }
     }
@@ -303,9 +303,10 @@ impl Push {
     pub(crate) fn bytes(&self) -> usize {
         let raws = self.raws().map(|raw| match raw {
             Raw::Pprof { bytes, .. } | Raw::Packed { bytes, .. } => bytes.len(),
-            Raw::Decoded { profile, .. } => profile.samples.bytes(),
+            Raw::Decoded { profile, .. } => samples_bytes(&profile.samples),
         });
-        let shared = self.shared().into_iter().map(|tables| tables.bytes());
+        let shared = self.shared().into_iter();
+        let shared = shared.map(|tables| tables_bytes(tables));
         let packed = self.tables.iter().map(Bytes::len);
         raws.chain(shared).chain(packed).sum()
     }
@@ -339,6 +340,16 @@ impl Push {
         let all = raws.chain(shared).chain(packed).chain(labels);
         all.fold(0, usize::saturating_add)
     }
+}
+
+/// About how many bytes samples take packed: most of their numbers are small.
+fn samples_bytes(samples: &Samples) -> usize {
+    samples.bytes() / 4
+}
+
+/// The same of tables, of which half are texts.
+fn tables_bytes(tables: &Tables) -> usize {
+    tables.bytes() / 2
 }
 
 /// Labels are kept as sent, as the log has them, and as the tail does.

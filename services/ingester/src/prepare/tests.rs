@@ -1,6 +1,7 @@
 //! A profile is the same row and the same batch whatever way it took.
 
 use cairn_model::{About, Attr, AttrValue, Described, Point, ProfileBuilder};
+use cairn_testkit::generator::{Generator, Spec};
 use cairn_wal::Digest;
 
 use super::*;
@@ -134,6 +135,27 @@ fn parts_have_only_their_own_tables() {
     let sizes: Vec<usize> = parts.into_iter().map(passed_on).map(tables).collect();
     assert_eq!((sizes.len(), whole.tables.len()), (2, 2));
     assert!(sizes[0] < sizes[1], "{sizes:?}");
+}
+
+#[test]
+fn bytes_are_about_those_that_the_log_keeps() {
+    let generator = Generator::new(Spec::default());
+    let described = Described {
+        name: Some("process_cpu".to_owned()),
+        labels: Vec::new(),
+        profile: generator.profile(0, 0, 0),
+    };
+    let push = Push {
+        series: vec![Series::decoded(described, Digest::of(&[]), 0)],
+        ..push()
+    };
+    let said = [push.bytes(), push.series[0].bytes()];
+    let ready = prepare(push, &rules()).ready;
+    let logged = &ready.items[0].logged;
+    let kept = logged.profile.len() + ready.tables[0].len();
+    for said in said {
+        assert!((kept / 2..kept * 2).contains(&said), "{said} of {kept}");
+    }
 }
 
 #[test]
