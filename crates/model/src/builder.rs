@@ -1,10 +1,9 @@
 //! Makes a profile of parts that come one by one, equal parts made one.
 
-use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashMap;
 
 use crate::limits::TRUNCATED_FRAME;
 use crate::profile::{
@@ -12,6 +11,7 @@ use crate::profile::{
     ValueType,
 };
 use crate::rest::Rest;
+use crate::stack_index::StackIndex;
 
 type Map<K, V> = HashMap<K, V, RandomState>;
 
@@ -39,8 +39,7 @@ pub struct ProfileBuilder {
     /// By mapping, address and lines: those without lines are told by the first two.
     locations: Map<(u32, u64, Lines), u32>,
     frames: Map<StrId, u32>,
-    stacks: HashTable<u32>,
-    hasher: RandomState,
+    stacks: StackIndex,
     links: Map<Link, u32>,
     rest: Rest,
 }
@@ -229,16 +228,7 @@ impl ProfileBuilder {
 
     /// Locations, leaf first, as a stack.
     pub fn stack(&mut self, locations: &[u32]) -> u32 {
-        let (stacks, hasher) = (&mut self.tables.stacks, &self.hasher);
-        let hash = hasher.hash_one(locations);
-        let is_same = |id: &u32| stacks.get(*id) == locations;
-        if let Some(id) = self.stacks.find(hash, is_same) {
-            return *id;
-        }
-        let id = stacks.push(locations);
-        let hash_of = |id: &u32| hasher.hash_one(stacks.get(*id));
-        self.stacks.insert_unique(hash, id, hash_of);
-        id
+        self.stacks.intern(&mut self.tables.stacks, locations)
     }
 
     fn link(&mut self, link: Link) -> u32 {

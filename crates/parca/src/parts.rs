@@ -3,7 +3,7 @@
 
 use std::hash::{BuildHasher, Hasher};
 
-use cairn_model::{Addressing, Function, Line, Location, Mapping, NONE, StrId, Tables};
+use cairn_model::{Addressing, Function, Line, Location, Mapping, NONE, StackIndex, StrId, Tables};
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 
@@ -25,7 +25,7 @@ pub(crate) struct Parts {
     /// They are few and looked for most often: faster with the whole key.
     mappings: HashMap<(StrId, StrId, Addressing), u32, RandomState>,
     locations: HashTable<u32>,
-    stacks: HashTable<u32>,
+    stacks: StackIndex,
     hasher: RandomState,
 }
 
@@ -126,16 +126,7 @@ impl Parts {
 
     /// Locations, leaf first, as a stack.
     pub(crate) fn stack(&mut self, locations: &[u32]) -> u32 {
-        let (stacks, hasher) = (&mut self.tables.stacks, &self.hasher);
-        let hash = hasher.hash_one(locations);
-        let is_same = |id: &u32| stacks.get(*id) == locations;
-        if let Some(id) = self.stacks.find(hash, is_same) {
-            return *id;
-        }
-        let id = stacks.push(locations);
-        let hash_of = |id: &u32| hasher.hash_one(stacks.get(*id));
-        self.stacks.insert_unique(hash, id, hash_of);
-        id
+        self.stacks.intern(&mut self.tables.stacks, locations)
     }
 
     pub(crate) fn tables(&self) -> &Tables {
@@ -206,7 +197,7 @@ mod tests {
             + parts.functions.allocation_size()
             + parts.mappings.allocation_size()
             + parts.locations.allocation_size()
-            + parts.stacks.allocation_size()
+            + parts.stacks.bytes()
     }
 
     #[test]
