@@ -120,8 +120,7 @@ async fn store(
             };
             let profile = bytes.replaced(form.profile);
             let profile = profile.inflated(coding, ingester).await?;
-            let sent = Digest::of(&[query.as_bytes(), &profile.bytes, &packed.labels]);
-            let decoded = decode(ingester, (&about, format), &profile, (packed, sent)).await?;
+            let decoded = decode(ingester, (query, &about, format), &profile, packed).await?;
             altered = decoded.altered;
             decoded.series
         }
@@ -153,9 +152,9 @@ fn pprof(about: &About, form: Form) -> Result<Series, Error> {
 /// One series per profile that the body holds.
 async fn decode(
     ingester: &Ingester,
-    (about, format): (&About, Format),
+    (query, about, format): (&str, &About, Format),
     profile: &Received,
-    (form, sent): (Form, Digest),
+    form: Form,
 ) -> Result<Decoded, Error> {
     let (limits, bytes) = (
         ingester.limits_for(profile.bytes.len()),
@@ -177,11 +176,13 @@ async fn decode(
         (from, ..) => (from.unwrap_or(0), 0),
     };
     let rate = about.sample_rate;
+    let query = query.to_owned();
     let decode = move || {
         let (described, altered) = match format {
             Format::Text(format) => texts(format, &bytes, &meaning, &limits)?,
             _ => recording(&bytes, &form.labels, rate, &limits)?,
         };
+        let sent = Digest::of(&[query.as_bytes(), &bytes, &form.labels]);
         let series =
             |(place, described)| Series::decoded(finished(described, &labels, span), sent, place);
         Ok(Decoded {
