@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::doors;
 use crate::hosting::Hosting;
 use crate::ingester::Ingester;
+use crate::limits::TenantLimits;
 use crate::push::{Door, Naming, Push, Raw, Series};
 use crate::start;
 use crate::writer::Writer;
@@ -40,6 +41,7 @@ impl Pushes {
     pub async fn open(config: Config) -> anyhow::Result<Self> {
         let process = Process::bind(Options::for_tests(), &[SERVICE]).await?;
         let cx = process.context(SERVICE);
+        let limits = TenantLimits::new(&config)?;
         let start::Started {
             flusher,
             hosting,
@@ -47,7 +49,7 @@ impl Pushes {
         } = start::open(&config, &cx).await?;
         Ok(Self {
             writer: flusher.writer.clone(),
-            ingester: Ingester::new(cx, config, flusher, None),
+            ingester: Ingester::new(cx, config, limits, flusher, None),
             hosting,
             closed,
             process,

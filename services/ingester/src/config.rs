@@ -1,5 +1,6 @@
 //! The ingester's settings. Owns no defaults of other crates: sub-structs live where they are used.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use cairn_catalog::NodeConfig;
 use cairn_chassis::config;
-use cairn_model::Limits;
+use cairn_model::{Limits, TenantId};
 use serde::{Deserialize, Serialize};
 
 /// Settings of one ingester.
@@ -29,6 +30,8 @@ pub struct Config {
     pub catalog: CatalogConfig,
     /// What one request may hold.
     pub limits: Limits,
+    /// What is different for single tenants.
+    pub tenants: BTreeMap<TenantId, TenantConfig>,
     pub log: LogConfig,
     pub admission: AdmissionConfig,
     pub tail: TailConfig,
@@ -44,6 +47,28 @@ pub struct Config {
     /// Profiles that claim to be from further in the future than this are refused.
     #[serde(with = "humantime_serde")]
     pub skew_max: Duration,
+}
+
+/// Settings of one tenant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TenantConfig {
+    pub limits: OwnLimits,
+}
+
+/// Limits of one tenant: those that are named differ from the usual ones.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OwnLimits(serde_json::Map<String, serde_json::Value>);
+
+impl OwnLimits {
+    /// Fails by the name of what is no limit.
+    pub(crate) fn over(&self, usual: &Limits) -> anyhow::Result<Limits> {
+        let mut all = serde_json::to_value(usual)?;
+        if let Some(all) = all.as_object_mut() {
+            all.extend(self.0.clone());
+        }
+        Ok(serde_json::from_value(all)?)
+    }
 }
 
 /// Settings of the catalog, which three or five of several ingesters host together.
@@ -150,6 +175,7 @@ impl Default for Config {
             zone: String::new(),
             catalog: CatalogConfig::default(),
             limits: Limits::default(),
+            tenants: BTreeMap::new(),
             log: LogConfig::default(),
             admission: AdmissionConfig::default(),
             tail: TailConfig::default(),

@@ -23,7 +23,7 @@ use crate::push::Door;
 
 /// What every request of senders is answered by.
 pub(crate) fn routes(ingester: &Ingester) -> Routes {
-    let bytes_max = ingester.config().limits.request_bytes_max;
+    let bytes_max = ingester.limits().max(|limits| limits.request_bytes_max);
     let store = parca::store(ingester.clone())
         .accept_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Zstd)
@@ -50,7 +50,6 @@ pub(crate) fn routes(ingester: &Ingester) -> Routes {
         None => Routes::new(),
         Some(router) => Routes::new().grpc(Admitted {
             door: Door::Forward,
-            bytes_max: forward::bytes_max(&ingester.config().limits),
             ingester: ingester.clone(),
             server: forward::server(ingester.clone(), router.clone()),
         }),
@@ -58,7 +57,6 @@ pub(crate) fn routes(ingester: &Ingester) -> Routes {
     routes
         .grpc(Admitted {
             door: Door::WriteRaw,
-            bytes_max,
             ingester: ingester.clone(),
             server: store,
         })
@@ -68,13 +66,11 @@ pub(crate) fn routes(ingester: &Ingester) -> Routes {
         .grpc(usage::server(ingester.clone()))
         .grpc(Admitted {
             door: Door::Push,
-            bytes_max,
             ingester: ingester.clone(),
             server: pusher,
         })
         .grpc(Admitted {
             door: Door::Otlp,
-            bytes_max,
             ingester: ingester.clone(),
             server: otlp::Service {
                 ingester: ingester.clone(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_chassis::Context;
-use cairn_model::Limits;
+use cairn_model::{Limits, TenantId};
 use cairn_store::Key;
 use cairn_wal::{Lease, Row};
 
@@ -16,6 +16,7 @@ use crate::agents::{self, Agents};
 use crate::config::Config;
 use crate::error::Error;
 use crate::flush::Flusher;
+use crate::limits::TenantLimits;
 use crate::metering::Metering;
 use crate::metrics::{DoorLabel, Metrics};
 use crate::prepare::{Prepared, Rules, prepare};
@@ -37,6 +38,7 @@ struct Inner {
     cx: Context,
     config: Config,
     rules: Rules,
+    limits: TenantLimits,
     admission: Admission,
     tail: Arc<Tail>,
     writer: Writer,
@@ -57,11 +59,13 @@ impl Ingester {
     pub(crate) fn new(
         cx: Context,
         config: Config,
+        limits: TenantLimits,
         flusher: Arc<Flusher>,
         router: Option<Router>,
     ) -> Self {
         Self(Arc::new(Inner {
             rules: Rules::new(&config),
+            limits,
             admission: Admission::new(&config.admission, cx.clock()),
             tail: Arc::clone(&flusher.tail),
             writer: flusher.writer.clone(),
@@ -97,10 +101,14 @@ impl Ingester {
         &self.0.metering
     }
 
+    pub(crate) fn limits(&self) -> &TenantLimits {
+        &self.0.limits
+    }
+
     /// Limits for a request of another format than pprof. Its profiles share tables, so few bytes
     /// can stand for many: but not for any number of times as many.
-    pub(crate) fn limits_for(&self, bytes: usize) -> Limits {
-        let limits = self.0.config.limits;
+    pub(crate) fn limits_for(&self, tenant: &TenantId, bytes: usize) -> Limits {
+        let limits = *self.limits().of(tenant);
         let bytes_max = bytes.saturating_mul(SHARING_MAX).max(SHARED_BYTES_MIN);
         Limits {
             profile_bytes_max: limits.profile_bytes_max.min(bytes_max),
@@ -173,7 +181,10 @@ impl Ingester {
         let origin = (&tenant, door);
         self.room().await?;
         let permit = self.0.admission.decoding(push.memory()).await?;
-        let rules = self.0.rules.clone();
+        let rules = Rules {
+            limits: *self.limits().of(&tenant),
+            ..self.0.rules.clone()
+        };
         let prepared = self.0.cx.compute(move || prepare(push, &rules)).await;
         let Prepared {
             ready,

@@ -16,6 +16,7 @@ mod hosting;
 mod ingester;
 mod inherit;
 mod lease;
+mod limits;
 mod log;
 mod metering;
 mod metrics;
@@ -35,7 +36,8 @@ mod writer;
 pub const ACKNOWLEDGE_EARLY: &str = "ingester-acknowledge-early";
 
 pub use config::{
-    AdmissionConfig, CatalogConfig, Config, LogConfig, LogKind, RouteConfig, TailConfig,
+    AdmissionConfig, CatalogConfig, Config, LogConfig, LogKind, OwnLimits, RouteConfig, TailConfig,
+    TenantConfig,
 };
 pub use route::{Connect, Inherit, Map, Peer, Peers, Predecessor, Shards};
 pub use start::{run, run_among};

@@ -19,6 +19,7 @@ use crate::hosting::Hosting;
 use crate::ingester::Ingester;
 use crate::inherit;
 use crate::lease::Keeper;
+use crate::limits::TenantLimits;
 use crate::log::{Opened, Opening, grouping, outside};
 use crate::metrics::{Metrics, gauge};
 use crate::recover::Recoverer;
@@ -36,11 +37,7 @@ pub async fn run_among(config: Config, cx: Context, peers: Peers) -> anyhow::Res
 }
 
 async fn serve(config: Config, cx: Context, peers: Option<Peers>) -> anyhow::Result<()> {
-    let (samples, depth) = (config.limits.samples_max, config.limits.depth_max);
-    anyhow::ensure!(
-        samples > 0 && depth > 0,
-        "limits.samples_max and limits.depth_max must be at least 1"
-    );
+    let limits = TenantLimits::new(&config)?;
     let Started {
         flusher,
         hosting,
@@ -71,7 +68,7 @@ async fn serve(config: Config, cx: Context, peers: Option<Peers>) -> anyhow::Res
         incarnation: flusher.registered.incarnation,
         metrics: flusher.metrics.clone(),
     };
-    let ingester = Ingester::new(cx.clone(), config, Arc::clone(&flusher), router);
+    let ingester = Ingester::new(cx.clone(), config, limits, Arc::clone(&flusher), router);
     let routes = hosting.join(doors::routes(&ingester).grpc(flight.serve()));
     cx.serve(routes).await?;
     let flushed = flusher.close().await;

@@ -21,6 +21,7 @@ use tower::Service;
 
 use super::body::PATIENCE;
 use super::caller::Caller;
+use super::forward;
 use crate::admission::Permit;
 use crate::error::Error;
 use crate::ingester::Ingester;
@@ -30,8 +31,6 @@ use crate::push::Door;
 #[derive(Clone, Debug)]
 pub(super) struct Admitted<S> {
     pub(super) door: Door,
-    /// Bytes of a message.
-    pub(super) bytes_max: usize,
     pub(super) ingester: Ingester,
     pub(super) server: S,
 }
@@ -118,7 +117,10 @@ where
         let door = self.door.of_method(request.uri().path());
         let reading = Reading {
             door,
-            bytes_max: self.bytes_max,
+            bytes_max: match door {
+                Door::Forward => self.ingester.limits().max(forward::bytes_max),
+                _ => self.ingester.limits().of(&caller.tenant).request_bytes_max,
+            },
             ingester: self.ingester.clone(),
             caller: caller.clone(),
             prefix: Vec::with_capacity(PREFIX_BYTES),
@@ -201,9 +203,11 @@ impl Reading {
                     .held
                     .expect(length.min(self.bytes_max.saturating_add(1)));
                 if length > self.bytes_max {
-                    // The server refuses it by its length, and reads no further.
-                    self.left = usize::MAX;
-                    return Ok(());
+                    return Err(Error::TooLarge {
+                        what: "the message",
+                        name: "request_bytes_max",
+                        max: self.bytes_max,
+                    });
                 }
                 let permit = match self.door {
                     Door::Forward => admission.forwarded(length).await?,

@@ -18,6 +18,8 @@ use crate::ingester::Ingester;
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) bytes: Bytes,
+    /// Bytes after inflating.
+    plain_max: usize,
     permit: Permit,
 }
 
@@ -34,14 +36,21 @@ impl Received {
         }
         let admission = ingester.admission();
         let _turn = admission.turn().await?;
-        let Self { bytes, permit } = self;
-        let max = ingester.config().limits.profile_bytes_max;
-        let inflate = move || coding.inflate(&bytes, max);
+        let Self {
+            bytes,
+            plain_max,
+            permit,
+        } = self;
+        let inflate = move || coding.inflate(&bytes, plain_max);
         let bytes = ingester.cx().compute(inflate).await?;
         // Given back first: the sum of both may be more than there is.
         drop(permit);
         let permit = admission.body(bytes.len()).await?;
-        Ok(Self { bytes, permit })
+        Ok(Self {
+            bytes,
+            plain_max,
+            permit,
+        })
     }
 }
 
@@ -62,7 +71,8 @@ pub(super) async fn read(
     (caller, headers): (&Caller, &HeaderMap),
     body: Body,
 ) -> Result<Received, Error> {
-    let max = ingester.config().limits.request_bytes_max;
+    let limits = ingester.limits().of(&caller.tenant);
+    let max = limits.request_bytes_max;
     let too_large = Error::TooLarge {
         what: "the body",
         name: "request_bytes_max",
@@ -91,7 +101,11 @@ pub(super) async fn read(
             if length.is_none() {
                 caller.held.expect(bytes.len());
             }
-            Ok(Received { bytes, permit })
+            Ok(Received {
+                bytes,
+                plain_max: limits.profile_bytes_max,
+                permit,
+            })
         }
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large),
         Err(error) => Err(Error::Interrupted(error.to_string())),

@@ -21,7 +21,7 @@ pub(super) struct Forward {
 }
 
 pub(super) fn server(ingester: Ingester, router: Router) -> ForwardServiceServer<Forward> {
-    let bytes_max = bytes_max(&ingester.config().limits);
+    let bytes_max = ingester.limits().max(bytes_max);
     let server = ForwardServiceServer::new(Forward { ingester, router });
     server.max_decoding_message_size(bytes_max)
 }

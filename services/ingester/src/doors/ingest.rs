@@ -120,7 +120,13 @@ async fn store(
             };
             let profile = bytes.replaced(form.profile);
             let profile = profile.inflated(coding, ingester).await?;
-            let decoded = decode(ingester, (query, &about, format), &profile, packed).await?;
+            let decoded = decode(
+                (ingester, caller),
+                (query, &about, format),
+                &profile,
+                packed,
+            )
+            .await?;
             altered = decoded.altered;
             decoded.series
         }
@@ -151,13 +157,13 @@ fn pprof(about: &About, form: Form) -> Result<Series, Error> {
 
 /// One series per profile that the body holds.
 async fn decode(
-    ingester: &Ingester,
+    (ingester, caller): (&Ingester, &Caller),
     (query, about, format): (&str, &About, Format),
     profile: &Received,
     form: Form,
 ) -> Result<Decoded, Error> {
     let (limits, bytes) = (
-        ingester.limits_for(profile.bytes.len()),
+        ingester.limits_for(&caller.tenant, profile.bytes.len()),
         profile.bytes.clone(),
     );
     let meaning = Meaning::of(about);

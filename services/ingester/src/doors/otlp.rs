@@ -145,7 +145,7 @@ async fn store(
     form: Form,
 ) -> Result<wire::ExportProfilesServiceResponse, Error> {
     let received = ingester.cx().clock().now();
-    let limits = ingester.limits_for(bytes.len());
+    let limits = ingester.limits_for(&caller.tenant, bytes.len());
     let decode = move || decode(&bytes, form, &limits);
     let Decoded {
         series,

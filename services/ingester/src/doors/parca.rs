@@ -79,7 +79,7 @@ impl ProfileStoreService for ProfileStore {
     ) -> Result<Response<wire::WriteArrowResponse>, Status> {
         let caller = Caller::of_grpc(&request);
         let buffer = request.into_inner().ipc_buffer;
-        let limits = self.0.limits_for(buffer.len());
+        let limits = self.0.limits_for(&caller.tenant, buffer.len());
         let stored = async {
             caller.held.settle(buffer.len(), &self.0).await?;
             let decode = move || {

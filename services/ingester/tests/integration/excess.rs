@@ -1,8 +1,8 @@
 //! Profiles with more than there may be: they keep their sums, or are refused if the tenant wants
 //! that.
 
-use cairn_ingester::Config;
-use cairn_model::Excess;
+use cairn_ingester::{Config, TenantConfig};
+use cairn_model::{Excess, TenantId};
 use cairn_parca::write::{self, Sample};
 use cairn_testkit::corpus::captured;
 use cairn_wire::cairn::query::v1::Stacks;
@@ -41,6 +41,38 @@ fn otlp() -> Vec<u8> {
             .starts_with("otel-sdk-extension-profiling-grpc/001")
     });
     found.expect("the corpus has it").body.clone()
+}
+
+#[tokio::test]
+async fn a_tenant_s_own_limits_hold_for_it() {
+    let folder = folder();
+    let own =
+        serde_json::json!({"samples_max": 1, "excess": "refuse", "request_bytes_max": 100_000});
+    let mut config = config(folder.path());
+    for (tenant, limits) in [("anonymous", own), ("other", serde_json::json!({}))] {
+        let json = serde_json::json!({ "limits": limits });
+        let own: TenantConfig = serde_json::from_value(json).expect("valid");
+        let tenant = TenantId::parse(tenant).expect("valid");
+        config.tenants.insert(tenant, own);
+    }
+    let running = Running::start(config).await;
+    let to = "/api/v1/profiles?label=service_name=pprof&name=process_cpu";
+    let answer = running.post(to, &[], &good()).await;
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    assert!(answer.body.contains("samples_max=1"), "{}", answer.body);
+    for (query, text) in TEXTS {
+        let answer = running.post(&format!("/ingest?{query}"), &[], text).await;
+        assert!(answer.body.contains("samples_max=1"), "{}", answer.body);
+    }
+    let answer = running.post(to, &[], &[0; 100_001]).await;
+    assert_eq!(answer.status, 413);
+    assert!(answer.body.contains("request_bytes_max=100000"));
+    let mut client = ProfileStoreServiceClient::new(running.channel().await);
+    let ipc_buffer = vec![0; 100_000].into();
+    let refused = client.write_arrow(WriteArrowRequest { ipc_buffer }).await;
+    let refused = refused.expect_err("too large");
+    assert!(refused.message().contains("request_bytes_max=100000"));
+    running.stop().await;
 }
 
 #[tokio::test]

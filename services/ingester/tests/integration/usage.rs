@@ -73,7 +73,8 @@ async fn whatever_is_not_stored_is_counted_by_reason() {
     let mut client = ProfileStoreServiceClient::new(running.channel().await);
     let ipc_buffer = vec![b'x'; 100_000].into();
     let refused = client.write_arrow(WriteArrowRequest { ipc_buffer }).await;
-    assert_eq!(refused.expect_err("too large").code(), Code::OutOfRange);
+    let refused = refused.expect_err("too large");
+    assert_eq!(refused.code(), Code::InvalidArgument);
     let ipc_buffer = vec![b'x'; 1_000].into();
     let refused = client.write_arrow(WriteArrowRequest { ipc_buffer }).await;
     assert_eq!(refused.expect_err("junk").code(), Code::InvalidArgument);
@@ -95,19 +96,16 @@ async fn whatever_is_not_stored_is_counted_by_reason() {
         row(Fate::Failed, ("Ingest", "unprocessable"), 1, empty.len()),
         // Refused for its address: its body was never read.
         row(Fate::Failed, ("Profiles", "malformed"), 1, 0),
-        row(Fate::Failed, ("Write", "stream"), 1, 100_001),
+        row(Fate::Failed, ("Write", "too_large"), 1, 100_001),
         // The record, and what it is wrapped in.
         row(Fate::Failed, ("WriteArrow", "malformed"), 1, 1_003),
-        row(Fate::Failed, ("WriteArrow", "stream"), 1, 100_001),
+        row(Fate::Failed, ("WriteArrow", "too_large"), 1, 100_001),
     ];
     assert_eq!(rows(&running).await, expected);
 
     let metrics = running.metrics().await;
-    let line = format!(
-        "cairn_ingester_discarded_bytes_total{{tenant=\"anonymous\",door=\"Ingest\",reason=\"too_large\"}} {}",
-        100_001
-    );
-    assert!(metrics.contains(&line), "{metrics}");
+    let line = "cairn_ingester_discarded_bytes_total{tenant=\"anonymous\",door=\"Ingest\",reason=\"too_large\"} 100001";
+    assert!(metrics.contains(line), "{metrics}");
     let others = usage(&running, "somebody-else").await.expect("answered");
     assert_eq!(others.rows, []);
     let error = usage(&running, "../x")

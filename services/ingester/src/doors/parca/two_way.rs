@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use cairn_model::Limits;
 use cairn_parca::{Asked, Stacks};
 use cairn_wal::Digest;
 use cairn_wire::parca::profilestore::v1alpha1 as wire;
@@ -91,7 +92,7 @@ impl Conversation {
             }
             State::Asked(asked, sent) => {
                 let record = self.record().await?;
-                let limits = self.ingester.limits_for(record.len());
+                let limits = self.limits_for(record.len());
                 let read = move || cairn_parca::stacks(&record, &limits);
                 let stacks = self.ingester.cx().compute(read).await.map_err(malformed)?;
                 self.store((asked, sent), stacks).await?;
@@ -103,7 +104,7 @@ impl Conversation {
     /// Reads samples, which tell what is sent again, and finds out which of their stacks are known.
     async fn ask(&mut self) -> Result<(Box<Asked>, Digest), Error> {
         let record = self.record().await?;
-        let limits = self.ingester.limits_for(record.len());
+        let limits = self.limits_for(record.len());
         let known = self.ingester.stacks().of(&self.caller.tenant);
         let read = move || {
             let samples = cairn_parca::samples(&record, &limits)?;
@@ -119,7 +120,7 @@ impl Conversation {
         (asked, sent): (Box<Asked>, Digest),
         stacks: Stacks,
     ) -> Result<(), Error> {
-        let limits = self.ingester.limits_for(self.received + asked.bytes());
+        let limits = self.limits_for(self.received + asked.bytes());
         let known = self.ingester.stacks().of(&self.caller.tenant);
         let join = move || {
             known.with(|known| known.add(&asked, &stacks));
@@ -130,6 +131,11 @@ impl Conversation {
         self.ingester.stacks().shrink();
         let joined = joined.map_err(malformed)?;
         store_decoded(&self.ingester, &self.caller, Door::Write, joined).await
+    }
+
+    /// For records of so many bytes.
+    fn limits_for(&self, bytes: usize) -> Limits {
+        self.ingester.limits_for(&self.caller.tenant, bytes)
     }
 
     /// The agent's next message.
