@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use cairn_model::{BlockId, TenantId, TimeRange};
@@ -33,6 +34,8 @@ pub struct Block {
     index: OnceCell<Arc<Index>>,
     stacks: OnceCell<Arc<Stacks>>,
     layout: OnceCell<Arc<Layout>>,
+    /// Bytes read from the store.
+    read: AtomicU64,
 }
 
 /// A whole block in memory, as a merge takes it.
@@ -108,6 +111,10 @@ impl Block {
     }
 
     fn new(object: Option<Object>, parsed: Tail, tail: (u64, Bytes)) -> Result<Self, Error> {
+        let read = AtomicU64::new(match object {
+            Some(_) => tail.1.len() as u64,
+            None => 0,
+        });
         let Tail::Toc(toc) = parsed else {
             return Err(Error::corrupt("table of contents", "its length changes"));
         };
@@ -118,6 +125,7 @@ impl Block {
             index: OnceCell::new(),
             stacks: OnceCell::new(),
             layout: OnceCell::new(),
+            read,
         })
     }
 
@@ -128,6 +136,11 @@ impl Block {
             + self.layout.get().map_or(0, |layout| layout.memory_bytes())
             + self.index.get().map_or(0, |index| index.bytes())
             + self.stacks.get().map_or(0, |stacks| stacks.bytes())
+    }
+
+    /// Bytes read from the store so far.
+    pub fn read_bytes(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
     }
 
     pub fn info(&self) -> Info {
@@ -204,6 +217,11 @@ impl Block {
             self.fetch(part).await?.visit(visit)?;
         }
         Ok(())
+    }
+
+    /// Reads what says where rows are, which [`Self::parts`] would wait for. Kept once read.
+    pub async fn prepare_rows(&self) -> Result<(), Error> {
+        self.layout().await.map(drop)
     }
 
     /// Cuts `ranges` into parts to [fetch](Self::fetch) one at a time, so that memory stays bounded
@@ -285,7 +303,10 @@ impl Block {
         let (start, tail) = &self.tail;
         match &self.object {
             Some(object) if ranges.iter().any(|range| range.start < *start) => {
-                object.read(ranges).await
+                let bytes = object.read(ranges).await?;
+                let read = bytes.iter().map(|bytes| bytes.len() as u64).sum();
+                self.read.fetch_add(read, Ordering::Relaxed);
+                Ok(bytes)
             }
             // No range ends beyond the object: the table of contents was checked against its size.
             _ => {

@@ -9,7 +9,7 @@ mod retry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_model::{BlockId, TenantId, WriterId};
+use cairn_model::{BlockId, TenantId, TimeRange, WriterId};
 use futures::future::BoxFuture;
 
 use crate::node::Local;
@@ -91,14 +91,23 @@ impl Client {
     /// What a query has to read. It holds everything that was acknowledged before the call. Take
     /// this first and the tails second.
     pub async fn snapshot(&self, tenant: &TenantId) -> Result<Snapshot, Error> {
+        self.snapshot_within(tenant, TimeRange::ALL).await
+    }
+
+    /// The same without blocks that hold nothing of the range.
+    pub async fn snapshot_within(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+    ) -> Result<Snapshot, Error> {
         let ask = || -> BoxFuture<'_, _> {
             Box::pin(async move {
                 match &self.source {
                     Source::Local(local) => {
                         local.up_to_date().await?;
-                        Ok(local.snapshot(tenant))
+                        Ok(local.snapshot(tenant, range))
                     }
-                    Source::Remote(remote) => remote.snapshot(tenant).await,
+                    Source::Remote(remote) => remote.snapshot(tenant, range).await,
                 }
             })
         };

@@ -1,6 +1,6 @@
 //! The catalog as a gRPC service: decode, call, encode.
 
-use cairn_model::Code;
+use cairn_model::{Code, TimeRange};
 use cairn_wire::cairn::catalog::v1 as wire;
 use cairn_wire::cairn::catalog::v1::catalog_service_server::{
     CatalogService as Calls, CatalogServiceServer,
@@ -37,10 +37,18 @@ impl Calls for Server {
         &self,
         request: Request<wire::SnapshotRequest>,
     ) -> Result<Response<wire::SnapshotResponse>, Status> {
-        let wire::SnapshotRequest { tenant: owner } = request.into_inner();
+        let wire::SnapshotRequest {
+            tenant: owner,
+            time_start,
+            time_end,
+        } = request.into_inner();
         let owner = tenant(&owner).map_err(answer)?;
+        let range = TimeRange {
+            start: time_start.unwrap_or(i64::MIN),
+            end: time_end.unwrap_or(i64::MAX),
+        };
         self.0.up_to_date().await.map_err(answer)?;
-        Ok(Response::new(self.0.snapshot(&owner).into()))
+        Ok(Response::new(self.0.snapshot(&owner, range).into()))
     }
 
     async fn expired(

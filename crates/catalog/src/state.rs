@@ -13,7 +13,7 @@ mod writers;
 
 use std::sync::Arc;
 
-use cairn_model::{TenantId, WriterId};
+use cairn_model::{TenantId, TimeRange, WriterId};
 use serde::{Deserialize, Serialize};
 
 use crate::{BlockMeta, Manifest, Writer};
@@ -66,10 +66,11 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    pub(crate) fn snapshot(self) -> Snapshot {
+    /// Without blocks that hold nothing of the range.
+    pub(crate) fn snapshot(self, range: TimeRange) -> Snapshot {
         Snapshot {
             version: self.version,
-            blocks: self.blocks.live(),
+            blocks: self.blocks.live(range),
             writers: self.writers,
             sealed: self.sealed,
         }
@@ -312,7 +313,7 @@ impl State {
     }
 
     pub fn snapshot(&self, tenant: &TenantId) -> Snapshot {
-        self.look(tenant).snapshot()
+        self.look(tenant).snapshot(TimeRange::ALL)
     }
 
     /// The same, without the time that copying takes.

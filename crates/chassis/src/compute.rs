@@ -1,5 +1,6 @@
 //! Work that would hold up the network: decoding, merging, symbolizing. As many at a time as
-//! there are cores; the rest waits in order of arrival.
+//! there are cores; the rest waits in order of arrival. Work that waits in between, for a store,
+//! leaves its core to others meanwhile.
 #![expect(
     clippy::disallowed_methods,
     reason = "the task that waits belongs to whoever waits for it, and ends with them"
@@ -7,7 +8,9 @@
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, PollSemaphore};
 use tokio_util::task::AbortOnDropHandle;
 
 #[derive(Clone, Debug)]
@@ -43,14 +46,37 @@ impl Compute {
     where
         F: Future<Output: Send + 'static> + Send,
     {
-        match &self.cores {
-            Some(cores) => {
-                let runtime = tokio::runtime::Handle::current();
-                queue(Arc::clone(cores), move || runtime.block_on(work())).await
-            }
-            None => work().await,
+        let Some(cores) = &self.cores else {
+            return work().await;
+        };
+        let (runtime, cores) = (Handle::current(), Arc::clone(cores));
+        let span = tracing::Span::current();
+        // A thread can't be stopped from outside: the work is told, and ends where it waits next.
+        let given_up = CancellationToken::new();
+        let _telling = given_up.clone().drop_guard();
+        let done = tokio::task::spawn_blocking(move || {
+            let _entered = span.entered();
+            let work = on_a_core(cores, work());
+            runtime.block_on(given_up.run_until_cancelled_owned(work))
+        });
+        match done.await {
+            Ok(Some(result)) => result,
+            Ok(None) => std::future::pending().await,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
+}
+
+/// Goes on only while it has a core, and gives that back wherever it waits.
+async fn on_a_core<F: Future>(cores: Arc<Semaphore>, work: F) -> F::Output {
+    let mut cores = PollSemaphore::new(cores);
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|cx| {
+        let core = std::task::ready!(cores.poll_acquire(cx));
+        let _core = core.expect("the semaphore is never closed");
+        work.as_mut().poll(cx)
+    })
+    .await
 }
 
 /// Waits in a task of its own: a place in the queue that nobody polls, as in a stream of buffered
@@ -112,6 +138,30 @@ mod tests {
         let work = compute.run(move || done.blocking_send(()));
         assert!(work.now_or_never().is_none());
         drop(busy);
+        assert_eq!(seen.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn work_that_waits_leaves_its_core_to_others_and_ends_when_it_is_given_up() {
+        let compute = Compute::new();
+        let cores = cores(&compute).available_permits();
+        let (started, mut seen) = tokio::sync::mpsc::channel::<()>(1);
+        let waiting = (0..cores * 4).map(|_| {
+            let started = started.clone();
+            compute.run_async(move || async move {
+                started.send(()).await.expect("somebody counts");
+                std::future::pending::<()>().await;
+                // The end of `started` tells that this is over.
+                drop(started);
+            })
+        });
+        let mut waiting: futures::stream::FuturesUnordered<_> = waiting.collect();
+        assert!(waiting.next().now_or_never().is_none());
+        for _ in 0..cores * 4 {
+            seen.recv().await.expect("all of them wait at a time");
+        }
+        assert_eq!(compute.run(|| 7).await, 7, "with no core taken");
+        drop((waiting, started));
         assert_eq!(seen.recv().await, None);
     }
 }

@@ -9,7 +9,7 @@ mod ticket;
 mod told;
 
 pub use answer::{InvalidAnswer, read};
-pub use serve::{BlockFlight, Partial, Scan, blocks, tail};
+pub use serve::{BlockFlight, Cost, Partial, Scan, blocks, tail};
 pub use ticket::{Asked, InvalidTicket, decode, encode};
 pub use told::{InvalidBatch, told};
 

@@ -13,6 +13,7 @@ mod pprof;
 mod query;
 pub mod repeats;
 mod scan;
+mod size;
 mod symbolize;
 mod top;
 mod weights;
@@ -21,7 +22,10 @@ pub use flame::{Flame, KeyBy, Kind, Node, Trim};
 pub use folded::folded;
 pub use merge::{Merge, WrongAnswer};
 pub use pprof::{Meta, profile};
-pub use query::{Answer, GroupBy, Point, Query, Question, Scanned, Series, Stats, VALUES_MAX};
+pub use query::{
+    Answer, GroupBy, Point, Query, Question, Scanned, Series, Stats, TIME_LABEL, VALUES_MAX,
+    step_start,
+};
 pub use scan::{Source, scan_block, scan_head};
 pub use symbolize::{Frame, Names, Wanted, name, unnamed};
 pub use top::{TopRow, top};

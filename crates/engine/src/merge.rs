@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cairn_model::{Code, ProfileType};
 use cairn_trie::Merger;
 
-use crate::query::{Answer, Point, Question, Scanned, Series, Stats, VALUES_MAX};
+use crate::query::{Answer, Point, Question, Scanned, Series, Stats, VALUES_MAX, step_start};
 use crate::repeats::Told;
 
 /// Accumulates the answers to one question.
@@ -173,8 +173,7 @@ impl Series {
         for (labels, points) in self.0 {
             let sums = out.0.entry(labels).or_default();
             for (time, point) in points {
-                let start = time.div_euclid(step).saturating_mul(step);
-                sums.entry(start).or_default().add(&point);
+                sums.entry(step_start(time, step)).or_default().add(&point);
             }
         }
         out

@@ -52,6 +52,24 @@ pub enum GroupBy {
     Labels(Vec<String>),
     /// All labels of single samples, links as `trace_id` and `span_id`: what a pprof file keeps.
     SampleLabels,
+    /// The time, as label [`TIME_LABEL`], and the labels: of the sample where it says when it was
+    /// taken, else of its profile.
+    Times {
+        /// Nanoseconds; times are the starts of steps. `0` keeps every time apart.
+        step: i64,
+        labels: Vec<String>,
+    },
+}
+
+/// The label of groups that holds nanoseconds since the Unix epoch.
+pub const TIME_LABEL: &str = "__time__";
+
+/// The start of the step that a time is in.
+pub fn step_start(time: i64, step: i64) -> i64 {
+    match step {
+        step if step <= 0 => time,
+        step => time.div_euclid(step).saturating_mul(step),
+    }
 }
 
 /// The answer to a [`Question`], of one source or of many.

@@ -12,7 +12,9 @@ mod stacks;
 
 pub(crate) use self::matching::text;
 
-use cairn_block::{Block, Error, Head, Index, Lsn, ProfileRow, RowRange, SampleColumns};
+use std::sync::Arc;
+
+use cairn_block::{Block, Error, Head, Index, Lsn, ProfileRow, RowRange, SampleColumns, Stacks};
 use cairn_model::TimeRange;
 use futures::{StreamExt, TryStreamExt};
 
@@ -60,11 +62,7 @@ pub async fn scan_block(
     query: &Query,
     source: Source<'_>,
 ) -> Result<Scanned, Error> {
-    let index = block.index().await?;
-    let stacks = match query.question {
-        Question::Stacks(_) => Some(block.stacks().await?),
-        _ => None,
-    };
+    let (index, stacks) = read_tables(block, query).await?;
     let count = stacks.as_ref().map_or(0, |stacks| stacks.nodes.len());
     let mut scan = Scan::new(&index, 0, query, source, count);
     let parts = match scan.ranges() {
@@ -91,6 +89,31 @@ pub async fn scan_block(
     Ok(scanned)
 }
 
+/// The index, and stacks if some of them match. What is needed anyway is read at the same time.
+async fn read_tables(
+    block: &Block,
+    query: &Query,
+) -> Result<(Arc<Index>, Option<Arc<Stacks>>), Error> {
+    if !matches!(query.question, Question::Stacks(_)) {
+        return Ok((block.index().await?, None));
+    }
+    let stacks = async || {
+        let (stacks, ()) = futures::try_join!(block.stacks(), block.prepare_rows())?;
+        Ok(stacks)
+    };
+    if query.matchers.is_empty() {
+        let (index, stacks) = futures::try_join!(block.index(), stacks())?;
+        return Ok((index, Some(stacks)));
+    }
+    let index = block.index().await?;
+    let plan = Plan::new(&index, 0, query, &RowLabels::of(&index), |_| 1);
+    let stacks = match plan.selected.is_empty() {
+        true => None,
+        false => Some(stacks().await?),
+    };
+    Ok((index, stacks))
+}
+
 /// Columns of the rows of one profile, or of a part of them.
 #[derive(Clone, Copy, Debug)]
 struct Run<'a> {
@@ -100,7 +123,30 @@ struct Run<'a> {
     attrs: &'a [u32],
     /// Empty if all are 0.
     links: &'a [u32],
+    /// Empty if all are 0.
+    times: &'a [u32],
 }
+
+/// One row that passed.
+#[derive(Clone, Copy, Debug)]
+struct Passed {
+    stack: u32,
+    value: i64,
+    attr: u32,
+    link: u32,
+    /// As columns keep it.
+    time: u32,
+}
+
+impl Passed {
+    /// Nanoseconds since the epoch.
+    fn time(self, profile: &ProfileRow) -> i64 {
+        let millis = i64::from(self.time.saturating_sub(1));
+        profile.time.saturating_add(millis * NANOS_PER_MILLI)
+    }
+}
+
+const NANOS_PER_MILLI: i64 = 1_000_000;
 
 impl<'a> Run<'a> {
     fn of(columns: &'a SampleColumns, range: std::ops::Range<usize>) -> Self {
@@ -116,19 +162,26 @@ impl<'a> Run<'a> {
             values: &columns.values[range.clone()],
             attrs: part(&columns.attrs),
             links: part(&columns.links),
+            times: part(&columns.times),
         }
     }
 
-    /// Calls `row` with stack, value, attribute set and link of every row that passes; says whether any did.
+    /// Calls `row` with every row that passes; says whether any did.
     #[inline]
-    fn each(&self, filter: Option<&RowFilter>, mut row: impl FnMut(u32, i64, u32, u32)) -> bool {
+    fn each(&self, filter: Option<&RowFilter>, mut row: impl FnMut(Passed)) -> bool {
         let mut any = false;
+        let of = |column: &[u32], at: usize| column.get(at).copied().unwrap_or(0);
         for (at, (stack, value)) in self.stacks.iter().zip(self.values).enumerate() {
-            let attr = self.attrs.get(at).copied().unwrap_or(0);
-            let link = self.links.get(at).copied().unwrap_or(0);
+            let (attr, link) = (of(self.attrs, at), of(self.links, at));
             if filter.is_none_or(|filter| filter.matches(attr, link)) {
                 any = true;
-                row(*stack, *value, attr, link);
+                row(Passed {
+                    stack: *stack,
+                    value: *value,
+                    attr,
+                    link,
+                    time: of(self.times, at),
+                });
             }
         }
         any
@@ -174,10 +227,13 @@ impl<'a> Scan<'a> {
         let sum = match &query.question {
             Question::Stacks(GroupBy::Nothing) => Sum::Stacks(Sums::Plain(vec![0; stacks])),
             Question::Stacks(GroupBy::Labels(names)) => {
-                Sum::Stacks(Sums::grouped(By::Labels(names), index))
+                Sum::Stacks(Sums::grouped(By::Labels(names), None, index))
             }
             Question::Stacks(GroupBy::SampleLabels) => {
-                Sum::Stacks(Sums::grouped(By::RowLabels, index))
+                Sum::Stacks(Sums::grouped(By::RowLabels, None, index))
+            }
+            Question::Stacks(GroupBy::Times { step, labels }) => {
+                Sum::Stacks(Sums::grouped(By::Labels(labels), Some(*step), index))
             }
             Question::Series { step, sum_by } => {
                 Sum::Series(Box::new(SeriesSum::new(*step, sum_by.as_deref(), index)))
@@ -232,7 +288,7 @@ impl<'a> Scan<'a> {
     ) -> Result<(), Error> {
         let len = columns.len();
         let lengths = columns.values.len() == len
-            && [&columns.attrs, &columns.links]
+            && [&columns.attrs, &columns.links, &columns.times]
                 .iter()
                 .all(|column| column.is_empty() || column.len() == len);
         let below = |column: &[u32], count: usize| {
@@ -286,7 +342,7 @@ impl<'a> Scan<'a> {
                 Sum::Stacks(sums) => sums.add(row, run, filter, &self.labels),
                 Sum::Series(series) => series.add(row, run, filter, &self.labels),
                 Sum::Names(names) => names.add(row, run, filter, &self.labels),
-                Sum::Types => run.each(filter, |_, _, _, _| {}),
+                Sum::Types => run.each(filter, |_| {}),
             };
         }
     }

@@ -8,6 +8,7 @@ mod convert;
 mod generated;
 pub mod json;
 mod status;
+mod timeout;
 
 pub use as_sent::AsSent;
 pub use convert::{
@@ -19,6 +20,7 @@ pub use status::{
     already_exists, code_of, connect_code, failed_precondition, grpc_code, http_status,
     public_text, status, status_with_id, unimplemented,
 };
+pub use timeout::grpc_timeout;
 
 /// Every message and service of this crate, for gRPC reflection: an encoded `FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_flight::flight_service_server::{FlightService, FlightServiceServer};
 use cairn_block::Lsn;
 use cairn_chassis::Context;
-use cairn_engine::exchange::{self, Asked, Partial};
+use cairn_engine::exchange::{self, Asked, Cost, Partial};
 use cairn_engine::repeats::{Ask, SourceId};
 use cairn_engine::{Merge, Query, Scanned, Source as ScanSource, scan_head};
 use cairn_model::{Code, WriterId};
@@ -33,7 +33,7 @@ pub(crate) struct TailFlight {
 impl TailFlight {
     /// As a gRPC service.
     pub(crate) fn serve(self) -> FlightServiceServer<impl FlightService> {
-        exchange::tail(Arc::new(move |asked| {
+        exchange::tail(Arc::new(move |asked, _| {
             let flight = self.clone();
             async move { flight.answer(asked).await }.boxed()
         }))
@@ -56,7 +56,7 @@ impl TailFlight {
         let id = SourceId::log(&self.writer, self.incarnation);
         let scanned = self.cx.compute(move || {
             let scanned = scan(&heads, after, &query, (id, &repeats))?;
-            Ok(Partial::new(&scanned, Vec::new()))
+            Ok(Partial::new(&scanned, Cost::default(), Vec::new()))
         });
         let scanned = scanned.await.map_err(|error: cairn_engine::WrongAnswer| {
             cairn_wire::status(error.code(), &format!("merge parts of the tail: {error}"))

@@ -17,9 +17,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::Status;
 
 use crate::error::{Error, Warning, chain};
+use crate::explain::Explain;
 
 const PARTIAL: HeaderName = HeaderName::from_static("cairn-partial");
 const WARNING: HeaderName = HeaderName::from_static("cairn-warning");
+const EXPLAIN: HeaderName = HeaderName::from_static("cairn-explain");
 /// Warnings in the headers of an answer; more than a few help nobody and may break a proxy.
 const HEADER_WARNINGS_MAX: usize = 10;
 const HEADER_WARNING_BYTES_MAX: usize = 300;
@@ -48,6 +50,17 @@ pub(crate) fn flag(headers: &mut HeaderMap, warnings: &[Warning]) {
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.append(WARNING, value);
         }
+    }
+}
+
+/// Tells in an answer's headers what it took, if the request wants to know.
+pub(crate) fn explain(asked: &HeaderMap, explain: &Explain, headers: &mut HeaderMap) {
+    if !asked.contains_key(EXPLAIN) {
+        return;
+    }
+    let told = serde_json::to_string(&explain.summary().short());
+    if let Some(value) = told.ok().and_then(|told| HeaderValue::try_from(told).ok()) {
+        headers.insert(EXPLAIN, value);
     }
 }
 

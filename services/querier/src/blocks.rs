@@ -42,22 +42,24 @@ impl Blocks {
         }
     }
 
-    /// Failures are not kept: what was missing may be back.
+    /// A block, and how many of its bytes had been read before. Failures are not kept: what was
+    /// missing may be back.
     pub(crate) async fn open(
         &self,
         tenant: &TenantId,
         id: BlockId,
         size: Option<u64>,
-    ) -> Result<Arc<Block>, cairn_block::Error> {
+    ) -> Result<(Arc<Block>, u64), cairn_block::Error> {
         let key = (tenant.clone(), id);
         if let Some(block) = self.open.lock().get(&key) {
-            return Ok(block);
+            let read = block.read_bytes();
+            return Ok((block, read));
         }
         let block = Arc::new(Block::open(&self.store, tenant, id, size).await?);
         let mut open = self.open.lock();
         open.insert(key, Arc::clone(&block));
         open.shrink(self.count_max, self.bytes_max);
-        Ok(block)
+        Ok((block, 0))
     }
 
     /// More was read of a block: goes on keeping it if there is room for all of it.
@@ -172,7 +174,7 @@ mod tests {
         let key = |id: BlockId| (TenantId::anonymous(), id);
         let read = async |blocks: &Blocks, id: BlockId| {
             let (tenant, id) = key(id);
-            let block = blocks.open(&tenant, id, None).await.expect("opened");
+            let (block, _) = blocks.open(&tenant, id, None).await.expect("opened");
             block.index().await.expect("read");
             block.stacks().await.expect("read");
             blocks.weigh(&(tenant, id), &block);
@@ -211,7 +213,7 @@ mod tests {
         let (store, ids) = store(1).await;
         let blocks = Blocks::new(store, 3, u64::MAX);
         let key = (TenantId::anonymous(), ids[0]);
-        let open = async || blocks.open(&key.0, key.1, None).await.expect("opened");
+        let open = async || blocks.open(&key.0, key.1, None).await.expect("opened").0;
         let damaged = open().await;
         blocks.forget(&key, &damaged);
         let fresh = open().await;

@@ -40,12 +40,16 @@ pub struct Limits {
     pub message_bytes_max: usize,
     /// Bytes of one worker's whole answer.
     pub answer_bytes_max: usize,
-    /// Blocks that one request to a worker scans at a time.
+    /// Blocks that one request to a worker scans at a time, as far as `scan_bytes_max` lets it.
     pub block_scans_max: usize,
     /// Blocks kept open between queries.
     pub open_blocks_max: usize,
     /// Memory of those blocks: their indexes, and the stacks that were asked for.
     pub open_block_bytes_max: u64,
+    /// Bytes of blocks that are scanned at a time, for everybody. Tenants take turns.
+    pub scan_bytes_max: u64,
+    /// Memory of answers from blocks that are kept for whoever asks the same again; 0 keeps none.
+    pub answers_bytes_max: u64,
     /// Nodes of a flame graph for the web page, unless the request says otherwise.
     pub flamegraph_nodes: usize,
 }
@@ -63,6 +67,8 @@ pub struct Ui {
 impl config::Service for Config {
     fn within(mut self, bytes: u64) -> Self {
         self.limits.open_block_bytes_max = bytes / 2;
+        self.limits.scan_bytes_max = bytes / 8;
+        self.limits.answers_bytes_max = bytes / 8;
         self
     }
 }
@@ -77,9 +83,11 @@ impl Default for Limits {
             tail_timeout: Duration::from_secs(1),
             message_bytes_max: 64 << 20,
             answer_bytes_max: 512 << 20,
-            block_scans_max: 4,
+            block_scans_max: 64,
             open_blocks_max: 256,
             open_block_bytes_max: 256 << 20,
+            scan_bytes_max: 64 << 20,
+            answers_bytes_max: 64 << 20,
             flamegraph_nodes: 16_384,
         }
     }

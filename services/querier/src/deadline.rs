@@ -35,6 +35,11 @@ impl Deadline {
         }
     }
 
+    /// What a part of the work may take, so that there is time to make an answer of the others.
+    pub(crate) fn part(&self) -> Duration {
+        self.left() / 10 * 9
+    }
+
     /// Drops the work, and with it all its calls, when time is up.
     pub(crate) async fn bound<T>(
         &self,
@@ -44,39 +49,6 @@ impl Deadline {
             biased;
             result = work => result,
             () = self.clock.sleep(self.left()) => Err(Error::Timeout(self.limit)),
-        }
-    }
-}
-
-/// What `grpc-timeout` says: up to eight digits and a unit.
-pub(crate) fn grpc_timeout(text: &str) -> Option<Duration> {
-    let unit = text.chars().next_back()?;
-    let digits = &text[..text.len() - unit.len_utf8()];
-    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let count: u64 = digits.parse().ok()?;
-    Some(match unit {
-        'H' => Duration::from_secs(count * 3600),
-        'M' => Duration::from_secs(count * 60),
-        'S' => Duration::from_secs(count),
-        'm' => Duration::from_millis(count),
-        'u' => Duration::from_micros(count),
-        'n' => Duration::from_nanos(count),
-        _ => return None,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn timeouts_are_read_as_grpc_spells_them() {
-        assert_eq!(grpc_timeout("3000m"), Some(Duration::from_secs(3)));
-        assert_eq!(grpc_timeout("1H"), Some(Duration::from_secs(3600)));
-        for bad in ["", "5", "m", "123456789S", "-1S", "5é"] {
-            assert_eq!(grpc_timeout(bad), None, "{bad}");
         }
     }
 }

@@ -10,7 +10,7 @@ use self::repeats::Held;
 
 use cairn_catalog::BlockMeta;
 use cairn_chassis::Context;
-use cairn_engine::exchange::{self, BLOCK_SCAN, TAIL_SCAN};
+use cairn_engine::exchange::{self, BLOCK_SCAN, Cost, TAIL_SCAN};
 use cairn_engine::repeats::Ask;
 use cairn_engine::{Merge, Query, Question, Scanned, WrongAnswer};
 use cairn_model::{Code, TenantId};
@@ -22,10 +22,11 @@ use futures::stream::FuturesUnordered;
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::Warning;
+use crate::explain::{Explain, Read, Step};
 use crate::logs::Logs;
 use crate::peers::Failure;
 use crate::plan::{Doubtful, Plan, Position, Tail, assign};
-use crate::scan::Peer;
+use crate::scan::{Answered, Peer};
 
 /// Who asks what, for whom, until when.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,7 @@ pub(crate) struct Fanout<'a> {
     pub(crate) tenant: &'a TenantId,
     pub(crate) query: &'a Query,
     pub(crate) deadline: &'a Deadline,
+    pub(crate) explain: &'a Explain,
 }
 
 /// What came of a plan.
@@ -180,23 +182,33 @@ impl Fanout<'_> {
     }
 
     async fn ask(&self, part: Part, ask: &Ask) -> (Part, Result<(Scanned, Vec<Warning>), Failure>) {
-        let result = match &part {
+        let clock = self.cx.clock();
+        let start = clock.instant();
+        let result = self.ask_part(&part, ask).await;
+        let step = part.step(&result).took(clock.instant() - start);
+        self.explain.add(step);
+        let result = result.map(|(scanned, _, warnings)| (scanned, warnings));
+        (part, result)
+    }
+
+    async fn ask_part(&self, part: &Part, ask: &Ask) -> Result<Answered, Failure> {
+        match part {
             Part::Blocks(address, blocks) => {
                 let blocks = blocks.iter().cloned().map(Into::into).collect();
                 let source = Source::Blocks(Blocks { blocks });
-                self.ask_peer(address, (BLOCK_SCAN, source, ask), self.deadline)
+                let deadline = self.deadline.within(self.deadline.part());
+                self.ask_in_time(address, (BLOCK_SCAN, source, ask), &deadline)
                     .await
             }
             Part::Tail(tail) => self.ask_tail(tail, ask).await,
             Part::Log(position) => {
                 let scanned = self.logs.scan(self.tenant, self.query, position, ask).await;
-                scanned.map(|scanned| (scanned, Vec::new()))
+                scanned.map(|scanned| (scanned, Cost::default(), Vec::new()))
             }
-        };
-        (part, result)
+        }
     }
 
-    async fn ask_tail(&self, tail: &Tail, ask: &Ask) -> Result<(Scanned, Vec<Warning>), Failure> {
+    async fn ask_tail(&self, tail: &Tail, ask: &Ask) -> Result<Answered, Failure> {
         let Position {
             writer,
             incarnation,
@@ -214,16 +226,25 @@ impl Fanout<'_> {
             true => self.deadline.within(self.limits.tail_timeout),
             false => self.deadline.clone(),
         };
-        let asked = self.ask_peer(&tail.address, (TAIL_SCAN, source, ask), &deadline);
-        // A writer that stands still does not even notice that its time is up.
+        self.ask_in_time(&tail.address, (TAIL_SCAN, source, ask), &deadline)
+            .await
+    }
+
+    /// A process that stands still does not even notice that its time is up.
+    async fn ask_in_time(
+        &self,
+        address: &str,
+        what: (&'static str, Source, &Ask),
+        deadline: &Deadline,
+    ) -> Result<Answered, Failure> {
         let late = || Failure {
             code: Code::Timeout,
-            address: tail.address.clone(),
+            address: address.to_owned(),
             text: "it did not answer in time".to_owned(),
         };
         let clock = self.cx.clock();
         tokio::select! {
-            answered = asked => answered,
+            answered = self.ask_peer(address, what, deadline) => answered,
             () = clock.sleep(deadline.left()) => Err(late()),
         }
     }
@@ -233,7 +254,7 @@ impl Fanout<'_> {
         address: &str,
         (path, source, ask): (&'static str, Source, &Ask),
         deadline: &Deadline,
-    ) -> Result<(Scanned, Vec<Warning>), Failure> {
+    ) -> Result<Answered, Failure> {
         let peer = Peer {
             address: address.to_owned(),
             channel: self.cx.channel(address)?,
@@ -253,6 +274,33 @@ impl Part {
         let (shared, own): (Vec<_>, Vec<_>) = blocks.into_iter().partition(is_doubtful);
         let parts = [shared, own].into_iter().filter(|of| !of.is_empty());
         parts.map(|of| Self::Blocks(worker.clone(), of)).collect()
+    }
+
+    /// What asking for it took.
+    fn step(&self, result: &Result<Answered, Failure>) -> Step {
+        let (source, address, blocks) = match self {
+            Self::Blocks(worker, blocks) => {
+                let ids = blocks.iter().map(|block| block.id.to_string());
+                ("blocks", worker.clone(), ids.collect())
+            }
+            Self::Tail(tail) => ("tail", tail.address.clone(), Vec::new()),
+            Self::Log(position) => ("log", position.writer.to_string(), Vec::new()),
+        };
+        let (read, error) = match result {
+            Ok((scanned, cost, warnings)) => {
+                let first = warnings.first().map(Warning::to_string);
+                (Read::of(&scanned.stats, *cost), first)
+            }
+            Err(failure) => (Read::default(), Some(failure.to_string())),
+        };
+        Step {
+            source,
+            address,
+            blocks,
+            read,
+            error: error.unwrap_or_default(),
+            ..Step::default()
+        }
     }
 
     fn is_in(&self, doubtful: &Doubtful) -> bool {

@@ -1,10 +1,12 @@
 #![doc = include_str!("../docs/architecture.md")]
 
+mod answers;
 mod api;
 mod blocks;
 mod config;
 mod deadline;
 mod error;
+mod explain;
 mod fanout;
 mod growth;
 mod logs;
@@ -13,6 +15,7 @@ mod peers;
 mod plan;
 mod querier;
 mod scan;
+mod slots;
 mod symbolize;
 #[cfg(test)]
 mod testing;
@@ -40,6 +43,8 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
             limits.open_blocks_max,
             limits.open_block_bytes_max,
         )),
+        answers: answers::Answers::new(limits.answers_bytes_max),
+        slots: slots::Slots::new(limits.scan_bytes_max),
         block_scans_max: limits.block_scans_max,
         cx: cx.clone(),
         metrics: metrics.clone(),

@@ -1,6 +1,7 @@
 //! Every metric of the querier. Names get the prefix `cairn_querier_`.
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
@@ -20,6 +21,10 @@ pub(crate) struct Metrics {
     pub(crate) seconds: Histogram,
     /// Blocks that this process scanned as a worker.
     pub(crate) blocks_scanned: Counter,
+    /// Answers from blocks that this process had kept.
+    pub(crate) answers_kept: Counter,
+    /// Blocks that this process scans at the moment.
+    pub(crate) running_scans: Gauge,
     /// Sample rows that this process scanned as a worker.
     pub(crate) rows_scanned: Counter,
     /// Blocks that this process could not scan.
@@ -50,11 +55,21 @@ impl Metrics {
             "Sources asked again without profiles that others hold as well",
         );
         let blocks_scanned = counter("blocks_scanned", "Blocks scanned as a worker");
+        let answers_kept = counter(
+            "kept_answers",
+            "Answers from blocks that were given again without a scan",
+        );
         let rows_scanned = counter("rows_scanned", "Sample rows scanned as a worker");
         let blocks_failed = counter("blocks_failed", "Blocks that could not be scanned");
         let addresses_asked = counter(
             "addresses_asked",
             "Addresses that a symbolizer was asked for",
+        );
+        let running_scans = Gauge::default();
+        registry.register(
+            "running_scans",
+            "Blocks that are being scanned as a worker",
+            running_scans.clone(),
         );
         let seconds = Histogram::new(exponential_buckets(0.001, 2.0, 16));
         registry.register(
@@ -70,6 +85,8 @@ impl Metrics {
             repeats,
             seconds,
             blocks_scanned,
+            answers_kept,
+            running_scans,
             rows_scanned,
             blocks_failed,
             addresses_asked,

@@ -3,20 +3,21 @@
 //! Owns the order that makes answers right: catalog first, tails second. What a report looks like
 //! is the business of `api`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_catalog::{Client, RemoteParts, Snapshot};
 use cairn_chassis::Context;
-use cairn_engine::{Answer, GroupBy, Query, Question, Scanned, Series, Stats};
-use cairn_model::{Matcher, ProfileType, TenantId, TimeRange};
+use cairn_engine::{Answer, GroupBy, Point, Query, Question, Scanned, Series, Stats};
+use cairn_model::{Labels, Matcher, ProfileType, TenantId, TimeRange};
 use cairn_store::Store;
 use cairn_trie::Partial;
 
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{Error, Warning, chain};
+use crate::explain::{Explain, Step};
 use crate::fanout::{Fanout, Outcome};
 use crate::logs::Logs;
 use crate::metrics::Metrics;
@@ -46,6 +47,7 @@ pub(crate) struct Session {
     pub(crate) querier: Querier,
     pub(crate) tenant: TenantId,
     pub(crate) deadline: Deadline,
+    pub(crate) explain: Explain,
 }
 
 /// An answer, and what is missing from it.
@@ -125,6 +127,7 @@ impl Querier {
             querier: self.clone(),
             tenant,
             deadline: Deadline::after(&self.0.cx.clock(), limit),
+            explain: Explain::default(),
         }
     }
 }
@@ -182,7 +185,7 @@ impl Session {
 
     async fn ask_once(&self, query: &Query) -> Result<Outcome, Error> {
         let inner = &*self.querier.0;
-        let snapshot = self.snapshot().await?;
+        let snapshot = self.snapshot(query.range).await?;
         let mut plan = plan(snapshot, query.range, &inner.workers);
         for tail in &mut plan.tails {
             if tail.address.is_empty() {
@@ -196,14 +199,23 @@ impl Session {
             tenant: &self.tenant,
             query,
             deadline: &self.deadline,
+            explain: &self.explain,
         };
         Ok(Box::pin(fanout.run(plan, &inner.workers)).await?)
     }
 
-    async fn snapshot(&self) -> Result<Snapshot, Error> {
+    pub(crate) async fn snapshot(&self, range: TimeRange) -> Result<Snapshot, Error> {
         let catalog = self.querier.0.catalog.clone();
         let catalog = catalog.with_patience(self.deadline.left());
-        let snapshot = catalog.snapshot(&self.tenant).await;
+        let clock = self.querier.cx().clock();
+        let start = clock.instant();
+        let snapshot = catalog.snapshot_within(&self.tenant, range).await;
+        let step = Step {
+            source: "catalog",
+            address: self.querier.0.catalog_address.clone(),
+            ..Step::default()
+        };
+        self.explain.add(step.took(clock.instant() - start));
         snapshot.map_err(|error| Error::Catalog {
             code: error.code(),
             text: chain(&error),
@@ -213,10 +225,11 @@ impl Session {
     pub(crate) async fn types(
         &self,
         range: TimeRange,
+        matchers: &[Matcher],
     ) -> Result<Reply<BTreeSet<ProfileType>>, Error> {
         let query = Query {
             profile_type: None,
-            matchers: Vec::new(),
+            matchers: matchers.to_vec(),
             range,
             weights: None,
             question: Question::ProfileTypes,
@@ -246,11 +259,30 @@ impl Session {
         if rows.profile_type.delta {
             return Ok(rows);
         }
-        let types = self.types(rows.range).await?.value;
+        let types = self.types(rows.range, &rows.matchers).await?.value;
         let profile_type = resolve(rows.profile_type, &types);
         Ok(Rows {
             profile_type,
             ..rows
+        })
+    }
+
+    /// Which sets of labels the rows have, and how many profiles have each: of these labels, or of
+    /// all that profiles have. The parts of the type are labels too, such as `__name__`.
+    pub(crate) async fn label_sets(
+        &self,
+        query: &Query,
+    ) -> Result<Reply<BTreeMap<Labels, u64>>, Error> {
+        let Reply { value, warnings } = self.ask(query).await?;
+        let Answer::Series(series) = value.answer else {
+            return Err(cairn_engine::WrongAnswer.into());
+        };
+        let profiles = |points: &BTreeMap<i64, Point>| points.values().map(|p| p.profiles).sum();
+        let sets = series.0.into_iter();
+        let value = sets.map(|(labels, points)| (labels, profiles(&points)));
+        Ok(Reply {
+            value: value.collect(),
+            warnings,
         })
     }
 

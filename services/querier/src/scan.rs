@@ -7,7 +7,7 @@ use arrow_flight::{FlightData, Ticket};
 use bytes::Bytes;
 use cairn_engine::Scanned;
 use cairn_engine::codec::DecodeLimits;
-use cairn_engine::exchange::{self, InvalidAnswer};
+use cairn_engine::exchange::{self, Cost, InvalidAnswer};
 use cairn_model::Code;
 use cairn_wire::cairn::query::v1::{ScanTicket, ScanTrailer, ScanWarning};
 use futures::TryStreamExt;
@@ -19,6 +19,9 @@ use tonic::transport::Channel;
 use crate::deadline::Deadline;
 use crate::error::Warning;
 use crate::peers::Failure;
+
+/// What somebody answered, what that took, and what is missing from it.
+pub(crate) type Answered = (Scanned, Cost, Vec<Warning>);
 
 /// One peer and how to talk to it.
 #[derive(Clone, Debug)]
@@ -36,7 +39,7 @@ impl Peer {
         &self,
         ticket: &ScanTicket,
         deadline: &Deadline,
-    ) -> Result<(Scanned, Vec<Warning>), Failure> {
+    ) -> Result<Answered, Failure> {
         let messages = self
             .do_get(ticket, deadline)
             .await
@@ -64,7 +67,11 @@ impl Peer {
             .map_err(|error| self.failure(Code::Internal, format!("the trailer: {error}")))?;
         scanned.told = exchange::told(&trailer)
             .map_err(|error| self.failure(Code::Internal, format!("the trailer: {error}")))?;
-        Ok((scanned, warnings(trailer)))
+        let cost = Cost {
+            bytes: trailer.bytes,
+            kept_blocks: trailer.kept_blocks,
+        };
+        Ok((scanned, cost, warnings(trailer)))
     }
 
     async fn do_get(

@@ -12,6 +12,7 @@ use cairn_wire::cairn::symbols::v1::{self as wire, SymbolizeRequest, SymbolizeRe
 use futures::StreamExt;
 
 use crate::error::Warning;
+use crate::explain::Step;
 use crate::peers::Failure;
 use crate::querier::Session;
 
@@ -41,7 +42,17 @@ pub(crate) async fn symbolize(session: &Session, partial: Partial) -> (Partial, 
     let limit = session.querier.config().limits.symbolize_timeout;
     // Names are worth waiting for, but not the whole answer.
     let limit = limit.min(session.deadline.left() / 2);
+    let clock = cx.clock();
+    let start = clock.instant();
     let (names, failure) = ask_all(session, wanted, limit).await;
+    let error = failure.as_ref().map(Failure::to_string);
+    let step = Step {
+        source: "symbolizer",
+        address: session.querier.symbolizer().to_owned(),
+        error: error.unwrap_or_default(),
+        ..Step::default()
+    };
+    session.explain.add(step.took(clock.instant() - start));
     let partial = cx
         .compute(move || cairn_engine::name(partial, &names))
         .await;

@@ -1,12 +1,15 @@
 //! The answering side of a scan: the blocks of a ticket, merged into one answer.
 //!
-//! A block that can't be read is a warning in the trailer, never the end of the scan. Which blocks
-//! there are is the business of whoever wrote the ticket.
+//! A block that can't be read, or not in time, is a warning in the trailer, never the end of the
+//! scan. Which blocks there are is the business of whoever wrote the ticket.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use cairn_block::Block;
 use cairn_chassis::Context;
-use cairn_engine::exchange::{Asked, BlockFlight, Partial, blocks};
+use cairn_engine::exchange::{Asked, BlockFlight, Cost, Partial, blocks};
 use cairn_engine::repeats::{Ask, SourceId};
 use cairn_engine::{Merge, Query, Scanned, Source as ScanSource, scan_block};
 use cairn_model::{BlockId, Code, TenantId};
@@ -14,16 +17,22 @@ use cairn_wire::cairn::catalog::v1::BlockMeta;
 use cairn_wire::cairn::query::v1::ScanWarning;
 use cairn_wire::cairn::query::v1::scan_ticket::Source;
 use futures::{FutureExt, StreamExt};
+use prometheus_client::metrics::gauge::Gauge;
 use tonic::Status;
 
+use crate::answers::{Answers, Key};
 use crate::blocks::Blocks;
+use crate::deadline::Deadline;
 use crate::error::{Warning, chain};
 use crate::metrics::Metrics;
+use crate::slots::Slots;
 
 /// Scans blocks for queriers, this process included.
 #[derive(Clone, Debug)]
 pub(crate) struct Worker {
     pub(crate) blocks: Arc<Blocks>,
+    pub(crate) answers: Answers,
+    pub(crate) slots: Slots,
     pub(crate) block_scans_max: usize,
     pub(crate) cx: Context,
     pub(crate) metrics: Metrics,
@@ -32,45 +41,79 @@ pub(crate) struct Worker {
 /// What is wanted of every block.
 type Wanted = (Query, Ask);
 
+/// Whoever does not say how long they wait gets an answer after this long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 impl Worker {
     /// As a gRPC service under the name that queriers call.
     pub(crate) fn serve(self, message_bytes_max: usize) -> BlockFlight {
-        let scan = move |asked| {
+        let scan = move |asked, left: Option<Duration>| {
             let worker = self.clone();
-            async move { worker.answer(asked).await }.boxed()
+            let deadline = Deadline::after(&worker.cx.clock(), left.unwrap_or(PATIENCE));
+            async move { worker.answer(asked, deadline).await }.boxed()
         };
         blocks(Arc::new(scan), message_bytes_max)
     }
 
-    async fn answer(&self, asked: Asked) -> Result<Partial, Status> {
+    async fn answer(&self, asked: Asked, deadline: Deadline) -> Result<Partial, Status> {
         let Source::Blocks(blocks) = asked.source else {
             let text = "a querier holds no tail";
             return Err(cairn_wire::status(Code::Invalid, text));
         };
+        let tenant = &asked.tenant;
         let wanted = Arc::new((asked.query, asked.repeats));
-        let (scanned, warnings) = self.scan(&asked.tenant, &wanted, blocks.blocks).await?;
+        let key = Key::of(tenant, (&wanted.0, &wanted.1), &blocks.blocks);
+        if let Some(kept) = key.as_ref().and_then(|key| self.answers.encoded(key)) {
+            self.metrics.answers_kept.inc();
+            return Ok(kept.again());
+        }
+        let scanned = self.scan(tenant, &wanted, (blocks.blocks, deadline));
+        let (scanned, cost, warnings) = scanned.await?;
+        let is_whole = warnings.is_empty();
         let warning = |Warning { block, code, text }| ScanWarning { block, code, text };
         let warnings = warnings.into_iter().map(warning).collect();
-        let encode = move || Partial::new(&scanned, warnings);
-        Ok(self.cx.compute(encode).await)
+        let encode = move || Partial::new(&scanned, cost, warnings);
+        let partial = self.cx.compute(encode).await;
+        if let Some(key) = key.filter(|_| is_whole) {
+            self.answers.keep_encoded(key, &partial);
+        }
+        Ok(partial)
     }
 
+    /// What is not read when time is nearly up is missing.
     async fn scan(
         &self,
         tenant: &TenantId,
         wanted: &Arc<Wanted>,
-        blocks: Vec<BlockMeta>,
-    ) -> Result<(Scanned, Vec<Warning>), Status> {
+        (blocks, deadline): (Vec<BlockMeta>, Deadline),
+    ) -> Result<(Scanned, Cost, Vec<Warning>), Status> {
+        let mut cost = Cost::default();
         let mut merge = Merge::new(&wanted.0.question);
         let mut warnings = Vec::new();
+        let mut missing: BTreeSet<String> = blocks.iter().map(|block| block.id.clone()).collect();
+        let is_alone = blocks.len() == 1;
         let mut scans = futures::stream::iter(blocks)
-            .map(|block| self.scan_one(tenant, wanted, block))
+            .map(|block| async move {
+                let id = block.id.clone();
+                (id, self.answer_one(tenant, (wanted, is_alone), block).await)
+            })
             .buffer_unordered(self.block_scans_max.max(1));
-        while let Some(scanned) = scans.next().await {
+        let clock = self.cx.clock();
+        let late = clock.sleep(deadline.part());
+        tokio::pin!(late);
+        loop {
+            let (id, scanned) = tokio::select! {
+                biased;
+                next = scans.next() => match next {
+                    Some(next) => next,
+                    None => break,
+                },
+                () = &mut late => break,
+            };
+            missing.remove(&id);
             match scanned {
-                Ok(scanned) => {
-                    self.metrics.blocks_scanned.inc();
-                    self.metrics.rows_scanned.inc_by(scanned.stats.rows);
+                Ok((scanned, of)) => {
+                    cost.add(of);
                     merge = self.add(merge, scanned).await?;
                 }
                 Err(warning) => {
@@ -80,7 +123,15 @@ impl Worker {
                 }
             }
         }
-        Ok((self.cx.compute(move || merge.finish()).await, warnings))
+        warnings.extend(missing.iter().map(|id| self.late(tenant, id)));
+        let scanned = self.cx.compute(move || merge.finish()).await;
+        Ok((scanned, cost, warnings))
+    }
+
+    fn late(&self, tenant: &TenantId, block: &str) -> Warning {
+        self.metrics.blocks_failed.inc();
+        tracing::warn!(%tenant, block, "a block was not read in time");
+        Warning::new(block, Code::Timeout, "it could not be read in time")
     }
 
     async fn add(&self, mut merge: Merge, scanned: Scanned) -> Result<Merge, Status> {
@@ -93,36 +144,102 @@ impl Worker {
             .map_err(|error| cairn_wire::status(error.code(), &error.to_string()))
     }
 
+    /// Of a block that is alone in its ticket, the whole answer is kept.
+    async fn answer_one(
+        &self,
+        tenant: &TenantId,
+        (wanted, is_alone): (&Arc<Wanted>, bool),
+        meta: BlockMeta,
+    ) -> Result<(Scanned, Cost), Warning> {
+        let key = match is_alone {
+            true => None,
+            false => Key::of(tenant, (&wanted.0, &wanted.1), std::slice::from_ref(&meta)),
+        };
+        if let Some(kept) = key.as_ref().and_then(|key| self.answers.scanned(key)) {
+            self.metrics.answers_kept.inc();
+            let cost = Cost {
+                bytes: 0,
+                kept_blocks: 1,
+            };
+            return Ok((Arc::unwrap_or_clone(kept), cost));
+        }
+        let (scanned, cost) = self.scan_one(tenant, wanted, meta).await?;
+        self.metrics.blocks_scanned.inc();
+        self.metrics.rows_scanned.inc_by(scanned.stats.rows);
+        let Some(key) = key else {
+            return Ok((scanned, cost));
+        };
+        let scanned = Arc::new(scanned);
+        self.answers.keep_scanned(key, &scanned);
+        Ok((Arc::unwrap_or_clone(scanned), cost))
+    }
+
     async fn scan_one(
         &self,
         tenant: &TenantId,
         wanted: &Arc<Wanted>,
         meta: BlockMeta,
-    ) -> Result<Scanned, Warning> {
+    ) -> Result<(Scanned, Cost), Warning> {
         let name = meta.id;
         let id: BlockId = name
             .parse()
             .map_err(|_| Warning::new(&name, Code::Invalid, "not the name of a block"))?;
         let failed = |error: cairn_block::Error| Warning::new(&name, error.code(), chain(&error));
+        let _slot = self.slots.acquire(tenant, meta.bytes).await;
+        let _running = Running::of(&self.metrics);
         let size = (meta.bytes > 0).then_some(meta.bytes);
-        let block = self.blocks.open(tenant, id, size).await.map_err(failed)?;
+        let (block, before) = self.blocks.open(tenant, id, size).await.map_err(failed)?;
+        let used = InUse {
+            blocks: Arc::clone(&self.blocks),
+            key: (tenant.clone(), id),
+            block,
+        };
         let wanted = Arc::clone(wanted);
-        // Decoding dominates, so the whole scan counts as computing; its reads overlap each other.
-        let (blocks, key) = (Arc::clone(&self.blocks), (tenant.clone(), id));
         let scan = move || async move {
             let (query, ask) = &*wanted;
             let source = ScanSource {
                 id: SourceId::block(&id),
                 ask,
             };
-            let scanned = scan_block(&block, query, source).await;
-            // Here, since whoever asked may have gone by now.
-            match &scanned {
-                Ok(_) => blocks.weigh(&key, &block),
-                Err(_) => blocks.forget(&key, &block),
+            let scanned = scan_block(&used.block, query, source).await;
+            if scanned.is_err() {
+                used.blocks.forget(&used.key, &used.block);
             }
-            scanned
+            let cost = Cost {
+                bytes: used.block.read_bytes().saturating_sub(before),
+                kept_blocks: 0,
+            };
+            Ok((scanned?, cost))
         };
         self.cx.compute_async(scan).await.map_err(failed)
+    }
+}
+
+/// Counts a scan while it goes on.
+struct Running(Gauge);
+
+impl Running {
+    fn of(metrics: &Metrics) -> Self {
+        metrics.running_scans.inc();
+        Self(metrics.running_scans.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// A block that more is read of. What that was is weighed even if whoever asked has gone by then.
+struct InUse {
+    blocks: Arc<Blocks>,
+    key: (TenantId, BlockId),
+    block: Arc<Block>,
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.blocks.weigh(&self.key, &self.block);
     }
 }

@@ -1,5 +1,6 @@
 //! `cairn query`: where the time went, as a table, a tree, a picture or a file.
 
+mod explain;
 mod text;
 
 use std::io::{IsTerminal, Write};
@@ -17,6 +18,7 @@ use cairn_wire::parca::query::v1alpha1::query_response::Report;
 use cairn_wire::parca::query::v1alpha1::query_service_client::QueryServiceClient;
 use cairn_wire::parca::query::v1alpha1::{MergeProfile, ProfileTypesRequest, QueryRequest};
 use indicatif::ProgressBar;
+use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 
 use super::server::{MESSAGE_BYTES_MAX, Server, refused};
@@ -52,6 +54,9 @@ pub struct Query {
     /// Write to a file instead of standard output.
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
+    /// Tell on standard error who was asked, what was read, and how long it took.
+    #[arg(long)]
+    explain: bool,
     /// Rows of the table.
     #[arg(long, default_value_t = 25)]
     limit: usize,
@@ -116,12 +121,16 @@ impl Query {
             start: Some(cairn_wire::timestamp(range.start)),
             end: Some(cairn_wire::timestamp(range.end)),
         };
-        let request = QueryRequest {
+        let mut request = tonic::Request::new(QueryRequest {
             mode: Mode::Merge.into(),
             options: Some(Options::Merge(merge)),
             report_type: ReportType::Pprof.into(),
             ..Default::default()
-        };
+        });
+        if self.explain {
+            let asked = MetadataValue::from_static("true");
+            request.metadata_mut().insert(explain::HEADER, asked);
+        }
         let spinner = match std::io::stderr().is_terminal() {
             true => ProgressBar::new_spinner().with_message("asking"),
             false => ProgressBar::hidden(),
@@ -135,6 +144,9 @@ impl Query {
                 "partial answer: {}",
                 warning.to_str().unwrap_or("unreadable warning")
             );
+        }
+        if let Some(told) = answer.metadata().get(explain::HEADER) {
+            eprint!("{}", explain::text(told.as_bytes())?);
         }
         match answer.into_inner().report {
             Some(Report::Pprof(bytes)) => Ok(bytes.into()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cairn_model::{Code, TenantId};
+use cairn_model::{Code, TenantId, TimeRange};
 use cairn_wire::cairn::catalog::v1 as wire;
 use cairn_wire::cairn::catalog::v1::catalog_service_client::CatalogServiceClient;
 use tonic::transport::Channel;
@@ -92,9 +92,16 @@ impl Remote {
         outcome
     }
 
-    pub(super) async fn snapshot(&self, tenant: &TenantId) -> Result<Snapshot, Error> {
-        let tenant = tenant.to_string();
-        let request = wire::SnapshotRequest { tenant };
+    pub(super) async fn snapshot(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+    ) -> Result<Snapshot, Error> {
+        let request = wire::SnapshotRequest {
+            tenant: tenant.to_string(),
+            time_start: Some(range.start),
+            time_end: Some(range.end),
+        };
         let ask = |mut service: Service| async move { service.snapshot(request).await };
         self.ask(ask).await?.try_into()
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_model::TenantId;
+use cairn_model::{TenantId, TimeRange};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
@@ -187,8 +187,8 @@ impl Local {
         self.read(State::clone)
     }
 
-    pub(crate) fn snapshot(&self, tenant: &TenantId) -> Snapshot {
-        self.read(|state| state.look(tenant)).snapshot()
+    pub(crate) fn snapshot(&self, tenant: &TenantId, range: TimeRange) -> Snapshot {
+        self.read(|state| state.look(tenant)).snapshot(range)
     }
 
     pub(crate) fn shards(&self) -> Arc<Shards> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cairn_model::{BlockId, TenantId};
+use cairn_model::{BlockId, TenantId, TimeRange};
 use serde::{Deserialize, Serialize};
 
 use super::Refused;
@@ -232,8 +232,10 @@ impl Blocks {
 }
 
 impl TenantBlocks {
-    pub(super) fn live(&self) -> Vec<BlockMeta> {
-        self.blocks.values().cloned().collect()
+    pub(super) fn live(&self, range: TimeRange) -> Vec<BlockMeta> {
+        let live = self.blocks.values();
+        let live = live.filter(|block| block.range.overlaps(&range));
+        live.cloned().collect()
     }
 
     fn is_empty(&self) -> bool {

@@ -146,7 +146,12 @@ async fn nonsense_is_refused_by_name() {
     let address = served(&node, &mut tasks).await;
     let mut client = CatalogServiceClient::new(connect(&address).expect("valid"));
     let tenant = "../x".to_owned();
-    let status = client.snapshot(wire::SnapshotRequest { tenant }).await;
+    let status = client
+        .snapshot(wire::SnapshotRequest {
+            tenant,
+            ..Default::default()
+        })
+        .await;
     let status = status.expect_err("refused");
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
     assert!(status.message().starts_with("invalid tenant: "), "{status}");

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_flight::encode::FlightDataEncoderBuilder;
@@ -31,11 +32,28 @@ use super::told;
 use super::{BLOCK_SCAN, TAIL_SCAN};
 use crate::{Scanned, codec};
 
-/// Answers one ticket.
-pub type Scan = dyn Fn(Asked) -> BoxFuture<'static, Result<Partial, Status>> + Send + Sync;
+/// Answers one ticket, within the time that whoever asks has, if they say so.
+pub type Scan =
+    dyn Fn(Asked, Option<Duration>) -> BoxFuture<'static, Result<Partial, Status>> + Send + Sync;
 
-/// One answer, encoded.
-#[derive(Debug)]
+/// What reading took, besides time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// From the object store.
+    pub bytes: u64,
+    /// Blocks of which the answer was kept from before.
+    pub kept_blocks: u64,
+}
+
+impl Cost {
+    pub fn add(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.kept_blocks += other.kept_blocks;
+    }
+}
+
+/// One answer, encoded. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Partial {
     batches: Vec<RecordBatch>,
     trailer: ScanTrailer,
@@ -43,13 +61,13 @@ pub struct Partial {
 
 impl Partial {
     /// Encodes, which takes a while for large answers.
-    pub fn new(scanned: &Scanned, warnings: Vec<ScanWarning>) -> Self {
+    pub fn new(scanned: &Scanned, cost: Cost, warnings: Vec<ScanWarning>) -> Self {
         let stats = &scanned.stats;
         let mut trailer = ScanTrailer {
             rows: stats.rows,
             profiles: stats.profiles,
             blocks: stats.blocks,
-            bytes: 0,
+            bytes: cost.bytes,
             warnings,
             // Durations travel with the answer, per step.
             duration_ns: 0,
@@ -59,12 +77,26 @@ impl Partial {
             stretches: Vec::new(),
             deliveries: Vec::new(),
             told_in_part: false,
+            kept_blocks: cost.kept_blocks,
         };
         told::tell(&scanned.told, &mut trailer);
         Self {
             batches: codec::encode(scanned),
             trailer,
         }
+    }
+
+    /// The same once more, which takes no reading.
+    pub fn again(mut self) -> Self {
+        self.trailer.bytes = 0;
+        self.trailer.kept_blocks = self.trailer.blocks;
+        self
+    }
+
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        let batches = self.batches.iter().map(RecordBatch::get_array_memory_size);
+        batches.sum::<usize>() + self.trailer.encoded_len()
     }
 
     /// As Flight messages; the trailer comes last, in a message of its own.
@@ -171,10 +203,11 @@ impl FlightService for Server {
         request: Request<Ticket>,
     ) -> Result<Response<Self::DoGetStream>, Status> {
         let refused = |error: InvalidTicket| cairn_wire::status(error.code(), &error.to_string());
+        let left = cairn_wire::grpc_timeout(request.metadata().as_ref());
         let ticket = ScanTicket::decode(request.into_inner().ticket)
             .map_err(|error| refused(InvalidTicket(error.to_string())))?;
         let asked = ticket::decode(ticket).map_err(refused)?;
-        let partial = (self.scan)(asked).await?;
+        let partial = (self.scan)(asked, left).await?;
         Ok(Response::new(partial.into_messages()))
     }
 

@@ -111,12 +111,17 @@ fn question(question: &Question) -> WireQuestion {
         WireQuestion::Stacks(Stacks {
             keep: keep.into(),
             labels: labels.to_vec(),
+            step_ns: match question {
+                Question::Stacks(GroupBy::Times { step, .. }) => *step,
+                _ => 0,
+            },
         })
     };
     match question {
         Question::Stacks(GroupBy::Nothing) => stacks(Keep::Nothing, &[]),
         Question::Stacks(GroupBy::SampleLabels) => stacks(Keep::SampleLabels, &[]),
         Question::Stacks(GroupBy::Labels(labels)) => stacks(Keep::Labels, labels),
+        Question::Stacks(GroupBy::Times { labels, .. }) => stacks(Keep::Times, labels),
         Question::Series { step, sum_by } => WireQuestion::Series(Series {
             step_ns: *step,
             sum_by: sum_by.clone().unwrap_or_default(),
@@ -165,6 +170,10 @@ fn read_question(question: WireQuestion) -> Result<Question, InvalidTicket> {
             Keep::Nothing => GroupBy::Nothing,
             Keep::SampleLabels => GroupBy::SampleLabels,
             Keep::Labels => GroupBy::Labels(stacks.labels),
+            Keep::Times => GroupBy::Times {
+                step: stacks.step_ns.max(0),
+                labels: stacks.labels,
+            },
         }),
         WireQuestion::Series(Series {
             step_ns,
@@ -198,6 +207,10 @@ mod tests {
             Question::Stacks(GroupBy::Nothing),
             Question::Stacks(GroupBy::SampleLabels),
             Question::Stacks(GroupBy::Labels(vec!["pod".to_owned()])),
+            Question::Stacks(GroupBy::Times {
+                step: 15,
+                labels: vec!["pod".to_owned()],
+            }),
             Question::Series {
                 step: 15,
                 sum_by: Some(vec![]),

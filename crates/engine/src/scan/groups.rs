@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use std::sync::Arc;
 
 use super::matching::{LinkText, RowLabels, of_type, text};
+use crate::query::TIME_LABEL;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 type Pair = (Arc<str>, GroupValue);
@@ -45,6 +46,8 @@ pub(crate) struct Groups<'a> {
     parts: Vec<Part>,
     /// By part, attribute set and link.
     rows: Map<(u32, u32, u32), u32>,
+    /// By group and time.
+    timed: Map<(u32, i64), u32>,
 }
 
 /// What a profile says about the groups of its rows.
@@ -65,6 +68,7 @@ impl<'a> Groups<'a> {
             profiles: Map::default(),
             parts: Vec::new(),
             rows: Map::default(),
+            timed: Map::default(),
         }
     }
 
@@ -108,6 +112,22 @@ impl<'a> Groups<'a> {
         let group = self.group(pairs);
         self.rows.insert((part, attr, link), group);
         group
+    }
+
+    /// The part of a group that is of one time.
+    pub(crate) fn at(&mut self, group: u32, time: i64) -> u32 {
+        if let Some(known) = self.timed.get(&(group, time)) {
+            return *known;
+        }
+        let mut pairs = self.list[group as usize].0.clone();
+        let value = GroupValue::Num {
+            value: time,
+            unit: "nanoseconds".into(),
+        };
+        pairs.push((TIME_LABEL.into(), value));
+        let timed = self.group(pairs);
+        self.timed.insert((group, time), timed);
+        timed
     }
 
     fn part(&self, row: &ProfileRow, rows: &RowLabels<'_>) -> Part {

@@ -67,9 +67,9 @@ impl<'a> Names<'a> {
             hides,
             ..
         } = self;
-        run.each(filter, |_, _, attr, link| {
-            attrs[attr as usize] |= wanted;
-            links[link as usize] |= wanted && !hides[attr as usize];
+        run.each(filter, |row| {
+            attrs[row.attr as usize] |= wanted;
+            links[row.link as usize] |= wanted && !hides[row.attr as usize];
         })
     }
 

@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use super::Run;
 use super::groups::{By, Groups, Of};
 use super::matching::{RowFilter, RowLabels, text};
-use crate::query::{Point, Series};
+use crate::query::{Point, Series, step_start};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -64,13 +64,13 @@ impl<'a> SeriesSum<'a> {
             .current
             .get_or_insert_with(|| (*profile, Map::default()));
         let groups = &mut self.groups;
-        run.each(filter, |_, value, attr, link| {
+        run.each(filter, |row| {
             let group = match of {
                 Of::Profile(group) => group,
-                Of::Rows(part) => groups.of_row(part, attr, link),
+                Of::Rows(part) => groups.of_row(part, row.attr, row.link),
             };
             let sum = sums.entry(group).or_default();
-            *sum = sum.wrapping_add(value.wrapping_mul(profile.scale));
+            *sum = sum.wrapping_add(row.value.wrapping_mul(profile.scale));
         })
     }
 
@@ -107,10 +107,7 @@ impl<'a> SeriesSum<'a> {
     }
 
     fn point(&mut self, profile: &ProfileRow, group: u32, value: i64) {
-        let time = match self.step {
-            step if step <= 0 => profile.time,
-            step => profile.time.div_euclid(step).saturating_mul(step),
-        };
+        let time = step_start(profile.time, self.step);
         self.points.entry((group, time)).or_default().add(&Point {
             value,
             profiles: 1,

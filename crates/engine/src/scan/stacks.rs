@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use super::Run;
 use super::groups::{By, Groups, Of};
 use super::matching::{RowFilter, RowLabels};
+use crate::query::step_start;
 
 #[derive(Debug)]
 pub(crate) enum Sums<'a> {
@@ -19,14 +20,17 @@ pub(crate) enum Sums<'a> {
 #[derive(Debug)]
 pub(crate) struct Grouped<'a> {
     groups: Groups<'a>,
+    /// Nanoseconds of the steps that are kept apart.
+    step: Option<i64>,
     /// By group and stack.
     sums: HashMap<u64, i64, foldhash::fast::RandomState>,
 }
 
 impl<'a> Sums<'a> {
-    pub(super) fn grouped(by: By<'a>, index: &'a Index) -> Self {
+    pub(super) fn grouped(by: By<'a>, step: Option<i64>, index: &'a Index) -> Self {
         Self::Grouped(Box::new(Grouped {
             groups: Groups::new(by, index),
+            step,
             sums: HashMap::default(),
         }))
     }
@@ -40,19 +44,22 @@ impl<'a> Sums<'a> {
         labels: &RowLabels<'_>,
     ) -> bool {
         let scale = profile.scale;
-        let Grouped { groups, sums } = &mut **match self {
+        let Grouped { groups, step, sums } = &mut **match self {
             Self::Plain(sums) => return add_plain(sums, run, filter, scale),
             Self::Grouped(grouped) => grouped,
         };
         let of = groups.of(profile, labels);
-        run.each(filter, |stack, value, attr, link| {
-            let group = match of {
+        run.each(filter, |row| {
+            let mut group = match of {
                 Of::Profile(group) => group,
-                Of::Rows(part) => groups.of_row(part, attr, link),
+                Of::Rows(part) => groups.of_row(part, row.attr, row.link),
             };
-            let key = u64::from(group) << 32 | u64::from(stack);
+            if let Some(step) = *step {
+                group = groups.at(group, step_start(row.time(profile), step));
+            }
+            let key = u64::from(group) << 32 | u64::from(row.stack);
             let sum = sums.entry(key).or_default();
-            *sum = sum.wrapping_add(value.wrapping_mul(scale));
+            *sum = sum.wrapping_add(row.value.wrapping_mul(scale));
         })
     }
 
@@ -62,7 +69,7 @@ impl<'a> Sums<'a> {
         let (groups, values) = match self {
             Self::Plain(sums) => (vec![Group::default()], plain_values(sums, trie, nodes)),
             Self::Grouped(grouped) => {
-                let Grouped { groups, sums } = *grouped;
+                let Grouped { groups, sums, .. } = *grouped;
                 let value = |(key, value)| Value {
                     node: node(key as u32),
                     group: (key >> 32) as u32,
@@ -80,9 +87,9 @@ impl<'a> Sums<'a> {
 /// The hot loop of the whole engine: two columns in, one array of sums.
 fn add_plain(sums: &mut [i64], run: Run<'_>, filter: Option<&RowFilter>, scale: i64) -> bool {
     if filter.is_some() {
-        return run.each(filter, |stack, value, _, _| {
-            let sum = &mut sums[stack as usize];
-            *sum = sum.wrapping_add(value.wrapping_mul(scale));
+        return run.each(filter, |row| {
+            let sum = &mut sums[row.stack as usize];
+            *sum = sum.wrapping_add(row.value.wrapping_mul(scale));
         });
     }
     for (stack, value) in run.stacks.iter().zip(run.values) {

@@ -7,7 +7,7 @@ use cairn_block::{Head, Origin};
 use cairn_engine::{GroupBy, Query};
 use cairn_model::{
     Addressing, Attr, AttrValue, Function, Labels, Line, Link, Location, Mapping, MatchOp, Matcher,
-    NONE, Profile, ProfileType, Tables, TimeRange, ValueType,
+    NONE, Point, Profile, ProfileType, Tables, TimeRange, ValueType,
 };
 use cairn_trie::{Group, GroupValue, Partial, Symbols};
 use proptest::prelude::*;
@@ -30,6 +30,8 @@ pub(crate) struct MadeSample {
     pub(crate) stack: Vec<u32>,
     pub(crate) values: [i64; 2],
     pub(crate) attrs: Vec<(&'static str, Value)>,
+    /// Milliseconds after its profile's time.
+    pub(crate) taken: Option<i64>,
     /// First bytes of trace and span id; 0 is none.
     pub(crate) link: Option<(u8, u8)>,
 }
@@ -80,6 +82,8 @@ pub(crate) struct Row {
     pub(crate) labels: BTreeMap<&'static str, &'static str>,
     pub(crate) time: i64,
     pub(crate) duration: i64,
+    /// Whether its samples say when they were taken.
+    is_timed: bool,
     /// Absent for a profile without rows.
     pub(crate) sample: Option<(MadeSample, i64)>,
 }
@@ -122,16 +126,19 @@ fn made_sample() -> impl Strategy<Value = MadeSample> {
     ]);
     let value = || prop::sample::select(vec![0i64, 10, 20, -10, 7, i64::MAX]);
     let link = prop::option::of((0u8..3, 0u8..2));
+    let taken = prop::option::of(0i64..4);
     (
         prop::collection::vec(0u32..LOCATIONS.len() as u32, 0..5),
         (value(), value()),
         prop::collection::vec(attr, 0..3),
+        taken,
         link,
     )
-        .prop_map(|(stack, (a, b), attrs, link)| MadeSample {
+        .prop_map(|(stack, (a, b), attrs, taken, link)| MadeSample {
             stack,
             values: [a, b],
             attrs,
+            taken,
             link,
         })
 }
@@ -209,6 +216,13 @@ fn profile(made: &Made) -> Profile {
             samples.attrs.push(Attr { key, value });
         }
         samples.attr_ends.push(samples.attrs.len() as u32);
+        if made.types == 1 {
+            samples.points.extend(sample.taken.map(|millis| Point {
+                time: made.time + millis * 1_000_000,
+                value: sample.values[0],
+            }));
+            samples.point_ends.push(samples.points.len() as u32);
+        }
         samples.links.push(match sample.link {
             None => NONE,
             Some(ids) => {
@@ -280,6 +294,7 @@ pub(crate) fn rows(all: &[Made]) -> Vec<Row> {
                     .collect(),
                 time: made.time,
                 duration: made.duration,
+                is_timed: made.types == 1,
                 sample,
             };
             let valued = made.samples.iter().filter(|s| s.values[column] != 0);
@@ -328,6 +343,13 @@ impl Row {
         }
         values.sort();
         values
+    }
+
+    /// Profiles of several types do not say when samples were taken.
+    fn taken(&self) -> i64 {
+        let sample = self.sample.as_ref().map(|(sample, _)| sample);
+        let millis = sample.and_then(|sample| sample.taken).unwrap_or_default();
+        self.time + millis * 1_000_000 * i64::from(self.is_timed)
     }
 
     fn ids(&self) -> BTreeMap<&'static str, String> {
@@ -386,6 +408,16 @@ impl Row {
                 }
                 pairs.sort();
                 pairs.dedup();
+            }
+            GroupBy::Times { step, labels } => {
+                let Group(labels) = self.group(&GroupBy::Labels(labels.clone()));
+                let time = match *step {
+                    0 => self.taken(),
+                    step => self.taken().div_euclid(step) * step,
+                };
+                let value = Value::Number(time, "nanoseconds").group();
+                pairs = [labels, vec![("__time__".into(), value)]].concat();
+                pairs.sort();
             }
             GroupBy::SampleLabels => {
                 if let Some((sample, _)) = &self.sample {

@@ -242,6 +242,7 @@ fn one(stack: Vec<u32>) -> Made {
             stack,
             values: [1, 0],
             attrs: Vec::new(),
+            taken: None,
             link: None,
         }],
     }

@@ -10,6 +10,9 @@ use proptest::prelude::*;
 
 use crate::model::{self, Made, Row, expected_sums, made, matchers, rows, sums};
 
+/// Some samples are in the step after their profile's.
+const STEP: i64 = 2_000_000;
+
 pub(crate) fn group_by() -> impl Strategy<Value = GroupBy> {
     let names = || {
         let names = vec![
@@ -21,7 +24,11 @@ pub(crate) fn group_by() -> impl Strategy<Value = GroupBy> {
     prop_oneof![
         Just(GroupBy::Nothing),
         Just(GroupBy::SampleLabels),
-        names().prop_map(GroupBy::Labels)
+        names().prop_map(GroupBy::Labels),
+        (0i64..3, names()).prop_map(|(step, labels)| GroupBy::Times {
+            step: step * STEP,
+            labels
+        }),
     ]
 }
 

@@ -65,6 +65,7 @@ fn made() -> Vec<Made> {
         stack: stack.to_vec(),
         values: [value, -value],
         attrs: vec![attr],
+        taken: None,
         link,
     };
     let profile = |time, samples| Made {

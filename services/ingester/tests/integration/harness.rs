@@ -136,7 +136,12 @@ impl Running {
     pub(crate) async fn snapshot(&self) -> SnapshotResponse {
         let mut catalog = CatalogServiceClient::new(self.channel().await);
         let tenant = "anonymous".to_owned();
-        let answer = catalog.snapshot(SnapshotRequest { tenant }).await;
+        let answer = catalog
+            .snapshot(SnapshotRequest {
+                tenant,
+                ..Default::default()
+            })
+            .await;
         answer.expect("the catalog answers").into_inner()
     }
 

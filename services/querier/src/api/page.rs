@@ -35,6 +35,7 @@ pub(crate) fn routes(querier: Querier) -> Router {
         .route("/api/v1/series", answer(series))
         .route("/api/v1/flamegraph", answer(flamegraph))
         .route("/api/v1/diff", answer(diff))
+        .route("/api/v1/explain", answer(explain))
         .layer(CompressionLayer::new())
         .with_state(querier)
 }
@@ -58,7 +59,7 @@ struct SeriesColumns {
 }
 
 async fn profile_types(session: Session, params: Params) -> Result<Response, Error> {
-    let types = session.types(params.range_or_all(&session)?).await?;
+    let types = session.types(params.range_or_all(&session)?, &[]).await?;
     let rows: Vec<TypeRow> = types.value.iter().map(type_row).collect();
     json(&rows, &types.warnings)
 }
@@ -207,6 +208,13 @@ async fn flamegraph(session: Session, params: Params) -> Result<Response, Error>
         encode(&flame::single(&flame, unit, texts))
     });
     Ok(body_of("application/json", body.await?, &warnings))
+}
+
+/// What a flame graph takes, instead of the flame graph.
+async fn explain(session: Session, params: Params) -> Result<Response, Error> {
+    let rows = params.rows(&session).await?;
+    let reply = session.stacks(&rows, GroupBy::Nothing).await?;
+    json(&session.explain.summary(), &reply.warnings)
 }
 
 async fn diff(session: Session, params: Params) -> Result<Response, Error> {

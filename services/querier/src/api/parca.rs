@@ -18,7 +18,6 @@ use tonic::codec::CompressionEncoding;
 use tonic::{Request, Response, Status};
 
 use crate::api::{flag, status, tenant};
-use crate::deadline::grpc_timeout;
 use crate::error::Error;
 use crate::querier::{Querier, Reply, Session};
 
@@ -50,10 +49,10 @@ impl Api {
     where
         F: Future<Output = Result<Reply<A>, Error>>,
     {
-        let asked = request.metadata().get("grpc-timeout");
-        let asked = asked.and_then(|text| grpc_timeout(text.to_str().ok()?));
+        let asked = cairn_wire::grpc_timeout(request.metadata().as_ref());
         let session = self.querier.session(tenant(request.extensions()), asked);
-        let deadline = session.deadline.clone();
+        let (deadline, explain) = (session.deadline.clone(), session.explain.clone());
+        let asked = request.metadata().clone().into_headers();
         let answer = answer(session, request.into_inner());
         let reply = deadline
             .bound(answer)
@@ -62,6 +61,7 @@ impl Api {
         let mut response = Response::new(reply.value);
         let mut headers = std::mem::take(response.metadata_mut()).into_headers();
         flag(&mut headers, &reply.warnings);
+        super::explain(&asked, &explain, &mut headers);
         *response.metadata_mut() = tonic::metadata::MetadataMap::from_headers(headers);
         Ok(response)
     }

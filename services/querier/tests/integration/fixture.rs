@@ -25,7 +25,7 @@ pub(crate) const SECOND: i64 = 1_000_000_000;
 pub(crate) const START: i64 = 1_795_000_000 * SECOND;
 
 pub(crate) struct Fixture {
-    _folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     pub(crate) store: Store,
     pub(crate) catalog: Catalog,
     pub(crate) tenant: TenantId,
@@ -60,7 +60,7 @@ impl Fixture {
         process.ready().await;
         Self {
             store: Store::open(&store, 1).await.unwrap(),
-            _folder: folder,
+            folder,
             catalog,
             tenant: TenantId::anonymous(),
             process,
@@ -130,6 +130,19 @@ impl Fixture {
     pub(crate) async fn get(&self, path: &str) -> Response<Bytes> {
         let request = Request::get(format!("http://{}{path}", self.address()));
         send(request.body(Full::default()).unwrap()).await
+    }
+
+    /// The sum of one of the querier's metrics.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let request = Request::get(format!("http://{}/metrics", self.process.admin_address()));
+        let answer = send(request.body(Full::default()).unwrap()).await;
+        let text = String::from_utf8(answer.body().to_vec()).unwrap();
+        let value = |line: &str| {
+            let (metric, value) = line.rsplit_once(' ')?;
+            let metric = metric.strip_prefix("cairn_querier_")?;
+            (metric == name || metric == format!("{name}_total")).then(|| value.parse::<f64>())
+        };
+        text.lines().find_map(value).unwrap().unwrap()
     }
 
     pub(crate) async fn json(&self, path: &str) -> serde_json::Value {

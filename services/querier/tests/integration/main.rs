@@ -8,3 +8,4 @@ mod fixture;
 mod growth;
 mod partial;
 mod repeats;
+mod work;

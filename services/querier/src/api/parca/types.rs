@@ -14,7 +14,7 @@ pub(super) async fn profile_types(
     request: ProfileTypesRequest,
 ) -> Result<Reply<ProfileTypesResponse>, Error> {
     let ProfileTypesRequest { start, end } = request;
-    let types = session.types(exclusive(start, end)?).await?;
+    let types = session.types(exclusive(start, end)?, &[]).await?;
     Ok(types.map(|types| ProfileTypesResponse {
         types: types.into_iter().map(Into::into).collect(),
     }))
@@ -25,7 +25,7 @@ pub(super) async fn has_profile_data(
     session: Session,
     _: HasProfileDataRequest,
 ) -> Result<Reply<HasProfileDataResponse>, Error> {
-    let types = session.types(TimeRange::ALL).await?;
+    let types = session.types(TimeRange::ALL, &[]).await?;
     Ok(types.map(|types| HasProfileDataResponse {
         has_data: !types.is_empty(),
     }))

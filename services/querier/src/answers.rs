@@ -1,0 +1,102 @@
+//! Answers from blocks, kept for whoever asks the same again: blocks never change.
+//!
+//! Owns what may be kept and under which key; how long is the cache's business.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cairn_engine::exchange::{self, Partial};
+use cairn_engine::repeats::Ask;
+use cairn_engine::{Query, Scanned};
+use cairn_model::{TenantId, TimeRange};
+use cairn_wire::cairn::catalog::v1::BlockMeta;
+use cairn_wire::cairn::query::v1::Blocks;
+use cairn_wire::cairn::query::v1::scan_ticket::Source;
+use moka::sync::Cache;
+use prost::Message;
+
+/// Kept answers, bounded by memory. Those that are asked for often stay (TinyLFU).
+#[derive(Clone, Debug)]
+pub(crate) struct Answers(Cache<Bytes, Kept>);
+
+#[derive(Clone, Debug)]
+enum Kept {
+    /// Of one block, to be merged with others.
+    Scanned(Arc<Scanned>),
+    /// Of all blocks of a ticket, ready to be sent.
+    Encoded(Partial),
+}
+
+/// A question to some blocks, spelled the same whenever it has the same answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Key(Bytes);
+
+impl Key {
+    /// None for questions of which the answer is of no use to others.
+    pub(crate) fn of(
+        tenant: &TenantId,
+        (query, ask): (&Query, &Ask),
+        blocks: &[BlockMeta],
+    ) -> Option<Self> {
+        let is_usual =
+            query.weights.is_none() && ask.deliveries.is_empty() && ask.without.is_empty();
+        if !is_usual || blocks.is_empty() {
+            return None;
+        }
+        let mut blocks = blocks.to_vec();
+        blocks.sort_by(|a, b| a.id.cmp(&b.id));
+        let query = Query {
+            range: clip(query.range, &blocks),
+            ..query.clone()
+        };
+        let source = Source::Blocks(Blocks { blocks });
+        let ticket = exchange::encode(tenant, &query, source, ask);
+        Some(Self(ticket.encode_to_vec().into()))
+    }
+}
+
+/// What a range takes of blocks: windows that move on ask the same of blocks within.
+fn clip(range: TimeRange, blocks: &[BlockMeta]) -> TimeRange {
+    let start = blocks.iter().map(|block| block.time_start).min();
+    let end = blocks.iter().map(|block| block.time_end).max();
+    TimeRange {
+        start: range.start.max(start.unwrap_or(i64::MIN)),
+        end: range.end.min(end.unwrap_or(i64::MAX)),
+    }
+}
+
+impl Answers {
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        let bytes = |key: &Bytes, kept: &Kept| {
+            let kept = match kept {
+                Kept::Scanned(scanned) => scanned.bytes(),
+                Kept::Encoded(partial) => partial.bytes(),
+            };
+            u32::try_from(key.len() + kept).unwrap_or(u32::MAX)
+        };
+        let cache = Cache::builder().max_capacity(bytes_max).weigher(bytes);
+        Self(cache.build())
+    }
+
+    pub(crate) fn scanned(&self, key: &Key) -> Option<Arc<Scanned>> {
+        match self.0.get(&key.0)? {
+            Kept::Scanned(scanned) => Some(scanned),
+            Kept::Encoded(_) => None,
+        }
+    }
+
+    pub(crate) fn keep_scanned(&self, key: Key, scanned: &Arc<Scanned>) {
+        self.0.insert(key.0, Kept::Scanned(Arc::clone(scanned)));
+    }
+
+    pub(crate) fn encoded(&self, key: &Key) -> Option<Partial> {
+        match self.0.get(&key.0)? {
+            Kept::Encoded(partial) => Some(partial),
+            Kept::Scanned(_) => None,
+        }
+    }
+
+    pub(crate) fn keep_encoded(&self, key: Key, partial: &Partial) {
+        self.0.insert(key.0, Kept::Encoded(partial.clone()));
+    }
+}

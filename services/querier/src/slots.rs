@@ -1,0 +1,185 @@
+//! How much is scanned at a time, and whose turn is next.
+//!
+//! Start-time fair queueing (Goyal, Vin, Cheng 1996) over bytes: tenants that ask at the same time
+//! get the same share, however many questions each has waiting. Of one tenant, who came first goes
+//! first.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use cairn_model::TenantId;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+/// Room for scans, in bytes of blocks. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Slots {
+    bytes_max: u64,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    free: u64,
+    /// The start tag of what was let in last.
+    now: u64,
+    /// Tenants that wait, or that had more than their share lately.
+    tenants: BTreeMap<TenantId, Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// The start tag of what comes next.
+    start: u64,
+    waiting: VecDeque<(u64, oneshot::Sender<Permit>)>,
+}
+
+/// Room for one scan, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    bytes: u64,
+    /// None once it is given back.
+    of: Option<Slots>,
+}
+
+impl Slots {
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        let bytes_max = bytes_max.max(1);
+        Self {
+            bytes_max,
+            state: Arc::new(Mutex::new(State {
+                free: bytes_max,
+                now: 0,
+                tenants: BTreeMap::new(),
+            })),
+        }
+    }
+
+    /// Waits for a turn. What is larger than all there is goes alone.
+    pub(crate) async fn acquire(&self, tenant: &TenantId, bytes: u64) -> Permit {
+        let (sender, receiver) = oneshot::channel();
+        {
+            let mut state = self.state.lock();
+            let now = state.now;
+            let queue = state.tenants.entry(tenant.clone()).or_default();
+            queue.start = queue.start.max(now);
+            let bytes = bytes.clamp(1, self.bytes_max);
+            queue.waiting.push_back((bytes, sender));
+            state.admit(self);
+        }
+        match receiver.await {
+            Ok(permit) => permit,
+            // Senders are dropped with the slots, which `self` keeps.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl State {
+    /// Lets in who is next, as long as there is room.
+    fn admit(&mut self, slots: &Slots) {
+        loop {
+            let waiting = self.tenants.values_mut();
+            let waiting = waiting.filter(|queue| !queue.waiting.is_empty());
+            let Some(queue) = waiting.min_by_key(|queue| queue.start) else {
+                break;
+            };
+            // Whoever is next waits for enough room, so that small scans do not starve large ones.
+            let fits = |(bytes, _): &(u64, oneshot::Sender<Permit>)| *bytes <= self.free;
+            let Some((bytes, sender)) = queue.waiting.pop_front_if(|next| fits(next)) else {
+                break;
+            };
+            let permit = Permit {
+                bytes,
+                of: Some(slots.clone()),
+            };
+            match sender.send(permit) {
+                Ok(()) => {
+                    self.free -= bytes;
+                    self.now = queue.start;
+                    queue.start = queue.start.saturating_add(bytes);
+                }
+                // Nobody waits for it any more.
+                Err(mut permit) => permit.of = None,
+            }
+        }
+        let now = self.now;
+        self.tenants
+            .retain(|_, queue| !queue.waiting.is_empty() || queue.start > now);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(slots) = self.of.take() {
+            let mut state = slots.state.lock();
+            state.free += self.bytes;
+            state.admit(&slots);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use futures::stream::{FuturesUnordered, StreamExt};
+
+    use super::*;
+
+    fn tenant(name: &str) -> TenantId {
+        TenantId::parse(name).expect("valid")
+    }
+
+    /// Who is let in, one after the other, when every scan ends before the next begins.
+    async fn order(slots: &Slots, asked: &[(&str, u64)]) -> String {
+        let first = slots.acquire(&tenant("first"), u64::MAX).await;
+        let all = asked.iter().map(|(name, bytes)| async move {
+            let permit = slots.acquire(&tenant(name), *bytes).await;
+            (name.to_string(), permit)
+        });
+        let mut all: FuturesUnordered<_> = all.collect();
+        assert!(all.next().now_or_never().is_none());
+        drop(first);
+        let mut order = String::new();
+        while let Some((name, _permit)) = all.next().await {
+            order += &name;
+        }
+        order
+    }
+
+    #[tokio::test]
+    async fn tenants_take_turns_by_bytes_however_much_each_asks() {
+        let slots = Slots::new(10);
+        let many = [("a", 10), ("a", 10), ("a", 10), ("b", 10), ("b", 10)];
+        assert_eq!(order(&slots, &many).await, "ababa");
+        let uneven = [("a", 10), ("a", 10), ("b", 5), ("b", 5), ("b", 5)];
+        let slots = Slots::new(9);
+        let order = order(&slots, &uneven).await;
+        assert!(
+            order.starts_with("abb") || order.starts_with("bab"),
+            "{order}"
+        );
+        assert_eq!(slots.state.lock().free, 9, "all came back");
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_takes_no_room_and_a_large_scan_gets_its_turn() {
+        let slots = Slots::new(10);
+        let (a, b) = (tenant("a"), tenant("b"));
+        let held = slots.acquire(&a, 6).await;
+        let mut large = Box::pin(slots.acquire(&a, 1_000));
+        assert!((&mut large).now_or_never().is_none());
+        // It would fit, but is not next.
+        let mut small = Box::pin(slots.acquire(&a, 1));
+        assert!((&mut small).now_or_never().is_none());
+        let gone = slots.acquire(&b, 10).now_or_never();
+        assert!(gone.is_none());
+        drop(held);
+        let large = large.now_or_never().expect("alone");
+        assert_eq!(slots.state.lock().free, 0);
+        assert!((&mut small).now_or_never().is_none());
+        drop(large);
+        drop(small.now_or_never().expect("there is room"));
+        assert_eq!(slots.state.lock().free, 10);
+    }
+}
