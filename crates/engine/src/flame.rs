@@ -13,6 +13,7 @@ use cairn_trie::{Group, Partial, Symbols};
 
 pub use trim::Trim;
 
+pub(crate) use self::build::function_name;
 use self::build::{Builder, Side};
 
 /// What keeps two calls of one name under one parent apart. Calls without a name are always told
@@ -103,6 +104,16 @@ impl Flame {
         builder.finish()
     }
 
+    /// Like [`Flame::compare`], innermost call first.
+    pub fn compare_inverted(base: &Partial, compare: &Partial, key_by: KeyBy) -> Self {
+        let mut builder = Builder::new(key_by, vec![Group::default()]);
+        for (partial, side) in [(compare, Side::Value), (base, Side::Base)] {
+            let steps = builder.steps(&partial.symbols);
+            builder.add_inverted_summed(partial, &steps, side);
+        }
+        builder.finish()
+    }
+
     /// Positions of the nodes' children, per node.
     pub fn children(&self) -> Vec<Vec<u32>> {
         let mut children = vec![Vec::new(); self.nodes.len()];
@@ -126,7 +137,7 @@ impl Flame {
         match node.kind {
             Kind::Root => "total".into(),
             Kind::Trimmed => "(trimmed)".into(),
-            Kind::Function(function) => build::function_name(&self.symbols, function).into(),
+            Kind::Function(function) => function_name(&self.symbols, function).into(),
             Kind::Group(group) => group_name(&self.groups[group as usize]).into(),
             Kind::Unnamed if node.mapping == NONE => format!("{:#x}", node.address).into(),
             Kind::Unnamed => {

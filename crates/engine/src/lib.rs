@@ -13,8 +13,10 @@ mod merge;
 mod pprof;
 mod query;
 pub mod repeats;
+mod sandwich;
 mod scan;
 mod size;
+mod source;
 mod symbolize;
 mod top;
 mod weights;
@@ -28,7 +30,9 @@ pub use query::{
     Answer, GroupBy, Point, Query, Question, Scanned, Series, Stats, TIME_LABEL, VALUES_MAX,
     step_start,
 };
+pub use sandwich::{Half, sandwich};
 pub use scan::{Source, scan_block, scan_head};
+pub use source::{SourceLine, source_lines};
 pub use symbolize::{Frame, Names, Wanted, name, unnamed};
 pub use top::{TopRow, top};
 pub use weights::{Growth, Weights, growth};

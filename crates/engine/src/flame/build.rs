@@ -178,14 +178,27 @@ impl Builder {
 
     pub(super) fn add_inverted(&mut self, partial: &Partial, steps: &Steps) {
         for value in &partial.values {
-            let mut at = self.base(value.group);
-            for location in partial.trie.stack(value.node) {
-                for step in steps.of(location).iter().rev() {
-                    at = self.child(at, step);
-                }
-            }
+            let base = self.base(value.group);
+            let at = self.upwards(base, partial, steps, value.node);
             self.count(at, value.value, Side::Value);
         }
+    }
+
+    pub(super) fn add_inverted_summed(&mut self, partial: &Partial, steps: &Steps, side: Side) {
+        for value in &partial.values {
+            let at = self.upwards(Trie::ROOT, partial, steps, value.node);
+            self.count(at, value.value, side);
+        }
+    }
+
+    /// The node of a stack that begins with its innermost call, below `at`.
+    fn upwards(&mut self, mut at: u32, partial: &Partial, steps: &Steps, node: u32) -> u32 {
+        for location in partial.trie.stack(node) {
+            for step in steps.of(location).iter().rev() {
+                at = self.child(at, step);
+            }
+        }
+        at
     }
 
     /// The node that a group's stacks hang below.
@@ -321,7 +334,7 @@ fn node(parent: u32, step: &Step) -> Node {
     }
 }
 
-pub(super) fn function_name(symbols: &Symbols, function: u32) -> &str {
+pub(crate) fn function_name(symbols: &Symbols, function: u32) -> &str {
     let function = &symbols.functions[function as usize];
     match symbols.str(function.name) {
         "" => symbols.str(function.system_name),

@@ -4,6 +4,7 @@ mod block;
 mod callgraph;
 mod codec;
 mod model;
+mod parts;
 mod reports;
 mod scan;
 mod seeds;
