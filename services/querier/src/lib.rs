@@ -13,6 +13,7 @@ mod logs;
 mod metrics;
 mod peers;
 mod plan;
+mod presence;
 mod querier;
 mod scan;
 mod slots;

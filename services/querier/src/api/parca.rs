@@ -1,13 +1,19 @@
 //! Parca's query API, over gRPC, gRPC-web and REST: the same functions behind all three.
 
 mod arrow;
+mod callgraph;
 mod diff;
 mod filter;
+mod flamegraph;
 mod group;
 mod labels;
+mod place;
 mod query;
 pub(crate) mod range;
+mod report;
 mod rest;
+mod selection;
+mod source;
 mod table;
 mod top;
 mod types;

@@ -4,8 +4,12 @@
 
 mod apis;
 mod captured;
+mod diff;
 mod fixture;
 mod growth;
+mod parca_faults;
 mod partial;
 mod repeats;
+mod reports;
+mod symbols;
 mod work;

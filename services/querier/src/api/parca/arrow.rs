@@ -16,16 +16,14 @@ use cairn_engine::{Flame, Kind, Node};
 use cairn_model::{Function, NONE};
 use cairn_trie::GroupValue;
 
-pub(super) use columns::{Columns, narrow, wide};
+pub(super) use columns::{Columns, narrow, plain, wide};
 use columns::{binary, signed, unsigned};
 
+use super::diff::Diff;
+
 /// The record as an IPC stream. `labels` are those that the report is grouped by.
-pub(super) fn encode(
-    flame: &Flame,
-    labels: &[String],
-    compared: bool,
-) -> Result<Vec<u8>, ArrowError> {
-    stream(&record(flame, labels, compared)?)
+pub(super) fn encode(flame: &Flame, labels: &[String], diff: &Diff) -> Result<Vec<u8>, ArrowError> {
+    stream(&record(flame, labels, diff)?)
 }
 
 /// One record as a compressed IPC stream.
@@ -37,12 +35,12 @@ pub(super) fn stream(record: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
     writer.into_inner()
 }
 
-fn record(flame: &Flame, labels: &[String], compared: bool) -> Result<RecordBatch, ArrowError> {
+fn record(flame: &Flame, labels: &[String], diff: &Diff) -> Result<RecordBatch, ArrowError> {
     let rows = Rows::new(flame);
     let mut columns = Columns::default();
     rows.location_columns(&mut columns);
     rows.function_columns(&mut columns);
-    rows.value_columns(&mut columns, compared);
+    rows.value_columns(&mut columns, diff);
     rows.label_columns(&mut columns, labels);
     columns.record()
 }
@@ -161,7 +159,7 @@ impl<'a> Rows<'a> {
         columns.push("function_file_name", binary(files));
     }
 
-    fn value_columns(&self, columns: &mut Columns, compared: bool) {
+    fn value_columns(&self, columns: &mut Columns, diff: &Diff) {
         let mut children = ListBuilder::new(UInt32Builder::new());
         for of_row in &self.children {
             children.values().append_slice(of_row);
@@ -179,11 +177,9 @@ impl<'a> Rows<'a> {
             "flat",
             unsigned(self.nodes.iter().map(|node| Some(node.flat))),
         );
-        let diff = |node: &&Node| match compared {
-            true => node.cumulative.wrapping_sub(node.base_cumulative),
-            false => 0,
-        };
-        columns.push("diff", signed(self.nodes.iter().map(diff)));
+        let diffs = self.nodes.iter();
+        let diffs = diffs.map(|node| diff.of(node.cumulative, node.base_cumulative));
+        columns.push("diff", signed(diffs));
         let times = Int64Array::from_iter_values(self.nodes.iter().map(|_| 0));
         columns.push("timestamp", Arc::new(times));
         let (depths, offsets) = self.places();

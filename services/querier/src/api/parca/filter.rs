@@ -1,7 +1,9 @@
 //! Filters: which stacks stay, and which frames of them.
 //!
 //! Of the conditions of one filter, the positive ones must all hold for one frame, the negative
-//! ones for every frame. Texts compare without regard to ASCII case.
+//! ones for every frame. (Parca looks at nothing else once a filter names a function; its page sets
+//! one condition per filter, of which both make the same.) Texts compare without regard to ASCII
+//! case.
 
 use cairn_model::{Line, NONE};
 use cairn_trie::{Interner, LocationMap, Partial, Symbols, Trie, TrieBuilder, Value};
@@ -30,6 +32,7 @@ struct Criteria {
 #[derive(Clone, Debug, PartialEq)]
 enum Condition {
     Text(Field, How, String),
+    AnyBinary(Vec<String>),
     Address(u64),
     Line(u64),
 }
@@ -69,11 +72,8 @@ impl Filters {
                     Some(frame_filter::Filter::Criteria(criteria)) => {
                         out.frames.push(Criteria::read(criteria));
                     }
-                    Some(frame_filter::Filter::BinaryFrameFilter(_)) => {
-                        return Err(Error::Invalid(
-                            "binary_frame_filter is not supported by this server: use criteria"
-                                .to_owned(),
-                        ));
+                    Some(frame_filter::Filter::BinaryFrameFilter(binaries)) => {
+                        out.frames.push(Criteria::of_binaries(binaries));
                     }
                     None => return Err(empty("frame_filter")),
                 },
@@ -85,19 +85,16 @@ impl Filters {
         Ok(out)
     }
 
-    /// What stays, and the value of what does not.
-    pub(super) fn apply(&self, partial: Partial) -> (Partial, i64) {
-        let before = partial.total();
+    /// What stays.
+    pub(super) fn apply(&self, partial: Partial) -> Partial {
         let partial = match self.stacks.as_slice() {
             [] => partial,
             _ => self.keep_stacks(partial),
         };
-        let filtered = before.wrapping_sub(partial.total());
-        let partial = match self.frames.as_slice() {
+        match self.frames.as_slice() {
             [] => partial,
             _ => self.keep_frames(&partial),
-        };
-        (partial, filtered)
+        }
     }
 
     fn keep_stacks(&self, mut partial: Partial) -> Partial {
@@ -219,6 +216,19 @@ impl Criteria {
         }
     }
 
+    /// Frames of no binary go, too.
+    fn of_binaries(filter: wire::BinaryFrameFilter) -> Self {
+        let wire::BinaryFrameFilter { include_binaries } = filter;
+        let mut names = include_binaries;
+        names
+            .iter_mut()
+            .for_each(|name| name.make_ascii_lowercase());
+        Self {
+            positive: vec![Condition::AnyBinary(names)],
+            ..Self::default()
+        }
+    }
+
     fn text(&mut self, field: Field, condition: Option<StringCondition>) {
         use string_condition::Condition as Wire;
         let Some(condition) = condition.and_then(|condition| condition.condition) else {
@@ -295,6 +305,10 @@ impl Condition {
                     How::Contains => text.contains(wanted),
                     How::StartsWith => text.starts_with(wanted),
                 }
+            }),
+            Self::AnyBinary(names) => frame.text(Field::Binary).is_some_and(|binary| {
+                let binary = binary.to_ascii_lowercase();
+                names.contains(&binary)
             }),
             Self::Address(address) => frame.address == *address,
             Self::Line(wanted) => frame

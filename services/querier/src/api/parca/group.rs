@@ -24,9 +24,7 @@ impl Grouping {
                 "location_address" => grouping.key_by.address = true,
                 "mapping_file" => grouping.key_by.mapping = true,
                 "timestamp" => {
-                    return Err(Error::Invalid(
-                        "grouping by timestamp is not supported by this server".to_owned(),
-                    ));
+                    return Err(Error::Unsupported("grouping by timestamp".to_owned()));
                 }
                 field => match field.strip_prefix("labels.") {
                     Some(label) if !label.is_empty() => {

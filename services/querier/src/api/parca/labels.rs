@@ -92,9 +92,11 @@ async fn names(
     };
     let mut found = BTreeSet::new();
     let mut warnings = Vec::new();
-    for text in matches {
+    let asked = matches.iter().map(async |text| {
         let query = scope.query(session, text, question.clone()).await?;
-        let reply = session.names(&query).await?;
+        session.names(&query).await
+    });
+    for reply in futures::future::try_join_all(asked).await? {
         found.extend(reply.value);
         warnings.extend(reply.warnings);
     }

@@ -9,13 +9,14 @@ use cairn_engine::{Flame, Kind, Node, TopRow};
 use cairn_model::{Function, Mapping, NONE};
 
 use super::arrow::{Columns, narrow, stream, wide};
+use super::diff::Diff;
 
 /// The record as an IPC stream.
-pub(super) fn encode(flame: &Flame, compared: bool) -> Result<Vec<u8>, ArrowError> {
-    stream(&columns(flame, compared).record()?)
+pub(super) fn encode(flame: &Flame, diff: &Diff) -> Result<Vec<u8>, ArrowError> {
+    stream(&columns(flame, diff).record()?)
 }
 
-fn columns(flame: &Flame, compared: bool) -> Columns {
+fn columns(flame: &Flame, diff: &Diff) -> Columns {
     let rows = cairn_engine::top(flame);
     let nodes: Vec<&Node> = rows
         .iter()
@@ -24,7 +25,7 @@ fn columns(flame: &Flame, compared: bool) -> Columns {
     let mut columns = Columns::default();
     location_columns(&mut columns, flame, &nodes);
     function_columns(&mut columns, flame, &nodes);
-    value_columns(&mut columns, &rows, compared);
+    value_columns(&mut columns, &rows, diff);
     columns
 }
 
@@ -78,18 +79,14 @@ fn function_columns(columns: &mut Columns, flame: &Flame, nodes: &[&Node]) {
     columns.push("function_file_name", wide(&texts(|function| function.file)));
 }
 
-fn value_columns(columns: &mut Columns, rows: &[TopRow], compared: bool) {
-    let diff = |value: i64, base: i64| match compared {
-        true => value.wrapping_sub(base),
-        false => 0,
-    };
+fn value_columns(columns: &mut Columns, rows: &[TopRow], diff: &Diff) {
     columns.push("cumulative", ints(rows.iter().map(|row| row.cumulative)));
     let diffs = rows
         .iter()
-        .map(|row| diff(row.cumulative, row.base_cumulative));
+        .map(|row| diff.of(row.cumulative, row.base_cumulative));
     columns.push("cumulative_diff", ints(diffs));
     columns.push("flat", ints(rows.iter().map(|row| row.flat)));
-    let diffs = rows.iter().map(|row| diff(row.flat, row.base_flat));
+    let diffs = rows.iter().map(|row| diff.of(row.flat, row.base_flat));
     columns.push("flat_diff", ints(diffs));
     columns.push(
         "callers",

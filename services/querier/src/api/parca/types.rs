@@ -20,15 +20,12 @@ pub(super) async fn profile_types(
     }))
 }
 
-/// Reads no more than the names of types, and of those only what the blocks' indexes say.
 pub(super) async fn has_profile_data(
     session: Session,
     _: HasProfileDataRequest,
 ) -> Result<Reply<HasProfileDataResponse>, Error> {
-    let types = session.types(TimeRange::ALL, &[]).await?;
-    Ok(types.map(|types| HasProfileDataResponse {
-        has_data: !types.is_empty(),
-    }))
+    let found = session.has_data().await?;
+    Ok(found.map(|has_data| HasProfileDataResponse { has_data }))
 }
 
 /// Both bounds or none, and neither is included.

@@ -109,6 +109,11 @@ pub(in crate::api::parca) fn wide(texts: &[Option<&str>]) -> ArrayRef {
     dictionary::<UInt32Type>(texts)
 }
 
+/// A dictionary of texts under signed 32-bit keys.
+pub(in crate::api::parca) fn plain(texts: &[Option<&str>]) -> ArrayRef {
+    dictionary::<Int32Type>(texts)
+}
+
 fn dictionary<K: ArrowDictionaryKeyType>(texts: &[Option<&str>]) -> ArrayRef {
     let mut builder = StringDictionaryBuilder::<K>::new();
     for text in texts {

@@ -19,7 +19,7 @@ fn read(bytes: &[u8]) -> RecordBatch {
 
 fn grouped() -> RecordBatch {
     let flame = Flame::build(&testing::partial(), KeyBy::default());
-    read(&encode(&flame, &["pod".to_owned()], false).expect("encoded"))
+    read(&encode(&flame, &["pod".to_owned()], &Diff::None).expect("encoded"))
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn shown(record: &RecordBatch) -> String {
 fn rows_come_level_by_level_from_the_root() {
     insta::assert_snapshot!(shown(&grouped()));
     let flame = Flame::build(&testing::ungrouped(), KeyBy::default());
-    let record = read(&encode(&flame, &[], false).expect("encoded"));
+    let record = read(&encode(&flame, &[], &Diff::None).expect("encoded"));
     insta::assert_snapshot!("without_groups", shown(&record));
 }
 
@@ -127,14 +127,14 @@ fn trimming_is_relative_to_the_parent() {
     let flame = flame.trim(&trim);
     // Of 165 below main, 5 are less than a tenth; so nothing else is.
     assert_eq!(flame.trimmed, 5);
-    let record = read(&encode(&flame, &[], false).expect("encoded"));
+    let record = read(&encode(&flame, &[], &Diff::None).expect("encoded"));
     assert!(!shown(&record).contains("lib.so"));
 }
 
 #[test]
 fn an_empty_graph_is_a_root_alone() {
     let flame = Flame::build(&cairn_trie::Partial::default(), KeyBy::default());
-    let record = read(&encode(&flame, &[], false).expect("encoded"));
+    let record = read(&encode(&flame, &[], &Diff::None).expect("encoded"));
     assert_eq!(record.num_rows(), 1);
 }
 
@@ -145,7 +145,7 @@ fn a_comparison_has_signed_differences() {
         &testing::unmapped(),
         KeyBy::default(),
     );
-    let record = read(&encode(&flame, &[], true).expect("encoded"));
+    let record = read(&encode(&flame, &[], &Diff::between(1, 1, true)).expect("encoded"));
     assert_eq!(record["diff"].data_type(), &DataType::Int16);
     let root = record["diff"]
         .as_primitive::<arrow_array::types::Int16Type>()

@@ -26,7 +26,10 @@ fn frame(criteria: FilterCriteria) -> wire::Filter {
 /// Folded text of what stays, and the value of what does not.
 fn applied(filters: Vec<wire::Filter>) -> (String, i64) {
     let filters = Filters::read(filters).expect("valid");
-    let (partial, filtered) = filters.apply(testing::ungrouped());
+    let whole = testing::ungrouped();
+    let before = whole.total();
+    let partial = filters.apply(whole);
+    let filtered = before - partial.total();
     let flame = cairn_engine::Flame::build(&partial, cairn_engine::KeyBy::default());
     let mut lines: Vec<String> = cairn_engine::folded(&flame)
         .lines()
@@ -116,4 +119,22 @@ fn frames_go_and_their_values_stay() {
 fn empty_filters_are_refused_and_empty_criteria_pass_all() {
     assert!(Filters::read(vec![wire::Filter::default()]).is_err());
     assert_eq!(applied(vec![stack(FilterCriteria::default())]).1, 0);
+}
+
+#[test]
+fn frames_of_some_binaries_stay() {
+    let of_binaries = |names: &[&str]| wire::Filter {
+        filter: Some(filter::Filter::FrameFilter(wire::FrameFilter {
+            filter: Some(frame_filter::Filter::BinaryFrameFilter(
+                wire::BinaryFrameFilter {
+                    include_binaries: names.iter().map(|name| (*name).to_owned()).collect(),
+                },
+            )),
+        })),
+    };
+    let (kept, filtered) = applied(vec![of_binaries(&["LIB.so", "other"])]);
+    assert_eq!((kept.as_str(), filtered), ("lib.so+0x40 5", 0));
+    let both = of_binaries(&["app", "lib.so"]);
+    assert_eq!(applied(vec![both]).0, applied(vec![]).0);
+    assert_eq!(applied(vec![of_binaries(&[])]).0, "");
 }

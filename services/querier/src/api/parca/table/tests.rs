@@ -27,7 +27,7 @@ fn columns_have_the_names_types_and_order_that_readers_know() {
         ("callees", lists()),
     ];
     let flame = Flame::build(&testing::ungrouped(), KeyBy::default());
-    let record = columns(&flame, false).record().expect("encoded");
+    let record = columns(&flame, &Diff::None).record().expect("encoded");
     let found: Vec<_> = record
         .schema()
         .fields()
@@ -40,7 +40,7 @@ fn columns_have_the_names_types_and_order_that_readers_know() {
 #[test]
 fn recursion_counts_once() {
     let flame = Flame::build(&testing::ungrouped(), KeyBy::default());
-    let record = columns(&flame, false).record().expect("encoded");
+    let record = columns(&flame, &Diff::None).record().expect("encoded");
     let names = record["function_name"].as_dictionary::<UInt32Type>();
     let mut rows: Vec<(String, i64, i64)> = Vec::new();
     for row in 0..record.num_rows() {
