@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cairn_model::{BlockId, BuildId, FileKind, TenantId, WriterId};
+use cairn_model::{BlockId, BuildId, FileKind, ShareId, TenantId, WriterId};
 use object_store::path::Path;
 
 /// The name of one object. Every part is a checked type, so no part can leave its folder. What is
@@ -32,6 +32,8 @@ pub enum Key<'a> {
         kind: FileKind,
         version: u32,
     },
+    /// `shares/{tenant}/{id}`: a profile that somebody made a link to. Its id says when it expires.
+    Share { tenant: &'a TenantId, id: ShareId },
     /// `log/{writer}/{incarnation}/{first}`: the entries of a write-ahead log from number `first`
     /// on that became durable together. Both numbers have twenty digits, so that the order of names
     /// is the order of entries.
@@ -48,6 +50,7 @@ pub enum Key<'a> {
 const BLOCKS: &str = "blocks";
 const DEBUGINFO: &str = "debuginfo";
 const LOG: &str = "log";
+const SHARES: &str = "shares";
 const PROBE: &str = "probe";
 const BLOCK_SUFFIX: &str = ".cairn";
 
@@ -58,7 +61,8 @@ impl<'a> Key<'a> {
             Self::Block { tenant, .. }
             | Self::Debuginfo { tenant, .. }
             | Self::Refusal { tenant, .. }
-            | Self::SymbolFile { tenant, .. } => Some(tenant),
+            | Self::SymbolFile { tenant, .. }
+            | Self::Share { tenant, .. } => Some(tenant),
             Self::LogSegment { .. } | Self::Probe { .. } => None,
         }
     }
@@ -89,6 +93,7 @@ impl fmt::Display for Key<'_> {
                 kind,
                 version,
             } => write!(f, "{}/symbols.{version}", Folder(tenant, build_id, *kind)),
+            Self::Share { tenant, id } => write!(f, "{SHARES}/{tenant}/{id}"),
             Self::LogSegment {
                 writer,
                 incarnation,
@@ -152,6 +157,23 @@ pub(crate) fn debuginfo_of_path(tenant: &TenantId, path: &Path) -> Option<(Build
         kind,
     };
     (key.path() == *path).then_some((build_id, kind))
+}
+
+/// The folder that holds one folder of shared profiles per tenant.
+pub(crate) fn shares_folder() -> Path {
+    Path::from(SHARES)
+}
+
+/// The shared profile that a listed path names, unless something foreign lies there.
+pub(crate) fn share_of_path(path: &Path) -> Option<(TenantId, ShareId)> {
+    let mut parts = path.parts().skip(1);
+    let tenant = TenantId::parse(parts.next()?.as_ref()).ok()?;
+    let id = parts.next()?.as_ref().parse().ok()?;
+    let key = Key::Share {
+        tenant: &tenant,
+        id,
+    };
+    (key.path() == *path).then_some((tenant, id))
 }
 
 /// The folder that holds one folder per writer.
@@ -310,6 +332,30 @@ mod tests {
             "blocks/other/01J00000000000000000000000.cairn",
         ] {
             assert_eq!(block_of_path(&tenant, &Path::from(foreign)), None);
+        }
+    }
+
+    #[test]
+    fn share_paths_read_back_and_foreign_ones_do_not() {
+        let tenant = TenantId::parse("team-a").expect("valid");
+        let id = "6a2f1c00-0123456789abcdef0123456789abcdef";
+        let id: ShareId = id.parse().expect("valid");
+        let key = Key::Share {
+            tenant: &tenant,
+            id,
+        };
+        let spelled = "shares/team-a/6a2f1c00-0123456789abcdef0123456789abcdef";
+        assert_eq!(key.to_string(), spelled);
+        assert_eq!(key.tenant(), Some(&tenant));
+        assert_eq!(share_of_path(&key.path()), Some((tenant, id)));
+        for foreign in [
+            "shares/team-a/notes.txt",
+            "shares/6a2f1c00-0123456789abcdef0123456789abcdef",
+            "shares/team-a/deep/6a2f1c00-0123456789abcdef0123456789abcdef",
+            "shares/team-a/6a2f1c00-0123456789abcdef0123456789abcdef/deep",
+            "blocks/team-a/6a2f1c00-0123456789abcdef0123456789abcdef",
+        ] {
+            assert_eq!(share_of_path(&Path::from(foreign)), None, "{foreign}");
         }
     }
 

@@ -69,6 +69,11 @@ pub mod parca {
             tonic::include_proto!("parca.scrape.v1alpha1");
         }
     }
+    pub mod share {
+        pub mod v1alpha1 {
+            tonic::include_proto!("parca.share.v1alpha1");
+        }
+    }
     pub mod telemetry {
         pub mod v1alpha1 {
             tonic::include_proto!("parca.telemetry.v1alpha1");

@@ -1,9 +1,10 @@
 //! The round: look, merge what is due, delete what was replaced long enough ago.
 
 mod merge;
+mod shares;
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cairn_catalog::{BlockMeta, Client, Tombstone};
 use cairn_chassis::Context;
@@ -29,6 +30,8 @@ pub(crate) struct Compactor {
     pub(crate) quarantine: HashMap<BlockId, TenantId>,
     /// Blocks that did not fit with the next one into the memory for a merge.
     pub(crate) full: HashMap<BlockId, TenantId>,
+    /// When expired shared profiles were last looked for.
+    pub(crate) swept: Option<Instant>,
 }
 
 impl Compactor {
@@ -63,6 +66,7 @@ impl Compactor {
             self.metrics.catalog_failures.inc();
             tracing::warn!(%error, "the catalog did not answer; looking again later");
         }
+        self.sweep_shares().await;
     }
 
     async fn try_round(&mut self) -> Result<(), cairn_catalog::Error> {

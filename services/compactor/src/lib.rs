@@ -31,6 +31,7 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
         metrics: cx.metrics(metrics::Metrics::register),
         quarantine: HashMap::new(),
         full: HashMap::new(),
+        swept: None,
         cx: cx.clone(),
         config,
     };

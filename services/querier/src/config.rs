@@ -19,6 +19,7 @@ pub struct Config {
     /// A symbolizer, as a URI. Empty: this process.
     pub symbolizer: String,
     pub limits: Limits,
+    pub share: Share,
     pub ui: Ui,
 }
 
@@ -52,6 +53,17 @@ pub struct Limits {
     pub answers_bytes_max: u64,
     /// Nodes of a flame graph for the web page, unless the request says otherwise.
     pub flamegraph_nodes: usize,
+}
+
+/// Profiles that somebody makes a link to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Share {
+    /// How long a shared profile is kept; `0s` turns sharing off.
+    #[serde(with = "humantime_serde")]
+    pub lifetime: Duration,
+    /// What links begin with, such as `https://cairn.example.com`. Empty: they are paths.
+    pub base_url: String,
 }
 
 /// The web page.
@@ -89,6 +101,17 @@ impl Default for Limits {
             scan_bytes_max: 64 << 20,
             answers_bytes_max: 64 << 20,
             flamegraph_nodes: 16_384,
+        }
+    }
+}
+
+// === impl Share ===
+
+impl Default for Share {
+    fn default() -> Self {
+        Self {
+            lifetime: Duration::from_secs(30 * 24 * 3600),
+            base_url: String::new(),
         }
     }
 }

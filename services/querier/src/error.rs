@@ -21,6 +21,8 @@ pub(crate) enum Error {
     Unread(String),
     #[error("the catalog did not answer: {text}")]
     Catalog { code: Code, text: String },
+    #[error("the object store did not answer: {text}")]
+    Store { code: Code, text: String },
     #[error("the query did not finish within {0:?}")]
     Timeout(Duration),
     #[error(transparent)]
@@ -37,6 +39,7 @@ impl Error {
             Self::Invalid(_) | Self::Selector(_) | Self::Unsupported(_) => Code::Invalid,
             Self::NotFound(_) => Code::NotFound,
             Self::Unread(_) | Self::Catalog { .. } => Code::Unavailable,
+            Self::Store { code, .. } => *code,
             Self::Timeout(_) => Code::Timeout,
             Self::WrongAnswer(_) | Self::Encode(_) | Self::Json(_) => Code::Internal,
         }

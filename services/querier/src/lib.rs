@@ -16,6 +16,7 @@ mod plan;
 mod presence;
 mod querier;
 mod scan;
+mod shares;
 mod slots;
 mod symbolize;
 #[cfg(test)]
@@ -29,7 +30,7 @@ use anyhow::Context as _;
 use cairn_chassis::{Context, Routes};
 use cairn_store::Store;
 
-pub use config::{Config, Limits, Ui};
+pub use config::{Config, Limits, Share, Ui};
 
 /// Serves until the process stops.
 pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
@@ -55,6 +56,7 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
     let mut routes = Routes::new()
         .grpc(worker.serve(message_bytes_max))
         .grpc(api::parca::Api::serve(querier.clone()))
+        .grpc(api::parca::Api::serve_shared(querier.clone()))
         .http(api::parca::routes(querier.clone()))
         .http(api::page::routes(querier.clone()))
         .http(api::export::routes(querier.clone()))

@@ -115,6 +115,10 @@ impl Querier {
         &self.0.metrics
     }
 
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.logs.store
+    }
+
     pub(crate) fn symbolizer(&self) -> &str {
         &self.0.symbolizer
     }

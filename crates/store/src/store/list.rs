@@ -1,7 +1,7 @@
 //! What is in the store. Names only objects that reading by key finds again: what is foreign there
 //! is passed over.
 
-use cairn_model::{BlockId, BuildId, FileKind, TenantId, WriterId};
+use cairn_model::{BlockId, BuildId, FileKind, ShareId, TenantId, WriterId};
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use object_store::ObjectMeta;
@@ -64,6 +64,16 @@ impl Store {
                 bytes: object.size,
                 stored_unix_ms: object.last_modified.timestamp_millis(),
             })
+        })
+        .await
+    }
+
+    /// The shared profiles of all tenants.
+    pub async fn list_shares(&self) -> Result<Vec<(TenantId, ShareId)>, Error> {
+        let folder = key::shares_folder();
+        let found = self.objects.list(Some(&folder));
+        named(&folder, found, |object| {
+            key::share_of_path(&object.location)
         })
         .await
     }

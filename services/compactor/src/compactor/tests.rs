@@ -1,6 +1,7 @@
 //! Compaction against a real catalog and store: queries answer the same before, during and after.
 
 mod repeats;
+mod shares;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,6 +68,7 @@ impl World {
             metrics: cx.metrics(Metrics::register),
             quarantine: HashMap::new(),
             full: HashMap::new(),
+            swept: None,
             cx,
         };
         Self {

@@ -1,20 +1,24 @@
 //! Downloads: a range as one pprof file, or as folded text.
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
 use axum::response::Response;
+use axum::routing::get;
 use cairn_engine::{Flame, GroupBy, KeyBy, Meta, Stats};
-use http::{HeaderValue, header};
+use http::{Extensions, HeaderValue, header};
 
-use crate::api::handle::answer;
+use crate::api::handle::{answer, respond};
 use crate::api::http_error::body_of;
 use crate::api::params::Params;
-use crate::error::Error;
+use crate::error::{Error, Warning};
 use crate::querier::{Querier, Rows, Session, Stacks};
 
 pub(crate) fn routes(querier: Querier) -> Router {
     Router::new()
         .route("/api/v1/profile.pb.gz", answer(pprof))
         .route("/api/v1/folded", answer(folded))
+        .route("/api/v1/share/{id}", get(shared))
         .with_state(querier)
 }
 
@@ -36,12 +40,28 @@ async fn pprof(session: Session, params: Params) -> Result<Response, Error> {
     let meta = meta(&rows, &stats);
     let encode = move || cairn_pprof::encode_gzip(&cairn_engine::profile(&partial, &meta));
     let bytes = session.querier.cx().compute(encode).await;
-    let mut response = body_of("application/octet-stream", bytes, &reply.warnings);
+    Ok(file(bytes, &reply.warnings))
+}
+
+/// What a link to a shared profile leads to.
+async fn shared(
+    State(querier): State<Querier>,
+    Path(id): Path<String>,
+    extensions: Extensions,
+) -> Response {
+    respond(&querier, &extensions, async |session| {
+        Ok(file(session.shared(&id).await?.profile, &[]))
+    })
+    .await
+}
+
+fn file(bytes: impl Into<Body>, warnings: &[Warning]) -> Response {
+    let mut response = body_of("application/octet-stream", bytes, warnings);
     response.headers_mut().insert(
         header::CONTENT_DISPOSITION,
         HeaderValue::from_static("attachment; filename=\"profile.pb.gz\""),
     );
-    Ok(response)
+    response
 }
 
 async fn folded(session: Session, params: Params) -> Result<Response, Error> {

@@ -1,4 +1,5 @@
-//! Parca's query API, over gRPC, gRPC-web and REST: the same functions behind all three.
+//! Parca's query API, over gRPC, gRPC-web and REST: the same functions behind all three. Not served
+//! are the report FLAMECHART, grouping by timestamp, and the text of sources.
 
 mod arrow;
 mod callgraph;
@@ -13,6 +14,8 @@ pub(crate) mod range;
 mod report;
 mod rest;
 mod selection;
+mod series;
+pub(crate) mod share;
 mod source;
 mod table;
 mod top;
@@ -20,6 +23,8 @@ mod types;
 
 use cairn_wire::parca::query::v1alpha1 as wire;
 use cairn_wire::parca::query::v1alpha1::query_service_server::{QueryService, QueryServiceServer};
+use cairn_wire::parca::share::v1alpha1 as shared;
+use cairn_wire::parca::share::v1alpha1::share_service_server::{ShareService, ShareServiceServer};
 use tonic::codec::CompressionEncoding;
 use tonic::{Request, Response, Status};
 
@@ -39,6 +44,18 @@ impl Api {
     pub(crate) fn serve(querier: Querier) -> QueryServiceServer<Self> {
         let max = querier.config().limits.message_bytes_max;
         QueryServiceServer::new(Self { querier })
+            .max_decoding_message_size(max)
+            .max_encoding_message_size(max)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Zstd)
+            .send_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Zstd)
+    }
+
+    /// What opens shared profiles.
+    pub(crate) fn serve_shared(querier: Querier) -> ShareServiceServer<Self> {
+        let max = querier.config().limits.message_bytes_max;
+        ShareServiceServer::new(Self { querier })
             .max_decoding_message_size(max)
             .max_encoding_message_size(max)
             .accept_compressed(CompressionEncoding::Gzip)
@@ -73,8 +90,8 @@ impl Api {
     }
 }
 
-const NO_SERIES: &str = "Series is not supported by this server";
-const NO_SHARING: &str = "ShareProfile is not supported by this server: profiles stay here";
+const NO_UPLOAD: &str =
+    "Upload is not supported by this server: push profiles to it, and share what a query finds";
 
 #[tonic::async_trait]
 impl QueryService for Api {
@@ -94,9 +111,9 @@ impl QueryService for Api {
 
     async fn series(
         &self,
-        _: Request<wire::SeriesRequest>,
+        request: Request<wire::SeriesRequest>,
     ) -> Result<Response<wire::SeriesResponse>, Status> {
-        Err(cairn_wire::unimplemented(NO_SERIES))
+        self.call(request, series::series).await
     }
 
     async fn profile_types(
@@ -122,9 +139,9 @@ impl QueryService for Api {
 
     async fn share_profile(
         &self,
-        _: Request<wire::ShareProfileRequest>,
+        request: Request<wire::ShareProfileRequest>,
     ) -> Result<Response<wire::ShareProfileResponse>, Status> {
-        Err(cairn_wire::unimplemented(NO_SHARING))
+        self.call(request, share::share_profile).await
     }
 
     async fn has_profile_data(
@@ -132,5 +149,29 @@ impl QueryService for Api {
         request: Request<wire::HasProfileDataRequest>,
     ) -> Result<Response<wire::HasProfileDataResponse>, Status> {
         self.call(request, types::has_profile_data).await
+    }
+}
+
+#[tonic::async_trait]
+impl ShareService for Api {
+    async fn upload(
+        &self,
+        _: Request<shared::UploadRequest>,
+    ) -> Result<Response<shared::UploadResponse>, Status> {
+        Err(cairn_wire::unimplemented(NO_UPLOAD))
+    }
+
+    async fn query(
+        &self,
+        request: Request<shared::QueryRequest>,
+    ) -> Result<Response<shared::QueryResponse>, Status> {
+        self.call(request, share::query).await
+    }
+
+    async fn profile_types(
+        &self,
+        request: Request<shared::ProfileTypesRequest>,
+    ) -> Result<Response<shared::ProfileTypesResponse>, Status> {
+        self.call(request, share::profile_types).await
     }
 }

@@ -11,5 +11,6 @@ mod parca_faults;
 mod partial;
 mod repeats;
 mod reports;
+mod share;
 mod symbols;
 mod work;

@@ -68,10 +68,10 @@ pub(super) async fn values(
 }
 
 /// Profiles that match any of the selectors, or all profiles if there is none.
-struct Scope {
-    matches: Vec<String>,
-    profile_type: Option<String>,
-    range: TimeRange,
+pub(super) struct Scope {
+    pub(super) matches: Vec<String>,
+    pub(super) profile_type: Option<String>,
+    pub(super) range: TimeRange,
 }
 
 async fn names(
@@ -79,23 +79,10 @@ async fn names(
     scope: &Scope,
     question: &Question,
 ) -> Result<Reply<Vec<String>>, Error> {
-    if scope.matches.len() > MATCHES_MAX {
-        return Err(Error::Invalid(format!(
-            "{} selectors; at most {MATCHES_MAX} are allowed",
-            scope.matches.len()
-        )));
-    }
-    let all = [String::new()];
-    let matches = match scope.matches.as_slice() {
-        [] => &all[..],
-        matches => matches,
-    };
+    let queries = scope.queries(session, question).await?;
+    let asked = queries.iter().map(|query| session.names(query));
     let mut found = BTreeSet::new();
     let mut warnings = Vec::new();
-    let asked = matches.iter().map(async |text| {
-        let query = scope.query(session, text, question.clone()).await?;
-        session.names(&query).await
-    });
     for reply in futures::future::try_join_all(asked).await? {
         found.extend(reply.value);
         warnings.extend(reply.warnings);
@@ -107,6 +94,30 @@ async fn names(
 }
 
 impl Scope {
+    /// One per selector.
+    pub(super) async fn queries(
+        &self,
+        session: &Session,
+        question: &Question,
+    ) -> Result<Vec<Query>, Error> {
+        if self.matches.len() > MATCHES_MAX {
+            return Err(Error::Invalid(format!(
+                "{} selectors; at most {MATCHES_MAX} are allowed",
+                self.matches.len()
+            )));
+        }
+        let all = [String::new()];
+        let matches = match self.matches.as_slice() {
+            [] => &all[..],
+            matches => matches,
+        };
+        let mut queries = Vec::with_capacity(matches.len());
+        for text in matches {
+            queries.push(self.query(session, text, question.clone()).await?);
+        }
+        Ok(queries)
+    }
+
     async fn query(
         &self,
         session: &Session,

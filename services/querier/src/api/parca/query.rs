@@ -1,7 +1,8 @@
 //! Query: one report over the profiles of a range, of an instant, or of two of those compared.
 
+use bytes::Bytes;
 use cairn_engine::{GroupBy, Question};
-use cairn_model::NONE;
+use cairn_model::{NONE, ProfileType};
 use cairn_trie::{Partial, Symbols};
 use cairn_wire::parca::query::v1alpha1::query_request::{Mode, ReportType};
 use cairn_wire::parca::query::v1alpha1::query_response::Report;
@@ -21,23 +22,11 @@ pub(super) async fn query(
     request: QueryRequest,
 ) -> Result<Reply<QueryResponse>, Error> {
     let ask = Ask::read(request)?;
-    let base = async {
-        match &ask.a {
-            Some(a) => side(&session, &ask.shape, a.clone()).await.map(Some),
-            None => Ok(None),
-        }
-    };
-    let (b, a) = futures::try_join!(side(&session, &ask.shape, ask.b.clone()), base)?;
-    let mut warnings = b.warnings.clone();
-    warnings.extend(a.iter().flat_map(|a| a.warnings.clone()));
     if ask.shape.report == ReportType::ProfileMetadata {
-        return metadata(&session, b, warnings).await;
+        let b = side(&session, &ask.shape, ask.b).await?;
+        return metadata(&session, b).await;
     }
-    let subject = Subject {
-        meta: export::meta(&b.rows, &b.stacks.stats),
-        compare: b.stacks.partial,
-        base: a.map(|a| a.stacks.partial),
-    };
+    let (subject, mut warnings) = found(&session, &ask).await?;
     let report = move || ask.shape.report(subject);
     let reply = session.querier.cx().compute(report).await?;
     warnings.extend(reply.warnings);
@@ -45,6 +34,44 @@ pub(super) async fn query(
         value: reply.value,
         warnings,
     })
+}
+
+/// What a request for PPROF finds, and of which type it is.
+pub(super) async fn download(
+    session: &Session,
+    request: QueryRequest,
+) -> Result<Reply<(ProfileType, Bytes)>, Error> {
+    let ask = Ask::read(request)?;
+    let (subject, warnings) = found(session, &ask).await?;
+    let profile_type = subject.meta.profile_type.clone();
+    let report = move || ask.shape.report(subject);
+    let reply = session.querier.cx().compute(report).await?;
+    match reply.value.report {
+        Some(Report::Pprof(bytes)) => Ok(Reply {
+            value: (profile_type, bytes),
+            warnings,
+        }),
+        _ => Err(Error::Invalid("this report is no download".to_owned())),
+    }
+}
+
+/// The stacks of both sides, and what is missing from them.
+async fn found(session: &Session, ask: &Ask) -> Result<(Subject, Vec<Warning>), Error> {
+    let base = async {
+        match &ask.a {
+            Some(a) => side(session, &ask.shape, a.clone()).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let (b, a) = futures::try_join!(side(session, &ask.shape, ask.b.clone()), base)?;
+    let mut warnings = b.warnings;
+    warnings.extend(a.iter().flat_map(|a| a.warnings.clone()));
+    let subject = Subject {
+        meta: export::meta(&b.rows, &b.stacks.stats),
+        compare: b.stacks.partial,
+        base: a.map(|a| a.stacks.partial),
+    };
+    Ok((subject, warnings))
 }
 
 /// A request that was found to make sense.
@@ -107,11 +134,8 @@ async fn side(session: &Session, shape: &Shape, selection: Selection) -> Result<
     })
 }
 
-async fn metadata(
-    session: &Session,
-    side: Side,
-    mut warnings: Vec<Warning>,
-) -> Result<Reply<QueryResponse>, Error> {
+async fn metadata(session: &Session, side: Side) -> Result<Reply<QueryResponse>, Error> {
+    let mut warnings = side.warnings;
     let labels = session
         .names(&side.rows.query(Question::LabelNames))
         .await?;

@@ -4,11 +4,12 @@ use axum::Router;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
+use bytes::Bytes;
 use cairn_wire::json::{self, Defaults};
 use http::Extensions;
 use prost::{Message, Name};
 
-use super::{NO_SERIES, NO_SHARING, labels, query, range, types};
+use super::{labels, query, range, series, share, types};
 use crate::api::http_error::{body_of, failure};
 use crate::api::{tenant, texts};
 use crate::error::Error;
@@ -28,20 +29,27 @@ pub(crate) fn routes(querier: Querier) -> Router {
             "/api/profiles/has_profile_data",
             answer(types::has_profile_data),
         )
-        .route(
-            "/api/profiles/series",
-            get(async || failure(&unsupported(NO_SERIES))),
-        )
-        .route(
-            "/api/profiles/share",
-            post(async || failure(&unsupported(NO_SHARING))),
-        )
+        .route("/api/profiles/series", answer(series::series))
+        .route("/api/profiles/share", post(share_profile))
         .with_state(querier)
 }
 
-fn unsupported(text: &str) -> Error {
-    let what = text.split(" is not").next().unwrap_or(text);
-    Error::Unsupported(what.to_owned())
+/// The message is the body, in JSON.
+async fn share_profile(
+    State(querier): State<Querier>,
+    extensions: Extensions,
+    body: Bytes,
+) -> Response {
+    let request = match json::from_json(&body) {
+        Ok(request) => request,
+        Err(error) => return failure(&Error::Invalid(error.to_string())),
+    };
+    let session = querier.session(tenant(&extensions), None);
+    let deadline = session.deadline.clone();
+    match deadline.bound(share::share_profile(session, request)).await {
+        Ok(reply) => encode(&reply),
+        Err(error) => failure(&error),
+    }
 }
 
 /// Parts of the path and parameters of the query are fields of the message.
