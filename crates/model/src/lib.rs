@@ -35,7 +35,7 @@ pub use profile::{
 pub use profile_type::{InvalidProfileType, ProfileType};
 pub use rest::Rest;
 pub use secret::Secret;
-pub use selector::{InvalidSelector, MatchOp, Matcher, Selector};
+pub use selector::{InvalidSelector, MatchOp, Matcher, Regexes, Selector};
 pub use stack_index::StackIndex;
 pub use stretch::Stretch;
 pub use tenant::{InvalidTenant, TenantId};
