@@ -13,6 +13,7 @@ mod pprof;
 mod query;
 pub mod repeats;
 mod scan;
+mod select;
 mod size;
 mod symbolize;
 mod top;
@@ -27,6 +28,7 @@ pub use query::{
     step_start,
 };
 pub use scan::{Source, scan_block, scan_head};
+pub use select::{below, innermost, largest};
 pub use symbolize::{Frame, Names, Wanted, name, unnamed};
 pub use top::{TopRow, top};
 pub use weights::{Growth, Weights, growth};
