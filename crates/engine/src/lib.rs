@@ -4,6 +4,7 @@
 //! merge in any order; what a person sees is made from the merged answer, last.
 //! Owns no planning: which sources there are is the querier's business.
 
+mod callgraph;
 pub mod codec;
 pub mod exchange;
 mod flame;
@@ -19,6 +20,7 @@ mod symbolize;
 mod top;
 mod weights;
 
+pub use callgraph::{Call, Callgraph, Edge, callgraph, dot};
 pub use flame::{Flame, KeyBy, Kind, Node, Trim};
 pub use folded::folded;
 pub use merge::{Merge, WrongAnswer};

@@ -1,6 +1,7 @@
 //! The engine against a model that keeps every row and loops over all of them.
 
 mod block;
+mod callgraph;
 mod codec;
 mod model;
 mod reports;

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use crate::model::{Made, Row, made, profile_type, rows, sums};
 use crate::scan::{answer, many, query};
 
-fn stacks(all: &[Made], by: GroupBy) -> Partial {
+pub(crate) fn stacks(all: &[Made], by: GroupBy) -> Partial {
     match answer(all, &query(Question::Stacks(by))).answer {
         Answer::Stacks(partial) => partial,
         _ => panic!("not stacks"),
@@ -230,7 +230,7 @@ proptest! {
 }
 
 /// A profile of one sample.
-fn one(stack: Vec<u32>) -> Made {
+pub(crate) fn one(stack: Vec<u32>) -> Made {
     Made {
         labels: Vec::new(),
         name: "cpu",
