@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use axum::Router;
 use axum::response::Response;
-use cairn_engine::{Flame, GroupBy, KeyBy, Question, Series, Trim};
+use cairn_engine::{Flame, GroupBy, KeyBy, Question, Series, Trim, callgraph, dot};
 use cairn_model::{ProfileType, TimeRange};
 use serde::Serialize;
 
@@ -23,6 +23,8 @@ use crate::querier::{Querier, Reply, Rows, Session};
 
 /// What Pyroscope shows unless asked otherwise.
 pub(crate) const NODES_DEFAULT: usize = 8192;
+/// Functions in a graph of calls: of more, nobody can tell one line from another.
+pub(crate) const CALLS_DEFAULT: usize = 100;
 const NODES_MAX: usize = 1_048_576;
 
 pub(crate) fn routes(querier: Querier) -> Router {
@@ -57,13 +59,14 @@ struct Metadata {
 
 async fn render(session: Session, params: Params) -> Result<Response, Error> {
     let params = params.promql();
-    match params.get(&["format"]) {
-        None | Some("json") => {}
-        Some(other) => return Err(Error::Unsupported(format!("the format {other}"))),
-    }
     let range = range(&session, &params, ["from", "until"])?;
     let rows = params.rows_of(&session, "query", range).await?;
-    let trim = trim(&params);
+    match params.get(&["format"]) {
+        None | Some("json") => {}
+        Some("dot") => return graph(session, params, rows).await,
+        Some(other) => return Err(Error::Unsupported(format!("the format {other}"))),
+    }
+    let trim = trim(&params, NODES_DEFAULT);
     let step = timeline::step(rows.range);
     let groups_by = params.list("groupBy").into_iter().next();
     let sum_by: Vec<String> = groups_by.iter().cloned().collect();
@@ -92,6 +95,20 @@ async fn render(session: Session, params: Params) -> Result<Response, Error> {
     Ok(body_of("application/json", body.await?, &warnings))
 }
 
+/// The graph of calls, for Graphviz.
+async fn graph(session: Session, params: Params, rows: Rows) -> Result<Response, Error> {
+    let Trim { nodes_max, .. } = trim(&params, CALLS_DEFAULT);
+    let reply = session.stacks(&rows, GroupBy::Nothing).await?;
+    let (partial, unit) = (reply.value.partial, rows.profile_type.sample_unit);
+    let draw = move || {
+        let flame = Flame::build(&partial, KeyBy::default());
+        dot(&flame, &callgraph(&flame, nodes_max), &unit)
+    };
+    let text = session.querier.cx().compute(draw).await;
+    let content_type = "text/vnd.graphviz; charset=utf-8";
+    Ok(body_of(content_type, text, &reply.warnings))
+}
+
 /// The last hour unless said otherwise. A bound of 0 is one that a client forgot to fill in.
 fn range(session: &Session, params: &Params, [from, until]: [&str; 2]) -> Result<TimeRange, Error> {
     for name in [from, until] {
@@ -103,10 +120,10 @@ fn range(session: &Session, params: &Params, [from, until]: [&str; 2]) -> Result
 }
 
 /// What is no number is no reason to refuse: clients send whatever is in their form.
-fn trim(params: &Params) -> Trim {
+fn trim(params: &Params, default: usize) -> Trim {
     let asked = params.count(&["maxNodes", "max-nodes"]);
     let nodes_max = match asked.ok().flatten() {
-        None | Some(0) => NODES_DEFAULT,
+        None | Some(0) => default,
         Some(nodes) => nodes.min(NODES_MAX),
     };
     Trim {

@@ -148,6 +148,34 @@ async fn call_trees_are_those_of_parca_s_api_node_by_node() {
 }
 
 #[tokio::test]
+async fn graphs_of_calls_are_the_same_here_and_from_render() {
+    let fixture = filled().await;
+    let found = shown(&fixture, stacktraces("{}", ProfileFormat::Dot))
+        .await
+        .dot;
+    assert!(found.starts_with("digraph"), "{found}");
+    // Four functions, three calls.
+    let lines = |part: &str| found.lines().filter(|line| line.contains(part)).count();
+    assert_eq!((lines("label=\"main"), lines(" -> ")), (1, 3), "{found}");
+    let render = format!(
+        "/pyroscope/render?format=dot&query={}&from={}&until={}",
+        encoded(CPU),
+        START / SECOND,
+        START / SECOND + 60
+    );
+    let rendered = fixture.get(&render).await;
+    assert_eq!(rendered.status(), 200);
+    assert_eq!(rendered.body(), found.as_bytes());
+    let few = SelectMergeStacktracesRequest {
+        max_nodes: Some(2),
+        ..stacktraces("{}", ProfileFormat::Dot)
+    };
+    let few = shown(&fixture, few).await.dot;
+    assert!(!few.contains("read"), "{few}");
+    fixture.stop().await;
+}
+
+#[tokio::test]
 async fn comparisons_hold_each_side_as_it_is_alone() {
     let fixture = filled().await;
     let side = |pod: &str| stacktraces(&format!("{{pod=\"{pod}\"}}"), ProfileFormat::Unspecified);

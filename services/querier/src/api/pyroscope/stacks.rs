@@ -1,6 +1,6 @@
 //! Call trees: one, or two beside each other.
 
-use cairn_engine::{Flame, GroupBy, KeyBy, Trim, below, innermost, largest};
+use cairn_engine::{Flame, GroupBy, KeyBy, Trim, below, callgraph, dot, innermost, largest};
 use cairn_pprof::Heading;
 use cairn_trie::Partial;
 use cairn_wire::EncodedProfile;
@@ -15,7 +15,7 @@ use super::rows::{Asked, Ids, nodes_max};
 use super::tree;
 use crate::api::export::meta;
 use crate::api::flamebearer::{Flamebearer, OTHER};
-use crate::api::render::NODES_DEFAULT;
+use crate::api::render::{CALLS_DEFAULT, NODES_DEFAULT};
 use crate::error::Error;
 use crate::querier::{Reply, Rows, Session, Stacks};
 
@@ -82,15 +82,14 @@ pub(super) async fn select_merge_stacktraces(
     request: SelectMergeStacktracesRequest,
 ) -> Result<Reply<SelectMergeStacktracesResponse>, Error> {
     let format = format_of(request.format)?;
-    let (nodes, all) = match format {
-        ProfileFormat::Pprof => (nodes_max(request.max_nodes, usize::MAX)?, true),
-        _ => (nodes_max(request.max_nodes, NODES_DEFAULT)?, false),
+    let default = match format {
+        ProfileFormat::Pprof => usize::MAX,
+        ProfileFormat::Dot => CALLS_DEFAULT,
+        _ => NODES_DEFAULT,
     };
-    if format == ProfileFormat::Dot {
-        return Err(Error::Unsupported("the format DOT".to_owned()));
-    }
+    let nodes = nodes_max(request.max_nodes, default)?;
     let (rows, reply) = Selected::of(&request)?.ask(&session).await?;
-    if all {
+    if format == ProfileFormat::Pprof {
         let profile = encoded(&session, &rows, reply, nodes).await;
         return Ok(profile.map(|profile| SelectMergeStacktracesResponse {
             pprof: Some(PprofProfile {
@@ -100,12 +99,14 @@ pub(super) async fn select_merge_stacktraces(
         }));
     }
     let Reply { value, warnings } = reply;
+    let unit = rows.profile_type.sample_unit;
     let draw = move || {
-        let flame = trimmed(Flame::build(&value.partial, KeyBy::default()), nodes);
+        let flame = Flame::build(&value.partial, KeyBy::default());
         let mut answer = SelectMergeStacktracesResponse::default();
         match format {
-            ProfileFormat::Tree => answer.tree = tree::encode(&flame).into(),
-            _ => answer.flamegraph = Some(flame_graph(Flamebearer::of(&flame))),
+            ProfileFormat::Dot => answer.dot = dot(&flame, &callgraph(&flame, nodes), &unit),
+            ProfileFormat::Tree => answer.tree = tree::encode(&trimmed(flame, nodes)).into(),
+            _ => answer.flamegraph = Some(flame_graph(Flamebearer::of(&trimmed(flame, nodes)))),
         }
         answer
     };

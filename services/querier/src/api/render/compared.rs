@@ -4,7 +4,7 @@ use axum::response::Response;
 use cairn_engine::{Flame, GroupBy, KeyBy};
 use serde::Serialize;
 
-use super::{Metadata, metadata, range, trim};
+use super::{Metadata, NODES_DEFAULT, metadata, range, trim};
 use crate::api::flamebearer::Flamebearer;
 use crate::api::http_error::body_of;
 use crate::api::params::Params;
@@ -33,7 +33,7 @@ pub(super) async fn render_diff(session: Session, params: Params) -> Result<Resp
     let left = side(&session, &params, ["leftQuery", "leftFrom", "leftUntil"]).await?;
     let right = side(&session, &params, ["rightQuery", "rightFrom", "rightUntil"]).await?;
     same_type(&left, &right)?;
-    let trim = trim(&params);
+    let trim = trim(&params, NODES_DEFAULT);
     let metadata = metadata(&left.profile_type, "double");
     let (left, right) = futures::try_join!(
         session.stacks(&left, GroupBy::Nothing),
