@@ -139,15 +139,29 @@ impl Flame {
             Kind::Trimmed => "(trimmed)".into(),
             Kind::Function(function) => function_name(&self.symbols, function).into(),
             Kind::Group(group) => group_name(&self.groups[group as usize]).into(),
-            Kind::Unnamed if node.mapping == NONE => format!("{:#x}", node.address).into(),
-            Kind::Unnamed => {
-                let file = self
-                    .symbols
-                    .str(self.symbols.mappings[node.mapping as usize].file);
-                let file = file.rsplit('/').next().unwrap_or(file);
-                format!("{file}+{:#x}", node.address).into()
-            }
+            Kind::Unnamed => unnamed(&self.symbols, node.mapping, node.address).into(),
         }
+    }
+}
+
+/// What a call without a name is called.
+fn unnamed(symbols: &Symbols, mapping: u32, address: u64) -> String {
+    if mapping == NONE {
+        return format!("{address:#x}");
+    }
+    let file = symbols.str(symbols.mappings[mapping as usize].file);
+    let file = file.rsplit('/').next().unwrap_or(file);
+    format!("{file}+{address:#x}")
+}
+
+/// What flame graphs call one of the calls at a location, counted from the outermost.
+pub(crate) fn call_name(symbols: &Symbols, location: u32, call: usize) -> Cow<'_, str> {
+    match symbols.lines(location) {
+        [] => {
+            let location = &symbols.locations[location as usize];
+            unnamed(symbols, location.mapping, location.address).into()
+        }
+        lines => build::function_name(symbols, lines[lines.len() - 1 - call].function).into(),
     }
 }
 

@@ -15,6 +15,7 @@ mod query;
 pub mod repeats;
 mod sandwich;
 mod scan;
+mod select;
 mod size;
 mod source;
 mod symbolize;
@@ -32,6 +33,7 @@ pub use query::{
 };
 pub use sandwich::{Half, sandwich};
 pub use scan::{Source, scan_block, scan_head};
+pub use select::{below, innermost, largest};
 pub use source::{SourceLine, source_lines};
 pub use symbolize::{Frame, Names, Wanted, name, unnamed};
 pub use top::{TopRow, top};

@@ -36,7 +36,7 @@ pub use profile::{
 pub use profile_type::{InvalidProfileType, ProfileType};
 pub use rest::Rest;
 pub use secret::Secret;
-pub use selector::{InvalidSelector, MatchOp, Matcher, Selector};
+pub use selector::{InvalidSelector, MatchOp, Matcher, Regexes, Selector};
 pub use share_id::{InvalidShareId, ShareId};
 pub use stack_index::StackIndex;
 pub use stretch::Stretch;

@@ -118,6 +118,16 @@ fn quote(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_char('"')
 }
 
+/// What a regular expression of a selector must match.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Regexes {
+    /// Any part of a value, as Parca means it.
+    #[default]
+    MatchPart,
+    /// The whole value, as PromQL and Pyroscope mean it. Once parsed, the matcher says so itself.
+    MatchWhole,
+}
+
 /// A profile type, if one was named, and matchers that must all hold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Selector {
@@ -142,7 +152,13 @@ impl Selector {
     /// `name:type:unit:period_type:period_unit[:delta]{label="value", ...}`; either half may be left out,
     /// and the type may also stand as `__name__="..."`.
     pub fn parse(text: &str) -> Result<Self, InvalidSelector> {
-        Parser { text, at: 0 }.selector()
+        Self::parse_as(text, Regexes::MatchPart)
+    }
+
+    /// Like [`Selector::parse`], with a choice.
+    pub fn parse_as(text: &str, regexes: Regexes) -> Result<Self, InvalidSelector> {
+        let at = 0;
+        Parser { text, at, regexes }.selector()
     }
 
     /// Like [`Selector::parse`], for queries that make no sense without a profile type.
@@ -183,6 +199,7 @@ impl fmt::Display for Selector {
 struct Parser<'a> {
     text: &'a str,
     at: usize,
+    regexes: Regexes,
 }
 
 impl<'a> Parser<'a> {
@@ -230,13 +247,23 @@ impl<'a> Parser<'a> {
             {
                 *profile_type = Some(value.parse()?);
             } else {
-                out.push(Matcher::new(&name, op, &value)?);
+                out.push(self.matcher(&name, op, &value)?);
             }
             self.skip_space();
             if !self.eat(",") && !self.text[self.at..].starts_with('}') {
                 return Err(self.error("expected ',' or '}'"));
             }
         }
+    }
+
+    fn matcher(&self, name: &str, op: MatchOp, value: &str) -> Result<Matcher, InvalidSelector> {
+        let is_regex = matches!(op, MatchOp::Regex | MatchOp::NotRegex);
+        if self.regexes == Regexes::MatchPart || !is_regex {
+            return Matcher::new(name, op, value);
+        }
+        // By itself first: `a)|(b` is none, whatever stands around it.
+        Matcher::new(name, op, value)?;
+        Matcher::new(name, op, &format!("^(?:{value})$"))
     }
 
     /// A bare name, or any UTF-8 text in quotes.
@@ -418,6 +445,32 @@ mod tests {
         assert!(matcher(MatchOp::Regex, "web").matches(Some("web-7")));
         assert!(!matcher(MatchOp::Regex, "^web$").matches(Some("web-7")));
         assert!(matcher(MatchOp::NotRegex, "web").matches(None));
+    }
+
+    #[test]
+    fn regexes_match_whole_values_where_promql_is_spoken() {
+        let read = |text| Selector::parse_as(text, Regexes::MatchWhole);
+        let matcher = |text| read(text).expect("valid").matchers.remove(0);
+        for (text, yes, no) in [
+            (r#"{a=~"web"}"#, "web", "web-7"),
+            (r#"{a=~"web|db"}"#, "db", "db-1"),
+            (r#"{a=~".*-7"}"#, "web-7", "web-77"),
+            (r#"{a!~"web"}"#, "web-7", "web"),
+            (r#"{a="w.b"}"#, "w.b", "web"),
+        ] {
+            let matcher = matcher(text);
+            assert!(matcher.matches(Some(yes)), "{text}");
+            assert!(!matcher.matches(Some(no)), "{text}");
+            // As it travels, the other way of reading means the same.
+            let again = Selector::parse(&format!("{{{matcher}}}")).expect("valid");
+            assert_eq!(again.matchers, [matcher]);
+        }
+        let error = read(r#"{a=~"a)|(b"}"#).expect_err("unbalanced");
+        assert!(
+            error
+                .to_string()
+                .contains(r#"invalid regular expression "a)|(b""#)
+        );
     }
 
     proptest::proptest! {

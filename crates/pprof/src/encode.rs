@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use cairn_model::{
-    Addressing, Attr, AttrValue, Function, Link, Location, Mapping, NONE, Profile, StrId, ValueType,
+    Addressing, Attr, AttrValue, Function, Line, Link, Location, Mapping, NONE, Profile, StrId,
+    Strings, ValueType,
 };
 use cairn_protobuf::{put_bytes, put_number, put_varint};
 use hashbrown::HashMap;
@@ -14,26 +15,78 @@ use hashbrown::HashMap;
 /// Ids count from 1. A mapping of file offsets spans all addresses from 0, so that an address is
 /// its own offset; one of virtual addresses is empty, so that no address lies inside.
 pub fn encode(profile: &Profile) -> Vec<u8> {
-    let mut writer = Writer {
-        profile,
-        out: Vec::with_capacity(64 + 8 * profile.tables.stacks.locations.len()),
-        row: Vec::new(),
-        part: Vec::new(),
+    let tables = &profile.tables;
+    let rows = Rows {
+        strings: &tables.strings,
+        functions: &tables.functions,
+        mappings: &tables.mappings,
+        locations: &tables.locations,
+        lines: &tables.lines,
     };
-    writer.tables();
-    let extra = writer.samples();
-    for text in profile
-        .tables
-        .strings
-        .iter()
-        .chain(extra.texts.iter().map(String::as_str))
-    {
-        put_bytes(&mut writer.out, 6, text.as_bytes());
+    let mut writer = Writer::new(rows, 64 + 8 * tables.stacks.locations.len());
+    for kind in &profile.types {
+        writer.value_type(1, *kind);
     }
-    put_number(&mut writer.out, 9, profile.time.cast_unsigned());
-    put_number(&mut writer.out, 10, profile.duration.cast_unsigned());
+    writer.tables();
+    let extra = writer.samples(profile);
+    writer.strings(&extra);
+    writer.times(profile.time, profile.duration);
     writer.value_type(11, profile.period_type);
     put_number(&mut writer.out, 12, profile.period.cast_unsigned());
+    writer.out
+}
+
+/// The tables of a file, of whoever has them.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    pub strings: &'a Strings,
+    pub functions: &'a [Function],
+    pub mappings: &'a [Mapping],
+    pub locations: &'a [Location],
+    pub lines: &'a [Line],
+}
+
+/// What a file says besides its stacks, if it has one value per stack.
+#[derive(Clone, Debug)]
+pub struct Heading<'a> {
+    /// Kind and unit.
+    pub value_type: (&'a str, &'a str),
+    pub period_type: (&'a str, &'a str),
+    pub period: i64,
+    /// Nanoseconds since the epoch.
+    pub time: i64,
+    /// Nanoseconds.
+    pub duration: i64,
+}
+
+/// Stacks with a value each and no labels, without a [`Profile`] made of them first. `samples` gives
+/// locations, leaf first, and the value.
+pub fn encode_stacks<S>(
+    rows: Rows<'_>,
+    heading: &Heading<'_>,
+    samples: impl Iterator<Item = (S, i64)>,
+) -> Vec<u8>
+where
+    S: Iterator<Item = u32>,
+{
+    let mut writer = Writer::new(rows, 64 + 32 * samples.size_hint().0);
+    let mut extra = Extra::behind(rows.strings);
+    let mut value_type = |(kind, unit): (&str, &str)| ValueType {
+        kind: extra.id(kind),
+        unit: extra.id(unit),
+    };
+    writer.value_type(1, value_type(heading.value_type));
+    let period_type = value_type(heading.period_type);
+    writer.tables();
+    for (stack, value) in samples {
+        writer.packed(1, stack.map(|location| u64::from(location) + 1));
+        writer.packed(2, std::iter::once(value.cast_unsigned()));
+        writer.end_row(2);
+    }
+    writer.strings(&extra);
+    writer.times(heading.time, heading.duration);
+    writer.value_type(11, period_type);
+    put_number(&mut writer.out, 12, heading.period.cast_unsigned());
     writer.out
 }
 
@@ -71,6 +124,14 @@ struct Extra {
 }
 
 impl Extra {
+    fn behind(strings: &Strings) -> Self {
+        Self {
+            first: strings.len() as u32,
+            texts: Vec::new(),
+            ids: HashMap::from_iter([(String::new(), 0)]),
+        }
+    }
+
     fn id(&mut self, text: &str) -> StrId {
         if let Some(id) = self.ids.get(text) {
             return *id;
@@ -83,27 +144,45 @@ impl Extra {
 }
 
 struct Writer<'a> {
-    profile: &'a Profile,
+    rows: Rows<'a>,
     out: Vec<u8>,
     /// The row being written, and a message within it: their lengths come first.
     row: Vec<u8>,
     part: Vec<u8>,
 }
 
-impl Writer<'_> {
-    fn tables(&mut self) {
-        for kind in &self.profile.types {
-            self.value_type(1, *kind);
+impl<'a> Writer<'a> {
+    fn new(rows: Rows<'a>, bytes: usize) -> Self {
+        Self {
+            rows,
+            out: Vec::with_capacity(bytes),
+            row: Vec::new(),
+            part: Vec::new(),
         }
-        for (at, mapping) in self.profile.tables.mappings.iter().enumerate() {
+    }
+
+    fn tables(&mut self) {
+        for (at, mapping) in self.rows.mappings.iter().enumerate() {
             self.mapping(at as u64 + 1, mapping);
         }
-        for (at, location) in self.profile.tables.locations.iter().enumerate() {
-            self.location(at as u64 + 1, location, at as u32);
+        for (at, location) in self.rows.locations.iter().enumerate() {
+            self.location(at as u64 + 1, location);
         }
-        for (at, function) in self.profile.tables.functions.iter().enumerate() {
+        for (at, function) in self.rows.functions.iter().enumerate() {
             self.function(at as u64 + 1, function);
         }
+    }
+
+    fn strings(&mut self, extra: &Extra) {
+        let extra = extra.texts.iter().map(String::as_str);
+        for text in self.rows.strings.iter().chain(extra) {
+            put_bytes(&mut self.out, 6, text.as_bytes());
+        }
+    }
+
+    fn times(&mut self, time: i64, duration: i64) {
+        put_number(&mut self.out, 9, time.cast_unsigned());
+        put_number(&mut self.out, 10, duration.cast_unsigned());
     }
 
     fn end_row(&mut self, field: u32) {
@@ -129,7 +208,7 @@ impl Writer<'_> {
         self.end_row(3);
     }
 
-    fn location(&mut self, id: u64, location: &Location, at: u32) {
+    fn location(&mut self, id: u64, location: &Location) {
         let mapping = match location.mapping {
             NONE => 0,
             mapping => u64::from(mapping) + 1,
@@ -137,7 +216,8 @@ impl Writer<'_> {
         put_number(&mut self.row, 1, id);
         put_number(&mut self.row, 2, mapping);
         put_number(&mut self.row, 3, location.address);
-        for line in self.profile.lines(at) {
+        let (start, end) = location.lines;
+        for line in &self.rows.lines[start as usize..end as usize] {
             self.part.clear();
             put_number(&mut self.part, 1, u64::from(line.function) + 1);
             put_number(&mut self.part, 2, line.line.cast_unsigned());
@@ -156,13 +236,8 @@ impl Writer<'_> {
         self.end_row(5);
     }
 
-    fn samples(&mut self) -> Extra {
-        let profile = self.profile;
-        let mut extra = Extra {
-            first: profile.tables.strings.len() as u32,
-            texts: Vec::new(),
-            ids: HashMap::default(),
-        };
+    fn samples(&mut self, profile: &Profile) -> Extra {
+        let mut extra = Extra::behind(&profile.tables.strings);
         for at in 0..profile.samples.len() {
             let stack = profile.stack(at).iter();
             self.packed(1, stack.map(|location| u64::from(*location) + 1));

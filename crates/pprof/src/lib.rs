@@ -23,6 +23,6 @@ mod name;
 
 pub use canonical::{Canonical, canonical};
 pub use decode::{Decoded, Decoder, ExecutableInfo, LoadSegment, Options, TRUNCATED_FRAME, decode};
-pub use encode::{encode, encode_gzip};
+pub use encode::{Heading, Rows, encode, encode_gzip, encode_stacks};
 pub use error::Error;
 pub use name::usual_name;

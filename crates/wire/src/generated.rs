@@ -93,6 +93,12 @@ pub mod push {
     }
 }
 
+pub mod querier {
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/querier/querier.v1.rs"));
+    }
+}
+
 pub mod types {
     pub mod v1 {
         tonic::include_proto!("types.v1");

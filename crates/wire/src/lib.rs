@@ -4,7 +4,9 @@
 //! implemented here.
 
 mod as_sent;
+pub mod connect;
 mod convert;
+mod encoded_profile;
 mod generated;
 pub mod json;
 mod status;
@@ -15,7 +17,8 @@ pub use convert::{
     InvalidTimestamp, duration, labels_of_pairs, nanos, nanos_of_duration, pairs_of_labels,
     timestamp,
 };
-pub use generated::{cairn, opentelemetry, parca, perftools, push, types};
+pub use encoded_profile::EncodedProfile;
+pub use generated::{cairn, opentelemetry, parca, perftools, push, querier, types};
 pub use status::{
     already_exists, code_of, connect_code, failed_precondition, grpc_code, http_status,
     public_text, status, status_with_id, unimplemented,

@@ -1,14 +1,18 @@
-//! What clients see: Parca's API, Pyroscope's render, the JSON of the page, downloads.
+//! What clients see: the APIs of Parca and of Pyroscope, the JSON of the page, downloads.
 //!
 //! Each handler decodes, calls one function on domain types, encodes. An answer from which
 //! something is missing says so in its headers, whatever the protocol.
 
+pub(crate) mod connect;
 pub(crate) mod export;
+pub(crate) mod flamebearer;
+pub(crate) mod grpc;
 pub(crate) mod handle;
 pub(crate) mod http_error;
 pub(crate) mod page;
 pub(crate) mod params;
 pub(crate) mod parca;
+pub(crate) mod pyroscope;
 pub(crate) mod render;
 pub(crate) mod time;
 

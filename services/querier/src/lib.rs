@@ -57,9 +57,11 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
         .grpc(worker.serve(message_bytes_max))
         .grpc(api::parca::Api::serve(querier.clone()))
         .grpc(api::parca::Api::serve_shared(querier.clone()))
+        .grpc(api::pyroscope::Api::serve(querier.clone()))
         .http(api::parca::routes(querier.clone()))
         .http(api::page::routes(querier.clone()))
         .http(api::export::routes(querier.clone()))
+        .http(api::pyroscope::routes(querier.clone()))
         .http(api::render::routes(querier));
     if page {
         routes = routes.http(web::routes());

@@ -252,13 +252,11 @@ async fn http(
 
 /// An error as Connect spells it.
 pub(super) fn json_error(code: Code, message: &str) -> Response<Body> {
-    let body = serde_json::json!({
-        "code": cairn_wire::connect_code(code),
-        "message": message,
-    });
+    let body = cairn_wire::connect::error(cairn_wire::connect_code(code), message);
+    let content_type = [(header::CONTENT_TYPE, "application/json")];
     let status = StatusCode::from_u16(cairn_wire::http_status(code))
         .expect("every code has a valid HTTP status");
-    (status, axum::Json(body)).into_response().map(Body::new)
+    (status, content_type, body).into_response().map(Body::new)
 }
 
 /// Lets pages of this machine, and of the configured origins, read answers.

@@ -61,11 +61,10 @@ const RETRY_AFTER: &str = "5";
 /// `{"code", "message"}`, which is also Connect's form of an error.
 pub(super) fn error_response(status: u16, error: &Error) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let json = serde_json::json!({
-        "code": cairn_wire::connect_code(error.code()),
-        "message": error.to_string(),
-    });
-    let mut response = (status, axum::Json(json)).into_response();
+    let code = cairn_wire::connect_code(error.code());
+    let json = cairn_wire::connect::error(code, &error.to_string());
+    let content_type = [(header::CONTENT_TYPE, "application/json")];
+    let mut response = (status, content_type, json).into_response();
     if matches!(status.as_u16(), 429 | 503) {
         let after = http::HeaderValue::from_static(RETRY_AFTER);
         response.headers_mut().insert(header::RETRY_AFTER, after);

@@ -4,8 +4,8 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use cairn_chassis::Peer;
+use cairn_wire::connect::Codec;
 use cairn_wire::push::v1 as wire;
 use http::{HeaderMap, StatusCode, header};
 use prost::Message;
@@ -51,23 +51,6 @@ impl PusherService for Pusher {
     }
 }
 
-/// The two encodings of Connect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Codec {
-    Proto,
-    Json,
-}
-
-impl Codec {
-    fn of(headers: &HeaderMap) -> Option<Self> {
-        match body::media_type(headers).as_str() {
-            "application/proto" => Some(Self::Proto),
-            "application/json" => Some(Self::Json),
-            _ => None,
-        }
-    }
-}
-
 /// The service over Connect.
 pub(super) async fn connect(
     State(ingester): State<Ingester>,
@@ -76,8 +59,8 @@ pub(super) async fn connect(
     body: Body,
 ) -> Response {
     let caller = Caller::of_http(&headers, peer);
-    let Some(codec) = Codec::of(&headers) else {
-        let accepted = [("accept-post", "application/proto, application/json")];
+    let Some(codec) = Codec::of(&body::media_type(&headers)) else {
+        let accepted = [("accept-post", Codec::ACCEPTED)];
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, accepted).into_response();
     };
     let answered = async {
@@ -87,14 +70,12 @@ pub(super) async fn connect(
         let request = decode(&ingester, &received, codec).await?;
         store(&ingester, &caller, request).await
     };
-    match (answered.await, codec) {
-        (Ok(()), Codec::Proto) => {
-            ([(header::CONTENT_TYPE, "application/proto")], Bytes::new()).into_response()
+    match answered.await {
+        Ok(()) => {
+            let content_type = [(header::CONTENT_TYPE, codec.content_type())];
+            (content_type, codec.encode(&wire::PushResponse {})).into_response()
         }
-        (Ok(()), Codec::Json) => {
-            ([(header::CONTENT_TYPE, "application/json")], "{}").into_response()
-        }
-        (Err(error), _) => {
+        Err(error) => {
             caller.failed(&ingester, Door::Push, &error);
             refusal(&error)
         }
@@ -107,14 +88,9 @@ async fn decode(
     codec: Codec,
 ) -> Result<wire::PushRequest, Error> {
     let bytes = received.bytes.clone();
-    let decode = move || match codec {
-        Codec::Proto => wire::PushRequest::decode(bytes)
-            .map_err(|error| Error::Malformed(format!("not a PushRequest: {error}"))),
-        Codec::Json => {
-            cairn_wire::json::from_json(&bytes).map_err(|error| Error::Malformed(error.to_string()))
-        }
-    };
-    ingester.cx().compute(decode).await
+    let decode = move || codec.decode(bytes);
+    let decoded = ingester.cx().compute(decode).await;
+    decoded.map_err(|error| Error::Malformed(error.to_string()))
 }
 
 async fn store(

@@ -1,6 +1,6 @@
 //! Parameters of a URL, and what most requests say with them.
 
-use cairn_model::{ProfileType, Selector, TimeRange};
+use cairn_model::{ProfileType, Regexes, Selector, TimeRange};
 
 use crate::api::time::range;
 use crate::error::Error;
@@ -8,21 +8,33 @@ use crate::querier::{Rows, Session};
 
 /// The parameters of one request, in order.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Params(Vec<(String, String)>);
+pub(crate) struct Params {
+    pairs: Vec<(String, String)>,
+    /// What regular expressions in selectors mean.
+    regexes: Regexes,
+}
 
 impl Params {
     pub(crate) fn parse(query: &str) -> Self {
-        Self(
-            form_urlencoded::parse(query.as_bytes())
-                .into_owned()
-                .collect(),
-        )
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        Self {
+            pairs: pairs.into_owned().collect(),
+            regexes: Regexes::default(),
+        }
+    }
+
+    /// The same, with selectors that are PromQL's.
+    pub(crate) fn promql(self) -> Self {
+        Self {
+            regexes: Regexes::MatchWhole,
+            ..self
+        }
     }
 
     /// The first value under any of these names; an empty one is an absent one.
     pub(crate) fn get(&self, names: &[&str]) -> Option<&str> {
         let found = self
-            .0
+            .pairs
             .iter()
             .find(|(name, value)| names.contains(&name.as_str()) && !value.is_empty());
         found.map(|(_, value)| value.as_str())
@@ -30,7 +42,7 @@ impl Params {
 
     /// All values under a name, given several times or separated by commas.
     pub(crate) fn list(&self, name: &str) -> Vec<String> {
-        let values = self.0.iter().filter(|(known, _)| known == name);
+        let values = self.pairs.iter().filter(|(known, _)| known == name);
         let parts = values.flat_map(|(_, value)| value.split(','));
         let parts = parts.map(str::trim).filter(|part| !part.is_empty());
         parts.map(str::to_owned).collect()
@@ -69,7 +81,8 @@ impl Params {
 
     /// `type` and `query`; the type may also stand in the query.
     pub(crate) fn selector(&self, query: &str) -> Result<Selector, Error> {
-        let mut selector = Selector::parse(self.get(&[query]).unwrap_or_default())?;
+        let text = self.get(&[query]).unwrap_or_default();
+        let mut selector = Selector::parse_as(text, self.regexes)?;
         if let Some(text) = self.get(&["type"]) {
             let named: ProfileType = text
                 .parse()

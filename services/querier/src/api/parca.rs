@@ -28,7 +28,7 @@ use cairn_wire::parca::share::v1alpha1::share_service_server::{ShareService, Sha
 use tonic::codec::CompressionEncoding;
 use tonic::{Request, Response, Status};
 
-use crate::api::{flag, status, tenant};
+use crate::api::grpc;
 use crate::error::Error;
 use crate::querier::{Querier, Reply, Session};
 
@@ -72,21 +72,7 @@ impl Api {
     where
         F: Future<Output = Result<Reply<A>, Error>>,
     {
-        let asked = cairn_wire::grpc_timeout(request.metadata().as_ref());
-        let session = self.querier.session(tenant(request.extensions()), asked);
-        let (deadline, explain) = (session.deadline.clone(), session.explain.clone());
-        let asked = request.metadata().clone().into_headers();
-        let answer = answer(session, request.into_inner());
-        let reply = deadline
-            .bound(answer)
-            .await
-            .map_err(|error| status(&error))?;
-        let mut response = Response::new(reply.value);
-        let mut headers = std::mem::take(response.metadata_mut()).into_headers();
-        flag(&mut headers, &reply.warnings);
-        super::explain(&asked, &explain, &mut headers);
-        *response.metadata_mut() = tonic::metadata::MetadataMap::from_headers(headers);
-        Ok(response)
+        grpc::call(&self.querier, request, answer).await
     }
 }
 

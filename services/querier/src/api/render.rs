@@ -1,18 +1,18 @@
 //! Pyroscope's render: one flame graph and its timeline in one JSON answer.
 
-mod flamebearer;
+mod compared;
 mod timeline;
 
 use std::collections::BTreeMap;
 
 use axum::Router;
 use axum::response::Response;
-use cairn_engine::{Flame, GroupBy, KeyBy, Question, Series, Trim};
-use cairn_model::ProfileType;
+use cairn_engine::{Flame, GroupBy, KeyBy, Question, Series, Trim, callgraph, dot};
+use cairn_model::{ProfileType, TimeRange};
 use serde::Serialize;
 
-use self::flamebearer::Flamebearer;
 use self::timeline::Timeline;
+use crate::api::flamebearer::Flamebearer;
 use crate::api::handle::answer;
 use crate::api::http_error::body_of;
 use crate::api::page::{names, total_series};
@@ -22,12 +22,15 @@ use crate::error::{Error, Warning};
 use crate::querier::{Querier, Reply, Rows, Session};
 
 /// What Pyroscope shows unless asked otherwise.
-const NODES_DEFAULT: usize = 8192;
-const NODES_MAX: usize = 1_000_000;
+pub(crate) const NODES_DEFAULT: usize = 8192;
+/// Functions in a graph of calls: of more, nobody can tell one line from another.
+pub(crate) const CALLS_DEFAULT: usize = 100;
+const NODES_MAX: usize = 1_048_576;
 
 pub(crate) fn routes(querier: Querier) -> Router {
     Router::new()
         .route("/pyroscope/render", answer(render))
+        .route("/pyroscope/render-diff", answer(compared::render_diff))
         .route("/pyroscope/label-values", answer(label_values))
         .with_state(querier)
 }
@@ -55,19 +58,15 @@ struct Metadata {
 }
 
 async fn render(session: Session, params: Params) -> Result<Response, Error> {
+    let params = params.promql();
+    let range = range(&session, &params, ["from", "until"])?;
+    let rows = params.rows_of(&session, "query", range).await?;
     match params.get(&["format"]) {
         None | Some("json") => {}
+        Some("dot") => return graph(session, params, rows).await,
         Some(other) => return Err(Error::Unsupported(format!("the format {other}"))),
     }
-    let rows = params.rows(&session).await?;
-    let nodes_max = match params.count(&["maxNodes", "max-nodes"])? {
-        None | Some(0) => NODES_DEFAULT,
-        Some(nodes) => nodes.min(NODES_MAX),
-    };
-    let trim = Trim {
-        fraction: 0.0,
-        nodes_max,
-    };
+    let trim = trim(&params, NODES_DEFAULT);
     let step = timeline::step(rows.range);
     let groups_by = params.list("groupBy").into_iter().next();
     let sum_by: Vec<String> = groups_by.iter().cloned().collect();
@@ -78,7 +77,7 @@ async fn render(session: Session, params: Params) -> Result<Response, Error> {
     let (timeline, groups) = timelines(&rows, step, groups_by.as_deref(), &series);
     let warnings: Vec<Warning> = stacks.warnings.into_iter().chain(series.warnings).collect();
     let texts = texts(&warnings);
-    let metadata = metadata(&rows.profile_type);
+    let metadata = metadata(&rows.profile_type, "single");
     let partial = stacks.value.partial;
     let body = session.querier.cx().compute(move || {
         let flame = Flame::build(&partial, KeyBy::default()).trim(&trim);
@@ -94,6 +93,43 @@ async fn render(session: Session, params: Params) -> Result<Response, Error> {
         serde_json::to_string(&rendered).map_err(|error| Error::Json(error.to_string()))
     });
     Ok(body_of("application/json", body.await?, &warnings))
+}
+
+/// The graph of calls, for Graphviz.
+async fn graph(session: Session, params: Params, rows: Rows) -> Result<Response, Error> {
+    let Trim { nodes_max, .. } = trim(&params, CALLS_DEFAULT);
+    let reply = session.stacks(&rows, GroupBy::Nothing).await?;
+    let (partial, unit) = (reply.value.partial, rows.profile_type.sample_unit);
+    let draw = move || {
+        let flame = Flame::build(&partial, KeyBy::default());
+        dot(&flame, &callgraph(&flame, nodes_max), &unit)
+    };
+    let text = session.querier.cx().compute(draw).await;
+    let content_type = "text/vnd.graphviz; charset=utf-8";
+    Ok(body_of(content_type, text, &reply.warnings))
+}
+
+/// The last hour unless said otherwise. A bound of 0 is one that a client forgot to fill in.
+fn range(session: &Session, params: &Params, [from, until]: [&str; 2]) -> Result<TimeRange, Error> {
+    for name in [from, until] {
+        if params.get(&[name]) == Some("0") {
+            return Err(Error::Invalid(format!("{name} must not be 0")));
+        }
+    }
+    params.named_range(session, &[from], &[until])
+}
+
+/// What is no number is no reason to refuse: clients send whatever is in their form.
+fn trim(params: &Params, default: usize) -> Trim {
+    let asked = params.count(&["maxNodes", "max-nodes"]);
+    let nodes_max = match asked.ok().flatten() {
+        None | Some(0) => default,
+        Some(nodes) => nodes.min(NODES_MAX),
+    };
+    Trim {
+        fraction: 0.0,
+        nodes_max,
+    }
 }
 
 /// The timeline of everything, and one per value of a label.
@@ -119,7 +155,7 @@ fn timelines(
 }
 
 /// Units as Pyroscope's page knows them.
-fn metadata(profile_type: &ProfileType) -> Metadata {
+fn metadata(profile_type: &ProfileType, format: &'static str) -> Metadata {
     let kind = profile_type.sample_type.as_str();
     let (units, sample_rate) = match (kind, profile_type.sample_unit.as_str()) {
         ("cpu", "nanoseconds") => ("samples", 1_000_000_000),
@@ -132,7 +168,7 @@ fn metadata(profile_type: &ProfileType) -> Metadata {
         _ => ("objects", 100),
     };
     Metadata {
-        format: "single",
+        format,
         spy_name: "",
         sample_rate,
         units,
@@ -141,6 +177,7 @@ fn metadata(profile_type: &ProfileType) -> Metadata {
 }
 
 async fn label_values(session: Session, params: Params) -> Result<Response, Error> {
+    let params = params.promql();
     let label = params
         .get(&["label", "name"])
         .ok_or_else(|| Error::Invalid("label is required".to_owned()))?

@@ -10,9 +10,9 @@ use cairn_wire::parca::query::v1alpha1::{
 
 use crate::fixture::{Fixture, SECOND, START, Sent, encoded, head};
 
-const CPU: &str = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
+pub(crate) const CPU: &str = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
 
-fn merge(query: &str, report: ReportType) -> QueryRequest {
+pub(crate) fn merge(query: &str, report: ReportType) -> QueryRequest {
     QueryRequest {
         mode: Mode::Merge.into(),
         options: Some(Options::Merge(MergeProfile {
@@ -26,7 +26,7 @@ fn merge(query: &str, report: ReportType) -> QueryRequest {
 }
 
 /// Two blocks: pod 1 and pod 2 of one service, and a heap snapshot.
-async fn filled() -> Fixture {
+pub(crate) async fn filled() -> Fixture {
     let fixture = Fixture::start().await;
     let second = Sent {
         labels: &[("service_name", "cart"), ("pod", "cart-2")],

@@ -9,15 +9,18 @@ use cairn_block::{Head, Origin};
 use cairn_catalog::{BlockMeta, Client as Catalog, Node, Registration};
 use cairn_chassis::{Options, Process, Routes};
 use cairn_model::{
-    Attr, AttrValue, BlockId, Function, Labels, Line, Location, Mapping, NONE, Profile, StrId,
-    Tables, TenantId, ValueType, WriterId,
+    Attr, AttrValue, BlockId, Function, Labels, Line, Link, Location, Mapping, NONE, Profile,
+    StrId, Tables, TenantId, ValueType, WriterId,
 };
 use cairn_store::{Key, Store};
+use cairn_wire::connect::Codec;
 use cairn_wire::parca::query::v1alpha1::query_service_client::QueryServiceClient;
+use cairn_wire::querier::v1::querier_service_client::QuerierServiceClient;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use prost::{Message, Name};
 use tonic::transport::Channel;
 
 pub(crate) const SECOND: i64 = 1_000_000_000;
@@ -145,6 +148,37 @@ impl Fixture {
         text.lines().find_map(value).unwrap().unwrap()
     }
 
+    pub(crate) async fn pyroscope(&self) -> QuerierServiceClient<Channel> {
+        let address = format!("http://{}", self.address());
+        QuerierServiceClient::connect(address).await.unwrap()
+    }
+
+    /// A unary call over Connect.
+    pub(crate) async fn call<Q, A>(&self, path: &str, codec: Codec, request: &Q) -> Response<A>
+    where
+        Q: Message + Name,
+        A: Message + Name + Default,
+    {
+        let response = self
+            .post(path, codec.content_type(), codec.encode(request))
+            .await;
+        let text = String::from_utf8_lossy(response.body()).into_owned();
+        assert_eq!(response.status(), 200, "{path}: {text}");
+        assert_eq!(response.headers()["content-type"], codec.content_type());
+        response.map(|body| codec.decode(body).unwrap())
+    }
+
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: impl Into<Bytes>,
+    ) -> Response<Bytes> {
+        let request = Request::post(format!("http://{}{path}", self.address()));
+        let request = request.header("content-type", content_type);
+        send(request.body(Full::new(body.into())).unwrap()).await
+    }
+
     pub(crate) async fn json(&self, path: &str) -> serde_json::Value {
         let response = self.get(path).await;
         let text = String::from_utf8_lossy(response.body()).into_owned();
@@ -185,6 +219,8 @@ pub(crate) struct Sent<'a> {
     pub(crate) samples: &'a [(&'a str, &'a str, i64)],
     /// Hash of what a client sent; `0` if repeats can't be told.
     pub(crate) batch: u128,
+    /// Every byte of the trace and the span of all samples; `0` if they belong to none.
+    pub(crate) span: u8,
 }
 
 pub(crate) const CPU: &[(&str, &str)] = &[("cpu", "nanoseconds")];
@@ -200,6 +236,7 @@ impl Default for Sent<'_> {
             build_id: "",
             samples: &[("main;work", "/buy", 30), ("main;work;read", "", 12)],
             batch: 0,
+            span: 0,
         }
     }
 }
@@ -254,8 +291,17 @@ fn profile(sent: &Sent<'_>) -> Profile {
         }
         let end = profile.samples.attrs.len() as u32;
         profile.samples.attr_ends.push(end);
+        if sent.span != 0 {
+            profile.samples.links.push(0);
+        }
         let values = sent.types.iter().map(|_| *value);
         profile.samples.values.extend(values);
+    }
+    if sent.span != 0 {
+        tables.links.push(Link {
+            trace_id: [sent.span; 16],
+            span_id: [sent.span; 8],
+        });
     }
     profile.tables = Arc::new(tables);
     profile

@@ -1,0 +1,308 @@
+//! Which stacks of a merged, named partial stay, and how much of each.
+//!
+//! Works on whole stacks; what a flame graph shows of them is its own business.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use cairn_model::{Function, Line, Location, NONE};
+use cairn_trie::{Partial, Symbols, Trie, TrieBuilder, Value};
+use hashbrown::HashMap;
+
+use crate::flame::call_name;
+
+/// The stacks whose outermost calls are those of `call_site`, outermost first. Inlined calls count,
+/// calls without a name are called as in flame graphs.
+pub fn below(partial: Partial, call_site: &[String]) -> Partial {
+    if call_site.is_empty() {
+        return partial;
+    }
+    let Partial {
+        symbols,
+        trie,
+        groups,
+        mut values,
+    } = partial;
+    // How many calls of the site the path to each node has; `None` if it has others.
+    let mut matched = vec![None; trie.len()];
+    matched[Trie::ROOT as usize] = Some(0);
+    for node in 1..trie.len() as u32 {
+        let before: Option<usize> = matched[trie.parent(node) as usize];
+        matched[node as usize] = before.and_then(|before| {
+            let rest = &call_site[before..];
+            Some(before + calls_matched(&symbols, trie.frame(node), rest)?)
+        });
+    }
+    values.retain(|value| matched[value.node as usize] == Some(call_site.len()));
+    Partial::pruned(&symbols, &trie, groups, values)
+}
+
+/// How many of the calls a location has, `None` if it has another one before they are over.
+fn calls_matched(symbols: &Symbols, location: u32, calls: &[String]) -> Option<usize> {
+    let count = symbols.lines(location).len().max(1).min(calls.len());
+    let is_same = |at: usize| *call_name(symbols, location, at) == calls[at];
+    (0..count).all(is_same).then_some(count)
+}
+
+/// Of every stack the innermost `keep` locations, as Go's compiler reads profiles; the innermost
+/// one loses its line numbers if asked to, so that callees are one whatever line is hot.
+pub fn innermost(partial: &Partial, keep: usize, without_line: bool) -> Partial {
+    let mut symbols = partial.symbols.clone();
+    let mut leaves: HashMap<(u32, Vec<u32>), u32> = HashMap::new();
+    let mut path = Vec::new();
+    rebuild(partial, |partial, builder, node| {
+        path.clear();
+        path.extend(partial.trie.stack(node).take(keep));
+        if let Some(leaf) = path.first_mut()
+            && without_line
+        {
+            let mapping = symbols.locations[*leaf as usize].mapping;
+            let functions = symbols.lines(*leaf).iter().map(|line| line.function);
+            let functions: Vec<u32> = functions.collect();
+            if !functions.is_empty() {
+                *leaf = *leaves.entry((mapping, functions)).or_insert_with_key(
+                    |(mapping, functions)| lineless(&mut symbols, *mapping, functions),
+                );
+            }
+        }
+        let outermost_first = path.iter().rev();
+        outermost_first.fold(Trie::ROOT, |at, frame| builder.child(at, *frame))
+    })
+    .finish(&symbols)
+}
+
+fn lineless(symbols: &mut Symbols, mapping: u32, functions: &[u32]) -> u32 {
+    let start = symbols.lines.len() as u32;
+    symbols.lines.extend(functions.iter().map(|function| Line {
+        function: *function,
+        ..Line::default()
+    }));
+    symbols.locations.push(Location {
+        mapping,
+        address: 0,
+        lines: (start, symbols.lines.len() as u32),
+    });
+    symbols.locations.len() as u32 - 1
+}
+
+/// The largest `nodes_max` nodes; what lies below them is summed up in calls named `other`.
+pub fn largest(partial: &Partial, nodes_max: usize, other: &str) -> Partial {
+    let trie = &partial.trie;
+    if trie.len() <= nodes_max.saturating_add(1) {
+        return partial.clone();
+    }
+    let kept = largest_nodes(partial, nodes_max);
+    let mut symbols = partial.symbols.clone();
+    let name = symbols.strings.push(other);
+    symbols.functions.push(Function {
+        name,
+        ..Function::default()
+    });
+    let function = symbols.functions.len() as u32 - 1;
+    let other = lineless(&mut symbols, NONE, &[function]);
+    let mut nodes = vec![NONE; trie.len()];
+    nodes[0] = Trie::ROOT;
+    rebuild(partial, |partial, builder, node| {
+        let mut path = Vec::new();
+        let mut up = node;
+        while nodes[up as usize] == NONE {
+            path.push(up);
+            up = partial.trie.parent(up);
+        }
+        while let Some(down) = path.pop() {
+            let parent = partial.trie.parent(down);
+            let at = nodes[parent as usize];
+            nodes[down as usize] = match (kept[down as usize], kept[parent as usize]) {
+                (true, _) => builder.child(at, partial.trie.frame(down)),
+                (false, true) => builder.child(at, other),
+                (false, false) => at,
+            };
+        }
+        nodes[node as usize]
+    })
+    .finish(&symbols)
+}
+
+/// The root and the `nodes_max` largest nodes below it, each with its parent.
+fn largest_nodes(partial: &Partial, nodes_max: usize) -> Vec<bool> {
+    let trie = &partial.trie;
+    let mut totals = partial.self_values();
+    trie.roll_up(&mut totals);
+    let mut children = vec![Vec::new(); trie.len()];
+    for node in 1..trie.len() as u32 {
+        children[trie.parent(node) as usize].push(node);
+    }
+    let mut kept = vec![false; trie.len()];
+    let mut heap = BinaryHeap::from([(u64::MAX, Reverse(Trie::ROOT))]);
+    for _ in 0..=nodes_max {
+        let Some((_, Reverse(node))) = heap.pop() else {
+            break;
+        };
+        kept[node as usize] = true;
+        let of_node = children[node as usize].iter();
+        heap.extend(of_node.map(|child| (totals[*child as usize].unsigned_abs(), Reverse(*child))));
+    }
+    kept
+}
+
+/// Values that have moved to another trie.
+struct Moved<'a> {
+    partial: &'a Partial,
+    builder: TrieBuilder,
+    sums: HashMap<(u32, u32), i64, foldhash::fast::RandomState>,
+}
+
+/// `to` finds or makes the new node of a stack.
+fn rebuild<'a>(
+    partial: &'a Partial,
+    mut to: impl FnMut(&Partial, &mut TrieBuilder, u32) -> u32,
+) -> Moved<'a> {
+    let mut builder = TrieBuilder::default();
+    let mut sums: HashMap<(u32, u32), i64, foldhash::fast::RandomState> = HashMap::default();
+    for Value { node, group, value } in &partial.values {
+        let node = to(partial, &mut builder, *node);
+        let sum = sums.entry((node, *group)).or_default();
+        *sum = sum.wrapping_add(*value);
+    }
+    Moved {
+        partial,
+        builder,
+        sums,
+    }
+}
+
+impl Moved<'_> {
+    fn finish(self, symbols: &Symbols) -> Partial {
+        let values = self.sums.into_iter();
+        let values = values.map(|((node, group), value)| Value { node, group, value });
+        let mut values: Vec<Value> = values.collect();
+        values.sort_unstable();
+        let trie = self.builder.into_trie();
+        Partial::pruned(symbols, &trie, self.partial.groups.clone(), values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folded::folded;
+    use crate::{Flame, KeyBy};
+    use cairn_trie::Interner;
+
+    /// Stacks of `function:line` calls, outermost first; a slash joins calls that were inlined.
+    fn partial(stacks: &[(&str, i64)]) -> Partial {
+        let mut interner = Interner::default();
+        let mut trie = TrieBuilder::default();
+        let mut values = Vec::new();
+        for (stack, value) in stacks {
+            let mut node = Trie::ROOT;
+            for location in stack.split(';') {
+                let mut lines = Vec::new();
+                for call in location.rsplit('/') {
+                    let (name, line) = call.split_once(':').unwrap_or((call, "0"));
+                    let name = interner.str(name);
+                    lines.push(Line {
+                        function: interner.function(Function {
+                            name,
+                            ..Function::default()
+                        }),
+                        line: line.parse().expect("a line"),
+                        column: 0,
+                    });
+                }
+                node = trie.child(node, interner.location(NONE, 0, &lines));
+            }
+            values.push(Value {
+                node,
+                group: 0,
+                value: *value,
+            });
+        }
+        Partial {
+            symbols: interner.into_symbols(),
+            trie: trie.into_trie(),
+            values,
+            ..Partial::default()
+        }
+    }
+
+    fn lines(partial: &Partial) -> Vec<String> {
+        let text = folded(&Flame::build(partial, KeyBy::default()));
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
+    fn calls(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn stacks_below_a_call_site_begin_with_it() {
+        let all = [
+            ("main;a;b", 1),
+            ("main;a", 2),
+            ("main", 4),
+            ("main;b;a", 8),
+            ("a;main", 16),
+        ];
+        let found = |site: &[&str]| lines(&below(partial(&all), &calls(site)));
+        assert_eq!(found(&["main", "a"]), ["main;a 2", "main;a;b 1"]);
+        assert_eq!(found(&["main", "a", "b"]), ["main;a;b 1"]);
+        assert_eq!(found(&["main", "c"]), Vec::<String>::new());
+        assert_eq!(found(&[]).len(), 5);
+        let kept = below(partial(&all), &calls(&["a"]));
+        // What only other stacks need is gone.
+        assert_eq!((kept.trie.len(), kept.symbols.locations.len()), (3, 2));
+    }
+
+    #[test]
+    fn inlined_calls_are_calls_of_a_site() {
+        let all = [("main/a/b;c", 1), ("main/b;c", 2)];
+        let found = |site: &[&str]| below(partial(&all), &calls(site)).total();
+        assert_eq!(found(&["main"]), 3);
+        assert_eq!(found(&["main", "a"]), 1);
+        assert_eq!(found(&["main", "a", "b", "c"]), 1);
+        assert_eq!(found(&["main", "b", "c"]), 2);
+        assert_eq!(found(&["main", "a", "c"]), 0);
+    }
+
+    #[test]
+    fn go_s_compiler_gets_the_innermost_locations() {
+        let all = [
+            ("main:1;a:2;b:3", 1),
+            ("main:9;a:2;b:4", 2),
+            ("x:1;a:5;b:3", 4),
+            ("b:3", 8),
+        ];
+        let all = partial(&all);
+        let kept = innermost(&all, 2, false);
+        assert_eq!(lines(&kept), ["a;b 7", "b 8"]);
+        assert_eq!(kept.values.len(), 4);
+        let kept = innermost(&all, 2, true);
+        assert_eq!(lines(&kept), ["a;b 7", "b 8"]);
+        // a:2 with either line of b is one call now.
+        let mut values: Vec<i64> = kept.values.iter().map(|value| value.value).collect();
+        values.sort_unstable();
+        assert_eq!(values, [3, 4, 8]);
+        assert_eq!(innermost(&all, 0, true).total(), 15);
+    }
+
+    #[test]
+    fn the_largest_nodes_stay_and_the_rest_is_called_other() {
+        let all = [
+            ("main;a;b", 50),
+            ("main;a;c", 3),
+            ("main;a;d;e", 2),
+            ("main;f", 1),
+            ("g", 4),
+        ];
+        let all = partial(&all);
+        assert_eq!(
+            lines(&largest(&all, 3, "other")),
+            ["main;a;b 50", "main;a;other 5", "main;other 1", "other 4"]
+        );
+        assert_eq!(lines(&largest(&all, 0, "other")), ["other 60"]);
+        assert_eq!(largest(&all, 8, "other"), all);
+    }
+}

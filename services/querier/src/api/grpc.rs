@@ -1,0 +1,32 @@
+//! Calls over gRPC: who asks, how long they wait, and what is missing from the answer.
+
+use tonic::{Request, Response, Status};
+
+use super::{flag, status, tenant};
+use crate::error::Error;
+use crate::querier::{Querier, Reply, Session};
+
+pub(crate) async fn call<Q, A, F>(
+    querier: &Querier,
+    request: Request<Q>,
+    answer: impl FnOnce(Session, Q) -> F,
+) -> Result<Response<A>, Status>
+where
+    F: Future<Output = Result<Reply<A>, Error>>,
+{
+    let asked = cairn_wire::grpc_timeout(request.metadata().as_ref());
+    let session = querier.session(tenant(request.extensions()), asked);
+    let (deadline, explain) = (session.deadline.clone(), session.explain.clone());
+    let asked = request.metadata().clone().into_headers();
+    let answer = answer(session, request.into_inner());
+    let reply = deadline
+        .bound(answer)
+        .await
+        .map_err(|error| status(&error))?;
+    let mut response = Response::new(reply.value);
+    let mut headers = std::mem::take(response.metadata_mut()).into_headers();
+    flag(&mut headers, &reply.warnings);
+    super::explain(&asked, &explain, &mut headers);
+    *response.metadata_mut() = tonic::metadata::MetadataMap::from_headers(headers);
+    Ok(response)
+}

@@ -1,0 +1,168 @@
+//! Values over time.
+
+use std::cmp::Reverse;
+
+use cairn_engine::{Point, Series};
+use cairn_model::TimeRange;
+use cairn_wire::querier::v1::{SelectSeriesRequest, SelectSeriesResponse};
+use cairn_wire::types::v1::{self as types, StackTraceSelector, TimeSeriesAggregationType};
+
+use super::rows::{Asked, NANOS_PER_MILLI};
+use crate::error::Error;
+use crate::querier::{Reply, Session};
+
+pub(super) async fn select_series(
+    session: Session,
+    request: SelectSeriesRequest,
+) -> Result<Reply<SelectSeriesResponse>, Error> {
+    let SelectSeriesRequest {
+        profile_type_id,
+        label_selector,
+        start,
+        end,
+        group_by,
+        step,
+        aggregation,
+        stack_trace_selector,
+        limit,
+        exemplar_type: _,
+    } = request;
+    let rows = Asked {
+        profile_type: &profile_type_id,
+        selector: &label_selector,
+        start,
+        end,
+    }
+    .rows()?;
+    let step = step_nanos(step)?;
+    let aggregation = aggregation.unwrap_or_default();
+    let aggregation = TimeSeriesAggregationType::try_from(aggregation)
+        .map_err(|_| Error::Invalid(format!("unknown aggregation {aggregation}")))?;
+    let limit = limit_of(limit)?;
+    if stack_trace_selector.unwrap_or_default() != StackTraceSelector::default() {
+        return Err(Error::Unsupported(
+            "stack_trace_selector of SelectSeries".to_owned(),
+        ));
+    }
+    let rows = session.resolve(rows).await?;
+    let found = session.series(&rows, step, Some(group_by)).await?;
+    let range = rows.range;
+    Ok(found.map(|series| SelectSeriesResponse {
+        series: told(series, range, aggregation, limit),
+    }))
+}
+
+/// Seconds, at least a millisecond.
+fn step_nanos(seconds: f64) -> Result<i64, Error> {
+    let millis = seconds * 1e3;
+    if millis.is_finite() && (1.0..=1e15).contains(&millis) {
+        return Ok((millis.round() as i64).saturating_mul(NANOS_PER_MILLI));
+    }
+    Err(Error::Invalid(format!(
+        "step is {seconds}; it must be seconds, at least 0.001"
+    )))
+}
+
+/// `0` and nothing stand for all.
+fn limit_of(asked: Option<i64>) -> Result<usize, Error> {
+    match asked {
+        None | Some(0) => Ok(usize::MAX),
+        Some(asked) => usize::try_from(asked)
+            .map_err(|_| Error::Invalid(format!("limit is {asked}; it must not be negative"))),
+    }
+}
+
+/// The largest `limit` series, largest first, if there are more; else all by their labels.
+fn told(
+    Series(series): Series,
+    range: TimeRange,
+    aggregation: TimeSeriesAggregationType,
+    limit: usize,
+) -> Vec<types::Series> {
+    let value = |point: &Point| match aggregation {
+        TimeSeriesAggregationType::Sum => point.value as f64,
+        TimeSeriesAggregationType::Average => point.value as f64 / point.profiles.max(1) as f64,
+    };
+    let mut sized: Vec<(i128, types::Series)> = series
+        .into_iter()
+        .map(|(labels, points)| {
+            let size = points.values().map(|point| i128::from(point.value)).sum();
+            let point = |(time, point): (&i64, &Point)| types::Point {
+                value: value(point),
+                // The first step may begin before what was asked for.
+                timestamp: (*time).max(range.start).div_euclid(NANOS_PER_MILLI),
+            };
+            let told = types::Series {
+                labels: cairn_wire::pairs_of_labels(&labels),
+                points: points.iter().map(point).collect(),
+            };
+            (size, told)
+        })
+        .collect();
+    if sized.len() > limit {
+        // Stable: equal ones stay in the order of their labels.
+        sized.sort_by_key(|(size, _)| Reverse(*size));
+        sized.truncate(limit);
+    }
+    sized.into_iter().map(|(_, series)| series).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use cairn_model::Labels;
+
+    #[test]
+    fn steps_are_at_least_a_millisecond() {
+        assert_eq!(step_nanos(15.0).expect("valid"), 15_000_000_000);
+        assert_eq!(step_nanos(0.001).expect("valid"), 1_000_000);
+        for bad in [0.0, -1.0, 0.0001, f64::NAN, f64::INFINITY, 1e300] {
+            assert!(step_nanos(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn points_are_sums_or_averages_and_limits_keep_the_largest() {
+        let labels = |pod| Labels::from_pairs([("pod", pod)]).expect("valid");
+        let point = |value, profiles| Point {
+            value,
+            profiles,
+            ..Point::default()
+        };
+        let second = 1_000_000_000;
+        let series = Series(BTreeMap::from([
+            (labels("a"), BTreeMap::from([(0, point(6, 3))])),
+            (
+                labels("b"),
+                BTreeMap::from([(0, point(5, 1)), (15 * second, point(4, 2))]),
+            ),
+        ]));
+        let range = TimeRange {
+            start: 7 * second,
+            end: 60 * second,
+        };
+        let shown = |aggregation, limit| -> Vec<(String, Vec<(i64, f64)>)> {
+            let all = told(series.clone(), range, aggregation, limit);
+            let points = |of: types::Series| {
+                let points = of.points.iter().map(|p| (p.timestamp, p.value));
+                (of.labels[0].value.clone(), points.collect())
+            };
+            all.into_iter().map(points).collect()
+        };
+        let (a, b) = ("a".to_owned(), "b".to_owned());
+        assert_eq!(
+            shown(TimeSeriesAggregationType::Sum, usize::MAX),
+            [
+                (a.clone(), vec![(7_000, 6.0)]),
+                (b.clone(), vec![(7_000, 5.0), (15_000, 4.0)])
+            ]
+        );
+        assert_eq!(
+            shown(TimeSeriesAggregationType::Average, 1),
+            [(b, vec![(7_000, 5.0), (15_000, 2.0)])]
+        );
+        assert!(limit_of(Some(-1)).is_err());
+    }
+}
