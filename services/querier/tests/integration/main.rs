@@ -6,6 +6,11 @@ mod apis;
 mod captured;
 mod fixture;
 mod growth;
+#[path = "../../../../crates/engine/tests/integration/model.rs"]
+#[expect(dead_code, reason = "the engine's tests use more of the model")]
+mod model;
 mod partial;
+mod property;
 mod repeats;
+mod slow;
 mod work;
