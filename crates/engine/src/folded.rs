@@ -14,7 +14,8 @@ pub fn folded(flame: &Flame) -> String {
         while path.pop_if(|(open, _)| *open != node.parent).is_some() {}
         line.truncate(path.last().map_or(0, |(_, len)| *len));
         if node.kind != Kind::Root {
-            if !line.is_empty() {
+            // Not after the root, but after a call without a name.
+            if path.len() > 1 {
                 line.push(';');
             }
             let name = flame.name(node);

@@ -181,7 +181,7 @@ fn append(head: &mut Head, made: &Made, lsn: u64) {
     head.append(&profile(made), &origin).expect("room");
 }
 
-fn profile(made: &Made) -> Profile {
+pub(crate) fn profile(made: &Made) -> Profile {
     let mut tables = tables();
     let mut profile = Profile {
         time: made.time,

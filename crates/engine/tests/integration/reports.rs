@@ -285,3 +285,13 @@ fn separators_in_names_do_not_break_lines() {
     );
     assert_eq!(folded(&flame), "a b c 1\n");
 }
+
+#[test]
+fn a_call_without_a_name_keeps_its_place() {
+    let all = [one(vec![0, 6]), one(vec![0])];
+    let flame = Flame::build(&stacks(&all, GroupBy::Nothing), KeyBy::default());
+    let text = folded(&flame);
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [";f 1", "f 1"]);
+}

@@ -31,13 +31,14 @@ impl Params {
         }
     }
 
-    /// The first value under any of these names; an empty one is an absent one.
+    /// The value under the first of these names that has one; an empty one is an absent one.
     pub(crate) fn get(&self, names: &[&str]) -> Option<&str> {
-        let found = self
-            .pairs
-            .iter()
-            .find(|(name, value)| names.contains(&name.as_str()) && !value.is_empty());
-        found.map(|(_, value)| value.as_str())
+        let value = |wanted: &&str| {
+            let mut of_name = self.pairs.iter().filter(|(name, _)| name == wanted);
+            let found = of_name.find(|(_, value)| !value.is_empty());
+            found.map(|(_, value)| value.as_str())
+        };
+        names.iter().find_map(value)
     }
 
     /// All values under a name, given several times or separated by commas.
@@ -131,6 +132,8 @@ mod tests {
             Some(5)
         );
         assert_eq!(params.get(&["empty"]), None);
+        // Whatever the order in the URL.
+        assert_eq!(params.get(&["empty", "q", "maxNodes"]), Some("a+b"));
         assert_eq!(params.get(&["q"]), Some("a+b"));
         assert_eq!(params.list("group_by"), ["pod", "node", "zone"]);
         assert!(Params::parse("n=-1").count(&["n"]).is_err());

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_block::{Head, Origin};
+use cairn_block::{Built, Head, Origin};
 use cairn_catalog::{BlockMeta, Client as Catalog, Node, Registration};
 use cairn_chassis::{Options, Process, Routes};
 use cairn_model::{
@@ -97,16 +97,7 @@ impl Fixture {
             .blocks
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let id = BlockId::new(1000 + number, u128::from(number));
-        let meta = BlockMeta {
-            id,
-            tenant: self.tenant.clone(),
-            level: 0,
-            range: built.info.range,
-            bytes: built.info.bytes,
-            rows: built.info.rows,
-            profiles: built.info.profiles,
-            created_unix_ms: START / 1_000_000,
-        };
+        let meta = meta(id, 0, &built);
         let writer = WriterId::parse(&format!("test-{number}")).unwrap();
         let registered = self
             .catalog
@@ -187,7 +178,21 @@ impl Fixture {
     }
 }
 
-async fn open_catalog(path: &Path) -> Node {
+/// What the catalog is told of a block of the tests' tenant.
+pub(crate) fn meta(id: BlockId, level: u32, built: &Built) -> BlockMeta {
+    BlockMeta {
+        id,
+        tenant: TenantId::anonymous(),
+        level,
+        range: built.info.range,
+        bytes: built.info.bytes,
+        rows: built.info.rows,
+        profiles: built.info.profiles,
+        created_unix_ms: START / 1_000_000,
+    }
+}
+
+pub(crate) async fn open_catalog(path: &Path) -> Node {
     Node::alone(path, Arc::new(|| START / 1_000_000))
         .await
         .unwrap()

@@ -7,14 +7,19 @@ mod captured;
 mod diff;
 mod fixture;
 mod growth;
+#[path = "../../../../crates/engine/tests/integration/model.rs"]
+#[expect(dead_code, reason = "the engine's tests use more of the model")]
+mod model;
 mod nodes;
 mod parca_faults;
 mod partial;
+mod property;
 mod pyroscope;
 mod pyroscope_names;
 mod pyroscope_status;
 mod repeats;
 mod reports;
 mod share;
+mod slow;
 mod symbols;
 mod work;

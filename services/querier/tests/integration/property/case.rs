@@ -1,0 +1,246 @@
+//! Random profiles, where they lie, and what is asked about them.
+
+use cairn_block::{Head, Origin};
+use cairn_engine::{Query, Question};
+use cairn_model::{Labels, MatchOp, Matcher, ProfileType, Selector, TimeRange};
+use proptest::prelude::*;
+
+use super::cluster::Fate;
+use crate::fixture::{SECOND, START};
+use crate::model::{self, Made, Row, made, matchers, rows};
+
+/// Blocks of one case; the place behind them is the tail.
+pub(crate) const BLOCKS: usize = 3;
+/// Between the times of two cases, so that they share a cluster and see nothing of each other.
+const APART: i64 = 3600 * SECOND;
+/// Stands for the model's largest value: reports add up several of it.
+const LARGE: i64 = 1 << 40;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    profiles: Vec<Placed>,
+    pub(crate) fates: [Fate; BLOCKS],
+    matchers: Vec<Matcher>,
+    /// Seconds from the time of the case on, both included.
+    range: (i64, i64),
+    label: &'static str,
+    sum_by: Vec<String>,
+    step: i64,
+    wants_delta: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Placed {
+    made: Made,
+    at: usize,
+    /// Where the same delivery was stored once more.
+    again: Option<usize>,
+}
+
+/// What a case asks, of the rows that can be read.
+pub(crate) struct Asked {
+    pub(crate) profile_type: ProfileType,
+    pub(crate) matchers: Vec<Matcher>,
+    pub(crate) range: TimeRange,
+    /// To group by.
+    pub(crate) label: &'static str,
+    pub(crate) sum_by: Vec<String>,
+    pub(crate) step: i64,
+    /// All that can be read.
+    pub(crate) rows: Vec<Row>,
+    /// Samples without a value, whose labels answers may name or not.
+    pub(crate) has_zeros: bool,
+}
+
+/// `repeats`: whether deliveries are stored twice. Otherwise blocks may be damaged.
+pub(crate) fn cases(repeats: bool) -> impl Strategy<Value = Case> {
+    let label = prop::sample::select(vec!["thread", "size", "c", "a", "trace_id"]);
+    let sum_by = prop::sample::subsequence(vec!["a", "b", "c", "thread"], 0..3);
+    let asked = (
+        (matchers(), any::<bool>()),
+        (0i64..10, 12i64..40),
+        label,
+        sum_by,
+        prop::sample::select(vec![0, SECOND, 7 * SECOND]),
+    );
+    let fate = prop::sample::select(match repeats {
+        true => vec![Fate::Stored],
+        false => vec![Fate::Stored, Fate::Missing, Fate::Corrupt],
+    });
+    // Most profiles have nothing below zero.
+    let has_sign = prop::bool::weighted(0.25);
+    let profiles = has_sign
+        .prop_flat_map(move |has_sign| prop::collection::vec(placed(repeats, has_sign), 1..10));
+    let fates = [fate.clone(), fate.clone(), fate];
+    (profiles, fates, asked).prop_map(|(profiles, fates, asked)| {
+        let ((matchers, wants_delta), range, label, sum_by, step) = asked;
+        Case {
+            profiles,
+            fates,
+            // In a selector this is the type.
+            matchers: matchers
+                .into_iter()
+                .filter(|m| m.name() != "__name__")
+                .collect(),
+            range,
+            label,
+            sum_by: sum_by.into_iter().map(str::to_owned).collect(),
+            step,
+            wants_delta,
+        }
+    })
+}
+
+fn placed(repeats: bool, has_sign: bool) -> impl Strategy<Value = Placed> {
+    let again = prop::option::weighted(0.3, 0..=BLOCKS);
+    (made(), 0..=BLOCKS, again).prop_map(move |(mut made, at, again)| {
+        for sample in &mut made.samples {
+            for value in &mut sample.values {
+                *value = (*value).min(LARGE);
+                *value = if has_sign { *value } else { value.abs() };
+            }
+        }
+        Placed {
+            again: again.filter(|again| repeats && *again != at),
+            made,
+            at,
+        }
+    })
+}
+
+impl Case {
+    /// Moves the profiles to a time of their own.
+    pub(crate) fn at(mut self, number: i64) -> Self {
+        let start = START + number * APART;
+        for Placed { made, .. } in &mut self.profiles {
+            made.time = start + made.time * SECOND;
+            made.duration *= SECOND;
+        }
+        let (from, until) = self.range;
+        self.range = (start + from * SECOND, start + until * SECOND);
+        self
+    }
+
+    /// The profiles of each place; the last is the tail.
+    pub(crate) fn heads(&self) -> Vec<Head> {
+        let mut heads: Vec<Head> = (0..=BLOCKS).map(|_| Head::default()).collect();
+        for (at, placed) in self.profiles.iter().enumerate() {
+            for place in std::iter::once(placed.at).chain(placed.again) {
+                append(&mut heads[place], &placed.made, at as u64 + 1);
+            }
+        }
+        heads
+    }
+
+    /// The question, and the rows that can be read.
+    pub(crate) fn asked(&self) -> Asked {
+        let is_readable = |place: usize| self.fates.get(place).is_none_or(|f| *f == Fate::Stored);
+        let readable = self.profiles.iter().filter(|placed| is_readable(placed.at));
+        let readable: Vec<Made> = readable.map(|placed| placed.made.clone()).collect();
+        let zero = |made: &Made| {
+            made.samples
+                .iter()
+                .any(|s| s.values[..made.types].contains(&0))
+        };
+        let has_zeros = self.profiles.iter().any(|placed| zero(&placed.made));
+        let mut asked = Asked {
+            profile_type: absent(),
+            matchers: self.matchers.clone(),
+            range: TimeRange {
+                start: self.range.0,
+                end: self.range.1,
+            },
+            label: self.label,
+            sum_by: self.sum_by.clone(),
+            step: self.step,
+            rows: rows(&readable),
+            has_zeros,
+        };
+        if let Some(found) = asked.type_with_rows(self.wants_delta) {
+            asked.profile_type = found;
+        }
+        asked
+    }
+}
+
+/// A type that nothing has.
+fn absent() -> ProfileType {
+    "none:of:them:time:ns".parse().unwrap()
+}
+
+fn append(head: &mut Head, made: &Made, number: u64) {
+    let origin = Origin {
+        name: made.name.into(),
+        labels: Labels::from_pairs(made.labels.iter().copied()).unwrap(),
+        time: made.time,
+        lsn: number,
+        batch: number.into(),
+    };
+    head.append(&model::profile(made), &origin).unwrap();
+}
+
+impl Asked {
+    /// A type that matches something: what reports say otherwise has tests of its own.
+    fn type_with_rows(&self, wants_delta: bool) -> Option<ProfileType> {
+        let matching = self
+            .rows
+            .iter()
+            .filter(|row| row.matches(&self.query(None)));
+        let types: Vec<ProfileType> = matching.map(|row| row.profile_type.clone()).collect();
+        let wanted = types.iter().find(|of| of.delta == wants_delta);
+        wanted.or(types.first()).cloned()
+    }
+
+    fn query(&self, profile_type: Option<ProfileType>) -> Query {
+        Query {
+            profile_type,
+            matchers: self.matchers.clone(),
+            range: self.range,
+            weights: None,
+            question: Question::LabelNames,
+        }
+    }
+
+    /// The rows that a report is about.
+    pub(crate) fn matching(&self) -> Vec<&Row> {
+        let query = self.query(Some(self.profile_type.clone()));
+        self.rows.iter().filter(|row| row.matches(&query)).collect()
+    }
+
+    /// Rows of any type in the range.
+    pub(crate) fn in_range(&self) -> Vec<&Row> {
+        let TimeRange { start, end } = self.range;
+        let within = |row: &&Row| start <= row.time && row.time <= end;
+        self.rows.iter().filter(within).collect()
+    }
+
+    /// Whether the type still is what is asked for where only these rows match.
+    pub(crate) fn stays_itself(&self, rows: &[&Row]) -> bool {
+        !rows.is_empty()
+    }
+
+    /// As a selector.
+    pub(crate) fn selector(&self) -> String {
+        let selector = Selector {
+            profile_type: Some(self.profile_type.clone()),
+            matchers: self.matchers.clone(),
+        };
+        selector.to_string()
+    }
+
+    /// The same where regular expressions may be taken to match from beginning to end.
+    pub(crate) fn anchored(&self) -> String {
+        let anchored = |matcher: &Matcher| match matcher.op() {
+            MatchOp::Regex | MatchOp::NotRegex => {
+                let value = format!(".*(?:{}).*", matcher.value());
+                Matcher::new(matcher.name(), matcher.op(), &value).unwrap()
+            }
+            MatchOp::Equal | MatchOp::NotEqual => matcher.clone(),
+        };
+        let selector = Selector {
+            profile_type: Some(self.profile_type.clone()),
+            matchers: self.matchers.iter().map(anchored).collect(),
+        };
+        selector.to_string()
+    }
+}

@@ -1,0 +1,217 @@
+//! What the page, Pyroscope's render and the downloads say, against what the rows add up to.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::case::Asked;
+use super::expected::{self, Paths};
+use super::{Place, names_agree};
+use crate::fixture::{SECOND, encoded};
+use crate::model::Row;
+
+/// Steps of a render's timeline over a minute.
+const RENDER_STEP: i64 = 15 * SECOND;
+
+/// All of them, from one querier.
+pub(crate) async fn check(place: &Place<'_>, asked: &Asked) {
+    let rows = asked.matching();
+    let range = range("from", "until", (asked.range.start, asked.range.end));
+    let selected = format!("query={}&{range}", encoded(&asked.selector()));
+
+    let graph = place.json(&format!("/api/v1/flamegraph?{selected}")).await;
+    let expected = expected::paths(&rows, None);
+    assert_eq!(
+        columns(&graph, "value", "self"),
+        expected,
+        "{}",
+        place.said("page")
+    );
+
+    let folded = place.get(&format!("/api/v1/folded?{selected}")).await;
+    let text = String::from_utf8(folded.to_vec()).unwrap();
+    // A line without a name may be any of several.
+    let joined = expected
+        .iter()
+        .map(|(path, (_, flat))| (path.join(";"), *flat));
+    let named = |(path, flat): &(String, i64)| !path.is_empty() && *flat != 0;
+    let flat: BTreeMap<String, i64> = joined.filter(named).collect();
+    let lines = text.lines().map(|line| {
+        let (path, value) = line.rsplit_once(' ').unwrap();
+        (path.to_owned(), value.parse::<i64>().unwrap())
+    });
+    let lines: BTreeMap<String, i64> = lines.filter(named).collect();
+    assert_eq!(lines, flat, "{}", place.said("folded"));
+
+    series(place, asked, (&rows, &selected)).await;
+    render(place, asked, &rows).await;
+    diff(place, asked, &rows).await;
+
+    let names = place.json(&format!("/api/v1/labels?{selected}")).await;
+    let expected = expected::names(&rows, None);
+    names_agree(
+        strings(&names),
+        expected,
+        asked,
+        &place.said("page's labels"),
+    );
+    let path = format!("/pyroscope/label-values?label={}&{selected}", asked.label);
+    let values = place.json(&path).await;
+    let expected = expected::names(&rows, Some(asked.label));
+    names_agree(
+        strings(&values),
+        expected,
+        asked,
+        &place.said("label-values"),
+    );
+}
+
+fn range(from: &str, until: &str, (start, end): (i64, i64)) -> String {
+    format!("{from}={start}&{until}={end}")
+}
+
+fn strings(list: &Value) -> Vec<String> {
+    let all = list.as_array().unwrap().iter();
+    all.map(|text| text.as_str().unwrap().to_owned()).collect()
+}
+
+fn ints(list: &Value) -> Vec<i64> {
+    let all = list.as_array().unwrap().iter();
+    all.map(|value| value.as_i64().unwrap()).collect()
+}
+
+/// Sums by path of a graph in columns.
+fn columns(graph: &Value, cumulative: &str, flat: &str) -> Paths {
+    let names = strings(&graph["names"]);
+    let (levels, labels) = (ints(&graph["level"]), ints(&graph["label"]));
+    let (cumulative, flat) = (ints(&graph[cumulative]), ints(&graph[flat]));
+    let mut path: Vec<String> = Vec::new();
+    let mut paths = Paths::new();
+    for (row, level) in levels.into_iter().enumerate() {
+        path.truncate((level - 1).max(0) as usize);
+        path.extend((level > 0).then(|| names[labels[row] as usize].clone()));
+        expected::add(&mut paths, path.clone(), (cumulative[row], flat[row]));
+    }
+    expected::without_zeros(paths)
+}
+
+async fn series(place: &Place<'_>, asked: &Asked, (rows, selected): (&[&Row], &str)) {
+    // Without names the page wants one series of everything, which snapshots have no name for.
+    if asked.step == 0 || asked.sum_by.is_empty() {
+        return;
+    }
+    let (step, names) = (asked.step / SECOND, asked.sum_by.join(","));
+    let path = format!("/api/v1/series?{selected}&step={step}&group_by={names}");
+    let found = place.json(&path).await;
+    let times = found["ts"].as_array().unwrap().iter();
+    let times: Vec<i64> = times.map(|time| time.as_f64().unwrap() as i64).collect();
+    let mut got: BTreeMap<String, BTreeMap<i64, i64>> = BTreeMap::new();
+    for (labels, values) in strings(&found["labels"])
+        .into_iter()
+        .zip(found["series"].as_array().unwrap())
+    {
+        let values = times.iter().zip(values.as_array().unwrap());
+        let values = values.filter_map(|(time, value)| Some((*time, value.as_i64()?)));
+        got.insert(labels, values.collect());
+    }
+    let points = expected::points(rows, &asked.profile_type, (asked.step, &asked.sum_by));
+    let expected = points.into_iter().map(|(labels, points)| {
+        let labels = cairn_model::Labels::from_pairs(labels).unwrap().to_string();
+        let points = points
+            .into_iter()
+            .map(|(time, (value, ..))| (time / SECOND, value));
+        (labels, points.collect())
+    });
+    assert_eq!(got, expected.collect(), "{}", place.said("page's series"));
+}
+
+async fn render(place: &Place<'_>, asked: &Asked, rows: &[&Row]) {
+    let range = range("from", "until", (asked.range.start, asked.range.end));
+    let path = format!(
+        "/pyroscope/render?query={}&{range}",
+        encoded(&asked.anchored())
+    );
+    let found = place.json(&path).await;
+    let bearer = &found["flamebearer"];
+    assert_eq!(
+        bars(bearer),
+        bars_of(&expected::paths(rows, None)),
+        "{}",
+        place.said("render")
+    );
+    let total: i64 = rows.iter().map(|row| row.value()).sum();
+    assert_eq!(bearer["numTicks"], total);
+
+    let timeline = &found["timeline"];
+    assert_eq!(timeline["durationDelta"], RENDER_STEP / SECOND);
+    let start = timeline["startTime"].as_i64().unwrap();
+    let points = expected::points(rows, &asked.profile_type, (RENDER_STEP, &[]));
+    let mut expected: BTreeMap<i64, i64> = BTreeMap::new();
+    for (time, (value, ..)) in points.into_values().flatten() {
+        *expected.entry(time / SECOND).or_default() += value;
+    }
+    let samples = ints(&timeline["samples"]).into_iter().enumerate();
+    let got = samples.map(|(at, value)| (start + at as i64 * RENDER_STEP / SECOND, value));
+    let got: BTreeMap<i64, i64> = got.filter(|(_, value)| *value != 0).collect();
+    expected.retain(|_, value| *value != 0);
+    assert_eq!(got, expected, "{}", place.said("timeline"));
+}
+
+/// Level, name -> total and self of all bars: whose child a bar is is only to be seen where no bar
+/// is narrower than nothing.
+type Bars = BTreeMap<(usize, String), (i64, i64)>;
+
+fn bars(bearer: &Value) -> Bars {
+    let names = strings(&bearer["names"]);
+    let mut all = Bars::new();
+    for (level, bars) in bearer["levels"].as_array().unwrap().iter().enumerate() {
+        for bar in ints(bars).chunks(4) {
+            let name = match level {
+                0 => String::new(),
+                _ => names[bar[3] as usize].clone(),
+            };
+            expected::add(&mut all, (level, name), (bar[1], bar[2]));
+        }
+    }
+    expected::without_zeros(all)
+}
+
+fn bars_of(paths: &Paths) -> Bars {
+    let mut all = Bars::new();
+    for (path, sums) in paths {
+        let name = path.last().cloned().unwrap_or_default();
+        expected::add(&mut all, (path.len(), name), *sums);
+    }
+    expected::without_zeros(all)
+}
+
+/// The first half of the range, then the second.
+async fn diff(place: &Place<'_>, asked: &Asked, rows: &[&Row]) {
+    let (start, end) = (asked.range.start, asked.range.end);
+    let middle = start + (end - start) / 2;
+    let (base, compare): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.time <= middle);
+    if !asked.stays_itself(&base) || !asked.stays_itself(&compare) {
+        return;
+    }
+    let path = format!(
+        "/api/v1/diff?query={}&{}&{}",
+        encoded(&asked.selector()),
+        range("from", "until", (start, middle)),
+        range("b_from", "b_until", (middle + 1, end)),
+    );
+    let found = place.json(&path).await;
+    let left = columns(&found, "value", "self");
+    assert_eq!(
+        left,
+        expected::paths(&base, None),
+        "{}",
+        place.said("diff's base")
+    );
+    let right = columns(&found, "valueRight", "selfRight");
+    assert_eq!(
+        right,
+        expected::paths(&compare, None),
+        "{}",
+        place.said("diff")
+    );
+}
