@@ -8,7 +8,8 @@ use cairn_wire::querier::v1::{
 };
 use cairn_wire::types::v1::{
     GetProfileStatsRequest, GetProfileStatsResponse, LabelNamesRequest, LabelNamesResponse,
-    LabelValuesRequest, LabelValuesResponse,
+    LabelValuesRequest, LabelValuesResponse, Location, StackTraceSelector,
+    TimeSeriesAggregationType,
 };
 
 use crate::apis::{CPU, filled};
@@ -75,6 +76,58 @@ async fn series_are_those_of_parca_s_api() {
         assert_eq!(found, expected);
         assert!(!found.is_empty());
     }
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn series_of_stacks_are_the_parts_of_series() {
+    let fixture = filled().await;
+    let mut client = fixture.pyroscope().await;
+    let request = |names: &[&str], group_by: &[&str]| {
+        let call = |name: &&str| Location {
+            name: (*name).to_owned(),
+        };
+        SelectSeriesRequest {
+            profile_type_id: CPU.to_owned(),
+            label_selector: "{}".to_owned(),
+            start: START_MS,
+            end: END_MS,
+            group_by: group_by.iter().map(|name| (*name).to_owned()).collect(),
+            step: 10.0,
+            stack_trace_selector: Some(StackTraceSelector {
+                call_site: names.iter().map(call).collect(),
+                go_pgo: None,
+            }),
+            ..SelectSeriesRequest::default()
+        }
+    };
+    let all = client.select_series(request(&[], &["pod"])).await.unwrap();
+    let below_main = request(&["main"], &["pod"]);
+    let below_main = client.select_series(below_main).await.unwrap();
+    assert_eq!(below_main.into_inner(), all.into_inner());
+    for (group_by, labels) in [(&[][..], 0), (&["pod"][..], 1)] {
+        let found = request(&["main", "work", "read"], group_by);
+        let found = client.select_series(found).await.unwrap().into_inner();
+        assert_eq!(found.series.len(), 1);
+        let series = &found.series[0];
+        assert_eq!(series.labels.len(), labels);
+        let points: Vec<(i64, f64)> = series
+            .points
+            .iter()
+            .map(|point| (point.timestamp, point.value))
+            .collect();
+        assert_eq!(points, [(START_MS, 12.0)]);
+    }
+    let mut average = request(&["main"], &[]);
+    average.set_aggregation(TimeSeriesAggregationType::Average);
+    let status = client.select_series(average).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Unimplemented);
+    let steps = SelectSeriesRequest {
+        step: 0.001,
+        ..request(&["main"], &[])
+    };
+    let status = client.select_series(steps).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::InvalidArgument);
     fixture.stop().await;
 }
 

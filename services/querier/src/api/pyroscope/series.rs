@@ -2,14 +2,19 @@
 
 use std::cmp::Reverse;
 
-use cairn_engine::{Point, Series};
-use cairn_model::TimeRange;
+use cairn_engine::{GroupBy, Point, Series, TIME_LABEL};
+use cairn_model::{Labels, TimeRange};
+use cairn_trie::{Group, GroupValue, Partial};
 use cairn_wire::querier::v1::{SelectSeriesRequest, SelectSeriesResponse};
 use cairn_wire::types::v1::{self as types, StackTraceSelector, TimeSeriesAggregationType};
 
 use super::rows::{Asked, NANOS_PER_MILLI};
+use super::stacks::select;
 use crate::error::Error;
-use crate::querier::{Reply, Session};
+use crate::querier::{Reply, Rows, Session};
+
+/// Steps of one series for which stacks are kept apart.
+const STEPS_MAX: i64 = 11_000;
 
 pub(super) async fn select_series(
     session: Session,
@@ -39,17 +44,70 @@ pub(super) async fn select_series(
     let aggregation = TimeSeriesAggregationType::try_from(aggregation)
         .map_err(|_| Error::Invalid(format!("unknown aggregation {aggregation}")))?;
     let limit = limit_of(limit)?;
-    if stack_trace_selector.unwrap_or_default() != StackTraceSelector::default() {
+    let selector = stack_trace_selector.unwrap_or_default();
+    let is_average = aggregation == TimeSeriesAggregationType::Average;
+    if selector != StackTraceSelector::default() && is_average {
         return Err(Error::Unsupported(
-            "stack_trace_selector of SelectSeries".to_owned(),
+            "an average with stack_trace_selector".to_owned(),
         ));
     }
     let rows = session.resolve(rows).await?;
-    let found = session.series(&rows, step, Some(group_by)).await?;
+    let found = match selector == StackTraceSelector::default() {
+        true => session.series(&rows, step, Some(group_by)).await?,
+        false => Box::pin(of_stacks(&session, &rows, (step, group_by), selector)).await?,
+    };
     let range = rows.range;
     Ok(found.map(|series| SelectSeriesResponse {
         series: told(series, range, aggregation, limit),
     }))
+}
+
+/// Sums of the stacks that are selected, by time and labels.
+async fn of_stacks(
+    session: &Session,
+    rows: &Rows,
+    (step, labels): (i64, Vec<String>),
+    selector: StackTraceSelector,
+) -> Result<Reply<Series>, Error> {
+    let span = rows.range.end.saturating_sub(rows.range.start);
+    if span / step > STEPS_MAX {
+        return Err(Error::Invalid(format!(
+            "more than {STEPS_MAX} steps with stack_trace_selector: choose a longer step"
+        )));
+    }
+    let Reply { value, warnings } = session
+        .stacks(rows, GroupBy::Times { step, labels })
+        .await?;
+    let sum = move || sums(&select(value.partial, selector));
+    let value = session.querier.cx().compute(sum).await?;
+    Ok(Reply { value, warnings })
+}
+
+/// Every group has a time; the rest of it are the labels of a series.
+fn sums(partial: &Partial) -> Result<Series, Error> {
+    let mut groups = Vec::with_capacity(partial.groups.len());
+    for Group(pairs) in &partial.groups {
+        let mut time = 0;
+        let mut labels = Vec::new();
+        for (name, value) in pairs {
+            match value {
+                GroupValue::Num { value, .. } if **name == *TIME_LABEL => time = *value,
+                GroupValue::Num { value, .. } => labels.push((&**name, value.to_string())),
+                GroupValue::Str(text) => labels.push((&**name, text.to_string())),
+            }
+        }
+        let labels = Labels::from_pairs(labels);
+        let labels = labels.map_err(|error| Error::Invalid(error.to_string()))?;
+        groups.push((labels, time));
+    }
+    let mut series = Series::default();
+    for value in &partial.values {
+        let (labels, time) = &groups[value.group as usize];
+        let points = series.0.entry(labels.clone()).or_default();
+        let point = points.entry(*time).or_default();
+        point.value = point.value.wrapping_add(value.value);
+    }
+    Ok(series)
 }
 
 /// Seconds, at least a millisecond.
@@ -112,7 +170,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use cairn_model::Labels;
 
     #[test]
     fn steps_are_at_least_a_millisecond() {

@@ -59,7 +59,7 @@ impl Selected {
     }
 }
 
-fn select(partial: Partial, selector: StackTraceSelector) -> Partial {
+pub(super) fn select(partial: Partial, selector: StackTraceSelector) -> Partial {
     let StackTraceSelector { call_site, go_pgo } = selector;
     if let Some(GoPgo {
         keep_locations,
