@@ -7,6 +7,7 @@
     reason = "a load generator lives outside of any simulation"
 )]
 
+mod read;
 mod report;
 mod run;
 mod verify;

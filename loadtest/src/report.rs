@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
 
+use crate::read::Seen;
 use crate::run::{Outcome, Plan};
 
 pub(crate) fn print(plan: &Plan, outcome: &Outcome) -> std::io::Result<()> {
@@ -58,12 +59,41 @@ fn table(plan: &Plan, outcome: &Outcome) -> String {
             String::new(),
         ),
     ];
-    rows.iter()
-        .fold(String::new(), |mut text, (what, value, rate)| {
-            let line = format!("{what:<20} {value:>16} {rate:>14}");
-            writeln!(text, "{}", line.trim_end()).expect("writing to a string succeeds");
-            text
-        })
+    let mut text = String::new();
+    for (what, value, rate) in &rows {
+        line(&mut text, (what, value.as_str(), rate.as_str()));
+    }
+    text + &answers(&outcome.seen)
+}
+
+fn line(text: &mut String, (what, value, rate): (&str, &str, &str)) {
+    let line = format!("{what:<20} {value:>16} {rate:>14}");
+    writeln!(text, "{}", line.trim_end()).expect("writing to a string succeeds");
+}
+
+/// What those waited for who asked meanwhile; nothing if nobody did.
+fn answers(seen: &Seen) -> String {
+    let mut text = String::new();
+    for (question, latencies) in &seen.latencies {
+        let ms = |percent| format!("{:.1} ms", at(latencies, percent).as_secs_f64() * 1e3);
+        let name = format!("{} p50, p99", question.name());
+        line(&mut text, (&name, &ms(50), &ms(99)));
+        line(&mut text, ("  answers", &latencies.len().to_string(), ""));
+    }
+    if !text.is_empty() || seen.failed > 0 {
+        line(
+            &mut text,
+            ("partial answers", &seen.partial.to_string(), ""),
+        );
+        line(
+            &mut text,
+            ("failed questions", &seen.failed.to_string(), ""),
+        );
+    }
+    if let Some(failure) = &seen.failure {
+        line(&mut text, ("  the last one", failure, ""));
+    }
+    text
 }
 
 /// The smallest latency that `percent` of all do not exceed.

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
+use crate::read::{Readers, Seen};
 use crate::workload::{Tenant, Workload};
 
 /// Name of the profiles.
@@ -55,6 +56,8 @@ pub(crate) struct Outcome {
     pub(crate) latencies: Vec<Duration>,
     /// Samples per tenant: what queries must add up to.
     pub(crate) samples: Vec<u64>,
+    /// By those who asked meanwhile.
+    pub(crate) seen: Seen,
 }
 
 /// What all workers share.
@@ -71,6 +74,7 @@ struct Shared {
 
 pub(crate) async fn run(plan: &Plan, channel: Channel) -> anyhow::Result<Outcome> {
     let shared = Arc::new(Shared::new(plan)?);
+    let readers = Readers::start(plan, &channel);
     let mut workers = JoinSet::new();
     for worker in 0..plan.workload.concurrency {
         workers.spawn(work(Arc::clone(&shared), channel.clone(), worker as u64));
@@ -84,6 +88,7 @@ pub(crate) async fn run(plan: &Plan, channel: Channel) -> anyhow::Result<Outcome
     }
     shared.bar.finish_and_clear();
     outcome.elapsed = shared.started.elapsed();
+    outcome.seen = readers.stop().await?;
     outcome.latencies.sort_unstable();
     Ok(outcome)
 }

@@ -25,6 +25,20 @@ pub(crate) struct Workload {
     pub(crate) step: Duration,
     pub(crate) profile: Shape,
     pub(crate) tenants: Vec<Tenant>,
+    /// Nobody asks if absent.
+    #[serde(default)]
+    pub(crate) queries: Option<Queries>,
+}
+
+/// Who asks while profiles are sent: about everything that this run has sent so far.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Queries {
+    /// Each asks one question after the other.
+    pub(crate) readers: usize,
+    /// Between an answer and the next question.
+    #[serde(with = "humantime_serde")]
+    pub(crate) pause: Duration,
 }
 
 /// When to stop.
@@ -124,6 +138,7 @@ mod tests {
         for text in [
             include_str!("../workloads/small.yaml"),
             include_str!("../workloads/ten-gigabytes.yaml"),
+            include_str!("../workloads/asked.yaml"),
         ] {
             Workload::parse(text).expect("shipped files are valid");
         }
@@ -137,6 +152,7 @@ mod tests {
             ("{ profiles: 2000 }", "{}", "total needs"),
             ("tail: 0.7", "tail: 7", "tail lies"),
             ("services: 4", "services: 0", "at least one tenant"),
+            ("tenants:", "queries: { readers: 1 }\ntenants:", "pause"),
         ] {
             let error = Workload::parse(&small.replace(from, to)).expect_err(why);
             assert!(error.to_string().contains(why), "{error}");

@@ -97,6 +97,7 @@ async fn everything_planned_is_acknowledged_in_spite_of_refusals() {
     tasks.spawn(server);
     let text = include_str!("../../workloads/small.yaml")
         .replace("profiles: 2000", "profiles: 205")
+        .replace("tenants:", "queries: { readers: 2, pause: 10ms }\ntenants:")
         .replace(
             "    pods: 10\n",
             "    pods: 10\n  - { name: b, token: secret, services: 1, pods: 3 }\n",
@@ -122,6 +123,11 @@ async fn everything_planned_is_acknowledged_in_spite_of_refusals() {
     assert_eq!(counts.tokens.len(), 1);
     assert!(outcome.sent_bytes < outcome.plain_bytes);
     assert!((now - DAY / 24..=now + DAY / 24).contains(&counts.newest));
+    // This server has no answers, which is no reason to stop sending.
+    let seen = &outcome.seen;
+    assert!(seen.failed >= 2 && seen.latencies.is_empty(), "{seen:?}");
+    let failure = seen.failure.as_deref().expect("questions failed");
+    assert!(failure.contains("Unimplemented"), "{failure}");
 }
 #[test]
 fn workloads_counted_in_bytes_end_about_now_too() {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod api;
+pub mod bench;
 mod blocks;
 mod config;
 mod deadline;
