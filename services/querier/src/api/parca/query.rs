@@ -23,7 +23,7 @@ pub(super) async fn query(
 ) -> Result<Reply<QueryResponse>, Error> {
     let ask = Ask::read(request)?;
     if ask.shape.report == ReportType::ProfileMetadata {
-        let b = side(&session, &ask.shape, ask.b).await?;
+        let b = Box::pin(side(&session, &ask.shape, ask.b)).await?;
         return metadata(&session, b).await;
     }
     let (subject, mut warnings) = found(&session, &ask).await?;
@@ -63,7 +63,8 @@ async fn found(session: &Session, ask: &Ask) -> Result<(Subject, Vec<Warning>), 
             None => Ok(None),
         }
     };
-    let (b, a) = futures::try_join!(side(session, &ask.shape, ask.b.clone()), base)?;
+    let compare = side(session, &ask.shape, ask.b.clone());
+    let (b, a) = futures::try_join!(Box::pin(compare), Box::pin(base))?;
     let mut warnings = b.warnings;
     warnings.extend(a.iter().flat_map(|a| a.warnings.clone()));
     let subject = Subject {
