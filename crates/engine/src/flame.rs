@@ -161,7 +161,7 @@ pub(crate) fn call_name(symbols: &Symbols, location: u32, call: usize) -> Cow<'_
             let location = &symbols.locations[location as usize];
             unnamed(symbols, location.mapping, location.address).into()
         }
-        lines => build::function_name(symbols, lines[lines.len() - 1 - call].function).into(),
+        lines => function_name(symbols, lines[lines.len() - 1 - call].function).into(),
     }
 }
 

@@ -44,11 +44,12 @@ fn calls_matched(symbols: &Symbols, location: u32, calls: &[String]) -> Option<u
     (0..count).all(is_same).then_some(count)
 }
 
-/// Of every stack the innermost `keep` locations, as Go's compiler reads profiles; the innermost
-/// one loses its line numbers if asked to, so that callees are one whatever line is hot.
+/// Of every stack the innermost `keep` locations, all if that is 0, as Go's compiler reads profiles;
+/// the innermost call loses its line number if asked to, so that callees are one whatever line is hot.
 pub fn innermost(partial: &Partial, keep: usize, without_line: bool) -> Partial {
     let mut symbols = partial.symbols.clone();
-    let mut leaves: HashMap<(u32, Vec<u32>), u32> = HashMap::new();
+    let keep = if keep == 0 { usize::MAX } else { keep };
+    let mut leaves: HashMap<(u32, Vec<(u32, i64)>), u32> = HashMap::new();
     let mut path = Vec::new();
     rebuild(partial, |partial, builder, node| {
         path.clear();
@@ -57,12 +58,15 @@ pub fn innermost(partial: &Partial, keep: usize, without_line: bool) -> Partial 
             && without_line
         {
             let mapping = symbols.locations[*leaf as usize].mapping;
-            let functions = symbols.lines(*leaf).iter().map(|line| line.function);
-            let functions: Vec<u32> = functions.collect();
-            if !functions.is_empty() {
-                *leaf = *leaves.entry((mapping, functions)).or_insert_with_key(
-                    |(mapping, functions)| lineless(&mut symbols, *mapping, functions),
-                );
+            let lines = symbols.lines(*leaf).iter();
+            let mut lines: Vec<(u32, i64)> = lines.map(|of| (of.function, of.line)).collect();
+            if let Some((_, line)) = lines.first_mut() {
+                *line = 0;
+                *leaf = *leaves
+                    .entry((mapping, lines))
+                    .or_insert_with_key(|(mapping, lines)| {
+                        placeless(&mut symbols, *mapping, lines)
+                    });
             }
         }
         let outermost_first = path.iter().rev();
@@ -71,12 +75,16 @@ pub fn innermost(partial: &Partial, keep: usize, without_line: bool) -> Partial 
     .finish(&symbols)
 }
 
-fn lineless(symbols: &mut Symbols, mapping: u32, functions: &[u32]) -> u32 {
+/// A location of no address with these calls, innermost first.
+fn placeless(symbols: &mut Symbols, mapping: u32, lines: &[(u32, i64)]) -> u32 {
     let start = symbols.lines.len() as u32;
-    symbols.lines.extend(functions.iter().map(|function| Line {
-        function: *function,
-        ..Line::default()
-    }));
+    symbols
+        .lines
+        .extend(lines.iter().map(|(function, line)| Line {
+            function: *function,
+            line: *line,
+            column: 0,
+        }));
     symbols.locations.push(Location {
         mapping,
         address: 0,
@@ -99,7 +107,7 @@ pub fn largest(partial: &Partial, nodes_max: usize, other: &str) -> Partial {
         ..Function::default()
     });
     let function = symbols.functions.len() as u32 - 1;
-    let other = lineless(&mut symbols, NONE, &[function]);
+    let other = placeless(&mut symbols, NONE, &[(function, 0)]);
     let mut nodes = vec![NONE; trie.len()];
     nodes[0] = Trie::ROOT;
     rebuild(partial, |partial, builder, node| {
@@ -285,7 +293,18 @@ mod tests {
         let mut values: Vec<i64> = kept.values.iter().map(|value| value.value).collect();
         values.sort_unstable();
         assert_eq!(values, [3, 4, 8]);
-        assert_eq!(innermost(&all, 0, true).total(), 15);
+        let whole = innermost(&all, 0, true);
+        assert_eq!(lines(&whole), ["b 8", "main;a;b 3", "x;a;b 4"]);
+        // Where a call was inlined counts.
+        let inlined = partial(&[
+            ("main;a:1/b:3", 1),
+            ("main;a:2/b:4", 2),
+            ("main;a:2/b:5", 4),
+        ]);
+        let kept = innermost(&inlined, 0, true);
+        let mut values: Vec<i64> = kept.values.iter().map(|value| value.value).collect();
+        values.sort_unstable();
+        assert_eq!(values, [1, 6]);
     }
 
     #[test]

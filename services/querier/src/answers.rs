@@ -17,7 +17,7 @@ use prost::Message;
 
 /// Kept answers, bounded by memory. Those that are asked for often stay (TinyLFU).
 #[derive(Clone, Debug)]
-pub(crate) struct Answers(Cache<Bytes, Kept>);
+pub(crate) struct Answers(Cache<Key, Kept>);
 
 #[derive(Clone, Debug)]
 enum Kept {
@@ -28,11 +28,15 @@ enum Kept {
 }
 
 /// A question to some blocks, spelled the same whenever it has the same answer.
-#[derive(Clone, Debug)]
-pub(crate) struct Key(Bytes);
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    /// Whether it is about one of several blocks.
+    is_part: bool,
+    ticket: Bytes,
+}
 
 impl Key {
-    /// None for questions of which the answer is of no use to others.
+    /// Of all blocks of a ticket. None for questions of which the answer is of no use to others.
     pub(crate) fn of(
         tenant: &TenantId,
         (query, ask): (&Query, &Ask),
@@ -51,7 +55,23 @@ impl Key {
         };
         let source = Source::Blocks(Blocks { blocks });
         let ticket = exchange::encode(tenant, &query, source, ask);
-        Some(Self(ticket.encode_to_vec().into()))
+        Some(Self {
+            is_part: false,
+            ticket: ticket.encode_to_vec().into(),
+        })
+    }
+
+    /// Of one of several blocks of a ticket.
+    pub(crate) fn of_part(
+        tenant: &TenantId,
+        wanted: (&Query, &Ask),
+        block: &BlockMeta,
+    ) -> Option<Self> {
+        let key = Self::of(tenant, wanted, std::slice::from_ref(block))?;
+        Some(Self {
+            is_part: true,
+            ..key
+        })
     }
 }
 
@@ -67,36 +87,36 @@ fn clip(range: TimeRange, blocks: &[BlockMeta]) -> TimeRange {
 
 impl Answers {
     pub(crate) fn new(bytes_max: u64) -> Self {
-        let bytes = |key: &Bytes, kept: &Kept| {
+        let bytes = |key: &Key, kept: &Kept| {
             let kept = match kept {
                 Kept::Scanned(scanned) => scanned.bytes(),
                 Kept::Encoded(partial) => partial.bytes(),
             };
-            u32::try_from(key.len() + kept).unwrap_or(u32::MAX)
+            u32::try_from(key.ticket.len() + kept).unwrap_or(u32::MAX)
         };
         let cache = Cache::builder().max_capacity(bytes_max).weigher(bytes);
         Self(cache.build())
     }
 
     pub(crate) fn scanned(&self, key: &Key) -> Option<Arc<Scanned>> {
-        match self.0.get(&key.0)? {
+        match self.0.get(key)? {
             Kept::Scanned(scanned) => Some(scanned),
             Kept::Encoded(_) => None,
         }
     }
 
     pub(crate) fn keep_scanned(&self, key: Key, scanned: &Arc<Scanned>) {
-        self.0.insert(key.0, Kept::Scanned(Arc::clone(scanned)));
+        self.0.insert(key, Kept::Scanned(Arc::clone(scanned)));
     }
 
     pub(crate) fn encoded(&self, key: &Key) -> Option<Partial> {
-        match self.0.get(&key.0)? {
+        match self.0.get(key)? {
             Kept::Encoded(partial) => Some(partial),
             Kept::Scanned(_) => None,
         }
     }
 
     pub(crate) fn keep_encoded(&self, key: Key, partial: &Partial) {
-        self.0.insert(key.0, Kept::Encoded(partial.clone()));
+        self.0.insert(key, Kept::Encoded(partial.clone()));
     }
 }

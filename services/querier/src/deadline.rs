@@ -35,9 +35,10 @@ impl Deadline {
         }
     }
 
-    /// What a part of the work may take, so that there is time to make an answer of the others.
-    pub(crate) fn part(&self) -> Duration {
-        self.left() / 10 * 9
+    /// So many tenths of what is left: what a part of the work may take, so that there is time to
+    /// make an answer of the others.
+    pub(crate) fn tenths(&self, tenths: u32) -> Duration {
+        self.left() / 10 * tenths
     }
 
     /// Drops the work, and with it all its calls, when time is up.

@@ -23,6 +23,8 @@ pub(crate) enum Error {
     Catalog { code: Code, text: String },
     #[error("the object store did not answer: {text}")]
     Store { code: Code, text: String },
+    #[error("{what} has more than message_bytes_max={max} bytes")]
+    TooLarge { what: &'static str, max: usize },
     #[error("the query did not finish within {0:?}")]
     Timeout(Duration),
     #[error(transparent)]
@@ -40,6 +42,7 @@ impl Error {
             Self::NotFound(_) => Code::NotFound,
             Self::Unread(_) | Self::Catalog { .. } => Code::Unavailable,
             Self::Store { code, .. } => *code,
+            Self::TooLarge { .. } => Code::Exhausted,
             Self::Timeout(_) => Code::Timeout,
             Self::WrongAnswer(_) | Self::Encode(_) | Self::Json(_) => Code::Internal,
         }

@@ -39,7 +39,8 @@ pub(crate) struct Read {
     pub(crate) read_blocks: u64,
     /// Blocks whose answer was kept from before.
     pub(crate) kept_blocks: u64,
-    /// Bytes from the object store.
+    /// About how many bytes came from the object store: what others read of the same block at the
+    /// same time counts too.
     pub(crate) bytes: u64,
 }
 
@@ -54,8 +55,9 @@ pub(crate) struct Summary {
     steps: Vec<Step>,
 }
 
-/// Steps, and bytes of names, that fit into a header.
+/// What of it fits into a header.
 const HEADER_STEPS_MAX: usize = 16;
+const HEADER_ERROR_CHARS_MAX: usize = 120;
 
 impl Explain {
     pub(crate) fn add(&self, step: Step) {
@@ -77,7 +79,10 @@ impl Explain {
 impl Summary {
     /// Without names of blocks, and with the longest steps only: what a header can hold.
     pub(crate) fn short(mut self) -> Self {
-        self.steps.iter_mut().for_each(|step| step.blocks.clear());
+        for step in &mut self.steps {
+            step.blocks.clear();
+            step.error = step.error.chars().take(HEADER_ERROR_CHARS_MAX).collect();
+        }
         let time = |step: &Step| step.milliseconds;
         self.steps.sort_by(|a, b| time(b).total_cmp(&time(a)));
         self.more_steps = self.steps.len().saturating_sub(HEADER_STEPS_MAX);

@@ -196,7 +196,7 @@ impl Fanout<'_> {
             Part::Blocks(address, blocks) => {
                 let blocks = blocks.iter().cloned().map(Into::into).collect();
                 let source = Source::Blocks(Blocks { blocks });
-                let deadline = self.deadline.within(self.deadline.part());
+                let deadline = self.deadline.within(self.deadline.tenths(9));
                 self.ask_in_time(address, (BLOCK_SCAN, source, ask), &deadline)
                     .await
             }

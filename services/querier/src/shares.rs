@@ -42,6 +42,11 @@ impl Session {
             id,
         };
         let bytes = Bytes::from(shared.encode_to_vec());
+        let max = self.querier.config().limits.message_bytes_max;
+        if bytes.len() > max {
+            let what = "the shared profile";
+            return Err(Error::TooLarge { what, max });
+        }
         let created = self.querier.store().create_once(key, bytes).await;
         created.map_err(|error| stored(&error))?;
         Ok(id)

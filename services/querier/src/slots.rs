@@ -3,6 +3,9 @@
 //! Start-time fair queueing (Goyal, Vin, Cheng 1996) over bytes: tenants that ask at the same time
 //! get the same share, however many questions each has waiting. Of one tenant, who came first goes
 //! first.
+//!
+//! No scan counts as so much that few go on at a time, nor as so little that there are more than
+//! threads for them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -10,6 +13,11 @@ use std::sync::Arc;
 use cairn_model::TenantId;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+
+/// Scans that may go on at a time, whatever their blocks weigh.
+const SCANS_MIN: u64 = 8;
+/// Scans that may go on at a time, however little their blocks weigh: each takes a thread.
+const SCANS_MAX: u64 = 128;
 
 /// Room for scans, in bytes of blocks. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -44,7 +52,7 @@ pub(crate) struct Permit {
 
 impl Slots {
     pub(crate) fn new(bytes_max: u64) -> Self {
-        let bytes_max = bytes_max.max(1);
+        let bytes_max = bytes_max.max(SCANS_MAX);
         Self {
             bytes_max,
             state: Arc::new(Mutex::new(State {
@@ -55,7 +63,7 @@ impl Slots {
         }
     }
 
-    /// Waits for a turn. What is larger than all there is goes alone.
+    /// Waits for a turn.
     pub(crate) async fn acquire(&self, tenant: &TenantId, bytes: u64) -> Permit {
         let (sender, receiver) = oneshot::channel();
         {
@@ -63,7 +71,7 @@ impl Slots {
             let now = state.now;
             let queue = state.tenants.entry(tenant.clone()).or_default();
             queue.start = queue.start.max(now);
-            let bytes = bytes.clamp(1, self.bytes_max);
+            let bytes = bytes.clamp(self.bytes_max / SCANS_MAX, self.bytes_max / SCANS_MIN);
             queue.waiting.push_back((bytes, sender));
             state.admit(self);
         }
@@ -75,12 +83,21 @@ impl Slots {
     }
 }
 
+impl Queue {
+    /// None if nobody waits in it any more.
+    fn with_somebody(&mut self) -> Option<&mut Self> {
+        let is_gone = |(_, sender): &mut (u64, oneshot::Sender<Permit>)| sender.is_closed();
+        while self.waiting.pop_front_if(is_gone).is_some() {}
+        (!self.waiting.is_empty()).then_some(self)
+    }
+}
+
 impl State {
     /// Lets in who is next, as long as there is room.
     fn admit(&mut self, slots: &Slots) {
         loop {
             let waiting = self.tenants.values_mut();
-            let waiting = waiting.filter(|queue| !queue.waiting.is_empty());
+            let waiting = waiting.filter_map(Queue::with_somebody);
             let Some(queue) = waiting.min_by_key(|queue| queue.start) else {
                 break;
             };
@@ -130,16 +147,23 @@ mod tests {
         TenantId::parse(name).expect("valid")
     }
 
+    /// Takes all the room there is.
+    async fn fill(slots: &Slots) -> Vec<Permit> {
+        let name = tenant("first");
+        let all = (0..SCANS_MIN).map(|_| slots.acquire(&name, u64::MAX));
+        futures::future::join_all(all).await
+    }
+
     /// Who is let in, one after the other, when every scan ends before the next begins.
     async fn order(slots: &Slots, asked: &[(&str, u64)]) -> String {
-        let first = slots.acquire(&tenant("first"), u64::MAX).await;
+        let mut full = fill(slots).await;
         let all = asked.iter().map(|(name, bytes)| async move {
             let permit = slots.acquire(&tenant(name), *bytes).await;
             (name.to_string(), permit)
         });
         let mut all: FuturesUnordered<_> = all.collect();
         assert!(all.next().now_or_never().is_none());
-        drop(first);
+        full.pop();
         let mut order = String::new();
         while let Some((name, _permit)) = all.next().await {
             order += &name;
@@ -147,39 +171,50 @@ mod tests {
         order
     }
 
+    const ROOM: u64 = 8 * 1024;
+
     #[tokio::test]
     async fn tenants_take_turns_by_bytes_however_much_each_asks() {
-        let slots = Slots::new(10);
-        let many = [("a", 10), ("a", 10), ("a", 10), ("b", 10), ("b", 10)];
+        let slots = Slots::new(ROOM);
+        let many = ["a", "a", "a", "b", "b"].map(|name| (name, 1024));
         assert_eq!(order(&slots, &many).await, "ababa");
-        let uneven = [("a", 10), ("a", 10), ("b", 5), ("b", 5), ("b", 5)];
-        let slots = Slots::new(9);
+        let uneven = [("a", 1024), ("a", 1024), ("b", 512), ("b", 512), ("b", 512)];
+        let slots = Slots::new(ROOM);
         let order = order(&slots, &uneven).await;
-        assert!(
-            order.starts_with("abb") || order.starts_with("bab"),
-            "{order}"
-        );
-        assert_eq!(slots.state.lock().free, 9, "all came back");
+        assert!(order.starts_with("abb"), "{order}");
+        assert_eq!(slots.state.lock().free, ROOM, "all came back");
     }
 
     #[tokio::test]
-    async fn who_gives_up_takes_no_room_and_a_large_scan_gets_its_turn() {
-        let slots = Slots::new(10);
+    async fn neither_large_nor_small_scans_take_more_than_their_part() {
+        let slots = Slots::new(ROOM);
+        let large = fill(&slots).await;
+        assert!(slots.acquire(&tenant("b"), 1).now_or_never().is_none());
+        drop(large);
+        let b = tenant("b");
+        let small = (0..SCANS_MAX).map(|_| slots.acquire(&b, 0).now_or_never());
+        let small: Vec<Option<Permit>> = small.collect();
+        assert!(small.iter().all(Option::is_some));
+        assert!(slots.acquire(&b, 0).now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_takes_no_room_and_holds_nobody_up() {
+        let slots = Slots::new(ROOM);
         let (a, b) = (tenant("a"), tenant("b"));
-        let held = slots.acquire(&a, 6).await;
-        let mut large = Box::pin(slots.acquire(&a, 1_000));
-        assert!((&mut large).now_or_never().is_none());
-        // It would fit, but is not next.
-        let mut small = Box::pin(slots.acquire(&a, 1));
-        assert!((&mut small).now_or_never().is_none());
-        let gone = slots.acquire(&b, 10).now_or_never();
+        let mut full = fill(&slots).await;
+        let gone = slots.acquire(&a, 1024).now_or_never();
         assert!(gone.is_none());
-        drop(held);
-        let large = large.now_or_never().expect("alone");
-        assert_eq!(slots.state.lock().free, 0);
+        let mut large = Box::pin(slots.acquire(&a, 1024));
+        assert!((&mut large).now_or_never().is_none());
+        let mut small = Box::pin(slots.acquire(&b, 64));
+        assert!((&mut small).now_or_never().is_none());
+        full.pop();
+        let large = large.now_or_never().expect("the one before it has gone");
         assert!((&mut small).now_or_never().is_none());
         drop(large);
         drop(small.now_or_never().expect("there is room"));
-        assert_eq!(slots.state.lock().free, 10);
+        drop(full);
+        assert_eq!(slots.state.lock().free, ROOM);
     }
 }

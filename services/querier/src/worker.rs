@@ -25,7 +25,7 @@ use crate::blocks::Blocks;
 use crate::deadline::Deadline;
 use crate::error::{Warning, chain};
 use crate::metrics::Metrics;
-use crate::slots::Slots;
+use crate::slots::{Permit, Slots};
 
 /// Scans blocks for queriers, this process included.
 #[derive(Clone, Debug)]
@@ -99,7 +99,7 @@ impl Worker {
             })
             .buffer_unordered(self.block_scans_max.max(1));
         let clock = self.cx.clock();
-        let late = clock.sleep(deadline.part());
+        let late = clock.sleep(deadline.tenths(8));
         tokio::pin!(late);
         loop {
             let (id, scanned) = tokio::select! {
@@ -123,6 +123,8 @@ impl Worker {
                 }
             }
         }
+        // Scans that are too late end here, and leave their room to others.
+        drop(scans);
         warnings.extend(missing.iter().map(|id| self.late(tenant, id)));
         let scanned = self.cx.compute(move || merge.finish()).await;
         Ok((scanned, cost, warnings))
@@ -153,7 +155,7 @@ impl Worker {
     ) -> Result<(Scanned, Cost), Warning> {
         let key = match is_alone {
             true => None,
-            false => Key::of(tenant, (&wanted.0, &wanted.1), std::slice::from_ref(&meta)),
+            false => Key::of_part(tenant, (&wanted.0, &wanted.1), &meta),
         };
         if let Some(kept) = key.as_ref().and_then(|key| self.answers.scanned(key)) {
             self.metrics.answers_kept.inc();
@@ -185,14 +187,16 @@ impl Worker {
             .parse()
             .map_err(|_| Warning::new(&name, Code::Invalid, "not the name of a block"))?;
         let failed = |error: cairn_block::Error| Warning::new(&name, error.code(), chain(&error));
-        let _slot = self.slots.acquire(tenant, meta.bytes).await;
-        let _running = Running::of(&self.metrics);
+        let slot = self.slots.acquire(tenant, meta.bytes).await;
+        let running = Running::of(&self.metrics);
         let size = (meta.bytes > 0).then_some(meta.bytes);
         let (block, before) = self.blocks.open(tenant, id, size).await.map_err(failed)?;
         let used = InUse {
             blocks: Arc::clone(&self.blocks),
             key: (tenant.clone(), id),
             block,
+            _slot: slot,
+            _running: running,
         };
         let wanted = Arc::clone(wanted);
         let scan = move || async move {
@@ -236,6 +240,8 @@ struct InUse {
     blocks: Arc<Blocks>,
     key: (TenantId, BlockId),
     block: Arc<Block>,
+    _slot: Permit,
+    _running: Running,
 }
 
 impl Drop for InUse {

@@ -146,7 +146,8 @@ impl Query {
             );
         }
         if let Some(told) = answer.metadata().get(explain::HEADER) {
-            eprint!("{}", explain::text(told.as_bytes())?);
+            let text = explain::text(told.as_bytes())?;
+            std::io::stderr().write_all(text.as_bytes())?;
         }
         match answer.into_inner().report {
             Some(Report::Pprof(bytes)) => Ok(bytes.into()),

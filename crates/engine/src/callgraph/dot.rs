@@ -5,10 +5,10 @@ use std::fmt::Write;
 use super::{Call, Callgraph, Edge};
 use crate::flame::Flame;
 
-/// Font sizes of the smallest and of the largest box.
-const FONT: (f64, f64) = (8.0, 24.0);
-/// Width of the line of a call that everything goes through; others are thinner.
-const PEN_MAX: f64 = 5.0;
+/// How red a box is: from white, for a call that costs nothing itself, to this.
+const SATURATION_MAX: f64 = 0.6;
+/// Width of the line of a call that everything goes through.
+const WIDTH_MAX: f64 = 6.0;
 const TEXT: &str = "writing to a string succeeds";
 
 /// `graph` must be of this `flame`. `unit` is that of its values.
@@ -18,8 +18,7 @@ pub fn dot(flame: &Flame, graph: &Callgraph, unit: &str) -> String {
     let mut out = String::from("digraph \"calls\" {\n");
     writeln!(
         out,
-        "node [shape=box style=filled fillcolor=\"#f8f8f8\"]\n\
-         label=\"Total {}\" labelloc=t labeljust=l",
+        "  graph [label=\"{} in all\" labelloc=t]\n  node [shape=box style=\"rounded,filled\"]",
         printer.quantity(total)
     )
     .expect(TEXT);
@@ -27,7 +26,7 @@ pub fn dot(flame: &Flame, graph: &Callgraph, unit: &str) -> String {
         printer.call(&mut out, at, call);
     }
     for edge in &graph.edges {
-        printer.edge(&mut out, graph, edge);
+        printer.edge(&mut out, edge);
     }
     out.push_str("}\n");
     out
@@ -43,37 +42,29 @@ impl Printer<'_> {
     fn call(&self, out: &mut String, at: usize, call: &Call) {
         let name = self.name(call);
         let part = self.part(call.flat).abs().min(1.0);
-        let font = FONT.0 + (FONT.1 - FONT.0) * part.sqrt();
         let mut label = format!("{name}\\n{}", self.share(call.flat));
         if call.cumulative != call.flat {
             write!(label, "\\nof {}", self.share(call.cumulative)).expect(TEXT);
         }
-        let number = at + 1;
         writeln!(
             out,
-            "N{number} [label=\"{label}\" id=\"node{number}\" fontsize={font:.0} tooltip=\"{name} ({})\"]",
-            self.quantity(call.cumulative)
+            "  call{at} [label=\"{label}\" fillcolor=\"0.0 {:.2} 1.0\"]",
+            part * SATURATION_MAX
         )
         .expect(TEXT);
     }
 
-    fn edge(&self, out: &mut String, graph: &Callgraph, edge: &Edge) {
+    fn edge(&self, out: &mut String, edge: &Edge) {
         let part = self.part(edge.value).abs().min(1.0);
-        let name = |call: u32| self.name(&graph.calls[call as usize]);
-        let (arrow, style) = match edge.collapsed {
-            true => ("...", " style=\"dotted\""),
-            false => ("->", ""),
-        };
-        let value = self.quantity(edge.value);
+        // Calls that are left out lie between the two.
+        let style = if edge.collapsed { "dashed" } else { "solid" };
         writeln!(
             out,
-            "N{} -> N{} [label=\" {value}\" weight={:.0} penwidth={:.2} tooltip=\"{} {arrow} {} ({value})\"{style}]",
-            edge.caller + 1,
-            edge.callee + 1,
-            1.0 + part * 100.0,
-            (part * PEN_MAX).max(1.0),
-            name(edge.caller),
-            name(edge.callee),
+            "  call{} -> call{} [label=\"{}\" style={style} penwidth={:.2}]",
+            edge.caller,
+            edge.callee,
+            self.quantity(edge.value),
+            (part * WIDTH_MAX).max(0.5),
         )
         .expect(TEXT);
     }

@@ -1,6 +1,7 @@
 //! The JSON of the web page. Errors are `{message}`.
 
 mod flame;
+mod trace;
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
@@ -36,6 +37,7 @@ pub(crate) fn routes(querier: Querier) -> Router {
         .route("/api/v1/flamegraph", answer(flamegraph))
         .route("/api/v1/diff", answer(diff))
         .route("/api/v1/explain", answer(explain))
+        .route("/api/v1/traces/{trace_id}", get(trace::trace))
         .layer(CompressionLayer::new())
         .with_state(querier)
 }

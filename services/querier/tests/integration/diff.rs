@@ -154,6 +154,17 @@ async fn every_report_has_the_values_of_b_and_differences_on_one_scale() {
 }
 
 #[tokio::test]
+async fn filters_leave_the_scale_of_a_comparison_alone() {
+    let fixture = filled().await;
+    let mut request = diff(START, LATER, false, ReportType::FlamegraphArrow);
+    request.sandwich_by_function = Some("work".to_owned());
+    let rows = arrow_rows(ask(&fixture, request).await);
+    // Half of the small minute, three quarters of the large one: as if 20 had been 30 of 40.
+    assert!(rows.contains(&("work".to_owned(), 30, 10)), "{rows:?}");
+    fixture.stop().await;
+}
+
+#[tokio::test]
 async fn call_graphs_of_comparisons_show_side_b() {
     let fixture = filled().await;
     let request = diff(START, LATER, false, ReportType::Callgraph);

@@ -22,4 +22,5 @@ mod reports;
 mod share;
 mod slow;
 mod symbols;
+mod traces;
 mod work;

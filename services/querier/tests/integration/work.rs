@@ -94,7 +94,7 @@ async fn explaining_says_what_was_read_and_what_was_kept() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_block_that_takes_too_long_is_missing_and_said_so() {
     let fixture = Fixture::with(|config, _| {
-        config.limits.query_timeout = Duration::from_secs(3);
+        config.limits.query_timeout = Duration::from_secs(10);
     })
     .await;
     fixture.add(&head(&[Sent::default()])).await;
@@ -117,9 +117,14 @@ async fn work_that_nobody_waits_for_any_more_ends() {
     fixture.add(&head(&[Sent::default()])).await;
     let stuck = Stuck::add(&fixture).await;
     let running = async |wanted: f64| {
-        while fixture.metric("running_scans").await != wanted {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let waiting = async {
+            while fixture.metric("running_scans").await != wanted {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        // Less than a query may take.
+        let patience = Duration::from_secs(20);
+        tokio::time::timeout(patience, waiting).await.unwrap();
     };
     let path = asking("/api/v1/flamegraph");
     let query = fixture.get(&path);

@@ -42,6 +42,9 @@ pub(super) struct Subject {
     pub(super) base: Option<Partial>,
 }
 
+/// Nodes of the old forms of the flame graph, where each is a message with texts of its own.
+const NESTED_NODES_MAX: usize = 100_000;
+
 impl Shape {
     pub(super) fn read(request: QueryRequest) -> Result<Self, Error> {
         let report = report_type(&request)?;
@@ -91,12 +94,13 @@ impl Shape {
             compare,
             base,
         } = subject;
-        let before = compare.total();
+        // Sides are put on one scale as they are asked for, whatever filters leave of them.
+        let (before, base_before) = (compare.total(), base.as_ref().map(Partial::total));
         let compare = self.kept(compare);
         let base = base.map(|base| self.kept(base));
         let total = compare.total();
-        let diff = match &base {
-            Some(base) => Diff::between(base.total(), total, self.absolute),
+        let diff = match base_before {
+            Some(base) => Diff::between(base, before, self.absolute),
             None => Diff::None,
         };
         let mut warnings = Vec::new();
@@ -175,10 +179,11 @@ impl Shape {
                 unit,
             }),
             ReportType::FlamegraphTable => {
-                return Ok(nested(&self.trimmed(flame), unit, diff, Form::Tables));
+                let flame = self.trimmed(flame, NESTED_NODES_MAX);
+                return Ok(nested(&flame, unit, diff, Form::Tables));
             }
             ReportType::FlamegraphArrow => {
-                let flame = self.trimmed(flame);
+                let flame = self.trimmed(flame, usize::MAX);
                 let height = flame.depths().into_iter().max().unwrap_or(0) + 1;
                 Report::FlamegraphArrow(FlamegraphArrow {
                     record: arrow::encode(&flame, &self.grouping.labels, diff)?.into(),
@@ -188,15 +193,18 @@ impl Shape {
                 })
             }
             // What old clients ask for, who name no report.
-            _ => return Ok(nested(&self.trimmed(flame), unit, diff, Form::InPlace)),
+            _ => {
+                let flame = self.trimmed(flame, NESTED_NODES_MAX);
+                return Ok(nested(&flame, unit, diff, Form::InPlace));
+            }
         };
         Ok((report, None))
     }
 
-    fn trimmed(&self, flame: Flame) -> Flame {
+    fn trimmed(&self, flame: Flame, nodes_max: usize) -> Flame {
         flame.trim(&Trim {
             fraction: self.trim,
-            nodes_max: usize::MAX,
+            nodes_max,
         })
     }
 }

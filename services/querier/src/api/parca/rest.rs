@@ -85,18 +85,19 @@ where
 fn encode<A: Message + Name>(reply: &Reply<A>) -> Response {
     let mut body = json::to_json(&reply.value, Defaults::Shown);
     if !reply.warnings.is_empty() {
-        body = with_warnings(body, &texts(&reply.warnings));
+        body = with_warnings(&body, &texts(&reply.warnings));
     }
     body_of("application/json", body, &reply.warnings)
 }
 
-/// Adds a field `warnings`, unless the message has one of its own.
-fn with_warnings(body: String, texts: &[String]) -> String {
-    match serde_json::from_str(&body) {
-        Ok(serde_json::Value::Object(mut object)) => {
-            object.insert("warnings".to_owned(), texts.into());
-            serde_json::Value::Object(object).to_string()
-        }
-        _ => body,
-    }
+/// Adds a field `warnings`, which no message has, to the text of one: some are nested more deeply than
+/// is read.
+fn with_warnings(body: &str, texts: &[String]) -> String {
+    let fields = body.trim_end().strip_suffix('}').unwrap_or_default();
+    let comma = if fields.trim_end().ends_with('{') {
+        ""
+    } else {
+        ","
+    };
+    format!("{fields}{comma}\"warnings\":{}}}", serde_json::json!(texts))
 }

@@ -80,7 +80,9 @@ fn merge(profile: MergeProfile) -> Result<Selection, Error> {
 fn single(profile: SingleProfile) -> Result<Selection, Error> {
     let SingleProfile { time, query } = profile;
     let time = time.ok_or_else(|| Error::Invalid("time is required".to_owned()))?;
-    let start = nanos(&time)?.div_euclid(NANOS_PER_MILLI) * NANOS_PER_MILLI;
+    let start = nanos(&time)?
+        .div_euclid(NANOS_PER_MILLI)
+        .saturating_mul(NANOS_PER_MILLI);
     let range = TimeRange {
         start,
         end: start.saturating_add(NANOS_PER_MILLI - 1),
