@@ -36,6 +36,8 @@ pub struct Flame {
     pub nodes: Vec<Node>,
     /// Value of the calls that trimming cut off.
     pub trimmed: i64,
+    /// No call that trimming cut off has more than this under one parent, on either side.
+    pub max_error: u64,
 }
 
 /// One call under one parent.

@@ -18,6 +18,7 @@ mod scan;
 mod select;
 mod size;
 mod source;
+mod speedscope;
 mod symbolize;
 mod top;
 mod weights;
@@ -33,8 +34,9 @@ pub use query::{
 };
 pub use sandwich::{Half, sandwich};
 pub use scan::{Source, scan_block, scan_head};
-pub use select::{below, innermost, largest};
+pub use select::{below, for_go, innermost, largest};
 pub use source::{SourceLine, source_lines};
+pub use speedscope::speedscope;
 pub use symbolize::{Frame, Names, Wanted, name, unnamed};
 pub use top::{TopRow, top};
 pub use weights::{Growth, Weights, growth};

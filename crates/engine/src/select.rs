@@ -93,6 +93,12 @@ fn placeless(symbols: &mut Symbols, mapping: u32, lines: &[(u32, i64)]) -> u32 {
     symbols.locations.len() as u32 - 1
 }
 
+/// Of every stack what Go's compiler makes use of: who called the innermost call, and from where.
+pub fn for_go(partial: &Partial) -> Partial {
+    const LOCATIONS: usize = 5;
+    innermost(partial, LOCATIONS, true)
+}
+
 /// The largest `nodes_max` nodes; what lies below them is summed up in calls named `other`.
 pub fn largest(partial: &Partial, nodes_max: usize, other: &str) -> Partial {
     let trie = &partial.trie;

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use cairn_block::{Head, Origin};
 use cairn_engine::{
-    Answer, Flame, GroupBy, KeyBy, Query as EngineQuery, Question, Source, folded, scan_head,
+    Answer, Flame, GroupBy, KeyBy, Meta, Query as EngineQuery, Question, Source, folded, for_go,
+    scan_head, speedscope,
 };
 use cairn_model::{Labels, Limits, Profile, ProfileType, Selector, TimeRange};
 use cairn_trie::Partial;
@@ -76,13 +77,17 @@ enum Output {
     Folded,
     /// A flame graph to open in a browser.
     Svg,
+    /// A file for https://www.speedscope.app.
+    Speedscope,
+    /// A gzipped pprof file for `go build -pgo`.
+    Pgo,
 }
 
 impl Query {
     pub async fn run(self, now: i64, out: &mut dyn Write) -> anyhow::Result<()> {
         let to_terminal = self.to.is_none() && std::io::stdout().is_terminal();
         anyhow::ensure!(
-            !(to_terminal && self.output == Output::Pprof),
+            !(to_terminal && matches!(self.output, Output::Pprof | Output::Pgo)),
             "a pprof file is not for a terminal: add --to FILE, or pipe it on"
         );
         let range = TimeRange {
@@ -105,7 +110,7 @@ impl Query {
         if profile.samples.is_empty() {
             return Err(nothing(&mut client, &self, range).await);
         }
-        let bytes = self.render(pprof, &profile, &profile_type.sample_unit)?;
+        let bytes = self.render(pprof, &profile, profile_type)?;
         match &self.to {
             Some(file) => {
                 std::fs::write(file, bytes).with_context(|| format!("write {}", file.display()))
@@ -155,13 +160,30 @@ impl Query {
         }
     }
 
-    fn render(&self, pprof: Vec<u8>, profile: &Profile, unit: &str) -> anyhow::Result<Vec<u8>> {
-        let flame = Flame::build(&partial(profile)?, KeyBy::default());
+    fn render(
+        &self,
+        pprof: Vec<u8>,
+        profile: &Profile,
+        of: ProfileType,
+    ) -> anyhow::Result<Vec<u8>> {
+        let partial = partial(profile)?;
+        let flame = Flame::build(&partial, KeyBy::default());
+        let unit = of.sample_unit.as_str();
         Ok(match self.output {
             Output::Top => text::top(&flame, unit, self.limit).into_bytes(),
             Output::Flamegraph => text::tree(&flame, unit).into_bytes(),
             Output::Folded => folded(&flame).into_bytes(),
             Output::Svg => svg(&flame, unit)?,
+            Output::Speedscope => speedscope(&flame, &of.to_string(), unit)?.into_bytes(),
+            Output::Pgo => {
+                let meta = Meta {
+                    time: profile.time,
+                    duration: profile.duration,
+                    period: profile.period,
+                    profile_type: of,
+                };
+                cairn_pprof::encode_gzip(&cairn_engine::profile(&for_go(&partial), &meta))
+            }
             Output::Pprof => pprof,
         })
     }

@@ -260,6 +260,7 @@ impl Builder {
             groups,
             nodes,
             trimmed: 0,
+            max_error: 0,
         };
         flame.nodes = pre_order(&flame);
         flame

@@ -39,6 +39,7 @@ impl Flame {
                     heap.push((weight(node), Reverse(*child)));
                 } else {
                     self.trimmed = self.trimmed.wrapping_add(node.cumulative);
+                    self.max_error = self.max_error.max(weight(node));
                 }
             }
         }
@@ -55,6 +56,7 @@ impl Flame {
             .filter(|(_, fate)| **fate == Fate::Summed)
         {
             self.trimmed = self.trimmed.wrapping_add(node.cumulative);
+            self.max_error = self.max_error.max(weight(node));
             let sum = lost[node.parent as usize].get_or_insert(TRIMMED);
             sum.cumulative = sum.cumulative.wrapping_add(node.cumulative);
             sum.base_cumulative = sum.base_cumulative.wrapping_add(node.base_cumulative);

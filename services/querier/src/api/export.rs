@@ -1,4 +1,4 @@
-//! Downloads: a range as one pprof file, or as folded text.
+//! Downloads: a range as one pprof file, whole or for Go's compiler, as folded text, or for speedscope.
 
 use axum::Router;
 use axum::body::Body;
@@ -18,6 +18,8 @@ pub(crate) fn routes(querier: Querier) -> Router {
     Router::new()
         .route("/api/v1/profile.pb.gz", answer(pprof))
         .route("/api/v1/folded", answer(folded))
+        .route("/api/v1/pgo.pb.gz", answer(pgo))
+        .route("/api/v1/speedscope.json", answer(speedscope))
         .route("/api/v1/share/{id}", get(shared))
         .with_state(querier)
 }
@@ -71,4 +73,31 @@ async fn folded(session: Session, params: Params) -> Result<Response, Error> {
     let fold = move || cairn_engine::folded(&Flame::build(&partial, KeyBy::default()));
     let text = session.querier.cx().compute(fold).await;
     Ok(body_of("text/plain; charset=utf-8", text, &reply.warnings))
+}
+
+/// What `go build -pgo` reads.
+async fn pgo(session: Session, params: Params) -> Result<Response, Error> {
+    let rows = params.rows(&session).await?;
+    let reply = session.stacks(&rows, GroupBy::Nothing).await?;
+    let Stacks { partial, stats } = reply.value;
+    let meta = meta(&rows, &stats);
+    let encode = move || {
+        let kept = cairn_engine::for_go(&partial);
+        cairn_pprof::encode_gzip(&cairn_engine::profile(&kept, &meta))
+    };
+    let bytes = session.querier.cx().compute(encode).await;
+    Ok(file(bytes, &reply.warnings))
+}
+
+async fn speedscope(session: Session, params: Params) -> Result<Response, Error> {
+    let rows = params.rows(&session).await?;
+    let reply = session.stacks(&rows, GroupBy::Nothing).await?;
+    let (partial, of) = (reply.value.partial, rows.profile_type);
+    let encode = move || {
+        let flame = Flame::build(&partial, KeyBy::default());
+        cairn_engine::speedscope(&flame, &of.to_string(), &of.sample_unit)
+    };
+    let text = session.querier.cx().compute(encode).await;
+    let text = text.map_err(|error| Error::Json(error.to_string()))?;
+    Ok(body_of("application/json", text, &reply.warnings))
 }

@@ -198,7 +198,7 @@ fn columns(profile_type: &ProfileType, step: i64, found: &Reply<Series>) -> Seri
 }
 
 async fn flamegraph(session: Session, params: Params) -> Result<Response, Error> {
-    refuse_prefix(&params)?;
+    let prefix = params.each("stack_prefix");
     let rows = params.rows(&session).await?;
     let trim = trim(&session, &params)?;
     let reply = session.stacks(&rows, GroupBy::Nothing).await?;
@@ -206,6 +206,8 @@ async fn flamegraph(session: Session, params: Params) -> Result<Response, Error>
     let unit = unit(&rows.profile_type);
     let texts = texts(&warnings);
     let body = session.querier.cx().compute(move || {
+        // What lies below one call: the nodes that may be shown are all for it.
+        let partial = cairn_engine::below(partial, &prefix);
         let flame = Flame::build(&partial, KeyBy::default()).trim(&trim);
         encode(&flame::single(&flame, unit, texts))
     });
@@ -220,7 +222,7 @@ async fn explain(session: Session, params: Params) -> Result<Response, Error> {
 }
 
 async fn diff(session: Session, params: Params) -> Result<Response, Error> {
-    refuse_prefix(&params)?;
+    let prefix = params.each("stack_prefix");
     let a = params.rows(&session).await?;
     let range = params.named_range(&session, &["b_from", "from"], &["b_until", "until"])?;
     let b_query = if params.get(&["b_query"]).is_some() {
@@ -239,19 +241,14 @@ async fn diff(session: Session, params: Params) -> Result<Response, Error> {
     let unit = unit(&b.profile_type);
     let (base, compare) = (base.value.partial, compare.value.partial);
     let body = session.querier.cx().compute(move || {
+        let (base, compare) = (
+            cairn_engine::below(base, &prefix),
+            cairn_engine::below(compare, &prefix),
+        );
         let flame = Flame::compare(&base, &compare, KeyBy::default()).trim(&trim);
         encode(&flame::compared(&flame, unit, texts))
     });
     Ok(body_of("application/json", body.await?, &warnings))
-}
-
-fn refuse_prefix(params: &Params) -> Result<(), Error> {
-    match params.get(&["stack_prefix"]) {
-        Some(_) => Err(Error::Invalid(
-            "stack_prefix is not supported by this server".to_owned(),
-        )),
-        None => Ok(()),
-    }
 }
 
 fn trim(session: &Session, params: &Params) -> Result<Trim, Error> {

@@ -41,6 +41,12 @@ impl Params {
         names.iter().find_map(value)
     }
 
+    /// All values under a name, in order.
+    pub(crate) fn each(&self, name: &str) -> Vec<String> {
+        let values = self.pairs.iter().filter(|(known, _)| known == name);
+        values.map(|(_, value)| value.clone()).collect()
+    }
+
     /// All values under a name, given several times or separated by commas.
     pub(crate) fn list(&self, name: &str) -> Vec<String> {
         let values = self.pairs.iter().filter(|(known, _)| known == name);

@@ -5,6 +5,7 @@
 mod apis;
 mod captured;
 mod diff;
+mod exports;
 mod fixture;
 mod growth;
 #[path = "../../../../crates/engine/tests/integration/model.rs"]

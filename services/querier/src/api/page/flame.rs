@@ -25,6 +25,9 @@ pub(super) struct FlameColumns {
     truncated: i64,
     /// The same, under the name that other reports use.
     trimmed: i64,
+    /// No call that is not shown has more than this.
+    #[serde(rename = "maxError", skip_serializing_if = "is_zero")]
+    max_error: u64,
     unit: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -57,6 +60,10 @@ pub(super) fn compared(flame: &Flame, unit: &'static str, warnings: Vec<String>)
     }
 }
 
+fn is_zero(error: &u64) -> bool {
+    *error == 0
+}
+
 fn column(flame: &Flame, of: fn(&Node) -> i64) -> Vec<i64> {
     flame.nodes.iter().map(of).collect()
 }
@@ -79,6 +86,7 @@ fn shape(flame: &Flame) -> FlameColumns {
         label,
         truncated: flame.trimmed,
         trimmed: flame.trimmed,
+        max_error: flame.max_error,
         ..FlameColumns::default()
     }
 }

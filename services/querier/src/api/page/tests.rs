@@ -30,6 +30,9 @@ fn a_trimmed_graph_says_how_much_is_missing() {
     assert_eq!(columns["total"], 165);
     assert_eq!(columns["truncated"], columns["trimmed"]);
     assert!(columns["trimmed"].as_i64() > Some(0));
+    let shown = Flame::build(&testing::ungrouped(), KeyBy::default());
+    let largest_lost = shown.nodes[3..].iter().map(|node| node.cumulative).max();
+    assert_eq!(columns["maxError"].as_i64(), largest_lost);
     let own: i64 = columns["self"]
         .as_array()
         .expect("list")
