@@ -55,7 +55,11 @@ pub(crate) async fn check(place: &Place<'_>, asked: &Asked) {
         asked,
         &place.said("page's labels"),
     );
-    let path = format!("/pyroscope/label-values?label={}&{selected}", asked.label);
+    let path = format!(
+        "/pyroscope/label-values?label={}&query={}&{range}",
+        asked.label,
+        encoded(&asked.anchored())
+    );
     let values = place.json(&path).await;
     let expected = expected::names(&rows, Some(asked.label));
     names_agree(
