@@ -62,9 +62,18 @@ pub async fn scan_block(
     query: &Query,
     source: Source<'_>,
 ) -> Result<Scanned, Error> {
-    let (index, stacks) = read_tables(block, query).await?;
+    // What is needed whatever the index says is read at the same time.
+    let is_needed = query.matchers.is_empty();
+    let (index, mut stacks) = match is_needed {
+        true => futures::try_join!(block.index(), read_stacks(block, query))?,
+        false => (block.index().await?, None),
+    };
+    let mut scan = Scan::new(&index, 0, query, source, 0);
+    if !is_needed && !scan.plan.selected.is_empty() {
+        stacks = read_stacks(block, query).await?;
+    }
     let count = stacks.as_ref().map_or(0, |stacks| stacks.nodes.len());
-    let mut scan = Scan::new(&index, 0, query, source, count);
+    scan.stacks(count);
     let parts = match scan.ranges() {
         ranges if ranges.is_empty() => Vec::new(),
         ranges => block.parts(&ranges).await?,
@@ -89,29 +98,13 @@ pub async fn scan_block(
     Ok(scanned)
 }
 
-/// The index, and stacks if some of them match. What is needed anyway is read at the same time.
-async fn read_tables(
-    block: &Block,
-    query: &Query,
-) -> Result<(Arc<Index>, Option<Arc<Stacks>>), Error> {
+/// What sums per stack need besides the index.
+async fn read_stacks(block: &Block, query: &Query) -> Result<Option<Arc<Stacks>>, Error> {
     if !matches!(query.question, Question::Stacks(_)) {
-        return Ok((block.index().await?, None));
+        return Ok(None);
     }
-    let stacks = async || {
-        let (stacks, ()) = futures::try_join!(block.stacks(), block.prepare_rows())?;
-        Ok(stacks)
-    };
-    if query.matchers.is_empty() {
-        let (index, stacks) = futures::try_join!(block.index(), stacks())?;
-        return Ok((index, Some(stacks)));
-    }
-    let index = block.index().await?;
-    let plan = Plan::new(&index, 0, query, &RowLabels::of(&index), |_| 1);
-    let stacks = match plan.selected.is_empty() {
-        true => None,
-        false => Some(stacks().await?),
-    };
-    Ok((index, stacks))
+    let (stacks, ()) = futures::try_join!(block.stacks(), block.prepare_rows())?;
+    Ok(Some(stacks))
 }
 
 /// Columns of the rows of one profile, or of a part of them.
@@ -257,6 +250,13 @@ impl<'a> Scan<'a> {
             hits,
             sum,
             rows: 0,
+        }
+    }
+
+    /// How many stacks the source has, where that is known only after planning.
+    fn stacks(&mut self, count: usize) {
+        if let Sum::Stacks(Sums::Plain(sums)) = &mut self.sum {
+            sums.resize(count, 0);
         }
     }
 

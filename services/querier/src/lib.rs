@@ -17,6 +17,7 @@ mod plan;
 mod presence;
 mod querier;
 mod scan;
+mod selectors;
 mod shares;
 mod slots;
 mod symbolize;

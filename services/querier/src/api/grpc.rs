@@ -14,11 +14,11 @@ pub(crate) async fn call<Q, A, F>(
 where
     F: Future<Output = Result<Reply<A>, Error>>,
 {
-    let asked = cairn_wire::grpc_timeout(request.metadata().as_ref());
-    let session = querier.session(tenant(request.extensions()), asked);
+    let (metadata, extensions, message) = request.into_parts();
+    let asked = metadata.into_headers();
+    let session = querier.session(tenant(&extensions), cairn_wire::grpc_timeout(&asked));
     let (deadline, explain) = (session.deadline.clone(), session.explain.clone());
-    let asked = request.metadata().clone().into_headers();
-    let answer = answer(session, request.into_inner());
+    let answer = answer(session, message);
     let reply = deadline
         .bound(answer)
         .await

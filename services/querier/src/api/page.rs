@@ -7,8 +7,8 @@ use axum::Router;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use axum::routing::get;
-use cairn_engine::{Flame, GroupBy, KeyBy, Query, Question, Series, Trim};
-use cairn_model::{ProfileType, Selector, TimeRange};
+use cairn_engine::{Flame, GroupBy, KeyBy, Question, Series, Trim};
+use cairn_model::{ProfileType, TimeRange};
 use http::Extensions;
 use serde::Serialize;
 use tower_http::compression::CompressionLayer;
@@ -110,27 +110,8 @@ pub(crate) async fn names(
     question: Question,
 ) -> Result<Reply<Vec<String>>, Error> {
     let range = params.range_or_all(session)?;
-    let Selector {
-        profile_type,
-        matchers,
-    } = params.selector("query")?;
-    let query = match profile_type {
-        None => Query {
-            profile_type: None,
-            matchers,
-            range,
-            weights: None,
-            question,
-        },
-        Some(profile_type) => {
-            let rows = Rows {
-                profile_type,
-                matchers,
-                range,
-            };
-            session.resolve(rows).await?.query(question)
-        }
-    };
+    let selector = params.selector("query")?;
+    let query = session.query_of(selector, (range, question)).await?;
     session.names(&query).await
 }
 

@@ -25,7 +25,7 @@ use crate::querier::{Querier, Reply, Rows, Session};
 pub(crate) const NODES_DEFAULT: usize = 8192;
 /// Functions in a graph of calls: of more, nobody can tell one line from another.
 pub(crate) const CALLS_DEFAULT: usize = 100;
-const NODES_MAX: usize = 1_048_576;
+pub(crate) const NODES_MAX: usize = 1_048_576;
 
 pub(crate) fn routes(querier: Querier) -> Router {
     Router::new()

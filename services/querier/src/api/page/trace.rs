@@ -6,7 +6,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use cairn_engine::{Answer, Flame, GroupBy, KeyBy, Query, Question, Trim};
 use cairn_model::{MatchOp, Matcher, ProfileType};
-use cairn_trie::{Group, GroupValue, Partial};
+use cairn_trie::{Group, GroupValue, Partial, Value};
 use http::Extensions;
 use serde::Serialize;
 
@@ -91,14 +91,13 @@ async fn answer(session: Session, params: Params, id: &str) -> Result<Response, 
 }
 
 fn types(partial: &Partial, trim: &Trim) -> Vec<OfType> {
-    let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (at, group) in partial.groups.iter().enumerate() {
-        groups.entry(text(group, TYPE)).or_default().push(at);
+    let of_groups: Vec<String> = partial.groups.iter().map(|of| text(of, TYPE)).collect();
+    let mut values: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for value in &partial.values {
+        let of_type = values.entry(&of_groups[value.group as usize]).or_default();
+        of_type.push(*value);
     }
-    let of_type = |(profile_type, groups): (String, Vec<usize>)| {
-        let values = partial.values.iter();
-        let values = values.filter(|value| groups.contains(&(value.group as usize)));
-        let values: Vec<_> = values.copied().collect();
+    let of_type = |(profile_type, values): (&str, Vec<Value>)| {
         let mut services: BTreeMap<String, i64> = BTreeMap::new();
         for value in &values {
             let service = text(&partial.groups[value.group as usize], SERVICE);
@@ -116,13 +115,12 @@ fn types(partial: &Partial, trim: &Trim) -> Vec<OfType> {
                 unit,
                 Vec::new(),
             ),
-            profile_type,
+            profile_type: profile_type.to_owned(),
             unit,
             services,
         }
     };
-    let all = groups.into_iter().map(of_type);
-    all.filter(|of| !of.services.is_empty()).collect()
+    values.into_iter().map(of_type).collect()
 }
 
 fn text(group: &Group, name: &str) -> String {

@@ -1,7 +1,5 @@
 //! Which labels there are, among the profiles that match.
 
-use std::collections::BTreeSet;
-
 use cairn_engine::{Query, Question};
 use cairn_model::{ProfileType, Selector, TimeRange};
 use cairn_wire::parca::query::v1alpha1::{
@@ -11,10 +9,7 @@ use cairn_wire::parca::query::v1alpha1::{
 use super::types::exclusive;
 use crate::api::texts;
 use crate::error::Error;
-use crate::querier::{Reply, Rows, Session};
-
-/// Selectors of one request; each costs a whole question.
-const MATCHES_MAX: usize = 16;
+use crate::querier::{Reply, Session};
 
 pub(super) async fn labels(
     session: Session,
@@ -80,17 +75,8 @@ async fn names(
     question: &Question,
 ) -> Result<Reply<Vec<String>>, Error> {
     let queries = scope.queries(session, question).await?;
-    let asked = queries.iter().map(|query| session.names(query));
-    let mut found = BTreeSet::new();
-    let mut warnings = Vec::new();
-    for reply in futures::future::try_join_all(asked).await? {
-        found.extend(reply.value);
-        warnings.extend(reply.warnings);
-    }
-    Ok(Reply {
-        value: found.into_iter().collect(),
-        warnings,
-    })
+    let found = session.names_of_any(&queries).await?;
+    Ok(found.map(|names| names.into_iter().collect()))
 }
 
 impl Scope {
@@ -100,56 +86,21 @@ impl Scope {
         session: &Session,
         question: &Question,
     ) -> Result<Vec<Query>, Error> {
-        if self.matches.len() > MATCHES_MAX {
-            return Err(Error::Invalid(format!(
-                "{} selectors; at most {MATCHES_MAX} are allowed",
-                self.matches.len()
-            )));
-        }
-        let all = [String::new()];
-        let matches = match self.matches.as_slice() {
-            [] => &all[..],
-            matches => matches,
-        };
-        let mut queries = Vec::with_capacity(matches.len());
-        for text in matches {
-            queries.push(self.query(session, text, question.clone()).await?);
-        }
-        Ok(queries)
+        let parse = |text: &str| self.selector(text);
+        let asked = (self.range, question);
+        session
+            .queries((&self.matches, "selectors"), parse, asked)
+            .await
     }
 
-    async fn query(
-        &self,
-        session: &Session,
-        text: &str,
-        question: Question,
-    ) -> Result<Query, Error> {
-        let Selector {
-            profile_type,
-            matchers,
-        } = Selector::parse(text)?;
-        let named = match self.profile_type.as_deref() {
-            None | Some("") => None,
-            Some(text) => Some(
-                text.parse::<ProfileType>()
-                    .map_err(|error| Error::Invalid(error.to_string()))?,
-            ),
-        };
-        let range = self.range;
-        let Some(profile_type) = named.or(profile_type) else {
-            return Ok(Query {
-                profile_type: None,
-                matchers,
-                range,
-                weights: None,
-                question,
-            });
-        };
-        let rows = Rows {
-            profile_type,
-            matchers,
-            range,
-        };
-        Ok(session.resolve(rows).await?.query(question))
+    /// The scope's type comes before the selector's own.
+    fn selector(&self, text: &str) -> Result<Selector, Error> {
+        let mut selector = Selector::parse(text)?;
+        if let Some(text) = self.profile_type.as_deref().filter(|text| !text.is_empty()) {
+            let named = text.parse::<ProfileType>();
+            let named = named.map_err(|error| Error::Invalid(error.to_string()))?;
+            selector.profile_type = Some(named);
+        }
+        Ok(selector)
     }
 }

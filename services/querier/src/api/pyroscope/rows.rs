@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use cairn_engine::{Query, Question};
 use cairn_model::{MatchOp, Matcher, ProfileType, Regexes, Selector, TimeRange};
 
-use crate::error::{Error, Warning};
+use crate::api::render;
+use crate::error::Error;
 use crate::querier::{Reply, Rows, Session};
 
 pub(super) const NANOS_PER_MILLI: i64 = 1_000_000;
-/// Selectors of one request; each costs a whole question.
-const MATCHERS_MAX: usize = 16;
 /// Ids of one request.
 const IDS_MAX: usize = 1_000;
 
@@ -124,7 +123,7 @@ fn any_id(
 
 /// How large an answer may be: `0` and nothing stand for `default`.
 pub(super) fn nodes_max(asked: Option<i64>, default: usize) -> Result<usize, Error> {
-    const MAX: i64 = 1_048_576;
+    const MAX: i64 = render::NODES_MAX as i64;
     match asked {
         None | Some(0) => Ok(default),
         Some(asked @ 1..=MAX) => Ok(asked as usize),
@@ -141,39 +140,10 @@ pub(super) async fn queries(
     range: TimeRange,
     question: &Question,
 ) -> Result<Vec<Query>, Error> {
-    if matchers.len() > MATCHERS_MAX {
-        return Err(invalid(format!(
-            "{} matchers; at most {MATCHERS_MAX} are allowed",
-            matchers.len()
-        )));
-    }
-    let all = [String::new()];
-    let matchers = if matchers.is_empty() { &all } else { matchers };
-    let mut queries = Vec::new();
-    for text in matchers {
-        let Selector {
-            profile_type,
-            matchers,
-        } = Selector::parse_as(text, Regexes::MatchWhole)?;
-        queries.push(match profile_type {
-            None => Query {
-                profile_type,
-                matchers,
-                range,
-                weights: None,
-                question: question.clone(),
-            },
-            Some(profile_type) => {
-                let rows = Rows {
-                    profile_type,
-                    matchers,
-                    range,
-                };
-                session.resolve(rows).await?.query(question.clone())
-            }
-        });
-    }
-    Ok(queries)
+    let parse = |text: &str| Ok(Selector::parse_as(text, Regexes::MatchWhole)?);
+    session
+        .queries((matchers, "matchers"), parse, (range, question))
+        .await
 }
 
 /// Names or values among the profiles that match any of the selectors.
@@ -183,14 +153,8 @@ pub(super) async fn names(
     range: TimeRange,
     question: Question,
 ) -> Result<Reply<BTreeSet<String>>, Error> {
-    let mut value = BTreeSet::new();
-    let mut warnings: Vec<Warning> = Vec::new();
-    for query in queries(session, matchers, range, &question).await? {
-        let found = session.names(&query).await?;
-        value.extend(found.value);
-        warnings.extend(found.warnings);
-    }
-    Ok(Reply { value, warnings })
+    let queries = queries(session, matchers, range, &question).await?;
+    session.names_of_any(&queries).await
 }
 
 #[cfg(test)]
