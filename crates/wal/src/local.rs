@@ -13,6 +13,7 @@ use cairn_block::Lsn;
 
 use self::segment::Tail;
 use crate::Error;
+use crate::object::format::FIRST_MAX;
 
 pub use thread::OnThread;
 
@@ -77,8 +78,16 @@ impl LocalLog {
             let path = entry.map_err(failed("list", folder))?.path();
             let name = path.file_name().and_then(|name| name.to_str());
             let first = name.and_then(|name| name.strip_suffix(SUFFIX)?.parse().ok());
-            if let Some(first) = first {
-                segments.push((first, path));
+            match first {
+                Some(first) if (1..=FIRST_MAX).contains(&first) => segments.push((first, path)),
+                Some(first) => {
+                    return Err(Error::Damaged {
+                        reason: format!("no log has a record {first}"),
+                        path,
+                        offset: 0,
+                    });
+                }
+                None => {}
             }
         }
         segments.sort();

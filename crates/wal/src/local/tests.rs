@@ -125,6 +125,17 @@ fn a_cut_or_missing_older_segment_is_damage() {
 }
 
 #[test]
+fn a_file_named_by_no_number_that_a_record_can_have_is_damage() {
+    for first in [0, Lsn::MAX] {
+        let folder = folder();
+        let path = folder.path().join(format!("{first:020}{SUFFIX}"));
+        std::fs::write(&path, segment::MAGIC).expect("written");
+        let error = replayed(folder.path()).map(|_| ()).expect_err("damage");
+        assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    }
+}
+
+#[test]
 fn only_old_and_flushed_segments_are_deleted() {
     let folder = folder();
     let (_, mut log) = replayed(folder.path()).expect("clean");

@@ -25,6 +25,8 @@ const HASH: usize = 16;
 pub const OBJECT_BYTES_MAX: u64 = 256 << 20;
 /// No segment has more entries, so that a listing need not start far back.
 pub const ENTRIES_MAX: usize = 1024;
+/// No segment begins with a higher number, so that what comes after it can always be counted.
+pub(crate) const FIRST_MAX: Lsn = Lsn::MAX >> 1;
 
 /// Where in a log an object belongs, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +108,7 @@ impl Header {
             Content::Segment(listed) => listed.len(),
             Content::Fence => 0,
         };
-        self.place.first.saturating_add(entries as Lsn)
+        self.place.first + entries as Lsn
     }
 
     pub fn is_fence(&self) -> bool {
@@ -166,7 +168,7 @@ impl Header {
             FENCE if listed.is_empty() => Content::Fence,
             _ => return Err(Invalid::Damaged("it is of an unknown kind")),
         };
-        if place.first == 0 || place.first.checked_add(count as Lsn).is_none() {
+        if !(1..=FIRST_MAX).contains(&place.first) {
             return Err(Invalid::Damaged("its entries have impossible numbers"));
         }
         Ok(Self { place, content })

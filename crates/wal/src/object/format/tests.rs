@@ -100,6 +100,19 @@ fn groups_that_no_reader_would_take_are_not_written() {
     assert_eq!(segment(&place(1), &large), Err(TooLarge));
 }
 
+#[test]
+fn numbers_end_where_nothing_could_follow() {
+    for first in [0, FIRST_MAX + 1, Lsn::MAX] {
+        Object::decode(&fence(&place(first))).expect_err("no such number");
+        let segment = segment(&place(first.min(FIRST_MAX + 1)), &[Payload::default()]);
+        Object::decode(&segment.expect("small")).expect_err("no such number");
+    }
+    let last = segment(&place(FIRST_MAX), &[Payload::default()]).expect("small");
+    let header = Object::decode(&last).expect("the last one").header;
+    assert_eq!(header.entries().count(), 1);
+    assert_eq!(header.end(), FIRST_MAX + 1);
+}
+
 proptest! {
     #[test]
     fn what_is_written_is_read(
