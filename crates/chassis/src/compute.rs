@@ -1,62 +1,104 @@
-//! Work that would hold up the network: decoding, merging, symbolizing. As many at a time as
-//! there are cores; the rest waits in order of arrival. Work that waits in between, for a store,
-//! leaves its core to others meanwhile.
+//! Work that would hold up the network: decoding, merging, symbolizing. As much at a time as there
+//! are cores; the rest waits for its turn, and tenants get the same share of the time. Work that
+//! waits in between, for a store, leaves its core to others meanwhile.
 #![expect(
     clippy::disallowed_methods,
     reason = "the task that waits belongs to whoever waits for it, and ends with them"
 )]
 
-use std::sync::Arc;
+use std::time::Instant;
 
+use cairn_model::TenantId;
+use futures::FutureExt;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
-use tokio_util::sync::{CancellationToken, PollSemaphore};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::Clock;
+use crate::turns::{Turn, Turns, Waiting};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Compute {
     /// Nobody waits for a core of a simulation: it has one thread, and work takes no time in it.
-    cores: Option<Arc<Semaphore>>,
+    cores: Option<Turns>,
+    clock: Clock,
 }
 
+/// A core that somebody has. Their share is the time that they have it.
+#[derive(Debug)]
+struct Core {
+    turn: Turn,
+    clock: Clock,
+    since: Instant,
+}
+
+/// Nanoseconds that every turn counts as, so that of those who come at once none is forgotten.
+const AT_LEAST: u64 = 100_000;
+
 impl Compute {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(clock: Clock) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
-            cores: Some(Arc::new(Semaphore::new(cores))),
+            cores: Some(Turns::new(cores as u64)),
+            clock,
         }
     }
 
     /// Where the caller is.
-    pub(crate) fn inline() -> Self {
-        Self { cores: None }
+    pub(crate) fn inline(clock: Clock) -> Self {
+        Self { cores: None, clock }
     }
 
     pub(crate) async fn run<R: Send + 'static>(
         &self,
+        tenant: Option<&TenantId>,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> R {
-        match &self.cores {
-            Some(cores) => queue(Arc::clone(cores), work).await,
-            None => work(),
+        let Some(cores) = &self.cores else {
+            return work();
+        };
+        let (clock, waiting) = (self.clock.clone(), cores.wait(tenant, 1, AT_LEAST));
+        let span = tracing::Span::current();
+        // In a task of its own: a place in the queue that nobody polls, as in a stream of buffered
+        // futures, would keep everybody behind it waiting. The turn moves into the work, so that
+        // giving up on the answer does not let more in while the old one still burns a core.
+        let queued = async move {
+            let turn = waiting.await;
+            let done = tokio::task::spawn_blocking(move || {
+                let _core = Core::of(turn, clock);
+                span.in_scope(work)
+            });
+            match done.await {
+                Ok(result) => result,
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
+        };
+        match AbortOnDropHandle::new(tokio::spawn(queued)).await {
+            Ok(result) => result,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
 
-    pub(crate) async fn run_async<F>(&self, work: impl FnOnce() -> F + Send + 'static) -> F::Output
+    pub(crate) async fn run_async<F>(
+        &self,
+        tenant: Option<&TenantId>,
+        work: impl FnOnce() -> F + Send + 'static,
+    ) -> F::Output
     where
         F: Future<Output: Send + 'static> + Send,
     {
-        let Some(cores) = &self.cores else {
+        let Some(cores) = self.cores.clone() else {
             return work().await;
         };
-        let (runtime, cores) = (Handle::current(), Arc::clone(cores));
+        let (runtime, clock, tenant) = (Handle::current(), self.clock.clone(), tenant.cloned());
         let span = tracing::Span::current();
         // A thread can't be stopped from outside: the work is told, and ends where it waits next.
         let given_up = CancellationToken::new();
         let _telling = given_up.clone().drop_guard();
         let done = tokio::task::spawn_blocking(move || {
             let _entered = span.entered();
-            let work = on_a_core(cores, work());
+            let wait = || cores.wait(tenant.as_ref(), 1, AT_LEAST);
+            let work = on_a_core(wait, clock, work());
             runtime.block_on(given_up.run_until_cancelled_owned(work))
         });
         match done.await {
@@ -67,75 +109,68 @@ impl Compute {
     }
 }
 
+impl Core {
+    fn of(turn: Turn, clock: Clock) -> Self {
+        let since = clock.instant();
+        Self { turn, clock, since }
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        let had = self.clock.instant() - self.since;
+        let nanos = u64::try_from(had.as_nanos()).unwrap_or(u64::MAX);
+        self.turn.charge(nanos.saturating_sub(AT_LEAST));
+    }
+}
+
 /// Goes on only while it has a core, and gives that back wherever it waits.
-async fn on_a_core<F: Future>(cores: Arc<Semaphore>, work: F) -> F::Output {
-    let mut cores = PollSemaphore::new(cores);
+async fn on_a_core<F: Future>(wait: impl Fn() -> Waiting, clock: Clock, work: F) -> F::Output {
+    let mut waiting = None;
     let mut work = std::pin::pin!(work);
     std::future::poll_fn(|cx| {
-        let core = std::task::ready!(cores.poll_acquire(cx));
-        let _core = core.expect("the semaphore is never closed");
+        let turn = waiting.get_or_insert_with(&wait).poll_unpin(cx);
+        let _core = Core::of(std::task::ready!(turn), clock.clone());
+        waiting = None;
         work.as_mut().poll(cx)
     })
     .await
 }
 
-/// Waits in a task of its own: a place in the queue that nobody polls, as in a stream of buffered
-/// futures, would keep everybody behind it waiting. The permit moves into the work, so that giving
-/// up on the answer does not let more in while the old one still burns a core.
-async fn queue<R: Send + 'static>(
-    cores: Arc<Semaphore>,
-    work: impl FnOnce() -> R + Send + 'static,
-) -> R {
-    let span = tracing::Span::current();
-    let queued = async move {
-        let permit = cores.acquire_owned().await;
-        let permit = permit.expect("the semaphore is never closed");
-        let done = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            span.in_scope(work)
-        });
-        match done.await {
-            Ok(result) => result,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
-    };
-    match AbortOnDropHandle::new(tokio::spawn(queued)).await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use futures::{FutureExt, StreamExt};
+    use futures::StreamExt;
 
     use super::*;
 
-    fn cores(compute: &Compute) -> Arc<Semaphore> {
-        Arc::clone(compute.cores.as_ref().expect("not a simulation"))
+    fn cores(compute: &Compute) -> &Turns {
+        compute.cores.as_ref().expect("not a simulation")
+    }
+
+    fn tenant(name: &str) -> TenantId {
+        TenantId::parse(name).expect("valid")
     }
 
     #[tokio::test]
     async fn work_that_nobody_waits_for_holds_nobody_up() {
-        let compute = Compute::new();
-        let cores = cores(&compute).available_permits();
-        let jobs = (0..cores * 4).map(|job| compute.run(move || job));
+        let compute = Compute::new(Clock::real());
+        let cores = cores(&compute).free() as usize;
+        let jobs = (0..cores * 4).map(|job| compute.run(None, move || job));
         let mut first = futures::stream::iter(jobs).buffer_unordered(cores * 4);
         assert!(first.next().await.is_some());
         // The rest of the stream is not polled from here on.
         for _ in 0..cores * 8 {
-            compute.run(|| ()).await;
+            compute.run(None, || ()).await;
         }
         assert_eq!(first.by_ref().count().await, cores * 4 - 1);
     }
 
     #[tokio::test]
     async fn work_that_was_given_up_before_its_turn_is_not_done() {
-        let compute = Compute::new();
-        let all = cores(&compute).available_permits() as u32;
-        let busy = cores(&compute).acquire_many_owned(all).await;
+        let compute = Compute::new(Clock::real());
+        let busy = cores(&compute).wait(None, u64::MAX, 0).await;
         let (done, mut seen) = tokio::sync::mpsc::channel::<()>(1);
-        let work = compute.run(move || done.blocking_send(()));
+        let work = compute.run(None, move || done.blocking_send(()));
         assert!(work.now_or_never().is_none());
         drop(busy);
         assert_eq!(seen.recv().await, None);
@@ -143,12 +178,12 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_waits_leaves_its_core_to_others_and_ends_when_it_is_given_up() {
-        let compute = Compute::new();
-        let cores = cores(&compute).available_permits();
+        let compute = Compute::new(Clock::real());
+        let cores = cores(&compute).free() as usize;
         let (started, mut seen) = tokio::sync::mpsc::channel::<()>(1);
         let waiting = (0..cores * 4).map(|_| {
             let started = started.clone();
-            compute.run_async(move || async move {
+            compute.run_async(None, move || async move {
                 started.send(()).await.expect("somebody counts");
                 std::future::pending::<()>().await;
                 // The end of `started` tells that this is over.
@@ -160,8 +195,48 @@ mod tests {
         for _ in 0..cores * 4 {
             seen.recv().await.expect("all of them wait at a time");
         }
-        assert_eq!(compute.run(|| 7).await, 7, "with no core taken");
+        assert_eq!(compute.run(None, || 7).await, 7, "with no core taken");
         drop((waiting, started));
         assert_eq!(seen.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn much_work_of_one_tenant_is_done_in_turns_with_that_of_another() {
+        let compute = Compute::new(Clock::real());
+        let all = cores(&compute).free();
+        let busy = cores(&compute).wait(None, u64::MAX, 0).await;
+        let (done, mut seen) = tokio::sync::mpsc::unbounded_channel();
+        let (many, one) = (tenant("a"), tenant("b"));
+        let work = |name: &'static str| {
+            let done = done.clone();
+            move || async move {
+                // Whoever waits gives others their turn.
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                done.send(name).expect("somebody counts");
+            }
+        };
+        let long = (0..all * 8).map(|_| compute.run_async(Some(&many), work("many")));
+        let mut long: futures::stream::FuturesUnordered<_> = long.collect();
+        assert!(long.next().now_or_never().is_none());
+        let short = compute.run_async(Some(&one), work("one"));
+        let mut short = std::pin::pin!(short);
+        assert!((&mut short).now_or_never().is_none());
+        while cores(&compute).waiting() < all as usize * 8 + 1 {
+            tokio::task::yield_now().await;
+        }
+        drop(busy);
+        futures::join!(short, long.count());
+        drop(done);
+        let mut order = Vec::new();
+        while let Some(name) = seen.recv().await {
+            order.push(name);
+        }
+        let place = order.iter().position(|name| *name == "one");
+        assert!(
+            place.is_some_and(|place| place <= all as usize),
+            "{order:?}"
+        );
     }
 }

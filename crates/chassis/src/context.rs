@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use cairn_model::TenantId;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -100,15 +101,28 @@ impl Context {
     /// Runs CPU work of more than about half a millisecond off the network threads. A panic in it
     /// continues in the caller.
     pub async fn compute<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> R {
-        self.shared.compute.run(work).await
+        self.shared.compute.run(None, work).await
+    }
+
+    /// The same for a tenant: whoever else wants a core has theirs in turn.
+    pub async fn compute_for<R: Send + 'static>(
+        &self,
+        tenant: &TenantId,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> R {
+        self.shared.compute.run(Some(tenant), work).await
     }
 
     /// The same for work that waits for something in between, such as reads from the store.
-    pub async fn compute_async<F>(&self, work: impl FnOnce() -> F + Send + 'static) -> F::Output
+    pub async fn compute_async<F>(
+        &self,
+        tenant: &TenantId,
+        work: impl FnOnce() -> F + Send + 'static,
+    ) -> F::Output
     where
         F: Future<Output: Send + 'static> + Send,
     {
-        self.shared.compute.run_async(work).await
+        self.shared.compute.run_async(Some(tenant), work).await
     }
 
     /// A connection to the process at this address, `http://host:port` or `host:port`, made when

@@ -23,6 +23,7 @@ mod routes;
 mod self_profile;
 mod server;
 mod telemetry;
+mod turns;
 
 pub use channels::InvalidAddress;
 pub use cli::{Flags, main};
@@ -35,3 +36,4 @@ pub use process::{Options, Process};
 pub use random::Random;
 pub use readiness::Readiness;
 pub use routes::Routes;
+pub use turns::{Turn, Turns};

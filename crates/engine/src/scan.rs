@@ -89,6 +89,8 @@ pub async fn scan_block(
             }
         })?;
         refused?;
+        // Others may want the core.
+        tokio::task::yield_now().await;
     }
     let mut scanned = scan.finish(|sums| match &stacks {
         Some(stacks) => sums.partial(&stacks.symbols, &stacks.trie, Some(&stacks.nodes)),

@@ -44,7 +44,7 @@ impl Queries {
         };
         let partial = found.value.partial;
         let build = move || Flame::build(&partial, KeyBy::default()).trim(&trim);
-        let flame = self.0.cx().compute(build).await;
+        let flame = session.compute(build).await;
         Ok(flame.nodes.first().map_or(0, |root| root.cumulative))
     }
 }

@@ -118,7 +118,7 @@ impl Fanout<'_> {
             let warning = Warning::new(block.id, Code::Unavailable, text);
             progress.warnings.push(warning);
         }
-        let scanned = self.cx.compute(move || merge.finish()).await;
+        let scanned = self.compute(move || merge.finish()).await;
         Ok(Outcome {
             scanned,
             warnings: progress.warnings,
@@ -174,11 +174,15 @@ impl Fanout<'_> {
     }
 
     async fn add(&self, mut merge: Merge, scanned: Scanned) -> Result<Merge, WrongAnswer> {
-        let added = self.cx.compute(move || {
+        let added = self.compute(move || {
             merge.add(scanned)?;
             Ok(merge)
         });
         added.await
+    }
+
+    async fn compute<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> R {
+        self.cx.compute_for(self.tenant, work).await
     }
 
     async fn ask(&self, part: Part, ask: &Ask) -> (Part, Result<(Scanned, Vec<Warning>), Failure>) {

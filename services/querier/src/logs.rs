@@ -68,9 +68,10 @@ impl Logs {
         while let Some(segment) = segments.next().await {
             let segment = segment.map_err(unread)?;
             let taken = move || scan.take(&segment);
-            scan = self.cx.compute(taken).await.map_err(unread_or(&failed))?;
+            let taken = self.cx.compute_for(tenant, taken).await;
+            scan = taken.map_err(unread_or(&failed))?;
         }
-        let finished = self.cx.compute(move || scan.finish()).await;
+        let finished = self.cx.compute_for(tenant, move || scan.finish()).await;
         finished.map_err(|error: WrongAnswer| failed(error.code(), error.to_string()))
     }
 }

@@ -139,6 +139,14 @@ impl Querier {
 // === impl Session ===
 
 impl Session {
+    /// CPU work, in turns with that of other tenants.
+    pub(crate) async fn compute<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> R {
+        self.querier.cx().compute_for(&self.tenant, work).await
+    }
+
     /// Asks everybody.
     pub(crate) async fn ask(&self, query: &Query) -> Result<Reply<Scanned>, Error> {
         let clock = self.querier.cx().clock();

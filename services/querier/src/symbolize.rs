@@ -30,7 +30,7 @@ struct Batch {
 /// The same values under the names that are known.
 pub(crate) async fn symbolize(session: &Session, partial: Partial) -> (Partial, Vec<Warning>) {
     let cx = session.querier.cx();
-    let (partial, wanted) = cx
+    let (partial, wanted) = session
         .compute(move || {
             let wanted = cairn_engine::unnamed(&partial);
             (partial, wanted)
@@ -53,7 +53,7 @@ pub(crate) async fn symbolize(session: &Session, partial: Partial) -> (Partial, 
         ..Step::default()
     };
     session.explain.add(step.took(clock.instant() - start));
-    let partial = cx
+    let partial = session
         .compute(move || cairn_engine::name(partial, &names))
         .await;
     let warning = failure.map(|failure| {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_block::Block;
-use cairn_chassis::Context;
+use cairn_chassis::{Context, Turn};
 use cairn_engine::exchange::{Asked, BlockFlight, Cost, Partial, blocks};
 use cairn_engine::repeats::{Ask, SourceId};
 use cairn_engine::{Merge, Query, Scanned, Source as ScanSource, scan_block};
@@ -25,7 +25,7 @@ use crate::blocks::Blocks;
 use crate::deadline::Deadline;
 use crate::error::{Warning, chain};
 use crate::metrics::Metrics;
-use crate::slots::{Permit, Slots};
+use crate::slots::Slots;
 
 /// Scans blocks for queriers, this process included.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ impl Worker {
         let warning = |Warning { block, code, text }| ScanWarning { block, code, text };
         let warnings = warnings.into_iter().map(warning).collect();
         let encode = move || Partial::new(&scanned, cost, warnings);
-        let partial = self.cx.compute(encode).await;
+        let partial = self.cx.compute_for(tenant, encode).await;
         if let Some(key) = key.filter(|_| is_whole) {
             self.answers.keep_encoded(key, &partial);
         }
@@ -114,7 +114,7 @@ impl Worker {
             match scanned {
                 Ok((scanned, of)) => {
                     cost.add(of);
-                    merge = self.add(merge, scanned).await?;
+                    merge = self.add(tenant, merge, scanned).await?;
                 }
                 Err(warning) => {
                     self.metrics.blocks_failed.inc();
@@ -126,7 +126,7 @@ impl Worker {
         // Scans that are too late end here, and leave their room to others.
         drop(scans);
         warnings.extend(missing.iter().map(|id| self.late(tenant, id)));
-        let scanned = self.cx.compute(move || merge.finish()).await;
+        let scanned = self.cx.compute_for(tenant, move || merge.finish()).await;
         Ok((scanned, cost, warnings))
     }
 
@@ -136,8 +136,13 @@ impl Worker {
         Warning::new(block, Code::Timeout, "it could not be read in time")
     }
 
-    async fn add(&self, mut merge: Merge, scanned: Scanned) -> Result<Merge, Status> {
-        let added = self.cx.compute(move || {
+    async fn add(
+        &self,
+        tenant: &TenantId,
+        mut merge: Merge,
+        scanned: Scanned,
+    ) -> Result<Merge, Status> {
+        let added = self.cx.compute_for(tenant, move || {
             merge.add(scanned)?;
             Ok::<_, cairn_engine::WrongAnswer>(merge)
         });
@@ -215,7 +220,7 @@ impl Worker {
             };
             Ok((scanned?, cost))
         };
-        self.cx.compute_async(scan).await.map_err(failed)
+        self.cx.compute_async(tenant, scan).await.map_err(failed)
     }
 }
 
@@ -240,7 +245,7 @@ struct InUse {
     blocks: Arc<Blocks>,
     key: (TenantId, BlockId),
     block: Arc<Block>,
-    _slot: Permit,
+    _slot: Turn,
     _running: Running,
 }
 

@@ -82,8 +82,8 @@ impl Shared {
             clock: options.clock.clone(),
             random: options.random.clone(),
             compute: match options.net.simulation() {
-                None => Compute::new(),
-                Some(_) => Compute::inline(),
+                None => Compute::new(options.clock.clone()),
+                Some(_) => Compute::inline(options.clock.clone()),
             },
             net: options.net.clone(),
             channels: Channels::new(options.net.clone()),

@@ -57,7 +57,7 @@ where
     };
     let answered = async {
         let session = querier.session(tenant(extensions), timeout(headers)?);
-        let (deadline, explain) = (session.deadline.clone(), session.explain.clone());
+        let asked = session.clone();
         let answered = async {
             let max = querier.config().limits.message_bytes_max;
             let body = axum::body::to_bytes(body, max).await;
@@ -68,13 +68,13 @@ where
             })?;
             let request = codec.decode(body);
             let request = request.map_err(|error| Error::Invalid(error.to_string()))?;
-            call(session, request).await
+            call(asked, request).await
         };
-        let Reply { value, warnings } = deadline.bound(answered).await?;
+        let Reply { value, warnings } = session.deadline.bound(answered).await?;
         let encode = move || codec.encode(&value);
-        let bytes = querier.cx().compute(encode).await;
+        let bytes = session.compute(encode).await;
         let mut response = body_of(codec.content_type(), bytes, &warnings);
-        super::explain(headers, &explain, response.headers_mut());
+        super::explain(headers, &session.explain, response.headers_mut());
         Ok(response)
     };
     answered.await.unwrap_or_else(|error| failure(&error))

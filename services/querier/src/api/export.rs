@@ -41,7 +41,7 @@ async fn pprof(session: Session, params: Params) -> Result<Response, Error> {
     let Stacks { partial, stats } = reply.value;
     let meta = meta(&rows, &stats);
     let encode = move || cairn_pprof::encode_gzip(&cairn_engine::profile(&partial, &meta));
-    let bytes = session.querier.cx().compute(encode).await;
+    let bytes = session.compute(encode).await;
     Ok(file(bytes, &reply.warnings))
 }
 
@@ -71,7 +71,7 @@ async fn folded(session: Session, params: Params) -> Result<Response, Error> {
     let reply = session.stacks(&rows, GroupBy::Nothing).await?;
     let partial = reply.value.partial;
     let fold = move || cairn_engine::folded(&Flame::build(&partial, KeyBy::default()));
-    let text = session.querier.cx().compute(fold).await;
+    let text = session.compute(fold).await;
     Ok(body_of("text/plain; charset=utf-8", text, &reply.warnings))
 }
 
@@ -85,7 +85,7 @@ async fn pgo(session: Session, params: Params) -> Result<Response, Error> {
         let kept = cairn_engine::for_go(&partial);
         cairn_pprof::encode_gzip(&cairn_engine::profile(&kept, &meta))
     };
-    let bytes = session.querier.cx().compute(encode).await;
+    let bytes = session.compute(encode).await;
     Ok(file(bytes, &reply.warnings))
 }
 
@@ -97,7 +97,7 @@ async fn speedscope(session: Session, params: Params) -> Result<Response, Error>
         let flame = Flame::build(&partial, KeyBy::default());
         cairn_engine::speedscope(&flame, &of.to_string(), &of.sample_unit)
     };
-    let text = session.querier.cx().compute(encode).await;
+    let text = session.compute(encode).await;
     let text = text.map_err(|error| Error::Json(error.to_string()))?;
     Ok(body_of("application/json", text, &reply.warnings))
 }

@@ -186,7 +186,7 @@ async fn flamegraph(session: Session, params: Params) -> Result<Response, Error>
     let (partial, warnings) = (reply.value.partial, reply.warnings);
     let unit = unit(&rows.profile_type);
     let texts = texts(&warnings);
-    let body = session.querier.cx().compute(move || {
+    let body = session.compute(move || {
         // What lies below one call: the nodes that may be shown are all for it.
         let partial = cairn_engine::below(partial, &prefix);
         let flame = Flame::build(&partial, KeyBy::default()).trim(&trim);
@@ -221,7 +221,7 @@ async fn diff(session: Session, params: Params) -> Result<Response, Error> {
     let texts = texts(&warnings);
     let unit = unit(&b.profile_type);
     let (base, compare) = (base.value.partial, compare.value.partial);
-    let body = session.querier.cx().compute(move || {
+    let body = session.compute(move || {
         let (base, compare) = (
             cairn_engine::below(base, &prefix),
             cairn_engine::below(compare, &prefix),

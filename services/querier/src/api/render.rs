@@ -79,7 +79,7 @@ async fn render(session: Session, params: Params) -> Result<Response, Error> {
     let texts = texts(&warnings);
     let metadata = metadata(&rows.profile_type, "single");
     let partial = stacks.value.partial;
-    let body = session.querier.cx().compute(move || {
+    let body = session.compute(move || {
         let flame = Flame::build(&partial, KeyBy::default()).trim(&trim);
         let rendered = Rendered {
             version: 1,
@@ -104,7 +104,7 @@ async fn graph(session: Session, params: Params, rows: Rows) -> Result<Response,
         let flame = Flame::build(&partial, KeyBy::default());
         dot(&flame, &callgraph(&flame, nodes_max), &unit)
     };
-    let text = session.querier.cx().compute(draw).await;
+    let text = session.compute(draw).await;
     let content_type = "text/vnd.graphviz; charset=utf-8";
     Ok(body_of(content_type, text, &reply.warnings))
 }

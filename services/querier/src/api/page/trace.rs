@@ -81,7 +81,7 @@ async fn answer(session: Session, params: Params, id: &str) -> Result<Response, 
     };
     let (partial, unnamed) = symbolize(&session, partial).await;
     warnings.extend(unnamed);
-    let types = session.querier.cx().compute(move || types(&partial, &trim));
+    let types = session.compute(move || types(&partial, &trim));
     let value = Trace {
         trace_id,
         types: types.await,

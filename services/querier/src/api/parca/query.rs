@@ -28,7 +28,7 @@ pub(super) async fn query(
     }
     let (subject, mut warnings) = found(&session, &ask).await?;
     let report = move || ask.shape.report(subject);
-    let reply = session.querier.cx().compute(report).await?;
+    let reply = session.compute(report).await?;
     warnings.extend(reply.warnings);
     Ok(Reply {
         value: reply.value,
@@ -45,7 +45,7 @@ pub(super) async fn download(
     let (subject, warnings) = found(session, &ask).await?;
     let profile_type = subject.meta.profile_type.clone();
     let report = move || ask.shape.report(subject);
-    let reply = session.querier.cx().compute(report).await?;
+    let reply = session.compute(report).await?;
     match reply.value.report {
         Some(Report::Pprof(bytes)) => Ok(Reply {
             value: (profile_type, bytes),

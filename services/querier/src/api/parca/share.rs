@@ -112,7 +112,7 @@ pub(super) async fn query(
             warnings: reply.warnings,
         })
     };
-    session.querier.cx().compute(report).await
+    session.compute(report).await
 }
 
 fn of_function(text: String) -> Filter {

@@ -79,7 +79,7 @@ async fn of_stacks(
         .stacks(rows, GroupBy::Times { step, labels })
         .await?;
     let sum = move || sums(&select(value.partial, selector));
-    let value = session.querier.cx().compute(sum).await?;
+    let value = session.compute(sum).await?;
     Ok(Reply { value, warnings })
 }
 

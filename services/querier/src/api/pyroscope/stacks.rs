@@ -53,7 +53,7 @@ impl Selected {
         if self.stacks != StackTraceSelector::default() {
             let (partial, stacks) = (reply.value.partial, self.stacks);
             let select = move || select(partial, stacks);
-            reply.value.partial = session.querier.cx().compute(select).await;
+            reply.value.partial = session.compute(select).await;
         }
         Ok((rows, reply))
     }
@@ -110,7 +110,7 @@ pub(super) async fn select_merge_stacktraces(
         }
         answer
     };
-    let value = session.querier.cx().compute(draw).await;
+    let value = session.compute(draw).await;
     Ok(Reply { value, warnings })
 }
 
@@ -241,7 +241,7 @@ async fn encoded(
         EncodedProfile(cairn_pprof::encode_stacks(tables, &heading, samples))
     };
     Reply {
-        value: session.querier.cx().compute(encode).await,
+        value: session.compute(encode).await,
         warnings: reply.warnings,
     }
 }
@@ -266,7 +266,7 @@ pub(super) async fn diff(
         let flame = Flame::compare(&left, &right, KeyBy::default());
         compared(&trimmed(flame, nodes))
     };
-    let flamegraph = session.querier.cx().compute(draw).await;
+    let flamegraph = session.compute(draw).await;
     let value = DiffResponse {
         flamegraph: Some(flamegraph),
     };

@@ -42,7 +42,7 @@ pub(super) async fn render_diff(session: Session, params: Params) -> Result<Resp
     let warnings: Vec<Warning> = left.warnings.into_iter().chain(right.warnings).collect();
     let texts = texts(&warnings);
     let (left, right) = (left.value.partial, right.value.partial);
-    let body = session.querier.cx().compute(move || {
+    let body = session.compute(move || {
         let flame = Flame::compare(&left, &right, KeyBy::default()).trim(&trim);
         let root = flame.nodes.first();
         let rendered = Compared {

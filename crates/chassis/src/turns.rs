@@ -1,0 +1,272 @@
+//! Who may go on where there is not room for everybody, and whose turn is next.
+//!
+//! Start-time fair queueing (Goyal, Vin, Cheng 1996): tenants that ask at the same time get the
+//! same share, however much each asks for. What a turn costs is known before it, or when it ends.
+//! Of one tenant, who came first goes first.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use cairn_model::TenantId;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+/// Room that is shared fairly. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Turns {
+    room: u64,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    free: u64,
+    /// The start tag of what was let in last.
+    now: u64,
+    /// Those that wait, or that had more than their share lately. What no tenant asks for is one
+    /// of them.
+    tenants: BTreeMap<Option<TenantId>, Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// The start tag of what comes next.
+    start: u64,
+    waiting: VecDeque<Asked>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    room: u64,
+    cost: u64,
+    sender: oneshot::Sender<Turn>,
+}
+
+/// A place in the queue, given up when dropped. Room may be given to it that nobody else gets until
+/// it is polled or dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Waiting {
+    receiver: oneshot::Receiver<Turn>,
+}
+
+/// Room, given back when dropped.
+#[derive(Debug)]
+pub struct Turn {
+    tenant: Option<TenantId>,
+    room: u64,
+    /// The start tag with which it was let in.
+    start: u64,
+    /// None once it is given back.
+    of: Option<Turns>,
+}
+
+impl Turns {
+    pub fn new(room: u64) -> Self {
+        Self {
+            room,
+            state: Arc::new(Mutex::new(State {
+                free: room,
+                now: 0,
+                tenants: BTreeMap::new(),
+            })),
+        }
+    }
+
+    /// Asks for `room`, at most all there is, which counts as `cost` of the tenant's share.
+    pub fn wait(&self, tenant: Option<&TenantId>, room: u64, cost: u64) -> Waiting {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.state.lock();
+        let now = state.now;
+        let queue = state.tenants.entry(tenant.cloned()).or_default();
+        queue.start = queue.start.max(now);
+        let room = room.min(self.room);
+        queue.waiting.push_back(Asked { room, cost, sender });
+        state.admit(self);
+        Waiting { receiver }
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        let mut state = self.state.lock();
+        let queues = state.tenants.values_mut().filter_map(Queue::with_somebody);
+        queues.map(|queue| queue.waiting.len()).sum()
+    }
+
+    /// What nobody has.
+    pub fn free(&self) -> u64 {
+        self.state.lock().free
+    }
+}
+
+impl Future for Waiting {
+    type Output = Turn;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Turn> {
+        match std::task::ready!(Pin::new(&mut self.receiver).poll(cx)) {
+            Ok(turn) => Poll::Ready(turn),
+            // Only what was told that nobody waits is dropped unsent.
+            Err(_) => Poll::Pending,
+        }
+    }
+}
+
+impl Turn {
+    /// Counts more as the tenant's share than was said before.
+    pub fn charge(&self, cost: u64) {
+        let Some(turns) = &self.of else { return };
+        let mut state = turns.state.lock();
+        let queue = state.tenants.entry(self.tenant.clone()).or_default();
+        queue.start = queue.start.max(self.start).saturating_add(cost);
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(turns) = self.of.take() {
+            let mut state = turns.state.lock();
+            state.free += self.room;
+            state.admit(&turns);
+        }
+    }
+}
+
+impl Queue {
+    /// None if nobody waits in it any more.
+    fn with_somebody(&mut self) -> Option<&mut Self> {
+        let is_gone = |asked: &mut Asked| asked.sender.is_closed();
+        while self.waiting.pop_front_if(is_gone).is_some() {}
+        (!self.waiting.is_empty()).then_some(self)
+    }
+}
+
+impl State {
+    /// Lets in who is next, as long as there is room.
+    fn admit(&mut self, turns: &Turns) {
+        loop {
+            let waiting = self.tenants.iter_mut();
+            let waiting = waiting.filter_map(|(of, queue)| Some((of, queue.with_somebody()?)));
+            let Some((tenant, queue)) = waiting.min_by_key(|(_, queue)| queue.start) else {
+                break;
+            };
+            // Whoever is next waits for enough room, so that small ones do not starve large ones.
+            let fits = |asked: &mut Asked| asked.room <= self.free;
+            let Some(Asked { room, cost, sender }) = queue.waiting.pop_front_if(fits) else {
+                break;
+            };
+            let turn = Turn {
+                tenant: tenant.clone(),
+                room,
+                start: queue.start,
+                of: Some(turns.clone()),
+            };
+            match sender.send(turn) {
+                Ok(()) => {
+                    self.free -= room;
+                    self.now = queue.start;
+                    queue.start = queue.start.saturating_add(cost);
+                }
+                // Nobody waits for it any more.
+                Err(mut turn) => turn.of = None,
+            }
+        }
+        let (now, is_idle) = (self.now, self.free == turns.room);
+        // Who had much while nobody else wanted any owes nothing.
+        self.tenants
+            .retain(|_, queue| !queue.waiting.is_empty() || (!is_idle && queue.start > now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use futures::stream::{FuturesUnordered, StreamExt};
+
+    use super::*;
+
+    fn tenant(name: &str) -> TenantId {
+        TenantId::parse(name).expect("valid")
+    }
+
+    const ROOM: u64 = 8;
+
+    /// Takes all the room there is, in pieces.
+    fn fill(turns: &Turns) -> Vec<Turn> {
+        let all = (0..ROOM).map(|_| turns.wait(None, 1, 0).now_or_never());
+        all.collect::<Option<_>>().expect("room")
+    }
+
+    /// Who is let in, one after the other, when each ends before the next begins and costs what is
+    /// said before, or as it ends.
+    async fn order(asked: &[(&str, u64)], is_known: bool) -> String {
+        let turns = Turns::new(ROOM);
+        let mut full = fill(&turns);
+        let all = asked.iter().map(|(name, cost)| {
+            let before = if is_known { *cost } else { 0 };
+            let waiting = turns.wait(Some(&tenant(name)), 1, before);
+            async move { (name.to_string(), *cost, waiting.await) }
+        });
+        let mut all: FuturesUnordered<_> = all.collect();
+        assert!(all.next().now_or_never().is_none());
+        full.pop();
+        let mut order = String::new();
+        while let Some((name, cost, turn)) = all.next().await {
+            order += &name;
+            if !is_known {
+                turn.charge(cost);
+            }
+        }
+        drop(full);
+        assert_eq!(turns.free(), ROOM, "all came back");
+        order
+    }
+
+    #[tokio::test]
+    async fn tenants_take_turns_by_cost_however_much_each_asks() {
+        for is_known in [true, false] {
+            let many = ["a", "a", "a", "b", "b"].map(|name| (name, 1024));
+            assert_eq!(order(&many, is_known).await, "ababa", "{is_known}");
+            let uneven = [("a", 1024), ("a", 1024), ("b", 512), ("b", 512), ("b", 512)];
+            let order = order(&uneven, is_known).await;
+            assert!(order.starts_with("abb"), "{order} {is_known}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_was_alone_owes_nothing_when_others_come_later() {
+        let turns = Turns::new(1);
+        let (a, b) = (tenant("a"), tenant("b"));
+        let first = turns.wait(Some(&a), 1, 0).await;
+        first.charge(1_000_000);
+        drop(first);
+        let busy = turns.wait(Some(&b), 1, 0).await;
+        let a = turns.wait(Some(&a), 1, 0);
+        let b = turns.wait(Some(&b), 1, 0);
+        busy.charge(1);
+        drop(busy);
+        assert!(a.now_or_never().is_some());
+        drop(b);
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_takes_no_room_and_holds_nobody_up() {
+        let turns = Turns::new(ROOM);
+        let (a, b) = (tenant("a"), tenant("b"));
+        let mut full = fill(&turns);
+        drop(turns.wait(Some(&a), 1, 1));
+        let mut large = turns.wait(Some(&a), u64::MAX, 1);
+        let mut small = turns.wait(Some(&b), 1, 1);
+        full.pop();
+        assert!((&mut large).now_or_never().is_none());
+        assert!((&mut small).now_or_never().is_none(), "it is not its turn");
+        drop(full);
+        let large = large.now_or_never().expect("there is all the room");
+        assert!((&mut small).now_or_never().is_none());
+        drop(large);
+        drop(small.now_or_never().expect("there is room"));
+        assert_eq!(turns.free(), ROOM);
+    }
+}
