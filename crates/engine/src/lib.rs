@@ -35,6 +35,7 @@ pub use query::{
 pub use sandwich::{Half, sandwich};
 pub use scan::{Source, scan_block, scan_head};
 pub use select::{below, for_go, innermost, largest};
+pub use size::partial_bytes;
 pub use source::{SourceLine, source_lines};
 pub use speedscope::speedscope;
 pub use symbolize::{Frame, Names, Wanted, name, unnamed};

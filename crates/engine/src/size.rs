@@ -1,26 +1,28 @@
 //! About how much memory answers take, for whoever keeps them.
 
-use cairn_trie::{GroupValue, Value};
+use cairn_trie::{GroupValue, Partial, Value};
 
 use crate::query::{Answer, Point, Scanned};
 
 /// Of a map's or a set's entry besides what it holds.
 const ENTRY_BYTES: usize = 32;
 
+pub fn partial_bytes(partial: &Partial) -> usize {
+    let value = |value: &GroupValue| match value {
+        GroupValue::Str(text) | GroupValue::Num { unit: text, .. } => text.len(),
+    };
+    let pairs = partial.groups.iter().flat_map(|group| &group.0);
+    let pairs = pairs.map(|(name, of)| name.len() + value(of) + 2 * ENTRY_BYTES);
+    partial.symbols.bytes()
+        + size_of_val(partial.trie.frames()) * 2
+        + size_of_val::<[Value]>(&partial.values)
+        + pairs.sum::<usize>()
+}
+
 impl Scanned {
     pub fn bytes(&self) -> usize {
         let answer = match &self.answer {
-            Answer::Stacks(partial) => {
-                let value = |value: &GroupValue| match value {
-                    GroupValue::Str(text) | GroupValue::Num { unit: text, .. } => text.len(),
-                };
-                let pairs = partial.groups.iter().flat_map(|group| &group.0);
-                let pairs = pairs.map(|(name, of)| name.len() + value(of) + 2 * ENTRY_BYTES);
-                partial.symbols.bytes()
-                    + size_of_val(partial.trie.frames()) * 2
-                    + size_of_val::<[Value]>(&partial.values)
-                    + pairs.sum::<usize>()
-            }
+            Answer::Stacks(partial) => partial_bytes(partial),
             Answer::Series(series) => {
                 let labels = series.0.keys().flat_map(|labels| labels.iter());
                 let labels = labels.map(|(name, value)| name.len() + value.len() + ENTRY_BYTES);

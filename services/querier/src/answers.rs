@@ -1,7 +1,9 @@
-//! Answers from blocks, kept for whoever asks the same again: blocks never change.
+//! Answers from blocks, kept for whoever asks the same again: blocks never change. And what was made
+//! of stacks, for whoever wants the same made of equal ones.
 //!
 //! Owns what may be kept and under which key; how long is the cache's business.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,6 +11,7 @@ use cairn_engine::exchange::{self, Partial};
 use cairn_engine::repeats::Ask;
 use cairn_engine::{Query, Scanned};
 use cairn_model::{TenantId, TimeRange};
+use cairn_trie::Partial as Stacks;
 use cairn_wire::cairn::catalog::v1::BlockMeta;
 use cairn_wire::cairn::query::v1::Blocks;
 use cairn_wire::cairn::query::v1::scan_ticket::Source;
@@ -25,14 +28,34 @@ enum Kept {
     Scanned(Arc<Scanned>),
     /// Of all blocks of a ticket, ready to be sent.
     Encoded(Partial),
+    Made(Made),
+}
+
+/// A report, and the stacks that it is about.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) of: Arc<Vec<Stacks>>,
+    pub(crate) report: Arc<dyn Any + Send + Sync>,
+    pub(crate) bytes: usize,
 }
 
 /// A question to some blocks, spelled the same whenever it has the same answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
-    /// Whether it is about one of several blocks.
-    is_part: bool,
-    ticket: Bytes,
+    of: Of,
+    /// The ticket that asks, or the name of a report.
+    name: Bytes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Of {
+    /// One of several blocks of a ticket.
+    Part,
+    /// All blocks of a ticket, as a worker answers it.
+    Ticket,
+    /// All blocks of a plan, whoever read them.
+    Plan,
+    Report,
 }
 
 impl Key {
@@ -56,9 +79,26 @@ impl Key {
         let source = Source::Blocks(Blocks { blocks });
         let ticket = exchange::encode(tenant, &query, source, ask);
         Some(Self {
-            is_part: false,
-            ticket: ticket.encode_to_vec().into(),
+            of: Of::Ticket,
+            name: ticket.encode_to_vec().into(),
         })
+    }
+
+    /// Of all blocks of a plan.
+    pub(crate) fn of_plan(tenant: &TenantId, query: &Query, blocks: &[BlockMeta]) -> Option<Self> {
+        let key = Self::of(tenant, (query, &Ask::NOTHING), blocks)?;
+        Some(Self {
+            of: Of::Plan,
+            ..key
+        })
+    }
+
+    /// Of a report: what it is made of is compared, so the name need not tell it.
+    pub(crate) fn of_report(tenant: &TenantId, name: &str) -> Self {
+        Self {
+            of: Of::Report,
+            name: format!("{tenant} {name}").into(),
+        }
     }
 
     /// Of one of several blocks of a ticket.
@@ -69,7 +109,7 @@ impl Key {
     ) -> Option<Self> {
         let key = Self::of(tenant, wanted, std::slice::from_ref(block))?;
         Some(Self {
-            is_part: true,
+            of: Of::Part,
             ..key
         })
     }
@@ -91,8 +131,9 @@ impl Answers {
             let kept = match kept {
                 Kept::Scanned(scanned) => scanned.bytes(),
                 Kept::Encoded(partial) => partial.bytes(),
+                Kept::Made(made) => made.bytes,
             };
-            u32::try_from(key.ticket.len() + kept).unwrap_or(u32::MAX)
+            u32::try_from(key.name.len() + kept).unwrap_or(u32::MAX)
         };
         let cache = Cache::builder().max_capacity(bytes_max).weigher(bytes);
         Self(cache.build())
@@ -101,7 +142,7 @@ impl Answers {
     pub(crate) fn scanned(&self, key: &Key) -> Option<Arc<Scanned>> {
         match self.0.get(key)? {
             Kept::Scanned(scanned) => Some(scanned),
-            Kept::Encoded(_) => None,
+            Kept::Encoded(_) | Kept::Made(_) => None,
         }
     }
 
@@ -112,8 +153,19 @@ impl Answers {
     pub(crate) fn encoded(&self, key: &Key) -> Option<Partial> {
         match self.0.get(key)? {
             Kept::Encoded(partial) => Some(partial),
-            Kept::Scanned(_) => None,
+            Kept::Scanned(_) | Kept::Made(_) => None,
         }
+    }
+
+    pub(crate) fn made(&self, key: &Key) -> Option<Made> {
+        match self.0.get(key)? {
+            Kept::Made(made) => Some(made),
+            Kept::Scanned(_) | Kept::Encoded(_) => None,
+        }
+    }
+
+    pub(crate) fn keep_made(&self, key: Key, made: Made) {
+        self.0.insert(key, Kept::Made(made));
     }
 
     pub(crate) fn keep_encoded(&self, key: Key, partial: &Partial) {

@@ -5,6 +5,7 @@ use cairn_engine::{Flame, GroupBy, KeyBy, Trim};
 use cairn_model::{Selector, TenantId, TimeRange};
 use cairn_store::Store;
 
+use crate::answers::Answers;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::querier::{Querier, Rows};
@@ -17,7 +18,8 @@ impl Queries {
     pub async fn open(config: Config, cx: Context) -> anyhow::Result<Self> {
         let store = Store::open(&config.store, cx.random().u128()).await?;
         let metrics = cx.metrics(Metrics::register);
-        Ok(Self(Querier::new(config, store, cx, metrics)))
+        let answers = Answers::new(config.limits.answers_bytes_max);
+        Ok(Self(Querier::new(config, store, cx, (answers, metrics))))
     }
 
     /// The total of a flame graph as the page shows it, of which nothing is missing.

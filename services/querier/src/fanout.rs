@@ -5,20 +5,23 @@
 //! log in the object store is read.
 
 mod repeats;
+mod sums;
 
 use self::repeats::Held;
+use self::sums::{Settled, Sums};
 
 use cairn_catalog::BlockMeta;
 use cairn_chassis::Context;
 use cairn_engine::exchange::{self, BLOCK_SCAN, Cost, TAIL_SCAN};
 use cairn_engine::repeats::Ask;
-use cairn_engine::{Merge, Query, Question, Scanned, WrongAnswer};
+use cairn_engine::{Query, Question, Scanned, WrongAnswer};
 use cairn_model::{Code, TenantId};
 use cairn_wire::cairn::query::v1::scan_ticket::Source;
 use cairn_wire::cairn::query::v1::{Blocks, Tail as WireTail, TailPosition};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
+use crate::answers::Answers;
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::Warning;
@@ -38,6 +41,7 @@ pub(crate) struct Fanout<'a> {
     pub(crate) query: &'a Query,
     pub(crate) deadline: &'a Deadline,
     pub(crate) explain: &'a Explain,
+    pub(crate) answers: &'a Answers,
 }
 
 /// What came of a plan.
@@ -98,17 +102,24 @@ impl Fanout<'_> {
             .flat_map(|of| Part::blocks(of, &doubtful));
         let tails = tails.into_iter().map(Part::Tail);
         let logs = logs.into_iter().map(Part::Log);
-        let mut merge = Merge::new(&self.query.question);
+        let mut parts: Vec<Part> = blocks.chain(tails).chain(logs).collect();
         let mut progress = Progress::default();
-        let parts = blocks.chain(tails).chain(logs).collect();
-        merge = self.round(parts, merge, (&mut progress, &doubtful)).await?;
+        let about = (self.tenant, self.query, self.answers);
+        let mut settled = Settled::among(&parts, &doubtful, about);
+        if let Some(kept) = &settled.kept {
+            parts.retain(|part| !part.is_settled(&doubtful));
+            progress.read += kept.stats.blocks;
+            self.explain.add(settled.step(kept));
+        }
+        let mut sums = Sums::new(&self.query.question);
+        sums = self.round(parts, sums, (&mut progress, &doubtful)).await?;
         let again = progress.again(workers, &doubtful);
         if !again.is_empty() {
-            merge = self.round(again, merge, (&mut progress, &doubtful)).await?;
+            sums = self.round(again, sums, (&mut progress, &doubtful)).await?;
         }
         let held = std::mem::take(&mut progress.held);
         for scanned in self.once(held, &mut progress).await {
-            merge = self.add(merge, scanned).await?;
+            sums = self.add(sums, scanned, false).await?;
         }
         for block in std::mem::take(&mut progress.orphans) {
             let text = format!(
@@ -118,9 +129,13 @@ impl Fanout<'_> {
             let warning = Warning::new(block.id, Code::Unavailable, text);
             progress.warnings.push(warning);
         }
-        let scanned = self.compute(move || merge.finish()).await;
+        if !progress.warnings.is_empty() {
+            settled.forget();
+        }
+        let (question, answers) = (self.query.question.clone(), self.answers.clone());
+        let finish = move || sums.finish(&question, settled, &answers);
         Ok(Outcome {
-            scanned,
+            scanned: self.compute(finish).await?,
             warnings: progress.warnings,
             moved: progress.moved,
             unread: asked > 0 && progress.read == 0,
@@ -131,9 +146,9 @@ impl Fanout<'_> {
     async fn round(
         &self,
         parts: Vec<Part>,
-        mut merge: Merge,
+        mut sums: Sums,
         (progress, doubtful): (&mut Progress, &Doubtful),
-    ) -> Result<Merge, WrongAnswer> {
+    ) -> Result<Sums, WrongAnswer> {
         let telling = Ask {
             stretches: true,
             ..Ask::NOTHING
@@ -164,19 +179,25 @@ impl Fanout<'_> {
                             is_partial,
                         });
                     } else {
-                        merge = self.add(merge, scanned).await?;
+                        let is_settled = part.is_settled(doubtful);
+                        sums = self.add(sums, scanned, is_settled).await?;
                     }
                 }
                 Err(failure) => progress.failed(part, failure),
             }
         }
-        Ok(merge)
+        Ok(sums)
     }
 
-    async fn add(&self, mut merge: Merge, scanned: Scanned) -> Result<Merge, WrongAnswer> {
+    async fn add(
+        &self,
+        mut sums: Sums,
+        scanned: Scanned,
+        is_settled: bool,
+    ) -> Result<Sums, WrongAnswer> {
         let added = self.compute(move || {
-            merge.add(scanned)?;
-            Ok(merge)
+            sums.add(scanned, is_settled)?;
+            Ok(sums)
         });
         added.await
     }
@@ -305,6 +326,11 @@ impl Part {
             error: error.unwrap_or_default(),
             ..Step::default()
         }
+    }
+
+    /// Whether it is blocks that share nothing with other sources.
+    fn is_settled(&self, doubtful: &Doubtful) -> bool {
+        matches!(self, Self::Blocks(..)) && !self.is_in(doubtful)
     }
 
     fn is_in(&self, doubtful: &Doubtful) -> bool {

@@ -16,6 +16,7 @@ mod peers;
 mod plan;
 mod presence;
 mod querier;
+mod reports;
 mod scan;
 mod selectors;
 mod shares;
@@ -41,20 +42,22 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
     let metrics = cx.metrics(metrics::Metrics::register);
     let limits = &config.limits;
     let message_bytes_max = limits.message_bytes_max;
+    let answers = answers::Answers::new(limits.answers_bytes_max);
     let worker = worker::Worker {
         blocks: Arc::new(blocks::Blocks::new(
             store.clone(),
             limits.open_blocks_max,
             limits.open_block_bytes_max,
         )),
-        answers: answers::Answers::new(limits.answers_bytes_max),
+        answers: answers.clone(),
         slots: slots::Slots::new(limits.scan_bytes_max),
         block_scans_max: limits.block_scans_max,
         cx: cx.clone(),
         metrics: metrics.clone(),
     };
     let page = config.ui.enabled;
-    let querier = querier::Querier::new(config, store, cx.clone(), metrics);
+    let shared = (answers, metrics);
+    let querier = querier::Querier::new(config, store, cx.clone(), shared);
     let mut routes = Routes::new()
         .grpc(worker.serve(message_bytes_max))
         .grpc(api::parca::Api::serve(querier.clone()))

@@ -14,6 +14,7 @@ use cairn_model::{Labels, Matcher, ProfileType, TenantId, TimeRange};
 use cairn_store::Store;
 use cairn_trie::Partial;
 
+use crate::answers::Answers;
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{Error, Warning, chain};
@@ -33,6 +34,7 @@ struct Inner {
     cx: Context,
     config: Config,
     metrics: Metrics,
+    answers: Answers,
     workers: Vec<String>,
     catalog: Client,
     /// Where the catalog is asked first.
@@ -75,7 +77,13 @@ pub(crate) struct Stacks {
 // === impl Querier ===
 
 impl Querier {
-    pub(crate) fn new(config: Config, store: Store, cx: Context, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        store: Store,
+        cx: Context,
+        shared: (Answers, Metrics),
+    ) -> Self {
+        let (answers, metrics) = shared;
         let own = cx.own_address();
         let catalogs = config.catalog.or(own.clone());
         Self(Arc::new(Inner {
@@ -100,6 +108,7 @@ impl Querier {
             cx,
             config,
             metrics,
+            answers,
         }))
     }
 
@@ -113,6 +122,10 @@ impl Querier {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.0.answers
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -212,6 +225,7 @@ impl Session {
             query,
             deadline: &self.deadline,
             explain: &self.explain,
+            answers: &inner.answers,
         };
         Ok(Box::pin(fanout.run(plan, &inner.workers)).await?)
     }

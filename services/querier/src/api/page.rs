@@ -9,6 +9,7 @@ use axum::response::Response;
 use axum::routing::get;
 use cairn_engine::{Flame, GroupBy, KeyBy, Question, Series, Trim};
 use cairn_model::{ProfileType, TimeRange};
+use cairn_trie::Partial;
 use http::Extensions;
 use serde::Serialize;
 use tower_http::compression::CompressionLayer;
@@ -186,13 +187,18 @@ async fn flamegraph(session: Session, params: Params) -> Result<Response, Error>
     let (partial, warnings) = (reply.value.partial, reply.warnings);
     let unit = unit(&rows.profile_type);
     let texts = texts(&warnings);
-    let body = session.compute(move || {
+    let name = format!(
+        "page {} {:?} {prefix:?} {trim:?} {texts:?}",
+        rows.profile_type, rows.matchers
+    );
+    let draw = move |of: &[Partial]| {
         // What lies below one call: the nodes that may be shown are all for it.
-        let partial = cairn_engine::below(partial, &prefix);
-        let flame = Flame::build(&partial, KeyBy::default()).trim(&trim);
-        encode(&flame::single(&flame, unit, texts))
-    });
-    Ok(body_of("application/json", body.await?, &warnings))
+        let below = (!prefix.is_empty()).then(|| cairn_engine::below(of[0].clone(), &prefix));
+        let flame = Flame::build(below.as_ref().unwrap_or(&of[0]), KeyBy::default());
+        encode(&flame::single(&flame.trim(&trim), unit, texts))
+    };
+    let body = session.report(name, vec![partial], draw).await?;
+    Ok(body_of("application/json", body, &warnings))
 }
 
 /// What a flame graph takes, instead of the flame graph.

@@ -7,12 +7,14 @@ use cairn_trie::{Partial, Symbols};
 use cairn_wire::parca::query::v1alpha1::query_request::{Mode, ReportType};
 use cairn_wire::parca::query::v1alpha1::query_response::Report;
 use cairn_wire::parca::query::v1alpha1::{ProfileMetadata, QueryRequest, QueryResponse};
+use prost::Message;
 
 use super::report::{Shape, Subject};
 use super::selection::{Selection, selections};
 use crate::api::export;
 use crate::error::{Error, Warning};
 use crate::querier::{Reply, Rows, Session, Stacks};
+use crate::reports;
 
 /// Clients compare this text.
 const NO_PROFILE: &str = "could not find profile at requested time and selectors";
@@ -27,13 +29,33 @@ pub(super) async fn query(
         return metadata(&session, b).await;
     }
     let (subject, mut warnings) = found(&session, &ask).await?;
-    let report = move || ask.shape.report(subject);
-    let reply = session.compute(report).await?;
+    let Subject {
+        meta,
+        compare,
+        base,
+    } = subject;
+    let name = format!("parca {:?} {meta:?} {:?} {:?}", ask.shape, ask.b, ask.a);
+    let sides = [Some(compare), base].into_iter().flatten().collect();
+    let report = move |sides: &[Partial]| {
+        let subject = Subject {
+            meta,
+            compare: sides[0].clone(),
+            base: sides.get(1).cloned(),
+        };
+        ask.shape.report(subject)
+    };
+    let reply = session.report(name, sides, report).await?;
     warnings.extend(reply.warnings);
     Ok(Reply {
         value: reply.value,
         warnings,
     })
+}
+
+impl reports::Report for Reply<QueryResponse> {
+    fn bytes(&self) -> usize {
+        self.value.encoded_len()
+    }
 }
 
 /// What a request for PPROF finds, and of which type it is.

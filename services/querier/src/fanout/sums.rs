@@ -1,0 +1,113 @@
+//! What a plan's answers add up to. The sum over blocks that share nothing with other sources is
+//! kept for the next time: it stays right for as long as there are these blocks.
+
+use std::sync::Arc;
+
+use cairn_engine::exchange::Cost;
+use cairn_engine::{Merge, Query, Question, Scanned, WrongAnswer};
+use cairn_model::TenantId;
+use cairn_wire::cairn::catalog::v1::BlockMeta;
+
+use super::Part;
+use crate::answers::{Answers, Key};
+use crate::explain::{Read, Step};
+use crate::plan::Doubtful;
+
+/// Answers that are added up as they come.
+#[derive(Debug)]
+pub(super) struct Sums {
+    /// Of blocks that share nothing with other sources.
+    settled: Merge,
+    rest: Merge,
+}
+
+/// The blocks that share nothing with other sources.
+#[derive(Debug)]
+pub(super) struct Settled {
+    blocks: Vec<BlockMeta>,
+    key: Option<Key>,
+    pub(super) kept: Option<Arc<Scanned>>,
+}
+
+impl Sums {
+    pub(super) fn new(question: &Question) -> Self {
+        Self {
+            settled: Merge::new(question),
+            rest: Merge::new(question),
+        }
+    }
+
+    pub(super) fn add(&mut self, scanned: Scanned, is_settled: bool) -> Result<(), WrongAnswer> {
+        match is_settled {
+            true => self.settled.add(scanned),
+            false => self.rest.add(scanned),
+        }
+    }
+
+    /// The sum of all, and of what is settled if that is to be kept.
+    pub(super) fn finish(
+        self,
+        question: &Question,
+        settled: Settled,
+        answers: &Answers,
+    ) -> Result<Scanned, WrongAnswer> {
+        let Settled { kept, key, .. } = settled;
+        let sum = match kept {
+            Some(kept) => Arc::unwrap_or_clone(kept),
+            None => {
+                let sum = self.settled.finish();
+                if let Some(key) = key {
+                    answers.keep_scanned(key, &Arc::new(sum.clone()));
+                }
+                sum
+            }
+        };
+        let rest = self.rest.finish();
+        if rest.stats.profiles == 0 {
+            let mut sum = sum;
+            sum.stats.add(&rest.stats);
+            return Ok(sum);
+        }
+        let mut all = Merge::new(question);
+        all.add(sum)?;
+        all.add(rest)?;
+        Ok(all.finish())
+    }
+}
+
+impl Settled {
+    pub(super) fn among(
+        parts: &[Part],
+        doubtful: &Doubtful,
+        (tenant, query, answers): (&TenantId, &Query, &Answers),
+    ) -> Self {
+        let settled = parts.iter().filter(|part| part.is_settled(doubtful));
+        let blocks = settled.flat_map(|part| match part {
+            Part::Blocks(_, blocks) => blocks.as_slice(),
+            Part::Tail(_) | Part::Log(_) => &[],
+        });
+        let blocks: Vec<BlockMeta> = blocks.cloned().map(Into::into).collect();
+        let key = Key::of_plan(tenant, query, &blocks);
+        let kept = key.as_ref().and_then(|key| answers.scanned(key));
+        Self { blocks, key, kept }
+    }
+
+    /// What is not whole is not kept.
+    pub(super) fn forget(&mut self) {
+        self.key = None;
+    }
+
+    /// What was saved by its being kept.
+    pub(super) fn step(&self, kept: &Scanned) -> Step {
+        let cost = Cost {
+            bytes: 0,
+            kept_blocks: kept.stats.blocks,
+        };
+        Step {
+            source: "kept",
+            blocks: self.blocks.iter().map(|block| block.id.clone()).collect(),
+            read: Read::of(&kept.stats, cost),
+            ..Step::default()
+        }
+    }
+}

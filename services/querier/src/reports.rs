@@ -1,0 +1,55 @@
+//! Reports that are made once, as long as the stacks that they are about stay the same.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use cairn_trie::Partial;
+
+use crate::answers::{Key, Made};
+use crate::error::Error;
+use crate::querier::Session;
+
+/// What may be kept.
+pub(crate) trait Report: Clone + Send + Sync + Any {
+    /// About how much memory it takes.
+    fn bytes(&self) -> usize;
+}
+
+impl Report for String {
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+}
+
+impl Session {
+    /// What `make` makes of the stacks, or made of equal ones when `name` was asked for before. The
+    /// name tells everything else that the report depends on.
+    pub(crate) async fn report<T: Report>(
+        &self,
+        name: String,
+        of: Vec<Partial>,
+        make: impl FnOnce(&[Partial]) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answers, key) = (
+            self.querier.answers().clone(),
+            Key::of_report(&self.tenant, &name),
+        );
+        let work = move || {
+            if let Some(made) = answers.made(&key).filter(|made| *made.of == of)
+                && let Some(report) = made.report.downcast_ref::<T>()
+            {
+                return Ok(report.clone());
+            }
+            let report = make(&of)?;
+            let stacks: usize = of.iter().map(cairn_engine::partial_bytes).sum();
+            let made = Made {
+                bytes: stacks + report.bytes(),
+                of: Arc::new(of),
+                report: Arc::new(report.clone()),
+            };
+            answers.keep_made(key, made);
+            Ok(report)
+        };
+        self.compute(work).await
+    }
+}
