@@ -223,7 +223,8 @@ mod tests {
         let short = compute.run_async(Some(&one), work("one"));
         let mut short = std::pin::pin!(short);
         assert!((&mut short).now_or_never().is_none());
-        while cores(&compute).waiting() < all as usize * 8 + 1 {
+        let waiting = |of| cores(&compute).waiting(Some(of));
+        while waiting(&many) + waiting(&one) < all as usize * 8 + 1 {
             tokio::task::yield_now().await;
         }
         drop(busy);

@@ -88,12 +88,12 @@ impl Turns {
         Waiting { receiver }
     }
 
-    /// How many wait.
-    #[cfg(test)]
-    pub(crate) fn waiting(&self) -> usize {
+    /// How many of a tenant wait.
+    pub fn waiting(&self, tenant: Option<&TenantId>) -> usize {
         let mut state = self.state.lock();
-        let queues = state.tenants.values_mut().filter_map(Queue::with_somebody);
-        queues.map(|queue| queue.waiting.len()).sum()
+        let queue = state.tenants.get_mut(&tenant.cloned());
+        let queue = queue.and_then(Queue::with_somebody);
+        queue.map_or(0, |queue| queue.waiting.len())
     }
 
     /// What nobody has.

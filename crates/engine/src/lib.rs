@@ -26,7 +26,7 @@ mod weights;
 pub use callgraph::{Call, Callgraph, Edge, callgraph, dot};
 pub use flame::{Flame, KeyBy, Kind, Node, Trim};
 pub use folded::folded;
-pub use merge::{Merge, WrongAnswer};
+pub use merge::{FOLDED, Merge, WrongAnswer};
 pub use pprof::{Meta, profile};
 pub use query::{
     Answer, GroupBy, Point, Query, Question, Scanned, Series, Stats, TIME_LABEL, VALUES_MAX,

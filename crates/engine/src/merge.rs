@@ -6,10 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_model::{Code, ProfileType};
-use cairn_trie::Merger;
+use cairn_trie::{Merger, Partial};
 
 use crate::query::{Answer, Point, Question, Scanned, Series, Stats, VALUES_MAX, step_start};
 use crate::repeats::Told;
+use crate::select::fold_smallest;
+use crate::size::partial_bytes;
 
 /// Accumulates the answers to one question.
 #[derive(Debug)]
@@ -17,11 +19,15 @@ pub struct Merge {
     answer: Partly,
     stats: Stats,
     told: Told,
+    bytes_max: usize,
 }
+
+/// What calls are summed up in for which a query has no memory.
+pub const FOLDED: &str = "(folded)";
 
 #[derive(Debug)]
 enum Partly {
-    Stacks(Box<Merger>),
+    Stacks(Box<Stacks>),
     Series(Series),
     Names(BTreeSet<String>),
     /// Values of a label that has one per request: only the first few are kept.
@@ -42,6 +48,12 @@ impl WrongAnswer {
 
 impl Merge {
     pub fn new(question: &Question) -> Self {
+        Self::within(question, usize::MAX)
+    }
+
+    /// Stacks take about this much memory at most, besides what is added next: the smallest calls
+    /// are folded into one below each parent, and [`Stats::folded`] says how much that may hide.
+    pub fn within(question: &Question, bytes_max: usize) -> Self {
         let answer = match question {
             Question::Stacks(_) => Partly::Stacks(Box::default()),
             Question::Series { .. } => Partly::Series(Series::default()),
@@ -53,6 +65,7 @@ impl Merge {
             answer,
             stats: Stats::default(),
             told: Told::default(),
+            bytes_max,
         }
     }
 
@@ -63,7 +76,10 @@ impl Merge {
             told,
         } = scanned;
         match (&mut self.answer, answer) {
-            (Partly::Stacks(merger), Answer::Stacks(partial)) => merger.add(partial),
+            (Partly::Stacks(stacks), Answer::Stacks(partial)) => {
+                let hidden = stacks.add(partial, self.bytes_max);
+                self.stats.folded = self.stats.folded.saturating_add(hidden);
+            }
             (Partly::Series(sum), Answer::Series(series)) => sum.add(series),
             (Partly::Names(all), Answer::Names(names)) => all.extend(names),
             (Partly::Ids(all), Answer::Names(names)) => {
@@ -80,7 +96,7 @@ impl Merge {
 
     pub fn finish(self) -> Scanned {
         let answer = match self.answer {
-            Partly::Stacks(merger) => Answer::Stacks(merger.finish()),
+            Partly::Stacks(stacks) => Answer::Stacks(stacks.merger.finish()),
             Partly::Series(series) => Answer::Series(series),
             Partly::Names(names) | Partly::Ids(names) => Answer::Names(names),
             Partly::ProfileTypes(types) => Answer::ProfileTypes(types),
@@ -90,6 +106,36 @@ impl Merge {
             stats: self.stats,
             told: self.told,
         }
+    }
+}
+
+/// Stacks that are added up.
+#[derive(Debug, Default)]
+struct Stacks {
+    merger: Merger,
+    /// About how much memory they take, what is not merged yet counted apart.
+    bytes: usize,
+}
+
+impl Stacks {
+    /// Says what the largest call had that was folded.
+    fn add(&mut self, partial: Partial, bytes_max: usize) -> u64 {
+        self.bytes += partial_bytes(&partial);
+        self.merger.add(partial);
+        if self.bytes <= bytes_max {
+            return 0;
+        }
+        let mut sum = std::mem::take(&mut self.merger).finish();
+        let (nodes, bytes) = (sum.trie.len(), partial_bytes(&sum));
+        let mut hidden = 0;
+        // Half, so that this is not done anew for whatever comes next.
+        if bytes > bytes_max / 2 {
+            let kept = nodes as u128 * (bytes_max / 2) as u128 / bytes as u128;
+            (sum, hidden) = fold_smallest(&sum, kept as usize, FOLDED);
+        }
+        self.bytes = partial_bytes(&sum);
+        self.merger.add(sum);
+        hidden
     }
 }
 
@@ -117,6 +163,7 @@ impl Stats {
         self.rows += other.rows;
         self.blocks += other.blocks;
         self.duration = self.duration.saturating_add(other.duration);
+        self.folded = self.folded.saturating_add(other.folded);
         self.range = match (self.range, other.range) {
             (Some(a), Some(b)) => Some(a.union(&b)),
             (a, b) => a.or(b),
@@ -199,5 +246,109 @@ impl Series {
             }
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_model::{Function, Line, NONE};
+    use cairn_testkit::generator::Rng;
+    use cairn_trie::{Interner, Trie, TrieBuilder, Value};
+
+    use super::*;
+    use crate::{Flame, GroupBy, KeyBy, Kind};
+
+    /// Stacks of up to five calls of ten functions, with what each has.
+    fn some(rng: &mut Rng) -> Partial {
+        let mut interner = Interner::default();
+        let mut trie = TrieBuilder::default();
+        let mut values: BTreeMap<u32, i64> = BTreeMap::new();
+        for _ in 0..50 {
+            let mut node = Trie::ROOT;
+            for _ in 0..=rng.below(5) {
+                let name = interner.str(&format!("f{}", rng.below(10)));
+                let function = interner.function(Function {
+                    name,
+                    ..Function::default()
+                });
+                let line = Line {
+                    function,
+                    ..Line::default()
+                };
+                node = trie.child(node, interner.location(NONE, 0, &[line]));
+            }
+            *values.entry(node).or_default() += 1 + rng.below(1000) as i64;
+        }
+        let values = values.into_iter();
+        let values = values.map(|(node, value)| Value {
+            node,
+            group: 0,
+            value,
+        });
+        Partial {
+            symbols: interner.into_symbols(),
+            trie: trie.into_trie(),
+            values: values.collect(),
+            ..Partial::default()
+        }
+    }
+
+    /// Path of names -> what the call has.
+    fn calls(partial: &Partial) -> BTreeMap<Vec<String>, i64> {
+        let flame = Flame::build(partial, KeyBy::default());
+        let mut paths: Vec<Vec<String>> = Vec::new();
+        let mut calls = BTreeMap::new();
+        for node in &flame.nodes {
+            let mut path = match node.kind {
+                Kind::Root => Vec::new(),
+                _ => paths[node.parent as usize].clone(),
+            };
+            path.push(flame.name(node).into_owned());
+            calls.insert(path.clone(), node.cumulative);
+            paths.push(path);
+        }
+        calls
+    }
+
+    #[test]
+    fn what_there_is_no_memory_for_is_bounded_by_what_is_said() {
+        let mut rng = Rng::new(7);
+        let question = Question::Stacks(GroupBy::Nothing);
+        for _ in 0..20 {
+            let (mut whole, mut tight) = (Merge::new(&question), Merge::within(&question, 20_000));
+            for _ in 0..20 {
+                let scanned = Scanned {
+                    answer: Answer::Stacks(some(&mut rng)),
+                    stats: Stats::default(),
+                    told: Told::default(),
+                };
+                whole.add(scanned.clone()).expect("stacks");
+                tight.add(scanned).expect("stacks");
+            }
+            let (whole, tight) = (whole.finish(), tight.finish());
+            assert_eq!(whole.stats.folded, 0);
+            let bound = tight.stats.folded as i64;
+            let (Answer::Stacks(whole), Answer::Stacks(tight)) = (whole.answer, tight.answer)
+            else {
+                panic!("stacks");
+            };
+            assert!(partial_bytes(&tight) <= 20_000);
+            assert_eq!(whole.total(), tight.total());
+            let (whole, tight) = (calls(&whole), calls(&tight));
+            assert!(tight.len() < whole.len() && bound > 0);
+            for (path, value) in &whole {
+                let shown = tight.get(path).copied().unwrap_or(0);
+                assert!(
+                    (0..=bound).contains(&(value - shown)),
+                    "{path:?} {value} {shown}"
+                );
+            }
+            let folded = |path: &Vec<String>| path.iter().any(|name| name == FOLDED);
+            assert!(
+                tight
+                    .keys()
+                    .all(|path| folded(path) || whole.contains_key(path))
+            );
+        }
     }
 }

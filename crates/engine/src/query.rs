@@ -130,4 +130,6 @@ pub struct Stats {
     pub period: i64,
     /// Times of the matching profiles; `None` if there are none.
     pub range: Option<TimeRange>,
+    /// No call that was [folded](crate::FOLDED) for lack of memory had more than this.
+    pub folded: u64,
 }

@@ -409,5 +409,6 @@ fn stats_of(row: &ProfileRow) -> Stats {
             start: row.time,
             end: row.time,
         }),
+        folded: 0,
     }
 }

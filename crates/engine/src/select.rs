@@ -3,7 +3,6 @@
 //! Works on whole stacks; what a flame graph shows of them is its own business.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 use cairn_model::{Function, Line, Location, NONE};
 use cairn_trie::{Partial, Symbols, Trie, TrieBuilder, Value};
@@ -101,19 +100,23 @@ pub fn for_go(partial: &Partial) -> Partial {
 
 /// The largest `nodes_max` nodes; what lies below them is summed up in calls named `other`.
 pub fn largest(partial: &Partial, nodes_max: usize, other: &str) -> Partial {
+    fold_smallest(partial, nodes_max, other).0
+}
+
+/// The same, and what the largest of the other nodes had.
+pub(crate) fn fold_smallest(partial: &Partial, nodes_max: usize, other: &str) -> (Partial, u64) {
     let trie = &partial.trie;
     if trie.len() <= nodes_max.saturating_add(1) {
-        return partial.clone();
+        return (partial.clone(), 0);
     }
-    let kept = largest_nodes(partial, nodes_max);
+    let (kept, hidden) = largest_nodes(partial, nodes_max);
+    (fold(partial, &kept, other), hidden)
+}
+
+fn fold(partial: &Partial, kept: &[bool], other: &str) -> Partial {
+    let trie = &partial.trie;
     let mut symbols = partial.symbols.clone();
-    let name = symbols.strings.push(other);
-    symbols.functions.push(Function {
-        name,
-        ..Function::default()
-    });
-    let function = symbols.functions.len() as u32 - 1;
-    let other = placeless(&mut symbols, NONE, &[(function, 0)]);
+    let other = placeless_named(&mut symbols, other);
     let mut nodes = vec![NONE; trie.len()];
     nodes[0] = Trie::ROOT;
     rebuild(partial, |partial, builder, node| {
@@ -137,26 +140,59 @@ pub fn largest(partial: &Partial, nodes_max: usize, other: &str) -> Partial {
     .finish(&symbols)
 }
 
-/// The root and the `nodes_max` largest nodes below it, each with its parent.
-fn largest_nodes(partial: &Partial, nodes_max: usize) -> Vec<bool> {
-    let trie = &partial.trie;
-    let mut totals = partial.self_values();
-    trie.roll_up(&mut totals);
-    let mut children = vec![Vec::new(); trie.len()];
-    for node in 1..trie.len() as u32 {
-        children[trie.parent(node) as usize].push(node);
-    }
-    let mut kept = vec![false; trie.len()];
-    let mut heap = BinaryHeap::from([(u64::MAX, Reverse(Trie::ROOT))]);
-    for _ in 0..=nodes_max {
-        let Some((_, Reverse(node))) = heap.pop() else {
-            break;
+/// A location of no address where a function of this name and nothing else is called.
+fn placeless_named(symbols: &mut Symbols, text: &str) -> u32 {
+    let is_it = |symbols: &Symbols, location: u32| {
+        let Location {
+            mapping, address, ..
+        } = symbols.locations[location as usize];
+        let [line] = symbols.lines(location) else {
+            return false;
         };
-        kept[node as usize] = true;
-        let of_node = children[node as usize].iter();
-        heap.extend(of_node.map(|child| (totals[*child as usize].unsigned_abs(), Reverse(*child))));
+        let Function { name, .. } = symbols.functions[line.function as usize];
+        let function = Function {
+            name,
+            ..Function::default()
+        };
+        (mapping, address, line.line, line.column) == (NONE, 0, 0, 0)
+            && symbols.functions[line.function as usize] == function
+            && symbols.str(name) == text
+    };
+    let mut locations = 0..symbols.locations.len() as u32;
+    if let Some(known) = locations.find(|location| is_it(symbols, *location)) {
+        return known;
     }
-    kept
+    let name = symbols.strings.push(text);
+    symbols.functions.push(Function {
+        name,
+        ..Function::default()
+    });
+    let function = symbols.functions.len() as u32 - 1;
+    placeless(symbols, NONE, &[(function, 0)])
+}
+
+/// The root and the `nodes_max` largest nodes below it, each with its parent; and what the largest
+/// of the others has.
+fn largest_nodes(partial: &Partial, nodes_max: usize) -> (Vec<bool>, u64) {
+    let trie = &partial.trie;
+    // No node has less than one below it, whatever the signs.
+    let mut sizes: Vec<u64> = partial
+        .self_values()
+        .iter()
+        .map(|v| v.unsigned_abs())
+        .collect();
+    for node in (1..trie.len()).rev() {
+        let parent = trie.parent(node as u32) as usize;
+        sizes[parent] = sizes[parent].saturating_add(sizes[node]);
+    }
+    // Parents come before their children.
+    let mut order: Vec<u32> = (1..trie.len() as u32).collect();
+    let by_size = |node: &u32| (Reverse(sizes[*node as usize]), *node);
+    let (largest, next, _) = order.select_nth_unstable_by_key(nodes_max, by_size);
+    let mut kept = vec![false; trie.len()];
+    kept[0] = true;
+    largest.iter().for_each(|node| kept[*node as usize] = true);
+    (kept, sizes[*next as usize])
 }
 
 /// Values that have moved to another trie.
@@ -329,5 +365,34 @@ mod tests {
         );
         assert_eq!(lines(&largest(&all, 0, "other")), ["other 60"]);
         assert_eq!(largest(&all, 8, "other"), all);
+    }
+
+    #[test]
+    fn what_is_folded_twice_is_folded_once_and_never_hides_more_than_is_said() {
+        let all = partial(&[
+            ("main;a;b", 50),
+            ("main;a;c", -3),
+            ("main;a;d;e", 2),
+            ("main;f", 1),
+        ]);
+        let (once, hidden) = fold_smallest(&all, 4, "other");
+        assert_eq!(hidden, 2, "of d, while c has -3");
+        assert_eq!(
+            lines(&once),
+            [
+                "main;a;b 50",
+                "main;a;c -3",
+                "main;a;other 2",
+                "main;other 1"
+            ]
+        );
+        let (twice, hidden) = fold_smallest(&once, 3, "other");
+        assert_eq!(hidden, 2);
+        assert_eq!(
+            lines(&twice),
+            ["main;a;b 50", "main;a;other -1", "main;other 1"]
+        );
+        assert_eq!(twice.symbols.locations.len(), 4, "all are called the same");
+        assert_eq!(twice.values.len(), 3);
     }
 }

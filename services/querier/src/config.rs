@@ -51,6 +51,14 @@ pub struct Limits {
     pub scan_bytes_max: u64,
     /// Memory of answers from blocks that are kept for whoever asks the same again; 0 keeps none.
     pub answers_bytes_max: u64,
+    /// Memory for the stacks of one query, in each process that adds them up. What does not fit is
+    /// summed up in calls named `(folded)`, and a warning says how much that may hide.
+    pub query_bytes_max: usize,
+    /// Bytes of blocks that queries may be about which are answered at a time, weighed by how much of
+    /// their times is asked for; a query about more goes alone. Tenants take turns.
+    pub admitted_bytes_max: u64,
+    /// Queries of one tenant that may wait for that; more are refused, to be sent again later.
+    pub waiting_queries_max: usize,
     /// Nodes of a flame graph for the web page, unless the request says otherwise.
     pub flamegraph_nodes: usize,
 }
@@ -81,6 +89,7 @@ impl config::Service for Config {
         self.limits.open_block_bytes_max = bytes / 2;
         self.limits.scan_bytes_max = bytes / 8;
         self.limits.answers_bytes_max = bytes / 8;
+        self.limits.query_bytes_max = usize::try_from(bytes / 4).unwrap_or(usize::MAX);
         self
     }
 }
@@ -100,6 +109,9 @@ impl Default for Limits {
             open_block_bytes_max: 256 << 20,
             scan_bytes_max: 64 << 20,
             answers_bytes_max: 64 << 20,
+            query_bytes_max: 128 << 20,
+            admitted_bytes_max: 64 << 30,
+            waiting_queries_max: 1_000,
             flamegraph_nodes: 16_384,
         }
     }

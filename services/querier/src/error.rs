@@ -25,6 +25,8 @@ pub(crate) enum Error {
     Store { code: Code, text: String },
     #[error("{what} has more than message_bytes_max={max} bytes")]
     TooLarge { what: &'static str, max: usize },
+    #[error("{0} queries wait for their turn already (waiting_queries_max); ask again later")]
+    Busy(usize),
     #[error("the query did not finish within {0:?}")]
     Timeout(Duration),
     #[error(transparent)]
@@ -42,7 +44,7 @@ impl Error {
             Self::NotFound(_) => Code::NotFound,
             Self::Unread(_) | Self::Catalog { .. } => Code::Unavailable,
             Self::Store { code, .. } => *code,
-            Self::TooLarge { .. } => Code::Exhausted,
+            Self::TooLarge { .. } | Self::Busy(_) => Code::Exhausted,
             Self::Timeout(_) => Code::Timeout,
             Self::WrongAnswer(_) | Self::Encode(_) | Self::Json(_) => Code::Internal,
         }

@@ -27,6 +27,7 @@ use crate::deadline::Deadline;
 use crate::error::Warning;
 use crate::explain::{Explain, Read, Step};
 use crate::logs::Logs;
+use crate::metrics::Metrics;
 use crate::peers::Failure;
 use crate::plan::{Doubtful, Plan, Position, Tail, assign};
 use crate::scan::{Answered, Peer};
@@ -42,6 +43,7 @@ pub(crate) struct Fanout<'a> {
     pub(crate) deadline: &'a Deadline,
     pub(crate) explain: &'a Explain,
     pub(crate) answers: &'a Answers,
+    pub(crate) metrics: &'a Metrics,
 }
 
 /// What came of a plan.
@@ -109,9 +111,10 @@ impl Fanout<'_> {
         if let Some(kept) = &settled.kept {
             parts.retain(|part| !part.is_settled(&doubtful));
             progress.read += kept.stats.blocks;
+            self.metrics.answers_kept.inc();
             self.explain.add(settled.step(kept));
         }
-        let mut sums = Sums::new(&self.query.question);
+        let mut sums = Sums::new(&self.query.question, self.limits.query_bytes_max);
         sums = self.round(parts, sums, (&mut progress, &doubtful)).await?;
         let again = progress.again(workers, &doubtful);
         if !again.is_empty() {

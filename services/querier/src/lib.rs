@@ -1,5 +1,6 @@
 #![doc = include_str!("../docs/architecture.md")]
 
+mod admission;
 mod answers;
 mod api;
 pub mod bench;
@@ -52,6 +53,7 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
         answers: answers.clone(),
         slots: slots::Slots::new(limits.scan_bytes_max),
         block_scans_max: limits.block_scans_max,
+        query_bytes_max: limits.query_bytes_max,
         cx: cx.clone(),
         metrics: metrics.clone(),
     };

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_catalog::{Client, RemoteParts, Snapshot};
-use cairn_chassis::Context;
-use cairn_engine::{Answer, GroupBy, Point, Query, Question, Scanned, Series, Stats};
-use cairn_model::{Labels, Matcher, ProfileType, TenantId, TimeRange};
+use cairn_chassis::{Context, Turn};
+use cairn_engine::{Answer, FOLDED, GroupBy, Point, Query, Question, Scanned, Series, Stats};
+use cairn_model::{Code, Labels, Matcher, ProfileType, TenantId, TimeRange};
 use cairn_store::Store;
 use cairn_trie::Partial;
 
+use crate::admission::{Admission, cost};
 use crate::answers::Answers;
 use crate::config::Config;
 use crate::deadline::Deadline;
@@ -35,6 +36,7 @@ struct Inner {
     config: Config,
     metrics: Metrics,
     answers: Answers,
+    admission: Admission,
     workers: Vec<String>,
     catalog: Client,
     /// Where the catalog is asked first.
@@ -106,6 +108,7 @@ impl Querier {
                 address => address.to_owned(),
             },
             cx,
+            admission: Admission::new(&config.limits),
             config,
             metrics,
             answers,
@@ -191,7 +194,7 @@ impl Session {
         }
         let Outcome {
             scanned,
-            warnings,
+            mut warnings,
             moved: _,
             unread,
             repeated,
@@ -201,6 +204,14 @@ impl Session {
             let texts: BTreeSet<String> = warnings.iter().map(Warning::to_string).collect();
             let texts: Vec<String> = texts.into_iter().take(3).collect();
             return Err(Error::Unread(texts.join("; ")));
+        }
+        if scanned.stats.folded > 0 {
+            let text = format!(
+                "there are more calls than one query has memory for (query_bytes_max): those of up \
+                 to {} each are summed up as {FOLDED}",
+                scanned.stats.folded
+            );
+            warnings.push(Warning::new("", Code::Exhausted, text));
         }
         Ok(Reply {
             value: scanned,
@@ -212,6 +223,7 @@ impl Session {
         let inner = &*self.querier.0;
         let snapshot = self.snapshot(query.range).await?;
         let mut plan = plan(snapshot, query.range, &inner.workers);
+        let _turn = self.admitted(cost(&plan, query.range)).await?;
         for tail in &mut plan.tails {
             if tail.address.is_empty() {
                 tail.address.clone_from(&inner.catalog_address);
@@ -226,8 +238,22 @@ impl Session {
             deadline: &self.deadline,
             explain: &self.explain,
             answers: &inner.answers,
+            metrics: &inner.metrics,
         };
         Ok(Box::pin(fanout.run(plan, &inner.workers)).await?)
+    }
+
+    /// Waits for room for what a query costs.
+    async fn admitted(&self, cost: u64) -> Result<Turn, Error> {
+        let clock = self.querier.cx().clock();
+        let start = clock.instant();
+        let turn = self.querier.0.admission.enter(&self.tenant, cost).await?;
+        let step = Step {
+            source: "admission",
+            ..Step::default()
+        };
+        self.explain.add(step.took(clock.instant() - start));
+        Ok(turn)
     }
 
     pub(crate) async fn snapshot(&self, range: TimeRange) -> Result<Snapshot, Error> {

@@ -34,6 +34,7 @@ pub(crate) struct Worker {
     pub(crate) answers: Answers,
     pub(crate) slots: Slots,
     pub(crate) block_scans_max: usize,
+    pub(crate) query_bytes_max: usize,
     pub(crate) cx: Context,
     pub(crate) metrics: Metrics,
 }
@@ -88,7 +89,7 @@ impl Worker {
         (blocks, deadline): (Vec<BlockMeta>, Deadline),
     ) -> Result<(Scanned, Cost, Vec<Warning>), Status> {
         let mut cost = Cost::default();
-        let mut merge = Merge::new(&wanted.0.question);
+        let mut merge = Merge::within(&wanted.0.question, self.query_bytes_max);
         let mut warnings = Vec::new();
         let mut missing: BTreeSet<String> = blocks.iter().map(|block| block.id.clone()).collect();
         let is_alone = blocks.len() == 1;

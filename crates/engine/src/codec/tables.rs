@@ -76,25 +76,31 @@ fn put_stats(raw: &mut Raw, stats: &Stats) {
         duration,
         period,
         range,
+        folded,
     } = *stats;
     let counts = [profiles, rows, blocks].map(|count| count as i64);
     let column = raw.i64(I64::Stats);
     column.extend(counts);
     column.extend([duration, period]);
+    column.extend((folded > 0).then_some(folded.cast_signed()));
     column.extend(range.iter().flat_map(|range| [range.start, range.end]));
 }
 
 fn stats(raw: &mut Raw) -> Result<Stats, DecodeError> {
     let column = std::mem::take(raw.i64(I64::Stats));
-    let (counts, range) = match column.as_slice() {
-        [counts @ .., start, end] if counts.len() == 5 => {
-            let (start, end) = (*start, *end);
-            (counts, Some(TimeRange { start, end }))
-        }
-        counts => (counts, None),
-    };
-    let [profiles, rows, blocks, duration, period] = counts else {
+    let [profiles, rows, blocks, duration, period, more @ ..] = column.as_slice() else {
         return Err(DecodeError::Invalid("figures are missing"));
+    };
+    let (folded, range) = match *more {
+        [] => (0, None),
+        [folded] => (folded, None),
+        [start, end] => (0, Some(TimeRange { start, end })),
+        [folded, start, end] => (folded, Some(TimeRange { start, end })),
+        _ => {
+            return Err(DecodeError::Invalid(
+                "there are more figures than are known",
+            ));
+        }
     };
     Ok(Stats {
         profiles: count(*profiles)?,
@@ -103,6 +109,7 @@ fn stats(raw: &mut Raw) -> Result<Stats, DecodeError> {
         duration: *duration,
         period: *period,
         range,
+        folded: folded.cast_unsigned(),
     })
 }
 

@@ -19,6 +19,7 @@ pub(super) struct Sums {
     /// Of blocks that share nothing with other sources.
     settled: Merge,
     rest: Merge,
+    bytes_max: usize,
 }
 
 /// The blocks that share nothing with other sources.
@@ -30,10 +31,11 @@ pub(super) struct Settled {
 }
 
 impl Sums {
-    pub(super) fn new(question: &Question) -> Self {
+    pub(super) fn new(question: &Question, bytes_max: usize) -> Self {
         Self {
-            settled: Merge::new(question),
-            rest: Merge::new(question),
+            settled: Merge::within(question, bytes_max),
+            rest: Merge::within(question, bytes_max),
+            bytes_max,
         }
     }
 
@@ -68,7 +70,7 @@ impl Sums {
             sum.stats.add(&rest.stats);
             return Ok(sum);
         }
-        let mut all = Merge::new(question);
+        let mut all = Merge::within(question, self.bytes_max);
         all.add(sum)?;
         all.add(rest)?;
         Ok(all.finish())

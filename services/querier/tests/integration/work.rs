@@ -88,6 +88,31 @@ async fn explaining_says_what_was_read_and_what_was_kept() {
         (&0.into(), &1.into())
     );
     assert_eq!(again["rows"], 2);
+    // Nobody was asked for it.
+    let steps = again["steps"].as_array().unwrap();
+    let of = |source: &str| steps.iter().find(|step| step["source"] == source);
+    assert_eq!(of("kept").unwrap()["blocks"][0], id.to_string());
+    assert!(of("blocks").is_none());
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn stacks_that_there_is_no_memory_for_are_summed_up_and_said_so() {
+    let fixture = Fixture::with(|config, _| config.limits.query_bytes_max = 1).await;
+    for at in 0..2 {
+        let sent = Sent {
+            at: START + at,
+            ..Sent::default()
+        };
+        fixture.add(&head(&[sent])).await;
+    }
+    for _ in 0..2 {
+        let body = fixture.json(&asking("/api/v1/flamegraph")).await;
+        assert_eq!(body["total"], 2 * 42);
+        let warning = body["warnings"][0].as_str().unwrap();
+        assert!(warning.contains("query_bytes_max"), "{warning}");
+        assert!(body.to_string().contains("(folded)"), "{body}");
+    }
     fixture.stop().await;
 }
 
