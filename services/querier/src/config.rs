@@ -41,6 +41,9 @@ pub struct Limits {
     pub message_bytes_max: usize,
     /// Bytes of one worker's whole answer.
     pub answer_bytes_max: usize,
+    /// Answers of workers that one process merges. Where there are more workers, some of them merge
+    /// those of others first.
+    pub fan_in_max: usize,
     /// Blocks that one request to a worker scans at a time, as far as `scan_bytes_max` lets it.
     pub block_scans_max: usize,
     /// Blocks kept open between queries.
@@ -104,6 +107,7 @@ impl Default for Limits {
             tail_timeout: Duration::from_secs(1),
             message_bytes_max: 64 << 20,
             answer_bytes_max: 512 << 20,
+            fan_in_max: 16,
             block_scans_max: 64,
             open_blocks_max: 256,
             open_block_bytes_max: 256 << 20,

@@ -4,9 +4,11 @@
 //! are given to the others once before they count as missing; of a writer that does not answer, the
 //! log in the object store is read.
 
+mod part;
 mod repeats;
 mod sums;
 
+use self::part::Part;
 use self::repeats::Held;
 use self::sums::{Settled, Sums};
 
@@ -17,7 +19,9 @@ use cairn_engine::repeats::Ask;
 use cairn_engine::{Query, Question, Scanned, WrongAnswer};
 use cairn_model::{Code, TenantId};
 use cairn_wire::cairn::query::v1::scan_ticket::Source;
-use cairn_wire::cairn::query::v1::{Blocks, Tail as WireTail, TailPosition};
+use cairn_wire::cairn::query::v1::{
+    Blocks, Share as WireShare, Shares, Tail as WireTail, TailPosition,
+};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
@@ -25,11 +29,11 @@ use crate::answers::Answers;
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::Warning;
-use crate::explain::{Explain, Read, Step};
+use crate::explain::Explain;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::peers::Failure;
-use crate::plan::{Doubtful, Plan, Position, Tail, assign};
+use crate::plan::{Doubtful, Plan, Position, Share, Tail, assign};
 use crate::scan::{Answered, Peer};
 
 /// Who asks what, for whom, until when.
@@ -57,13 +61,6 @@ pub(crate) struct Outcome {
     pub(crate) unread: bool,
     /// Sources that were asked again without what others hold as well.
     pub(crate) repeated: u64,
-}
-
-#[derive(Clone, Debug)]
-enum Part {
-    Blocks(String, Vec<BlockMeta>),
-    Tail(Tail),
-    Log(Position),
 }
 
 #[derive(Debug, Default)]
@@ -114,6 +111,7 @@ impl Fanout<'_> {
             self.metrics.answers_kept.inc();
             self.explain.add(settled.step(kept));
         }
+        let parts = Part::grouped(parts, &doubtful, self.limits.fan_in_max);
         let mut sums = Sums::new(&self.query.question, self.limits.query_bytes_max);
         sums = self.round(parts, sums, (&mut progress, &doubtful)).await?;
         let again = progress.again(workers, &doubtful);
@@ -170,7 +168,7 @@ impl Fanout<'_> {
             match result {
                 Ok((scanned, warnings)) => {
                     progress.read += match part {
-                        Part::Blocks(..) => scanned.stats.blocks,
+                        Part::Blocks(..) | Part::Shares(_) => scanned.stats.blocks,
                         Part::Tail(_) | Part::Log(_) => 1,
                     };
                     let is_partial = !warnings.is_empty();
@@ -226,6 +224,18 @@ impl Fanout<'_> {
                 let source = Source::Blocks(Blocks { blocks });
                 let deadline = self.deadline.within(self.deadline.tenths(9));
                 self.ask_in_time(address, (BLOCK_SCAN, source, ask), &deadline)
+                    .await
+            }
+            Part::Shares(shares) => {
+                let share = |(worker, blocks): &Share| WireShare {
+                    worker: worker.clone(),
+                    blocks: blocks.iter().cloned().map(Into::into).collect(),
+                };
+                let source = Source::Shares(Shares {
+                    shares: shares.iter().map(share).collect(),
+                });
+                let deadline = self.deadline.within(self.deadline.tenths(9));
+                self.ask_in_time(&shares[0].0, (BLOCK_SCAN, source, ask), &deadline)
                     .await
             }
             Part::Tail(tail) => self.ask_tail(tail, ask).await,
@@ -295,64 +305,13 @@ impl Fanout<'_> {
     }
 }
 
-impl Part {
-    /// What one worker is asked: apart what may be in other sources as well.
-    fn blocks((worker, blocks): (String, Vec<BlockMeta>), doubtful: &Doubtful) -> Vec<Self> {
-        let is_doubtful = |block: &BlockMeta| doubtful.blocks.contains(&block.id);
-        let (shared, own): (Vec<_>, Vec<_>) = blocks.into_iter().partition(is_doubtful);
-        let parts = [shared, own].into_iter().filter(|of| !of.is_empty());
-        parts.map(|of| Self::Blocks(worker.clone(), of)).collect()
-    }
-
-    /// What asking for it took.
-    fn step(&self, result: &Result<Answered, Failure>) -> Step {
-        let (source, address, blocks) = match self {
-            Self::Blocks(worker, blocks) => {
-                let ids = blocks.iter().map(|block| block.id.to_string());
-                ("blocks", worker.clone(), ids.collect())
-            }
-            Self::Tail(tail) => ("tail", tail.address.clone(), Vec::new()),
-            Self::Log(position) => ("log", position.writer.to_string(), Vec::new()),
-        };
-        let (read, error) = match result {
-            Ok((scanned, cost, warnings)) => {
-                let first = warnings.first().map(Warning::to_string);
-                (Read::of(&scanned.stats, *cost), first)
-            }
-            Err(failure) => (Read::default(), Some(failure.to_string())),
-        };
-        Step {
-            source,
-            address,
-            blocks,
-            read,
-            error: error.unwrap_or_default(),
-            ..Step::default()
-        }
-    }
-
-    /// Whether it is blocks that share nothing with other sources.
-    fn is_settled(&self, doubtful: &Doubtful) -> bool {
-        matches!(self, Self::Blocks(..)) && !self.is_in(doubtful)
-    }
-
-    fn is_in(&self, doubtful: &Doubtful) -> bool {
-        match self {
-            Self::Blocks(_, blocks) => blocks.iter().any(|b| doubtful.blocks.contains(&b.id)),
-            Self::Tail(_) | Self::Log(_) => doubtful.rest,
-        }
-    }
-}
-
 impl Progress {
     fn failed(&mut self, part: Part, failure: Failure) {
         match part {
-            Part::Blocks(worker, blocks) => {
-                tracing::warn!(worker, error = %failure, "a worker did not scan its blocks");
-                if !self.dead.contains(&worker) {
-                    self.dead.push(worker);
-                }
-                self.orphans.extend(blocks);
+            Part::Blocks(worker, blocks) => self.bereft(worker, blocks, &failure),
+            Part::Shares(shares) => {
+                let (mut workers, blocks): (Vec<_>, Vec<_>) = shares.into_iter().unzip();
+                self.bereft(workers.swap_remove(0), blocks.concat(), &failure);
             }
             // What an ingester answers whose tail begins after the position that was asked for.
             Part::Tail(_) if failure.code == Code::Conflict => {
@@ -365,6 +324,14 @@ impl Progress {
             }
             Part::Tail(_) | Part::Log(_) => self.warn(&failure),
         }
+    }
+
+    fn bereft(&mut self, worker: String, blocks: Vec<BlockMeta>, failure: &Failure) {
+        tracing::warn!(worker, error = %failure, "a worker did not scan its blocks");
+        if !self.dead.contains(&worker) {
+            self.dead.push(worker);
+        }
+        self.orphans.extend(blocks);
     }
 
     fn warn(&mut self, failure: &Failure) {

@@ -17,6 +17,7 @@ mod peers;
 mod plan;
 mod presence;
 mod querier;
+mod relay;
 mod reports;
 mod scan;
 mod selectors;
@@ -54,6 +55,7 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
         slots: slots::Slots::new(limits.scan_bytes_max),
         block_scans_max: limits.block_scans_max,
         query_bytes_max: limits.query_bytes_max,
+        relay: relay::Relay::new(&cx, &config.workers, limits),
         cx: cx.clone(),
         metrics: metrics.clone(),
     };

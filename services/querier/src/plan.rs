@@ -87,6 +87,10 @@ pub(crate) fn plan(snapshot: Snapshot, range: TimeRange, workers: &[String]) -> 
 }
 
 impl Doubtful {
+    pub(crate) fn has_any(&self, blocks: &[BlockMeta]) -> bool {
+        blocks.iter().any(|block| self.blocks.contains(&block.id))
+    }
+
     /// Also a larger block is doubtful where it meets a small one. One source alone never is.
     fn among(blocks: &[BlockMeta], logs: usize) -> Self {
         let is_small = |block: &&BlockMeta| block.level <= DOUBTFUL_LEVEL_MAX;
@@ -140,6 +144,27 @@ pub(crate) fn assign(
         }
     }
     out
+}
+
+/// What one worker scans.
+pub(crate) type Share = (String, Vec<BlockMeta>);
+
+/// Who merges whose answers first, so that nobody merges many more than `fan_in_max`: the first of
+/// each group those of its group.
+pub(crate) fn grouped(mut shares: Vec<Share>, fan_in_max: usize) -> Vec<Vec<Share>> {
+    let of_group = match shares.len() > fan_in_max.max(1) {
+        true => shares
+            .len()
+            .div_ceil(fan_in_max.max(1))
+            .max(shares.len().isqrt()),
+        false => 1,
+    };
+    let mut groups = Vec::new();
+    while !shares.is_empty() {
+        let rest = shares.split_off(of_group.min(shares.len()));
+        groups.push(std::mem::replace(&mut shares, rest));
+    }
+    groups
 }
 
 fn weight(worker: &str, block: &str) -> u64 {
@@ -263,6 +288,23 @@ mod tests {
         };
         let plan = plan(snapshot, TimeRange::ALL, &workers(&["http://q1"]));
         assert_eq!(plan.doubtful, Doubtful::default());
+    }
+
+    #[test]
+    fn many_workers_answer_in_groups_and_few_by_themselves() {
+        let sizes = |workers: usize, fan_in_max| {
+            let share = |at: usize| (format!("w{at:03}"), vec![block(at as u128, 0, 1)]);
+            let shares: Vec<Share> = (0..workers).map(share).collect();
+            let groups = grouped(shares.clone(), fan_in_max);
+            assert_eq!(groups.concat(), shares, "none is lost, none is twice");
+            groups.iter().map(Vec::len).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(0, 16), Vec::<usize>::new());
+        assert_eq!(sizes(16, 16), [1; 16]);
+        assert_eq!(sizes(17, 16), [4, 4, 4, 4, 1]);
+        assert_eq!(sizes(100, 16), [10; 10]);
+        assert_eq!(sizes(1_000, 16).len(), 16);
+        assert_eq!(sizes(3, 0), [3]);
     }
 
     #[test]

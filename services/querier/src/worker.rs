@@ -25,6 +25,7 @@ use crate::blocks::Blocks;
 use crate::deadline::Deadline;
 use crate::error::{Warning, chain};
 use crate::metrics::Metrics;
+use crate::relay::Relay;
 use crate::slots::Slots;
 
 /// Scans blocks for queriers, this process included.
@@ -35,12 +36,13 @@ pub(crate) struct Worker {
     pub(crate) slots: Slots,
     pub(crate) block_scans_max: usize,
     pub(crate) query_bytes_max: usize,
+    pub(crate) relay: Relay,
     pub(crate) cx: Context,
     pub(crate) metrics: Metrics,
 }
 
 /// What is wanted of every block.
-type Wanted = (Query, Ask);
+pub(crate) type Wanted = (Query, Ask);
 
 /// Whoever does not say how long they wait gets an answer after this long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -57,12 +59,20 @@ impl Worker {
     }
 
     async fn answer(&self, asked: Asked, deadline: Deadline) -> Result<Partial, Status> {
-        let Source::Blocks(blocks) = asked.source else {
-            let text = "a querier holds no tail";
-            return Err(cairn_wire::status(Code::Invalid, text));
-        };
         let tenant = &asked.tenant;
         let wanted = Arc::new((asked.query, asked.repeats));
+        let blocks = match asked.source {
+            Source::Blocks(blocks) => blocks,
+            Source::Shares(shares) => {
+                let sum = self.relay(tenant, &wanted, (shares.shares, deadline));
+                let (scanned, cost, warnings) = sum.await?;
+                return Ok(self.encoded(tenant, scanned, (cost, warnings)).await);
+            }
+            Source::Tail(_) => {
+                let text = "a querier holds no tail";
+                return Err(cairn_wire::status(Code::Invalid, text));
+            }
+        };
         let key = Key::of(tenant, (&wanted.0, &wanted.1), &blocks.blocks);
         if let Some(kept) = key.as_ref().and_then(|key| self.answers.encoded(key)) {
             self.metrics.answers_kept.inc();
@@ -71,18 +81,27 @@ impl Worker {
         let scanned = self.scan(tenant, &wanted, (blocks.blocks, deadline));
         let (scanned, cost, warnings) = scanned.await?;
         let is_whole = warnings.is_empty();
-        let warning = |Warning { block, code, text }| ScanWarning { block, code, text };
-        let warnings = warnings.into_iter().map(warning).collect();
-        let encode = move || Partial::new(&scanned, cost, warnings);
-        let partial = self.cx.compute_for(tenant, encode).await;
+        let partial = self.encoded(tenant, scanned, (cost, warnings)).await;
         if let Some(key) = key.filter(|_| is_whole) {
             self.answers.keep_encoded(key, &partial);
         }
         Ok(partial)
     }
 
+    async fn encoded(
+        &self,
+        tenant: &TenantId,
+        scanned: Scanned,
+        (cost, warnings): (Cost, Vec<Warning>),
+    ) -> Partial {
+        let warning = |Warning { block, code, text }| ScanWarning { block, code, text };
+        let warnings = warnings.into_iter().map(warning).collect();
+        let encode = move || Partial::new(&scanned, cost, warnings);
+        self.cx.compute_for(tenant, encode).await
+    }
+
     /// What is not read when time is nearly up is missing.
-    async fn scan(
+    pub(crate) async fn scan(
         &self,
         tenant: &TenantId,
         wanted: &Arc<Wanted>,
@@ -137,7 +156,7 @@ impl Worker {
         Warning::new(block, Code::Timeout, "it could not be read in time")
     }
 
-    async fn add(
+    pub(crate) async fn add(
         &self,
         tenant: &TenantId,
         mut merge: Merge,

@@ -129,6 +129,8 @@ impl Part {
     fn sources(&self) -> Vec<SourceId> {
         match self {
             Self::Blocks(_, blocks) => blocks.iter().map(|b| SourceId::block(&b.id)).collect(),
+            // What is grouped shares nothing with others.
+            Self::Shares(_) => Vec::new(),
             Self::Tail(tail) => vec![of(&tail.position)],
             Self::Log(position) => vec![of(position)],
         }
@@ -142,7 +144,9 @@ impl Part {
     ) -> bool {
         let mut sources = self.sources().into_iter();
         match self {
-            Self::Blocks(..) => sources.any(|source| without.contains_key(&source)),
+            Self::Blocks(..) | Self::Shares(_) => {
+                sources.any(|source| without.contains_key(&source))
+            }
             // What is left out elsewhere may have come here only after the first answer.
             Self::Tail(_) | Self::Log(_) => sources.any(|source| shared.contains_key(&source)),
         }

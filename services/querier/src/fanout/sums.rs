@@ -86,7 +86,8 @@ impl Settled {
         let settled = parts.iter().filter(|part| part.is_settled(doubtful));
         let blocks = settled.flat_map(|part| match part {
             Part::Blocks(_, blocks) => blocks.as_slice(),
-            Part::Tail(_) | Part::Log(_) => &[],
+            // Nothing is grouped yet.
+            Part::Shares(_) | Part::Tail(_) | Part::Log(_) => &[],
         });
         let blocks: Vec<BlockMeta> = blocks.cloned().map(Into::into).collect();
         let key = Key::of_plan(tenant, query, &blocks);

@@ -81,7 +81,16 @@ impl Fixture {
 
     /// Stores the head as a block and records it.
     pub(crate) async fn add(&self, head: &Head) -> BlockId {
-        let (id, bytes) = self.record(head).await;
+        self.add_at(0, head).await
+    }
+
+    /// As if it had been merged: nobody looks for what others hold of it.
+    pub(crate) async fn add_merged(&self, head: &Head) -> BlockId {
+        self.add_at(2, head).await
+    }
+
+    async fn add_at(&self, level: u32, head: &Head) -> BlockId {
+        let (id, bytes) = self.record_at(level, head).await;
         let key = Key::Block {
             tenant: &self.tenant,
             id,
@@ -92,12 +101,16 @@ impl Fixture {
 
     /// Records a block of the head without storing it.
     pub(crate) async fn record(&self, head: &Head) -> (BlockId, Bytes) {
+        self.record_at(0, head).await
+    }
+
+    async fn record_at(&self, level: u32, head: &Head) -> (BlockId, Bytes) {
         let built = cairn_block::write(head, cairn_block::Options::default()).unwrap();
         let number = self
             .blocks
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let id = BlockId::new(1000 + number, u128::from(number));
-        let meta = meta(id, 0, &built);
+        let meta = meta(id, level, &built);
         let writer = WriterId::parse(&format!("test-{number}")).unwrap();
         let registered = self
             .catalog

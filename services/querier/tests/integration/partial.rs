@@ -115,6 +115,48 @@ async fn the_blocks_of_a_dead_worker_go_to_the_others() {
     fixture.stop().await;
 }
 
+/// Workers by all names of one process but the first of `dead`, which nobody is behind.
+async fn many_workers(dead: &str) -> Fixture {
+    Fixture::with(|config, address| {
+        let names = ["127.0.0.1", "127.0.1", "127.1", "localhost"];
+        let at = |name| format!("http://{name}:{}", address.port());
+        config.workers = names.map(at).to_vec();
+        config.workers.push(format!("http://{dead}:1"));
+        config.limits.fan_in_max = 2;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn many_workers_answer_in_groups_that_lack_nothing_if_one_is_dead() {
+    // In the order of names the last of its group, or the first.
+    for dead in ["127.1", "127.0.0.1"] {
+        let fixture = many_workers(dead).await;
+        for at in 0..20 {
+            let sent = Sent {
+                at: START + at,
+                ..Sent::default()
+            };
+            fixture.add_merged(&head(&[sent])).await;
+        }
+        let explained = flamegraph().replace("flamegraph", "explain");
+        let explained = fixture.json(&explained).await;
+        assert_eq!(
+            (&explained["rows"], &explained["read_blocks"]),
+            (&40.into(), &20.into())
+        );
+        let steps = explained["steps"].as_array().unwrap().iter();
+        let asked = steps.filter(|step| step["source"] == "blocks").count();
+        match dead {
+            "127.1" => assert_eq!(asked, 2, "{explained}"),
+            // What the dead one was to merge is asked of all others.
+            _ => assert!(asked > 2, "{explained}"),
+        }
+        assert_eq!(warnings(&fixture).await, (20 * 42, vec![]));
+        fixture.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn without_any_worker_blocks_are_named_or_the_query_fails() {
     let fixture = Fixture::with(|config, _| {

@@ -97,6 +97,34 @@ async fn explaining_says_what_was_read_and_what_was_kept() {
 }
 
 #[tokio::test]
+async fn what_merged_blocks_add_up_to_is_kept_beside_what_is_new() {
+    let fixture = Fixture::start().await;
+    let sent = |at: i64| {
+        let sent = Sent {
+            at: START + at,
+            ..Sent::default()
+        };
+        head(&[sent])
+    };
+    for at in 0..3 {
+        fixture.add_merged(&sent(at)).await;
+    }
+    let total = async || fixture.json(&asking("/api/v1/flamegraph")).await["total"].clone();
+    assert_eq!(total().await, 3 * 42);
+    fixture.add(&sent(30)).await;
+    fixture.add(&sent(31)).await;
+    for _ in 0..2 {
+        assert_eq!(total().await, 5 * 42);
+        let explained = fixture.json(&asking("/api/v1/explain")).await;
+        let steps = explained["steps"].as_array().unwrap();
+        let kept = steps.iter().find(|step| step["source"] == "kept").unwrap();
+        assert_eq!(kept["blocks"].as_array().unwrap().len(), 3);
+        assert_eq!(explained["read_blocks"], 5);
+    }
+    fixture.stop().await;
+}
+
+#[tokio::test]
 async fn stacks_that_there_is_no_memory_for_are_summed_up_and_said_so() {
     let fixture = Fixture::with(|config, _| config.limits.query_bytes_max = 1).await;
     for at in 0..2 {

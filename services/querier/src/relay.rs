@@ -1,0 +1,105 @@
+//! Merging answers of other workers for whoever asks: a level of a tree where there are many.
+//!
+//! What one of them does not answer is read here, so that a group lacks nothing that one of it can
+//! read.
+
+use std::sync::Arc;
+
+use cairn_chassis::Context;
+use cairn_engine::Merge;
+use cairn_engine::exchange::{self, BLOCK_SCAN, Cost};
+use cairn_model::{Code, TenantId};
+use cairn_wire::cairn::query::v1::scan_ticket::Source;
+use cairn_wire::cairn::query::v1::{Blocks, Share};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tonic::Status;
+
+use crate::config::Limits;
+use crate::deadline::Deadline;
+use crate::scan::{Answered, Peer};
+use crate::worker::{Wanted, Worker};
+
+/// The workers that there are: nobody else is asked, whatever a ticket says.
+#[derive(Clone, Debug)]
+pub(crate) struct Relay {
+    workers: Vec<String>,
+    message_bytes_max: usize,
+    answer_bytes_max: usize,
+}
+
+impl Relay {
+    pub(crate) fn new(cx: &Context, workers: &[String], limits: &Limits) -> Self {
+        Self {
+            workers: match workers {
+                [] => vec![cx.own_address()],
+                workers => workers.to_vec(),
+            },
+            message_bytes_max: limits.message_bytes_max,
+            answer_bytes_max: limits.answer_bytes_max,
+        }
+    }
+}
+
+impl Worker {
+    /// The sum of what several workers answer.
+    pub(crate) async fn relay(
+        &self,
+        tenant: &TenantId,
+        wanted: &Arc<Wanted>,
+        (shares, deadline): (Vec<Share>, Deadline),
+    ) -> Result<Answered, Status> {
+        let mut sum = (Cost::default(), Vec::new());
+        let mut merge = Merge::within(&wanted.0.question, self.query_bytes_max);
+        let asks = shares.into_iter().map(|share| {
+            let deadline = deadline.clone();
+            async move { self.share(tenant, wanted, (share, deadline)).await }
+        });
+        let mut asks: FuturesUnordered<_> = asks.collect();
+        while let Some(answered) = asks.next().await {
+            let (scanned, cost, warnings) = answered?;
+            merge = self.add(tenant, merge, scanned).await?;
+            sum.0.add(cost);
+            sum.1.extend(warnings);
+        }
+        let scanned = self.cx.compute_for(tenant, move || merge.finish()).await;
+        Ok((scanned, sum.0, sum.1))
+    }
+
+    async fn share(
+        &self,
+        tenant: &TenantId,
+        wanted: &Arc<Wanted>,
+        (Share { worker, blocks }, deadline): (Share, Deadline),
+    ) -> Result<Answered, Status> {
+        if !self.relay.workers.contains(&worker) {
+            let text = format!("{worker} is none of the workers that this one knows");
+            return Err(cairn_wire::status(Code::Invalid, &text));
+        }
+        let asked = deadline.within(deadline.tenths(8));
+        let clock = self.cx.clock();
+        let answered = async {
+            let peer = Peer {
+                channel: self.cx.channel(&worker)?,
+                address: worker.clone(),
+                path: BLOCK_SCAN,
+                message_bytes_max: self.relay.message_bytes_max,
+                answer_bytes_max: self.relay.answer_bytes_max,
+            };
+            let source = Source::Blocks(Blocks {
+                blocks: blocks.clone(),
+            });
+            let ticket = exchange::encode(tenant, &wanted.0, source, &wanted.1);
+            peer.scan(&ticket, &asked).await
+        };
+        let failed = tokio::select! {
+            answered = answered => match answered {
+                Ok(answered) => return Ok(answered),
+                Err(failure) => failure.to_string(),
+            },
+            () = clock.sleep(asked.left()) => format!("{worker} did not answer in time"),
+        };
+        tracing::warn!(worker, error = %failed, "scanning the blocks of another worker");
+        self.scan(tenant, wanted, (blocks, deadline)).await
+    }
+}
