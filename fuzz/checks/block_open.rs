@@ -1,7 +1,7 @@
 //! What must hold of any bytes that are opened as a block.
 
 use bytes::Bytes;
-use cairn_block::{Block, Index, Loaded, SampleColumns, Stacks, merge};
+use cairn_block::{Block, Loaded, SampleColumns, Stacks, merge};
 use futures::executor::block_on;
 
 /// Rows of one input, so that a few bytes that claim many are no slow input.
@@ -64,7 +64,7 @@ fn read(loaded: &Loaded) -> Option<Vec<Total>> {
     for rows in &loaded.rows {
         let mut visit = |first: u64, run: &SampleColumns| {
             assert_eq!(first, values.len() as u64, "rows come in order");
-            (0..run.len()).for_each(|row| follow(&loaded.index, &stacks, run, row));
+            (0..run.len()).for_each(|row| follow(loaded, &stacks, run, row));
             values.extend(&run.values);
         };
         rows.visit(&mut visit).ok()?;
@@ -84,15 +84,22 @@ fn read(loaded: &Loaded) -> Option<Vec<Total>> {
     Some(totals)
 }
 
-fn follow(index: &Index, stacks: &Stacks, run: &SampleColumns, row: usize) {
+fn follow(loaded: &Loaded, stacks: &Stacks, run: &SampleColumns, row: usize) {
     let symbols = &stacks.symbols;
     for location in stacks.trie.stack(stacks.nodes[run.stacks[row] as usize]) {
         for line in symbols.lines(location) {
             symbols.str(symbols.functions[line.function as usize].name);
         }
     }
+    let (index, links) = (&loaded.index, &loaded.links);
     let _ = &index.attr_sets[run.attr(row) as usize];
-    let _ = &index.links[run.link(row) as usize];
+    let link = run.link(row) as usize;
+    let _ = &links.list[link];
+    if links.has_profiles() {
+        for profile in links.profiles(link) {
+            let _ = &index.profiles[*profile as usize];
+        }
+    }
 }
 
 /// Makes the checksums of an object fit, if it is whole enough to say where they are.

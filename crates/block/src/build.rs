@@ -12,8 +12,9 @@ use crate::merge::MergeError;
 use crate::origins::{LogName, Origins};
 use crate::repeats::{Held, repeats};
 use crate::samples::{self, Distinct};
-use crate::tables::{AttrSet, Index, ProfileRow, RowKey, RowRange, Stacks};
+use crate::tables::{AttrSet, Index, Links, ProfileRow, RowKey, RowRange, Stacks};
 use crate::toc::Toc;
+use crate::traces::Traces;
 use crate::unify::{Origin, Refused, Union};
 use crate::write::{Built, Info};
 use crate::{Error, index, symbols, table};
@@ -25,6 +26,7 @@ const SERVICE: &str = "service_name";
 
 pub(crate) struct Input<'a> {
     pub(crate) index: &'a Index,
+    pub(crate) links: &'a Links,
     pub(crate) stacks: Origin<'a>,
     pub(crate) rows: Source<'a>,
     /// What the logs of profiles count.
@@ -81,11 +83,11 @@ pub(crate) fn build(
     let properties = table::properties(level);
     let mut stack_maps = std::mem::take(&mut used.stacks);
     let stacks = unify(inputs, &mut stack_maps, stacks_bytes_max)?;
-    let links = Links::new(inputs, &used.links);
+    let (links, link_maps) = unite_links(inputs, &used.links);
     let distinct = Distinct {
         rows: used.rows,
         attrs: used.attrs + 1,
-        links: links.links.len(),
+        links: links.len(),
         has_times: used.has_times,
     };
     let logs = origins.logs();
@@ -93,7 +95,8 @@ pub(crate) fn build(
     let mut rows = Rows {
         writer,
         stacks: stack_maps,
-        links: links.maps,
+        links: link_maps,
+        linked: Vec::new(),
         attrs: Attrs::new(inputs),
         logs: inputs.iter().map(|input| input.log_map(&logs)).collect(),
         next: 0,
@@ -101,12 +104,12 @@ pub(crate) fn build(
     };
     let profiles = rows.write(inputs, &plan)?;
     (rows.stacks, rows.links) = Default::default();
+    let links = with_profiles(links, std::mem::take(&mut rows.linked));
     let index = Index {
         types: plan.types,
         label_sets: plan.label_sets,
         profiles,
         attr_sets: rows.attrs.sets,
-        links: links.links,
     };
     let info = Info {
         range,
@@ -118,8 +121,9 @@ pub(crate) fn build(
     let mut sections = vec![rows.writer.finish().map_err(output)?];
     sections.extend(symbols::write(&stacks, &properties).map_err(output)?);
     drop(stacks);
-    sections.extend(index::write(&index, origins, &properties).map_err(output)?);
-    let bytes = Toc::new(&info, (level, origins), counts).finish(sections);
+    sections.extend(index::write((&index, &links), origins, &properties).map_err(output)?);
+    let traces = Traces::new(&index, &links);
+    let bytes = Toc::new(&info, (level, origins), counts).finish(sections, traces);
     let info = Info {
         bytes: bytes.len() as u64,
         ..info
@@ -134,7 +138,8 @@ fn room(inputs: &[Input<'_>], bytes_max: usize) -> Result<usize, MergeError> {
     for (fit, input) in inputs.iter().enumerate() {
         // How many rows each stack has, and then where it went; indexes, as they are and as they
         // will be.
-        let bytes = input.stacks.stacks() * size_of::<u32>() + 2 * input.index.bytes();
+        let bytes = input.stacks.stacks() * size_of::<u32>()
+            + 2 * (input.index.bytes() + input.links.bytes());
         left = left.checked_sub(bytes).ok_or(MergeError::TooLarge {
             fit,
             what: "more memory for indexes than there may be",
@@ -277,7 +282,7 @@ impl Used {
             stacks: stacks.collect(),
             links: inputs
                 .iter()
-                .map(|input| vec![false; input.index.links.len()])
+                .map(|input| vec![false; input.links.list.len()])
                 .collect(),
             attrs: 0,
             has_times: false,
@@ -317,32 +322,37 @@ impl Used {
 }
 
 /// Links of the block, sorted, and per input: link there -> link here.
-struct Links {
-    links: Vec<Link>,
-    maps: Vec<Vec<u32>>,
+fn unite_links(inputs: &[Input<'_>], used: &[Vec<bool>]) -> (Vec<Link>, Vec<Vec<u32>>) {
+    let mut links = vec![Link::default()];
+    for (input, used) in inputs.iter().zip(used) {
+        let used_links = input.links.list.iter().zip(used);
+        let used_links = used_links.filter(|(_, used)| **used);
+        links.extend(used_links.map(|(link, _)| *link));
+    }
+    links.sort_unstable();
+    links.dedup();
+    let find = |link: &Link| links.binary_search(link).map_or(NONE, |at| at as u32);
+    let maps = inputs
+        .iter()
+        .map(|input| input.links.list.iter().map(find).collect())
+        .collect();
+    (links, maps)
 }
 
-impl Links {
-    fn new(inputs: &[Input<'_>], used: &[Vec<bool>]) -> Self {
-        let mut links = vec![Link::default()];
-        for (input, used) in inputs.iter().zip(used) {
-            let used_links = input
-                .index
-                .links
-                .iter()
-                .zip(used)
-                .filter(|(_, used)| **used);
-            links.extend(used_links.map(|(link, _)| *link));
+/// Pairs of a link and a profile with rows of it.
+fn with_profiles(list: Vec<Link>, mut linked: Vec<(u32, u32)>) -> Links {
+    linked.sort_unstable();
+    let mut links = Links::new(list);
+    let mut rest = linked.into_iter().peekable();
+    let mut profiles = Vec::new();
+    for link in 0..links.list.len() as u32 {
+        profiles.clear();
+        while let Some((_, profile)) = rest.next_if(|(of, _)| *of == link) {
+            profiles.push(profile);
         }
-        links.sort_unstable();
-        links.dedup();
-        let find = |link: &Link| links.binary_search(link).map_or(NONE, |at| at as u32);
-        let maps = inputs
-            .iter()
-            .map(|input| input.index.links.iter().map(find).collect())
-            .collect();
-        Self { links, maps }
+        links.push_profiles(&profiles);
     }
+    links
 }
 
 /// Sets of sample labels, numbered in the order in which rows use them.
@@ -389,6 +399,8 @@ struct Rows {
     writer: samples::Writer,
     stacks: Vec<Vec<u32>>,
     links: Vec<Vec<u32>>,
+    /// Links, and profiles with rows of them.
+    linked: Vec<(u32, u32)>,
     attrs: Attrs,
     /// Per input: log there -> log here.
     logs: Vec<Vec<u32>>,
@@ -423,7 +435,8 @@ impl Rows {
             });
             visited.map_err(input_error(placed))?;
             let start = self.next;
-            self.flush().map_err(MergeError::Output)?;
+            self.flush(profiles.len() as u32)
+                .map_err(MergeError::Output)?;
             profiles.push(ProfileRow {
                 profile_type: placed.profile_type,
                 label_set: placed.label_set,
@@ -443,8 +456,9 @@ impl Rows {
     }
 
     /// Writes the rows of one profile, equal ones added up.
-    fn flush(&mut self) -> Result<(), Error> {
+    fn flush(&mut self, profile: u32) -> Result<(), Error> {
         self.scratch.sort_unstable_by_key(|(row, _)| *row);
+        let linked = self.linked.len();
         let mut rows = self.scratch.iter().copied().peekable();
         while let Some((row, mut value)) = rows.next() {
             while let Some((_, more)) = rows.next_if(|(next, _)| *next == row) {
@@ -453,8 +467,16 @@ impl Rows {
             if value != 0 {
                 self.writer.push(row, value)?;
                 self.next += 1;
+                if row.link != 0 {
+                    self.linked.push((row.link, profile));
+                }
             }
         }
+        // Often all rows of a profile have one link.
+        let mut of_profile = self.linked.split_off(linked);
+        of_profile.sort_unstable();
+        of_profile.dedup();
+        self.linked.append(&mut of_profile);
         Ok(())
     }
 }

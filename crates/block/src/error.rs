@@ -50,7 +50,7 @@ impl Error {
     }
 
     /// An object that is shorter than the block says is a cut one.
-    pub(crate) fn store(source: cairn_store::Error) -> Self {
+    pub fn store(source: cairn_store::Error) -> Self {
         match source {
             cairn_store::Error::NotFound { .. } => Self::NotFound(source),
             cairn_store::Error::OutOfRange { .. } => Self::corrupt("object", source),

@@ -8,7 +8,7 @@ use cairn_model::{Labels, Link, Profile, ProfileType, ValueType};
 use cairn_trie::{Group, GroupValue, Interner, Symbols, Trie, TrieBuilder};
 use hashbrown::HashMap;
 
-use crate::tables::{AttrSet, Index, Lsn, ProfileRow, SampleColumns};
+use crate::tables::{AttrSet, Index, Links, Lsn, ProfileRow, SampleColumns};
 
 pub use intake::Intake;
 
@@ -18,13 +18,14 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 #[derive(Debug)]
 pub struct Head {
     index: Index,
+    links: Links,
     samples: SampleColumns,
     interner: Interner,
     trie: TrieBuilder,
     types: Map<ProfileType, u32>,
     label_sets: Map<Labels, u32>,
     attr_sets: Map<AttrSet, u32>,
-    links: Map<Link, u32>,
+    known_links: Map<Link, u32>,
     label_bytes: usize,
 }
 
@@ -51,18 +52,18 @@ impl Default for Head {
     fn default() -> Self {
         let index = Index {
             attr_sets: vec![Group::default()],
-            links: vec![Link::default()],
             ..Index::default()
         };
         Self {
             index,
+            links: Links::default(),
             samples: SampleColumns::default(),
             interner: Interner::default(),
             trie: TrieBuilder::default(),
             types: Map::default(),
             label_sets: Map::default(),
             attr_sets: Map::from_iter([(Group::default(), 0)]),
-            links: Map::from_iter([(Link::default(), 0)]),
+            known_links: Map::from_iter([(Link::default(), 0)]),
             label_bytes: 0,
         }
     }
@@ -81,6 +82,10 @@ impl Head {
 
     pub fn index(&self) -> &Index {
         &self.index
+    }
+
+    pub fn links(&self) -> &Links {
+        &self.links
     }
 
     pub fn symbols(&self) -> &Symbols {
@@ -114,8 +119,8 @@ impl Head {
             * size_of::<u32>()
             + values.capacity() * size_of::<i64>()
             + self.index.profiles.capacity() * size_of::<ProfileRow>()
-            + self.index.links.capacity() * size_of::<Link>()
-            + self.links.allocation_size()
+            + self.links.list.capacity() * size_of::<Link>()
+            + self.known_links.allocation_size()
             + self.interner.bytes()
             + self.trie.bytes()
             + self.label_bytes
@@ -137,10 +142,10 @@ impl Head {
     }
 
     fn link(&mut self, link: Link) -> u32 {
-        let next = self.index.links.len() as u32;
-        let id = *self.links.entry(link).or_insert(next);
+        let next = self.links.list.len() as u32;
+        let id = *self.known_links.entry(link).or_insert(next);
         if id == next {
-            self.index.links.push(link);
+            self.links.list.push(link);
         }
         id
     }

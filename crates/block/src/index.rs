@@ -19,7 +19,7 @@ use crate::labels;
 use crate::origins::Origins;
 use crate::repeats::Batches;
 use crate::table::{self, Batch, Column, Packing, Table, item};
-use crate::tables::{Index, ProfileRow, RowRange};
+use crate::tables::{Index, Links, ProfileRow, RowRange};
 use crate::toc::{Encoded, Toc};
 
 pub(crate) const TYPES: &str = "types";
@@ -28,15 +28,13 @@ pub(crate) const LINKS: &str = "links";
 
 const BATCH_HASH: &str = "batch_hash";
 const LOG: &str = "log";
+const LINKED_PROFILES: &str = "profiles";
 
 const CHUNK_ROWS: usize = 64 << 10;
 
-/// One in this many look-ups of an unknown trace reads the section in vain.
-const BLOOM_FALSE_RATE: f64 = 0.01;
-
 /// All sections of the index. Sections of sample labels and links only if there are any.
 pub(crate) fn write(
-    index: &Index,
+    (index, links): (&Index, &Links),
     origins: &Origins,
     properties: &WriterPropertiesBuilder,
 ) -> Result<Vec<Encoded>, Error> {
@@ -51,20 +49,19 @@ pub(crate) fn write(
     if index.attr_sets.len() > 1 {
         sections.push(labels::write_attrs(&index.attr_sets, properties.clone())?);
     }
-    if index.links.len() > 1 {
-        sections.push(write_links(&index.links, properties.clone())?);
+    if links.list.len() > 1 {
+        sections.push(write_links(links, properties.clone())?);
     }
     Ok(sections)
 }
 
-/// The index sections as they lie in a block; the last two may be missing.
+/// The index sections as they lie in a block; the last one may be missing.
 pub(crate) struct Sections {
     pub(crate) types: Bytes,
     pub(crate) profiles: Bytes,
     pub(crate) label_sets: Bytes,
     pub(crate) label_index: Bytes,
     pub(crate) attrs: Option<Bytes>,
-    pub(crate) links: Option<Bytes>,
 }
 
 pub(crate) fn read(sections: Sections, toc: &Toc, origins: &Origins) -> Result<Index, Error> {
@@ -73,20 +70,7 @@ pub(crate) fn read(sections: Sections, toc: &Toc, origins: &Origins) -> Result<I
         label_sets: labels::read(sections.label_sets, sections.label_index)?,
         profiles: Vec::new(),
         attr_sets: labels::read_attrs(sections.attrs, toc.attr_sets)?,
-        links: match sections.links {
-            Some(bytes) => read_links(bytes)?,
-            None => vec![Link::default()],
-        },
     };
-    if toc
-        .find(LINKS)
-        .is_some_and(|links| links.rows != index.links.len() as u64)
-    {
-        return Err(Error::corrupt(
-            LINKS,
-            "there are more or fewer than counted",
-        ));
-    }
     index.profiles = read_profiles(sections.profiles, &index, (toc.rows, origins))?;
     Ok(index)
 }
@@ -276,44 +260,59 @@ pub(crate) fn hold_any(profiles: Bytes, batches: &Batches) -> Result<bool, Error
     Ok(false)
 }
 
-fn write_links(links: &[Link], properties: WriterPropertiesBuilder) -> Result<Encoded, Error> {
-    let trace = || ColumnPath::from("trace_id");
-    let properties = properties
-        .set_column_bloom_filter_enabled(trace(), true)
-        .set_column_bloom_filter_fpp(trace(), BLOOM_FALSE_RATE)
-        .set_column_bloom_filter_max_ndv(trace(), links.len() as u64)
-        .set_column_statistics_enabled(trace(), EnabledStatistics::Page);
+fn write_links(links: &Links, properties: WriterPropertiesBuilder) -> Result<Encoded, Error> {
+    let trace = ColumnPath::from("trace_id");
+    let properties = properties.set_column_statistics_enabled(trace, EnabledStatistics::Page);
     let columns = vec![
         Column::new("trace_id", DataType::FixedSizeBinary(16), Packing::Plain),
         Column::new("span_id", DataType::FixedSizeBinary(8), Packing::Plain),
+        positions(LINKED_PROFILES),
     ];
     let mut table = Table::new(LINKS, columns, properties)?;
-    for links in links.chunks(CHUNK_ROWS) {
+    for (at, list) in links.list.chunks(CHUNK_ROWS).enumerate() {
+        let rows = at * CHUNK_ROWS..at * CHUNK_ROWS + list.len();
         table.push(vec![
-            fixed(16, links.iter().map(|link| link.trace_id)),
-            fixed(8, links.iter().map(|link| link.span_id)),
+            fixed(16, list.iter().map(|link| link.trace_id)),
+            fixed(8, list.iter().map(|link| link.span_id)),
+            position_lists(rows.map(|link| links.profiles(link))),
         ])?;
     }
     table.finish()
 }
 
-fn read_links(bytes: Bytes) -> Result<Vec<Link>, Error> {
+/// `count` links of `profiles` profiles. Blocks of earlier versions don't say which.
+pub(crate) fn read_links(bytes: Bytes, count: u64, profiles: u64) -> Result<Links, Error> {
     let mut batches = table::read(LINKS, bytes)?;
-    let mut links = Vec::new();
+    let mut links = Links::new(Vec::new());
     while let Some(batch) = batches.next()? {
         let trace_id: &FixedSizeBinaryArray = batch.column("trace_id")?;
         let span_id: &FixedSizeBinaryArray = batch.column("span_id")?;
         for row in 0..batch.len() {
-            links.push(Link {
+            links.list.push(Link {
                 trace_id: fixed_value(&batch, trace_id, row)?,
                 span_id: fixed_value(&batch, span_id, row)?,
             });
         }
+        if batch.has(LINKED_PROFILES) {
+            let lists: &ListArray = batch.column(LINKED_PROFILES)?;
+            for list in read_positions(&batch, lists)? {
+                if list.iter().any(|profile| u64::from(*profile) >= profiles) {
+                    return Err(batch.corrupt("a link is of a profile that is not there"));
+                }
+                links.push_profiles(list);
+            }
+        }
     }
-    if links.first() != Some(&Link::default()) {
+    if links.list.first() != Some(&Link::default()) {
         return Err(Error::corrupt(
             LINKS,
             "the first link is not the absent one",
+        ));
+    }
+    if links.list.len() as u64 != count {
+        return Err(Error::corrupt(
+            LINKS,
+            "there are more or fewer than counted",
         ));
     }
     Ok(links)

@@ -30,6 +30,7 @@ pub fn merge(inputs: &[Loaded], level: u8, stacks_bytes_max: usize) -> Result<Bu
     fn input(loaded: &Loaded) -> Input<'_> {
         let Loaded {
             index,
+            links,
             stacks,
             rows,
             origins,
@@ -38,6 +39,7 @@ pub fn merge(inputs: &[Loaded], level: u8, stacks_bytes_max: usize) -> Result<Bu
         } = loaded;
         Input {
             index,
+            links,
             stacks: Origin::Block(stacks),
             rows: Source::Block(rows),
             logs: origins.logs(),

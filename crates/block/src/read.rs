@@ -14,13 +14,15 @@ use crate::error::SectionName;
 use crate::index::{self, LINKS, PROFILES, TYPES};
 use crate::labels::{ATTRS, LABEL_INDEX, LABEL_SETS};
 use crate::origins::Origins;
+use crate::reads::Reads;
 use crate::repeats::Batches;
 use crate::rows::{Layout, Part, Rows};
-use crate::samples::SAMPLES;
+use crate::samples::{Columns, SAMPLES};
 use crate::symbols::{FUNCTIONS, LOCATIONS, MAPPINGS, PackedStacks, STACKS, STRINGS};
 use crate::table;
-use crate::tables::{Index, RowRange, SampleColumns, Stacks};
+use crate::tables::{Index, Links, RowRange, SampleColumns, Stacks};
 use crate::toc::{Tail, Toc};
+use crate::traces::Traces;
 use crate::write::Info;
 
 /// An open block: its table of contents, and of the rest what was asked for so far.
@@ -32,6 +34,8 @@ pub struct Block {
     /// Where the end of the object begins that came with the table of contents, and that end.
     tail: (u64, Bytes),
     index: OnceCell<Arc<Index>>,
+    links: OnceCell<Arc<Links>>,
+    traces: OnceCell<Traces>,
     stacks: OnceCell<Arc<Stacks>>,
     layout: OnceCell<Arc<Layout>>,
     /// Bytes read from the store.
@@ -42,6 +46,7 @@ pub struct Block {
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub index: Arc<Index>,
+    pub links: Arc<Links>,
     pub stacks: PackedStacks,
     /// All rows, in order.
     pub rows: Vec<Rows>,
@@ -68,7 +73,7 @@ impl Loaded {
 
 #[derive(Debug)]
 struct Object {
-    store: Store,
+    reads: Arc<dyn Reads>,
     tenant: TenantId,
     id: BlockId,
 }
@@ -88,8 +93,18 @@ impl Block {
                 size.map_err(Error::store)?
             }
         };
+        Self::open_from(Arc::new(store.clone()), tenant, id, size).await
+    }
+
+    /// The same of an object whose size is known.
+    pub async fn open_from(
+        reads: Arc<dyn Reads>,
+        tenant: &TenantId,
+        id: BlockId,
+        size: u64,
+    ) -> Result<Self, Error> {
         let object = Object {
-            store: store.clone(),
+            reads,
             tenant: tenant.clone(),
             id,
         };
@@ -123,6 +138,8 @@ impl Block {
             toc: *toc,
             tail,
             index: OnceCell::new(),
+            links: OnceCell::new(),
+            traces: OnceCell::new(),
             stacks: OnceCell::new(),
             layout: OnceCell::new(),
             read,
@@ -135,6 +152,8 @@ impl Block {
             + self.toc.origins.memory_bytes()
             + self.layout.get().map_or(0, |layout| layout.memory_bytes())
             + self.index.get().map_or(0, |index| index.bytes())
+            + self.links.get().map_or(0, |links| links.bytes())
+            + self.traces.get().map_or(0, Traces::bytes)
             + self.stacks.get().map_or(0, |stacks| stacks.bytes())
     }
 
@@ -163,15 +182,26 @@ impl Block {
         &self.toc
     }
 
-    /// All that says which rows a query needs. Kept once read.
+    /// Whether a row, or the labels of its profile, may name this trace; if not, none does. For
+    /// nearly every block opening it was enough to know.
+    pub async fn may_have_trace(&self, trace_id: &str) -> Result<bool, Error> {
+        let Some(range) = self.toc.traces() else {
+            return Ok(true);
+        };
+        let read = async || {
+            let bytes = self.read(std::slice::from_ref(&range)).await?.remove(0);
+            self.toc.read_traces(&bytes)
+        };
+        let traces = self.traces.get_or_try_init(read).await?;
+        Ok(traces.may_have(trace_id))
+    }
+
+    /// All that says which rows a query needs, but for links. Kept once read.
     pub async fn index(&self) -> Result<Arc<Index>, Error> {
         let read = async || {
             let needed = [TYPES, PROFILES, LABEL_SETS, LABEL_INDEX];
-            let optional = [ATTRS, LINKS].map(|name| self.toc.find(name).map(|_| name));
-            let names: Vec<_> = needed
-                .into_iter()
-                .chain(optional.into_iter().flatten())
-                .collect();
+            let attrs = self.toc.find(ATTRS).map(|_| ATTRS);
+            let names: Vec<_> = needed.into_iter().chain(attrs).collect();
             let mut sections = self.sections(&names).await?.into_iter();
             let mut next = || sections.next().expect("one section per name");
             let sections = index::Sections {
@@ -179,12 +209,24 @@ impl Block {
                 profiles: next(),
                 label_sets: next(),
                 label_index: next(),
-                attrs: optional[0].map(|_| next()),
-                links: optional[1].map(|_| next()),
+                attrs: attrs.map(|_| next()),
             };
             Ok(Arc::new(index::read(sections, &self.toc, &self.origins())?))
         };
         self.index.get_or_try_init(read).await.cloned()
+    }
+
+    /// The requests that rows belong to. Kept once read.
+    pub async fn links(&self) -> Result<Arc<Links>, Error> {
+        let read = async || {
+            let Some(section) = self.toc.find(LINKS) else {
+                return Ok(Arc::default());
+            };
+            let bytes = self.sections(&[LINKS]).await?.remove(0);
+            let links = index::read_links(bytes, section.rows, self.toc.profiles)?;
+            Ok(Arc::new(links))
+        };
+        self.links.get_or_try_init(read).await.cloned()
     }
 
     /// Whether a profile came in one of these batches; reads less than the index, and keeps nothing.
@@ -214,7 +256,7 @@ impl Block {
         visit: &mut (dyn FnMut(u64, &SampleColumns) + Send),
     ) -> Result<(), Error> {
         for part in self.parts(ranges).await? {
-            self.fetch(part).await?.visit(visit)?;
+            self.fetch(part, Columns::ALL).await?.visit(visit)?;
         }
         Ok(())
     }
@@ -231,12 +273,12 @@ impl Block {
     }
 
     /// Reads the pages that hold a part's rows.
-    pub async fn fetch(&self, part: Part) -> Result<Rows, Error> {
+    pub async fn fetch(&self, part: Part, columns: Columns) -> Result<Rows, Error> {
         let layout = self.layout().await?;
         let section = self.toc.section(SAMPLES)?;
         // Chunks are the units of checksums; neighbours become one read.
         let mut chunks: Vec<Range<u64>> = Vec::new();
-        for range in layout.bytes(&part)? {
+        for range in layout.bytes(&part, columns)? {
             let range = section.offset + range.start..section.offset + range.end;
             let range = self.toc.chunks_around(section, &range);
             match chunks.last_mut().filter(|last| range.start <= last.end) {
@@ -250,7 +292,7 @@ impl Block {
             self.toc.verify((SAMPLES, section), range.start, &bytes)?;
             pieces.push((range.start - section.offset, bytes));
         }
-        Ok(Rows::new(layout, part, pieces))
+        Ok(Rows::new(layout, (part, columns), pieces))
     }
 
     /// Reads everything, and decodes none of what may be large.
@@ -259,10 +301,11 @@ impl Block {
         let ranges: Vec<RowRange> = index.profiles.iter().map(|profile| profile.rows).collect();
         let mut rows = Vec::new();
         for part in self.parts(&ranges).await? {
-            rows.push(self.fetch(part).await?);
+            rows.push(self.fetch(part, Columns::ALL).await?);
         }
         Ok(Loaded {
             index,
+            links: self.links().await?,
             stacks: self.packed_stacks().await?,
             rows,
             origins: self.origins(),
@@ -324,7 +367,7 @@ impl Object {
             tenant: &self.tenant,
             id: self.id,
         };
-        let read = self.store.get_ranges(key, ranges).await;
+        let read = self.reads.read(key, ranges).await;
         read.map_err(Error::store)
     }
 }

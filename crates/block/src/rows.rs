@@ -15,7 +15,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use crate::Error;
-use crate::samples::{ATTRS, LINK, SAMPLES, STACK, TIME, VALUE};
+use crate::samples::{ATTRS, Columns, LINK, SAMPLES, STACK, TIME, VALUE};
 use crate::table;
 use crate::tables::{RowRange, SampleColumns};
 use crate::toc::Toc;
@@ -123,15 +123,13 @@ impl Layout {
     }
 
     /// The bytes of the section that hold a part, sorted and joined.
-    pub(crate) fn bytes(&self, part: &Part) -> Result<Vec<Range<u64>>, Error> {
+    pub(crate) fn bytes(&self, part: &Part, columns: Columns) -> Result<Vec<Range<u64>>, Error> {
         let mut out: Vec<Range<u64>> = Vec::new();
-        for column in 0..self.metadata.row_group(part.group).num_columns() {
+        let group = self.metadata.row_group(part.group);
+        let wanted = |column: &usize| columns.has(&group.column(*column).column_path().string());
+        for column in (0..group.num_columns()).filter(wanted) {
             let pages = self.pages(part.group, column)?;
-            let (start, bytes) = self
-                .metadata
-                .row_group(part.group)
-                .column(column)
-                .byte_range();
+            let (start, bytes) = group.column(column).byte_range();
             let first = pages
                 .first()
                 .map_or(start + bytes, |page| page.offset as u64);
@@ -211,11 +209,16 @@ impl Part {
 pub struct Rows {
     layout: Arc<Layout>,
     part: Part,
+    columns: Columns,
     bytes: Sparse,
 }
 
 impl Rows {
-    pub(crate) fn new(layout: Arc<Layout>, part: Part, bytes: Vec<(u64, Bytes)>) -> Self {
+    pub(crate) fn new(
+        layout: Arc<Layout>,
+        (part, columns): (Part, Columns),
+        bytes: Vec<(u64, Bytes)>,
+    ) -> Self {
         let bytes = Sparse {
             len: layout.bytes,
             pieces: bytes.into(),
@@ -223,6 +226,7 @@ impl Rows {
         Self {
             layout,
             part,
+            columns,
             bytes,
         }
     }
@@ -256,6 +260,9 @@ impl Rows {
     }
 
     fn column<T: DataType>(&self, name: &str) -> Result<Option<ColumnReaderImpl<T>>, Error> {
+        if !self.columns.has(name) {
+            return Ok(None);
+        }
         let group = self.layout.metadata.row_group(self.part.group);
         let found = (0..group.num_columns())
             .find(|column| group.column(*column).column_path().string() == name);

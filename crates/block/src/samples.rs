@@ -44,6 +44,32 @@ pub(crate) struct Distinct {
     pub(crate) has_times: bool,
 }
 
+/// What is read of rows besides stacks and values. The columns that are not read are empty, as if
+/// all their values were 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Columns {
+    pub attrs: bool,
+    pub links: bool,
+    pub times: bool,
+}
+
+impl Columns {
+    pub const ALL: Self = Self {
+        attrs: true,
+        links: true,
+        times: true,
+    };
+
+    pub(crate) fn has(self, column: &str) -> bool {
+        match column {
+            ATTRS => self.attrs,
+            LINK => self.links,
+            TIME => self.times,
+            _ => true,
+        }
+    }
+}
+
 /// The section being written.
 pub(crate) struct Writer {
     table: Table,

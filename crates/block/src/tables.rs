@@ -54,8 +54,6 @@ pub struct Index {
     pub profiles: Vec<ProfileRow>,
     /// Set 0 is empty.
     pub attr_sets: Vec<AttrSet>,
-    /// Link 0 stands for none.
-    pub links: Vec<Link>,
 }
 
 impl Index {
@@ -66,13 +64,11 @@ impl Index {
             label_sets,
             profiles,
             attr_sets,
-            links,
         } = self;
         types.len() * size_of::<ProfileType>()
             + label_sets.iter().map(Labels::len).sum::<usize>() * PAIR_BYTES
             + profiles.len() * size_of::<ProfileRow>()
             + attr_sets.iter().map(|set| set.0.len()).sum::<usize>() * PAIR_BYTES
-            + links.len() * size_of::<Link>()
     }
 
     /// Times of the first and last profile.
@@ -82,6 +78,56 @@ impl Index {
             end: row.time,
         };
         self.profiles.iter().map(range).reduce(|a, b| a.union(&b))
+    }
+}
+
+/// The requests that samples belong to, and whose profiles those samples are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Links {
+    /// Link 0 stands for none.
+    pub list: Vec<Link>,
+    /// Profiles with rows of a link, one link after the other.
+    profiles: Vec<u32>,
+    /// Where the profiles of each link end. Empty if nobody wrote them down.
+    ends: Vec<usize>,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self::new(vec![Link::default()])
+    }
+}
+
+impl Links {
+    /// Links of which nobody knows the profiles.
+    pub fn new(list: Vec<Link>) -> Self {
+        Self {
+            list,
+            profiles: Vec::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    /// Adds the profiles, in ascending order, of the first link that has none yet.
+    pub(crate) fn push_profiles(&mut self, profiles: &[u32]) {
+        self.profiles.extend_from_slice(profiles);
+        self.ends.push(self.profiles.len());
+    }
+
+    /// Whether [`Self::profiles`] are known.
+    pub fn has_profiles(&self) -> bool {
+        !self.ends.is_empty()
+    }
+
+    /// Profiles with rows of a link, ascending. Of link 0 there are none, whichever have such rows.
+    pub fn profiles(&self, link: usize) -> &[u32] {
+        let start = link.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.profiles[start..self.ends[link]]
+    }
+
+    /// About how much memory they take.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&self.list[..]) + size_of_val(&self.profiles[..]) + size_of_val(&self.ends[..])
     }
 }
 

@@ -12,16 +12,20 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::error::SectionName;
 use crate::origins::{Origins, PackedOrigins};
+use crate::traces::Traces;
 use crate::write::Info;
 
 /// The format that this build writes.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// The oldest format that this build reads.
 const VERSION_MIN: u32 = 1;
 
 /// The first format whose tables of contents say where rows come from.
 const VERSION_ORIGINS: u32 = 2;
+
+/// The first format with a filter of traces.
+const VERSION_TRACES: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"CAIRNBLK";
 
@@ -50,6 +54,9 @@ pub(crate) struct Toc {
     #[serde(default)]
     pub(crate) origins: PackedOrigins,
     pub(crate) sections: Vec<Section>,
+    /// Behind the sections.
+    #[serde(default)]
+    traces: Filter,
     /// One per chunk, section after section. Kept outside the JSON text.
     #[serde(skip)]
     checksums: Vec<u32>,
@@ -68,6 +75,13 @@ pub(crate) struct Section {
     pub(crate) rows: u64,
     /// Where in the section Parquet's own indexes and footer begin.
     pub(crate) footer: u64,
+}
+
+/// Where the filter of traces is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Filter {
+    bytes: u64,
+    checksum: u32,
 }
 
 impl Section {
@@ -102,14 +116,15 @@ impl Toc {
             stacks,
             origins: PackedOrigins::pack(origins),
             sections: Vec::new(),
+            traces: Filter::default(),
             checksums: Vec::new(),
             object_bytes: 0,
             version: VERSION,
         }
     }
 
-    /// The whole object: sections, checksums, table, trailer.
-    pub(crate) fn finish(mut self, sections: Vec<Encoded>) -> Bytes {
+    /// The whole object: sections, filter of traces, checksums, table, trailer.
+    pub(crate) fn finish(mut self, sections: Vec<Encoded>, traces: Traces) -> Bytes {
         let mut end = 0;
         for section in &sections {
             let chunks = section.bytes.chunks(CHUNK_BYTES as usize);
@@ -123,14 +138,20 @@ impl Toc {
             });
             end += section.bytes.len() as u64;
         }
+        let traces = traces.write();
+        self.traces = Filter {
+            bytes: traces.len() as u64,
+            checksum: crc32fast::hash(&traces),
+        };
         let text = serde_json::to_vec(&self).expect("a table of contents is plain data");
         let lengths = [self.checksums.len() * size_of::<u32>(), text.len()];
         // Exactly, since twice the block might be more memory than there is.
-        let total = end as usize + lengths[0] + lengths[1] + TRAILER_BYTES;
+        let total = end as usize + traces.len() + lengths[0] + lengths[1] + TRAILER_BYTES;
         let mut object = Vec::with_capacity(total);
         for section in sections {
             object.extend_from_slice(&section.bytes);
         }
+        object.extend_from_slice(&traces);
         let start = object.len();
         for checksum in &self.checksums {
             object.extend_from_slice(&checksum.to_le_bytes());
@@ -188,6 +209,9 @@ impl Toc {
         if version < VERSION_ORIGINS {
             toc.origins = PackedOrigins::default();
         }
+        if version < VERSION_TRACES {
+            toc.traces = Filter::default();
+        }
         toc.origins.check()?;
         toc.object_bytes = object_bytes;
         toc.checksums = sums
@@ -198,7 +222,8 @@ impl Toc {
         Ok(Tail::Toc(Box::new(toc)))
     }
 
-    /// Sections must fill the object up to `end` without gaps, and every chunk has a checksum.
+    /// Sections and filter must fill the object up to `end` without gaps, and every chunk has a
+    /// checksum.
     fn check(&self, end: u64) -> Result<(), Error> {
         let mut at = 0u64;
         let mut chunks = 0;
@@ -213,7 +238,10 @@ impl Toc {
             })?;
             chunks += section.chunks();
         }
-        if at != end || chunks != self.checksums.len() as u64 {
+        if !Traces::is_size(self.traces.bytes) {
+            return Err(bad("the filter of traces has a length that none has"));
+        }
+        if at.checked_add(self.traces.bytes) != Some(end) || chunks != self.checksums.len() as u64 {
             return Err(bad("sections and object differ in length"));
         }
         Ok(())
@@ -236,6 +264,20 @@ impl Toc {
     pub(crate) fn section(&self, name: SectionName) -> Result<&Section, Error> {
         self.find(name)
             .ok_or_else(|| Error::corrupt(name, "it is missing"))
+    }
+
+    /// Where the filter of traces is; nowhere if the format has none.
+    pub(crate) fn traces(&self) -> Option<Range<u64>> {
+        let start = self.sections.last().map_or(0, |last| last.range().end);
+        (self.version >= VERSION_TRACES).then(|| start..start + self.traces.bytes)
+    }
+
+    /// The filter of traces that these bytes are.
+    pub(crate) fn read_traces(&self, bytes: &[u8]) -> Result<Traces, Error> {
+        match crc32fast::hash(bytes) == self.traces.checksum {
+            true => Ok(Traces::read(bytes)),
+            false => Err(Error::corrupt("filter of traces", "its checksum is wrong")),
+        }
     }
 
     /// The chunks that hold `range` of the object, which lies in one section.

@@ -61,6 +61,7 @@ pub fn write(head: &Head, options: Options) -> Result<Built, Error> {
     }
     let input = Input {
         index: head.index(),
+        links: head.links(),
         stacks: Origin::Head(head.symbols(), head.trie()),
         rows: Source::Head(head.samples()),
         logs,

@@ -10,7 +10,7 @@ import duckdb
 
 data = pathlib.Path(sys.argv[1]).read_bytes()
 sums, text, version, _ = struct.unpack("<IIII", data[-24:-8])
-assert data[-8:] == b"CAIRNBLK" and version == 2
+assert data[-8:] == b"CAIRNBLK" and version == 3
 toc = json.loads(data[-24 - text : -24])
 
 database = duckdb.connect()

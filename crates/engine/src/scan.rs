@@ -14,7 +14,9 @@ pub(crate) use self::matching::text;
 
 use std::sync::Arc;
 
-use cairn_block::{Block, Error, Head, Index, Lsn, ProfileRow, RowRange, SampleColumns, Stacks};
+use cairn_block::{
+    Block, Error, Head, Index, Links, Lsn, ProfileRow, RowRange, SampleColumns, Stacks,
+};
 use cairn_model::TimeRange;
 use futures::{StreamExt, TryStreamExt};
 
@@ -49,7 +51,11 @@ impl Source<'_> {
 
 /// Answers from the rows of a tail that came after `after`.
 pub fn scan_head(head: &Head, after: Lsn, query: &Query, source: Source<'_>) -> Scanned {
-    let mut scan = Scan::new(head.index(), after, query, source, head.trie().len());
+    let tables = Tables {
+        index: head.index(),
+        links: head.links(),
+    };
+    let mut scan = Scan::new(tables, after, query, source, head.trie().len());
     if !scan.ranges().is_empty() {
         scan.rows(0, head.samples());
     }
@@ -62,15 +68,25 @@ pub async fn scan_block(
     query: &Query,
     source: Source<'_>,
 ) -> Result<Scanned, Error> {
-    // What is needed whatever the index says is read at the same time.
-    let is_needed = query.matchers.is_empty();
-    let (index, mut stacks) = match is_needed {
-        true => futures::try_join!(block.index(), read_stacks(block, query))?,
-        false => (block.index().await?, None),
+    let traces = matching::traces(query);
+    if !may_have(block, &traces).await? {
+        return Ok(without_rows(query, source));
+    }
+    // What is needed whatever the index says is read at the same time. A block with the trace that
+    // is asked for has most likely rows of it that match.
+    let is_needed = query.matchers.is_empty() || !traces.is_empty();
+    let (index, links, mut stacks) = futures::try_join!(
+        block.index(),
+        read_links(block, query),
+        read_stacks(block, query, is_needed),
+    )?;
+    let tables = Tables {
+        index: &index,
+        links: &links,
     };
-    let mut scan = Scan::new(&index, 0, query, source, 0);
+    let mut scan = Scan::new(tables, 0, query, source, 0);
     if !is_needed && !scan.plan.selected.is_empty() {
-        stacks = read_stacks(block, query).await?;
+        stacks = read_stacks(block, query, true).await?;
     }
     let count = stacks.as_ref().map_or(0, |stacks| stacks.nodes.len());
     scan.stacks(count);
@@ -78,8 +94,9 @@ pub async fn scan_block(
         ranges if ranges.is_empty() => Vec::new(),
         ranges => block.parts(&ranges).await?,
     };
+    let columns = scan.plan.columns(&query.question, &scan.labels);
     let mut fetched = futures::stream::iter(parts)
-        .map(|part| block.fetch(part))
+        .map(|part| block.fetch(part, columns))
         .buffered(FETCHES);
     while let Some(rows) = fetched.try_next().await? {
         let mut refused = Ok(());
@@ -100,13 +117,58 @@ pub async fn scan_block(
     Ok(scanned)
 }
 
-/// What sums per stack need besides the index.
-async fn read_stacks(block: &Block, query: &Query) -> Result<Option<Arc<Stacks>>, Error> {
-    if !matches!(query.question, Question::Stacks(_)) {
+/// Whether rows of a block may name one trace of every list.
+async fn may_have(block: &Block, traces: &[Vec<String>]) -> Result<bool, Error> {
+    for any_of in traces {
+        let mut may_have = false;
+        for trace in any_of {
+            may_have = may_have || block.may_have_trace(trace).await?;
+        }
+        if !may_have {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The answer from a block of which nothing matches.
+fn without_rows(query: &Query, source: Source<'_>) -> Scanned {
+    let (index, links) = (Index::default(), Links::default());
+    let tables = Tables {
+        index: &index,
+        links: &links,
+    };
+    let mut scanned = Scan::new(tables, 0, query, source, 0).finish(|_| Default::default());
+    scanned.stats.blocks = 1;
+    scanned
+}
+
+/// Links, if the query is about them; it neither asks for them nor reads them of rows otherwise.
+async fn read_links(block: &Block, query: &Query) -> Result<Arc<Links>, Error> {
+    match matching::is_about_links(query) {
+        true => block.links().await,
+        false => Ok(Arc::default()),
+    }
+}
+
+/// What sums per stack need besides the index, if it is clear that they are needed.
+async fn read_stacks(
+    block: &Block,
+    query: &Query,
+    is_needed: bool,
+) -> Result<Option<Arc<Stacks>>, Error> {
+    if !is_needed || !matches!(query.question, Question::Stacks(_)) {
         return Ok(None);
     }
     let (stacks, ()) = futures::try_join!(block.stacks(), block.prepare_rows())?;
     Ok(Some(stacks))
+}
+
+/// What rows refer to.
+#[derive(Clone, Copy, Debug)]
+struct Tables<'a> {
+    index: &'a Index,
+    links: &'a Links,
 }
 
 /// Columns of the rows of one profile, or of a part of them.
@@ -185,7 +247,7 @@ impl<'a> Run<'a> {
 
 /// One source, half answered.
 struct Scan<'a> {
-    index: &'a Index,
+    tables: Tables<'a>,
     labels: RowLabels<'a>,
     plan: Plan,
     teller: Teller<'a>,
@@ -205,37 +267,37 @@ enum Sum<'a> {
 impl<'a> Scan<'a> {
     /// `stacks` is how many stacks the source knows; only sums per stack need it.
     fn new(
-        index: &'a Index,
+        tables: Tables<'a>,
         after: Lsn,
         query: &'a Query,
         source: Source<'a>,
         stacks: usize,
     ) -> Self {
-        let labels = RowLabels::of(index);
-        let mut teller = Teller::new(source.id, index, source.ask);
+        let labels = RowLabels::of(tables);
+        let mut teller = Teller::new(source.id, tables.index, source.ask);
         let weight = |row: &ProfileRow| match &query.weights {
             _ if teller.is_without(row) => 0,
             None => 1,
             Some(weights) => weights.of(teller.series(row), row.time),
         };
-        let plan = Plan::new(index, after, query, &labels, weight);
+        let plan = Plan::new(tables, after, query, &labels, weight);
         let sum = match &query.question {
             Question::Stacks(GroupBy::Nothing) => Sum::Stacks(Sums::Plain(vec![0; stacks])),
             Question::Stacks(GroupBy::Labels(names)) => {
-                Sum::Stacks(Sums::grouped(By::Labels(names), None, index))
+                Sum::Stacks(Sums::grouped(By::Labels(names), None, tables))
             }
             Question::Stacks(GroupBy::SampleLabels) => {
-                Sum::Stacks(Sums::grouped(By::RowLabels, None, index))
+                Sum::Stacks(Sums::grouped(By::RowLabels, None, tables))
             }
             Question::Stacks(GroupBy::Times { step, labels }) => {
-                Sum::Stacks(Sums::grouped(By::Labels(labels), Some(*step), index))
+                Sum::Stacks(Sums::grouped(By::Labels(labels), Some(*step), tables))
             }
             Question::Series { step, sum_by } => {
-                Sum::Series(Box::new(SeriesSum::new(*step, sum_by.as_deref(), index)))
+                Sum::Series(Box::new(SeriesSum::new(*step, sum_by.as_deref(), tables)))
             }
-            Question::LabelNames => Sum::Names(Names::new(None, index, plan.everything)),
+            Question::LabelNames => Sum::Names(Names::new(None, tables, plan.everything)),
             Question::LabelValues(name) => {
-                Sum::Names(Names::new(Some(name), index, plan.everything))
+                Sum::Names(Names::new(Some(name), tables, plan.everything))
             }
             Question::ProfileTypes => Sum::Types,
         };
@@ -245,7 +307,7 @@ impl<'a> Scan<'a> {
             .map(|s| plan.filter(*s).is_none())
             .collect();
         Self {
-            index,
+            tables,
             labels,
             plan,
             teller,
@@ -266,7 +328,7 @@ impl<'a> Scan<'a> {
     fn ranges(&mut self) -> Vec<RowRange> {
         let mut ranges = Vec::new();
         for selected in &self.plan.selected {
-            let row = &self.index.profiles[selected.profile as usize];
+            let row = &self.tables.index.profiles[selected.profile as usize];
             let filtered = self.plan.filter(*selected).is_some();
             let needed = match &mut self.sum {
                 Sum::Stacks(_) => true,
@@ -302,8 +364,8 @@ impl<'a> Scan<'a> {
         };
         let valid = lengths
             && stacks.is_none_or(|count| below(&columns.stacks, count))
-            && below(&columns.attrs, self.index.attr_sets.len())
-            && below(&columns.links, self.index.links.len());
+            && below(&columns.attrs, self.tables.index.attr_sets.len())
+            && below(&columns.links, self.tables.links.list.len());
         if !valid {
             return Err(Error::Corrupt {
                 section: "samples",
@@ -317,7 +379,7 @@ impl<'a> Scan<'a> {
     /// Adds the selected ones of the rows from number `first` on.
     fn rows(&mut self, first: u64, columns: &SampleColumns) {
         let end = first + columns.len() as u64;
-        let profiles = &self.index.profiles;
+        let profiles = &self.tables.index.profiles;
         let range = |s: &Selected| profiles[s.profile as usize].rows;
         let from = self.plan.selected.partition_point(|s| {
             let rows = range(s);
@@ -357,7 +419,7 @@ impl<'a> Scan<'a> {
         let mut hits: Vec<&'a ProfileRow> = Vec::new();
         let (mut sum, mut teller) = (self.sum, self.teller);
         for (selected, hit) in self.plan.selected.iter().zip(self.hits) {
-            let row = &self.index.profiles[selected.profile as usize];
+            let row = &self.tables.index.profiles[selected.profile as usize];
             let filter = self.plan.filter(*selected);
             let empty = row.rows.len == 0 && filter.is_some_and(|filter| filter.matches(0, 0));
             if !hit && !empty {
@@ -378,7 +440,11 @@ impl<'a> Scan<'a> {
             Sum::Names(names) => Answer::Names(names.finish(&hits)),
             Sum::Types => {
                 let types = hits.iter().map(|row| row.profile_type as usize);
-                Answer::ProfileTypes(types.map(|at| self.index.types[at].clone()).collect())
+                Answer::ProfileTypes(
+                    types
+                        .map(|at| self.tables.index.types[at].clone())
+                        .collect(),
+                )
             }
         };
         Scanned {

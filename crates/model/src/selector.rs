@@ -4,6 +4,9 @@
 
 use std::fmt;
 
+use regex_syntax::hir::Look;
+use regex_syntax::hir::literal::{Extractor, Literal};
+
 use crate::profile_type::{InvalidProfileType, ProfileType};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,6 +81,16 @@ impl Matcher {
         &self.value
     }
 
+    /// The only values that match, if they can be listed: what the matcher is equal to, or the
+    /// alternatives of a regular expression that matches whole values, such as `^(a|b)$`.
+    pub fn alternatives(&self) -> Option<Vec<String>> {
+        match self.op {
+            MatchOp::Equal => Some(vec![self.value.clone()]),
+            MatchOp::Regex => alternatives(&self.value),
+            MatchOp::NotEqual | MatchOp::NotRegex => None,
+        }
+    }
+
     pub fn matches(&self, value: Option<&str>) -> bool {
         let value = value.unwrap_or("");
         match (&self.regex, self.op) {
@@ -87,6 +100,23 @@ impl Matcher {
             (None, _) => value == self.value,
         }
     }
+}
+
+fn alternatives(regex: &str) -> Option<Vec<String>> {
+    let parsed = regex_syntax::parse(regex).ok()?;
+    let properties = parsed.properties();
+    let is_whole = properties.look_set_prefix().contains(Look::Start)
+        && properties.look_set_suffix().contains(Look::End);
+    if !is_whole {
+        return None;
+    }
+    // Literals that are prefixes and whole at once; there are none if they would be too many.
+    let found = Extractor::new().extract(&parsed);
+    if !found.is_exact() {
+        return None;
+    }
+    let text = |literal: &Literal| String::from_utf8(literal.as_bytes().to_vec()).ok();
+    found.literals()?.iter().map(text).collect()
 }
 
 impl fmt::Display for Matcher {
@@ -365,6 +395,34 @@ mod tests {
             Ok(selector) => selector.to_string(),
             Err(error) => format!("error: {error}"),
         }
+    }
+
+    #[test]
+    fn values_are_listed_where_no_others_match() {
+        let listed = |op, value| Matcher::new("a", op, value).unwrap().alternatives();
+        let texts = |texts: &[&str]| Some(texts.iter().map(|text| text.to_string()).collect());
+        assert_eq!(listed(MatchOp::Equal, "x|y"), texts(&["x|y"]));
+        for whole in ["^(x|yz)$", "^(?:x|yz)$", "^(?:(x)|yz)$", "^x$|^yz$"] {
+            assert_eq!(
+                listed(MatchOp::Regex, whole),
+                texts(&["x", "yz"]),
+                "{whole}"
+            );
+        }
+        assert_eq!(listed(MatchOp::Regex, "^(|x)$"), texts(&["", "x"]));
+        for open in [
+            "x",
+            "^x",
+            "x$",
+            "^x|y$",
+            "^x.*$",
+            "^(x|[0-9a-f]{16})$",
+            "(?m)^x$",
+        ] {
+            assert_eq!(listed(MatchOp::Regex, open), None, "{open}");
+        }
+        assert_eq!(listed(MatchOp::NotEqual, "x"), None);
+        assert_eq!(listed(MatchOp::NotRegex, "^x$"), None);
     }
 
     #[test]

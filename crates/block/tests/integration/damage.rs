@@ -72,6 +72,33 @@ fn no_random_damage_gives_a_wrong_answer() {
     }
 }
 
+/// Where the filter of traces is: between the sections and their checksums.
+fn filter(bytes: &Bytes) -> std::ops::Range<usize> {
+    let end = bytes.len() - 24;
+    let word = |at: usize| {
+        let bytes = bytes[end + at..end + at + 4].try_into();
+        u32::from_le_bytes(bytes.expect("four bytes")) as usize
+    };
+    let (sums, text) = (word(0), word(4));
+    let toc: serde_json::Value = serde_json::from_slice(&bytes[end - text..end]).expect("JSON");
+    let length = toc["traces"]["bytes"].as_u64().expect("a number") as usize;
+    end - text - sums - length..end - text - sums
+}
+
+#[tokio::test]
+async fn a_damaged_filter_of_traces_is_no_answer() {
+    let (bytes, _) = sample_block();
+    let filter = filter(&bytes);
+    assert!(!filter.is_empty());
+    for at in filter {
+        let mut damaged = bytes.to_vec();
+        damaged[at] ^= 1 << (at % 8);
+        let block = Block::from_bytes(damaged.into()).expect("opened");
+        let found = block.may_have_trace(&"09".repeat(16)).await;
+        assert_eq!(found.expect_err("damaged").code(), Code::Corrupt);
+    }
+}
+
 /// Damage that the writer of the checksums did, or someone who forged them.
 #[test]
 fn no_forged_section_panics() {
@@ -136,10 +163,10 @@ fn another_version_is_named() {
                 .expect("four bytes"),
         ) as usize
     };
-    newer[end + 8] = 3;
+    newer[end + 8] = 4;
     reseal(&mut newer, (word(0), word(4)));
-    let error = Block::from_bytes(newer.into()).expect_err("version 3 is unknown");
-    assert!(matches!(error, Error::UnsupportedVersion(3)), "{error:?}");
+    let error = Block::from_bytes(newer.into()).expect_err("version 4 is unknown");
+    assert!(matches!(error, Error::UnsupportedVersion(4)), "{error:?}");
 }
 
 #[tokio::test]

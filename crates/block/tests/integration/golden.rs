@@ -1,7 +1,7 @@
 //! Blocks written long ago stay readable.
 
 use bytes::Bytes;
-use cairn_block::{Block, describe, write};
+use cairn_block::{Block, describe, merge, write};
 use cairn_model::{BlockId, TenantId};
 use cairn_store::{Key, Store};
 
@@ -9,6 +9,7 @@ use crate::model::{Model, head, options, sample_sent, stretch};
 
 const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v1.cairn");
 const V2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v2.cairn");
+const V3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v3.cairn");
 
 /// Written by the first build that wrote this version, and never again.
 fn golden(path: &str) -> Bytes {
@@ -66,18 +67,66 @@ fn version_2_reads_as_ever() {
 }
 
 #[tokio::test]
+async fn version_3_says_which_profiles_are_of_a_link() {
+    assert_eq!(
+        Model::of_bytes(golden(V3)).expect("version 3 is readable"),
+        Model::of_bytes(golden(V2)).expect("readable")
+    );
+    let block = Block::from_bytes(golden(V3)).expect("readable");
+    let links = block.links().await.expect("read");
+    let profiles: Vec<&[u32]> = (0..links.list.len()).map(|at| links.profiles(at)).collect();
+    insta::assert_debug_snapshot!("v3_profiles_of_links", profiles);
+    let earlier = Block::from_bytes(golden(V2)).expect("readable");
+    assert!(!earlier.links().await.expect("read").has_profiles());
+}
+
+#[tokio::test]
+async fn earlier_versions_do_not_say_which_traces_they_have() {
+    let has = async |path, trace: &str| {
+        let block = Block::from_bytes(golden(path)).expect("readable");
+        block.may_have_trace(trace).await.expect("read")
+    };
+    let [held, other] = ["02", "09"].map(|byte| byte.repeat(16));
+    for path in [V1, V2] {
+        assert!(has(path, &held).await && has(path, &other).await);
+    }
+    assert!(has(V3, &held).await && !has(V3, &other).await);
+}
+
+#[test]
+fn blocks_of_all_versions_merge() {
+    let loaded = [V1, V2, V3].map(|path| {
+        let block = Block::from_bytes(golden(path)).expect("readable");
+        futures::executor::block_on(block.load()).expect("read")
+    });
+    let merged = merge(&loaded, 1, usize::MAX).expect("merged");
+    let block = Block::from_bytes(merged.bytes.clone()).expect("readable");
+    let links = futures::executor::block_on(block.links()).expect("read");
+    assert!(links.has_profiles());
+    // The last two are parts of one delivery to all appearances, and both count. Of the first nobody
+    // knows where its batches came from, so it repeats them.
+    let mut expected = Model::of_bytes(golden(V3)).expect("read").rows;
+    expected
+        .values_mut()
+        .for_each(|value| *value = value.wrapping_mul(2));
+    let merged = Model::of_bytes(merged.bytes).expect("read");
+    assert!(merged.rows == expected, "a merge of versions differs");
+}
+
+#[tokio::test]
 async fn a_block_can_be_looked_at() {
     insta::assert_snapshot!("v1_described", described(V1).await);
     insta::assert_snapshot!("v2_described", described(V2).await);
+    insta::assert_snapshot!("v3_described", described(V3).await);
 }
 
 /// Where the file is missing it is written: commit it with a new version of the format.
 #[test]
 fn a_block_of_today_reads_as_the_golden_file() {
     let built = write(&head(&sample_sent()), options(0)).expect("written");
-    if !std::path::Path::new(V2).exists() {
-        std::fs::write(V2, &built.bytes).expect("the golden file is writable");
+    if !std::path::Path::new(V3).exists() {
+        std::fs::write(V3, &built.bytes).expect("the golden file is writable");
     }
     let today = Model::of_bytes(built.bytes).expect("read");
-    assert_eq!(today, Model::of_bytes(golden(V2)).expect("read"));
+    assert_eq!(today, Model::of_bytes(golden(V3)).expect("read"));
 }

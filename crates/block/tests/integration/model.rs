@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn_block::{
-    Block, Error, Head, Index, Lsn, Options, Origin, SampleColumns, Stacks, Stretch,
+    Block, Error, Head, Index, Links, Lsn, Options, Origin, SampleColumns, Stacks, Stretch,
 };
 use cairn_model::{
     Addressing, Attr, AttrValue, Function, Labels, Line, Link, Location, Mapping, NONE, Point,
@@ -119,7 +119,11 @@ impl Model {
         model.tidy()
     }
 
-    pub(crate) fn of_parts(index: &Index, stacks: &Stacks, rows: &SampleColumns) -> Self {
+    pub(crate) fn of_parts(
+        (index, links): (&Index, &Links),
+        stacks: &Stacks,
+        rows: &SampleColumns,
+    ) -> Self {
         let mut model = Self::default();
         for profile in &index.profiles {
             let name = index.types[profile.profile_type as usize].to_string();
@@ -146,7 +150,7 @@ impl Model {
                         attrs(&index.attr_sets[rows.attr(row) as usize]),
                         rows.time(row),
                     ),
-                    link(&index.links[rows.link(row) as usize]),
+                    link(&links.list[rows.link(row) as usize]),
                     frames.map(|at| frame(&stacks.symbols, at)).collect(),
                 );
                 model.add(key, rows.values[row].wrapping_mul(profile.scale));
@@ -157,7 +161,8 @@ impl Model {
 
     pub(crate) async fn of_block(block: &Block) -> Result<Self, Error> {
         let (index, stacks, rows) = read(block).await?;
-        Ok(Self::of_parts(&index, &stacks, &rows))
+        let links = block.links().await?;
+        Ok(Self::of_parts((&index, &links), &stacks, &rows))
     }
 
     /// From a complete object.

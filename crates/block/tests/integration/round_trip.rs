@@ -1,6 +1,6 @@
 //! What was put in comes out, of one block or of several made one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use cairn_block::{
@@ -137,6 +137,29 @@ proptest! {
         prop_assert_eq!(&rows(merged(&[b.clone(), a.clone(), b], 1)), &expected);
         let within = [first, deliver(&sent, 100)].concat();
         prop_assert_eq!(&rows(block(&within, 0).expect("there are profiles")), &expected);
+    }
+
+    #[test]
+    fn links_say_whose_profiles_they_are(parts in prop::collection::vec(sents(5), 1..3)) {
+        let blocks: Vec<Bytes> = parts.iter().filter_map(|sent| block(sent, 0)).collect();
+        prop_assume!(!blocks.is_empty());
+        for bytes in blocks.iter().cloned().chain([merged(&blocks, 1)]) {
+            let opened = Block::from_bytes(bytes).expect("opened");
+            let (index, _, rows) = block_on(read(&opened)).expect("read");
+            let links = block_on(opened.links()).expect("read");
+            let mut expected = vec![BTreeSet::new(); links.list.len()];
+            for (at, profile) in (0u32..).zip(&index.profiles) {
+                for row in profile.rows.start..profile.rows.start + u64::from(profile.rows.len) {
+                    expected[rows.link(row as usize) as usize].insert(at);
+                }
+            }
+            expected[0].clear();
+            let has_links = links.has_profiles();
+            prop_assert_eq!(has_links, links.list.len() > 1);
+            for (link, expected) in expected.iter().enumerate().filter(|_| has_links) {
+                prop_assert!(links.profiles(link).iter().eq(expected));
+            }
+        }
     }
 
     #[test]

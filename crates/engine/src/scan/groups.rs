@@ -1,11 +1,12 @@
 //! What a query keeps apart: groups of profile labels, sample labels and links.
 
-use cairn_block::{Index, ProfileRow};
+use cairn_block::ProfileRow;
 use cairn_model::NONE;
 use cairn_trie::{Group, GroupValue};
 use hashbrown::HashMap;
 use std::sync::Arc;
 
+use super::Tables;
 use super::matching::{LinkText, RowLabels, of_type, text};
 use crate::query::TIME_LABEL;
 
@@ -38,7 +39,7 @@ pub(crate) enum Of {
 #[derive(Debug)]
 pub(crate) struct Groups<'a> {
     by: By<'a>,
-    index: &'a Index,
+    tables: Tables<'a>,
     list: Vec<Group>,
     known: Map<Group, u32>,
     /// By label set and type.
@@ -59,10 +60,10 @@ struct Part {
 }
 
 impl<'a> Groups<'a> {
-    pub(crate) fn new(by: By<'a>, index: &'a Index) -> Self {
+    pub(crate) fn new(by: By<'a>, tables: Tables<'a>) -> Self {
         Self {
             by,
-            index,
+            tables,
             list: vec![Group::default()],
             known: Map::from_iter([(Group::default(), 0)]),
             profiles: Map::default(),
@@ -131,7 +132,7 @@ impl<'a> Groups<'a> {
     }
 
     fn part(&self, row: &ProfileRow, rows: &RowLabels<'_>) -> Part {
-        let labels = &self.index.label_sets[row.label_set as usize];
+        let labels = &self.tables.index.label_sets[row.label_set as usize];
         let pair = |name: &str, value: &str| (name.into(), GroupValue::Str(value.into()));
         let names = match self.by {
             By::RowLabels => {
@@ -153,7 +154,7 @@ impl<'a> Groups<'a> {
         };
         let (mut pairs, mut open) = (Vec::new(), Vec::new());
         for (at, name) in names.iter().enumerate() {
-            let of_type = of_type(&self.index.types[row.profile_type as usize], name);
+            let of_type = of_type(&self.tables.index.types[row.profile_type as usize], name);
             match of_type.as_deref().or_else(|| labels.get(name)) {
                 Some(value) => pairs.push(pair(name, value)),
                 None if rows.may_have(name) => open.push(at),
@@ -164,7 +165,7 @@ impl<'a> Groups<'a> {
     }
 
     fn row_pairs(&self, part: u32, attr: u32, link: u32) -> Vec<Pair> {
-        let attrs = &self.index.attr_sets[attr as usize].0;
+        let attrs = &self.tables.index.attr_sets[attr as usize].0;
         let Part { pairs, open } = &self.parts[part as usize];
         let mut pairs = pairs.clone();
         let names = match self.by {
@@ -191,7 +192,7 @@ impl<'a> Groups<'a> {
     }
 
     fn link_pairs(&self, link: u32) -> impl Iterator<Item = Pair> {
-        let link = self.index.links[link as usize];
+        let link = self.tables.links.list[link as usize];
         let pair = |name: &str, id: &[u8]| {
             let value = LinkText::default().hex(id)?.into();
             Some((name.into(), GroupValue::Str(value)))

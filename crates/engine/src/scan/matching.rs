@@ -3,12 +3,14 @@
 //! A matcher is decided by a profile's labels wherever they have its name, or no row has; only what
 //! is left is asked of rows, through one table look-up per attribute set and link.
 
-use cairn_block::{AttrSet, Index, Lsn, ProfileRow};
+use cairn_block::{AttrSet, Columns, Links, Lsn, ProfileRow};
 use cairn_model::{Labels, Link, MatchOp, Matcher, NONE, ProfileType};
 use cairn_trie::GroupValue;
+use fixedbitset::FixedBitSet;
 use hashbrown::{HashMap, HashSet};
 
-use crate::query::Query;
+use super::Tables;
+use crate::query::{GroupBy, Query, Question};
 
 /// Labels that single rows may have.
 #[derive(Debug)]
@@ -18,13 +20,17 @@ pub(crate) struct RowLabels<'a> {
 }
 
 impl<'a> RowLabels<'a> {
-    pub(crate) fn of(index: &'a Index) -> Self {
-        let sets = index.attr_sets.iter();
+    pub(crate) fn of(tables: Tables<'a>) -> Self {
+        let sets = tables.index.attr_sets.iter();
         Self {
             keys: sets
                 .flat_map(|set| set.0.iter().map(|(key, _)| &**key))
                 .collect(),
-            links: index.links.iter().any(|link| *link != Link::default()),
+            links: tables
+                .links
+                .list
+                .iter()
+                .any(|link| *link != Link::default()),
         }
     }
 
@@ -36,6 +42,56 @@ impl<'a> RowLabels<'a> {
     pub(crate) fn is_empty(&self) -> bool {
         self.keys.is_empty() && !self.links
     }
+
+    /// What a question asks of rows besides stacks and values.
+    fn columns(&self, question: &Question) -> Columns {
+        let of_names = |names: &[String]| Columns {
+            attrs: names.iter().any(|name| self.keys.contains(name.as_str())),
+            links: names.iter().any(|name| id_bit(name) != 0),
+            times: false,
+        };
+        let all = Columns {
+            times: false,
+            ..Columns::ALL
+        };
+        match question {
+            Question::Stacks(GroupBy::Nothing) | Question::ProfileTypes => Columns::default(),
+            Question::Stacks(GroupBy::Labels(names)) => of_names(names),
+            Question::Stacks(GroupBy::SampleLabels) | Question::LabelNames => all,
+            Question::Stacks(GroupBy::Times { labels, .. }) => Columns {
+                times: true,
+                ..of_names(labels)
+            },
+            Question::Series { sum_by, .. } => of_names(sum_by.as_deref().unwrap_or_default()),
+            Question::LabelValues(name) => of_names(std::slice::from_ref(name)),
+        }
+    }
+}
+
+/// Whether the answer depends on which requests rows belong to.
+pub(crate) fn is_about_links(query: &Query) -> bool {
+    let is_id = |name: &String| id_bit(name) != 0;
+    let by_question = match &query.question {
+        Question::Stacks(GroupBy::Nothing) | Question::ProfileTypes => false,
+        Question::Stacks(GroupBy::SampleLabels) | Question::LabelNames => true,
+        Question::Stacks(GroupBy::Labels(names) | GroupBy::Times { labels: names, .. }) => {
+            names.iter().any(is_id)
+        }
+        Question::Series { sum_by, .. } => sum_by.iter().flatten().any(is_id),
+        Question::LabelValues(name) => is_id(name),
+    };
+    by_question || query.matchers.iter().any(|m| id_bit(m.name()) != 0)
+}
+
+/// The traces of which one must be named by a row that matches, per matcher that says so.
+pub(crate) fn traces(query: &Query) -> Vec<Vec<String>> {
+    let of_traces = query.matchers.iter();
+    let of_traces = of_traces.filter(|matcher| id_bit(matcher.name()) == TRACE);
+    let listed = of_traces.filter_map(Matcher::alternatives);
+    // What has no trace at all matches the empty text.
+    listed
+        .filter(|values| !values.iter().any(String::is_empty))
+        .collect()
 }
 
 /// A profile that matches, or some of whose rows may.
@@ -61,12 +117,13 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(
-        index: &Index,
+        tables: Tables<'_>,
         after: Lsn,
         query: &Query,
         rows: &RowLabels<'_>,
         mut weight: impl FnMut(&ProfileRow) -> i64,
     ) -> Self {
+        let index = tables.index;
         let of_type = |matcher: &&Matcher| is_of_type(matcher.name());
         let (of_types, of_labels): (Vec<&Matcher>, Vec<&Matcher>) =
             query.matchers.iter().partition(of_type);
@@ -76,7 +133,7 @@ impl Plan {
             .map(|profile_type| type_matches(profile_type, query, &of_types))
             .collect();
         let mut filters = Filters {
-            index,
+            tables,
             list: Vec::new(),
             known: HashMap::new(),
         };
@@ -92,7 +149,10 @@ impl Plan {
             let filter = match sets[row.label_set as usize] {
                 Decision::Never => return None,
                 Decision::Always => NONE,
-                Decision::Rows(filter) => filter,
+                Decision::Rows(filter) => match &filters.list[filter as usize].profiles {
+                    Some(profiles) if !profiles.contains(at) => return None,
+                    _ => filter,
+                },
             };
             let weight = if wanted { weight(row) } else { 0 };
             (weight != 0).then_some(Selected {
@@ -110,6 +170,17 @@ impl Plan {
             selected,
             filters: filters.list,
         }
+    }
+
+    /// What must be read of rows to answer the question.
+    pub(crate) fn columns(&self, question: &Question, rows: &RowLabels<'_>) -> Columns {
+        let mut columns = rows.columns(question);
+        for filter in &self.filters {
+            let Columns { attrs, links, .. } = filter.columns();
+            columns.attrs |= attrs;
+            columns.links |= links;
+        }
+        columns
     }
 
     pub(crate) fn filter(&self, selected: Selected) -> Option<&RowFilter> {
@@ -148,7 +219,7 @@ fn decide(
 
 /// Row filters, one per set of matchers that labels of profiles leave open.
 struct Filters<'a> {
-    index: &'a Index,
+    tables: Tables<'a>,
     list: Vec<RowFilter>,
     known: HashMap<Vec<usize>, Decision>,
 }
@@ -159,7 +230,7 @@ impl Filters<'_> {
             return *known;
         }
         let wanted: Vec<&Matcher> = open.iter().map(|at| matchers[*at]).collect();
-        let filter = RowFilter::new(self.index, &wanted);
+        let filter = RowFilter::new(self.tables, &wanted);
         let decision = match filter.uniform() {
             Some(true) => Decision::Always,
             Some(false) => Decision::Never,
@@ -185,10 +256,12 @@ pub(crate) struct RowFilter {
     needs: Vec<u8>,
     /// What a link grants.
     grants: Vec<u8>,
+    /// Profiles that have such rows or may have; absent if all may.
+    profiles: Option<FixedBitSet>,
 }
 
 impl RowFilter {
-    fn new(index: &Index, matchers: &[&Matcher]) -> Self {
+    fn new(Tables { index, links }: Tables<'_>, matchers: &[&Matcher]) -> Self {
         let need = |set: &AttrSet| {
             let needs = matchers.iter().map(|matcher| attr_needs(matcher, set));
             needs.fold(0, |all, need| all | need)
@@ -205,9 +278,38 @@ impl RowFilter {
             };
             grants(TRACE, text.hex(&link.trace_id)) | grants(SPAN, text.hex(&link.span_id))
         };
-        Self {
+        let mut filter = Self {
             needs: index.attr_sets.iter().map(need).collect(),
-            grants: index.links.iter().map(grant).collect(),
+            grants: links.list.iter().map(grant).collect(),
+            profiles: None,
+        };
+        filter.profiles = filter.of_links(links, index.profiles.len());
+        filter
+    }
+
+    /// Profiles that links lead to, if rows match only by their link.
+    fn of_links(&self, links: &Links, profiles: usize) -> Option<FixedBitSet> {
+        let mut needs = self.needs.clone();
+        needs.sort_unstable();
+        needs.dedup();
+        let matches = |link: usize| needs.iter().any(|need| need & !self.grants[link] == 0);
+        if matches(0) || !links.has_profiles() {
+            return None;
+        }
+        let mut found = FixedBitSet::with_capacity(profiles);
+        for link in (1..links.list.len()).filter(|link| matches(*link)) {
+            let of_link = links.profiles(link).iter();
+            of_link.for_each(|profile| found.insert(*profile as usize));
+        }
+        Some(found)
+    }
+
+    /// What of a row decides.
+    fn columns(&self) -> Columns {
+        Columns {
+            attrs: self.needs.iter().any(|need| *need != self.needs[0]),
+            links: self.needs.iter().any(|need| need & (TRACE | SPAN) != 0),
+            times: false,
         }
     }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use cairn_block::{AttrSet, Index, ProfileRow};
+use cairn_block::{AttrSet, Index, Links, ProfileRow};
 use cairn_model::Link;
 
-use super::Run;
 use super::matching::{LinkText, RowFilter, RowLabels, of_type, text};
+use super::{Run, Tables};
 use crate::merge::{is_id, keep_first};
 
 /// Labels of the rows seen so far.
@@ -15,6 +15,7 @@ pub(crate) struct Names<'a> {
     /// The label whose values are asked for; names are if absent.
     label: Option<&'a str>,
     index: &'a Index,
+    list: &'a Links,
     attrs: Vec<bool>,
     links: Vec<bool>,
     /// Per attribute set: whether it has the label, which then hides the link's id of that name.
@@ -25,7 +26,11 @@ pub(crate) struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// `everything` says that all rows of the source match.
-    pub(super) fn new(label: Option<&'a str>, index: &'a Index, everything: bool) -> Self {
+    pub(super) fn new(
+        label: Option<&'a str>,
+        Tables { index, links }: Tables<'a>,
+        everything: bool,
+    ) -> Self {
         let has_label = |set: &AttrSet| label.is_some_and(|l| set.0.iter().any(|(k, _)| **k == *l));
         let hides: Vec<bool> = index.attr_sets.iter().map(has_label).collect();
         let hidden = |label: &str| {
@@ -37,8 +42,9 @@ impl<'a> Names<'a> {
         Self {
             label,
             index,
+            list: links,
             attrs: vec![everything; index.attr_sets.len()],
-            links: vec![everything; index.links.len()],
+            links: vec![everything; links.list.len()],
             hides,
             everything,
         }
@@ -161,7 +167,7 @@ impl<'a> Names<'a> {
     }
 
     fn links(&self) -> impl Iterator<Item = &Link> {
-        let links = self.index.links.iter().zip(&self.links);
+        let links = self.list.list.iter().zip(&self.links);
         links.filter(|(_, seen)| **seen).map(|(link, _)| link)
     }
 }

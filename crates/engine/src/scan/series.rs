@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use cairn_block::{Index, ProfileRow};
+use cairn_block::ProfileRow;
 use cairn_model::Labels;
 use cairn_trie::Group;
 use hashbrown::HashMap;
 
-use super::Run;
 use super::groups::{By, Groups, Of};
 use super::matching::{RowFilter, RowLabels, text};
+use super::{Run, Tables};
 use crate::query::{Point, Series, step_start};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -26,11 +26,11 @@ pub(crate) struct SeriesSum<'a> {
 }
 
 impl<'a> SeriesSum<'a> {
-    pub(super) fn new(step: i64, sum_by: Option<&'a [String]>, index: &'a Index) -> Self {
+    pub(super) fn new(step: i64, sum_by: Option<&'a [String]>, tables: Tables<'a>) -> Self {
         let by = sum_by.map_or(By::LabelSet, By::Texts);
         Self {
             step,
-            groups: Groups::new(by, index),
+            groups: Groups::new(by, tables),
             points: Map::default(),
             current: None,
         }

@@ -1,12 +1,12 @@
 //! Sums per stack.
 
-use cairn_block::{Index, ProfileRow};
+use cairn_block::ProfileRow;
 use cairn_trie::{Group, Partial, Symbols, Trie, Value};
 use hashbrown::HashMap;
 
-use super::Run;
 use super::groups::{By, Groups, Of};
 use super::matching::{RowFilter, RowLabels};
+use super::{Run, Tables};
 use crate::query::step_start;
 
 #[derive(Debug)]
@@ -27,9 +27,9 @@ pub(crate) struct Grouped<'a> {
 }
 
 impl<'a> Sums<'a> {
-    pub(super) fn grouped(by: By<'a>, step: Option<i64>, index: &'a Index) -> Self {
+    pub(super) fn grouped(by: By<'a>, step: Option<i64>, tables: Tables<'a>) -> Self {
         Self::Grouped(Box::new(Grouped {
-            groups: Groups::new(by, index),
+            groups: Groups::new(by, tables),
             step,
             sums: HashMap::default(),
         }))

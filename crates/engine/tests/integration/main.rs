@@ -5,6 +5,7 @@ mod callgraph;
 mod codec;
 mod model;
 mod parts;
+mod reads;
 mod reports;
 mod scan;
 mod seeds;
