@@ -3,39 +3,44 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cairn_block::Block;
+use cairn_block::{Block, Reads};
 use cairn_model::{BlockId, TenantId};
-use cairn_store::Store;
+use cairn_store::{Key, Store};
 use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+
+use crate::lru::Lru;
 
 /// Open blocks, bounded by number and by memory; the least recently used go first.
 #[derive(Debug)]
 pub(crate) struct Blocks {
+    /// Says how large a block is of which nobody else does.
     store: Store,
+    reads: Arc<dyn Reads>,
     count_max: usize,
     bytes_max: u64,
     open: Mutex<Open>,
 }
 
+type Name = (TenantId, BlockId);
+
 #[derive(Debug, Default)]
 struct Open {
-    blocks: HashMap<(TenantId, BlockId), Kept>,
-    bytes: u64,
-    /// Counts uses, so that the smallest is the longest ago.
-    uses: u64,
-}
-
-#[derive(Debug)]
-struct Kept {
-    block: Arc<Block>,
-    bytes: u64,
-    used: u64,
+    blocks: Lru<Name, Arc<Block>>,
+    /// Blocks that somebody opens, for all who want them meanwhile.
+    opening: HashMap<Name, Arc<OnceCell<Arc<Block>>>>,
 }
 
 impl Blocks {
-    pub(crate) fn new(store: Store, count_max: usize, bytes_max: u64) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        reads: Arc<dyn Reads>,
+        count_max: usize,
+        bytes_max: u64,
+    ) -> Self {
         Self {
             store,
+            reads,
             count_max,
             bytes_max,
             open: Mutex::default(),
@@ -50,96 +55,126 @@ impl Blocks {
         id: BlockId,
         size: Option<u64>,
     ) -> Result<(Arc<Block>, u64), cairn_block::Error> {
-        let key = (tenant.clone(), id);
-        if let Some(block) = self.open.lock().get(&key) {
-            let read = block.read_bytes();
-            return Ok((block, read));
-        }
-        let block = Arc::new(Block::open(&self.store, tenant, id, size).await?);
-        let mut open = self.open.lock();
-        open.insert(key, Arc::clone(&block));
-        open.shrink(self.count_max, self.bytes_max);
-        Ok((block, 0))
+        let name = (tenant.clone(), id);
+        let opening = {
+            let mut open = self.open.lock();
+            if let Some(block) = open.blocks.touch(&name) {
+                return Ok((Arc::clone(block), block.read_bytes()));
+            }
+            Arc::clone(open.opening.entry(name.clone()).or_default())
+        };
+        let waiting = Waiting {
+            blocks: self,
+            name: &name,
+            opening: Some(opening),
+        };
+        // Who is first reads; if that fails or is given up, the next one tries.
+        let mut is_first = false;
+        let mut read = || {
+            is_first = true;
+            self.read(&name, size)
+        };
+        let block = match &waiting.opening {
+            Some(opening) => Arc::clone(opening.get_or_try_init(read).await?),
+            None => read().await?,
+        };
+        let before = if is_first { 0 } else { block.read_bytes() };
+        Ok((block, before))
     }
 
-    /// More was read of a block: goes on keeping it if there is room for all of it.
-    pub(crate) fn weigh(&self, key: &(TenantId, BlockId), block: &Arc<Block>) {
+    async fn read(&self, name: &Name, size: Option<u64>) -> Result<Arc<Block>, cairn_block::Error> {
+        let (tenant, id) = (&name.0, name.1);
+        let size = match size {
+            Some(size) => size,
+            None => {
+                let size = self.store.size(Key::Block { tenant, id }).await;
+                size.map_err(cairn_block::Error::store)?
+            }
+        };
+        let block = Block::open_from(Arc::clone(&self.reads), tenant, id, size).await?;
+        let block = Arc::new(block);
+        let mut open = self.open.lock();
+        let bytes = block.memory_bytes() as u64;
+        open.blocks.insert(name.clone(), Arc::clone(&block), bytes);
+        open.shrink(self.count_max, self.bytes_max);
+        Ok(block)
+    }
+
+    /// More was read of a block: goes on keeping it if there is room for all of it. One that is
+    /// larger than all may be together goes alone, and not after all others.
+    pub(crate) fn weigh(&self, name: &Name, block: &Arc<Block>) {
         let bytes = block.memory_bytes() as u64;
         let mut open = self.open.lock();
-        if open.keeps(key, block) {
-            open.weigh(key, bytes, self.bytes_max);
-            open.shrink(self.count_max, self.bytes_max);
+        if !open.keeps(name, block) {
+            return;
         }
+        match bytes > self.bytes_max {
+            true => drop(open.blocks.remove(name)),
+            false => open.blocks.weigh(name, bytes),
+        }
+        open.shrink(self.count_max, self.bytes_max);
     }
 
     /// A block whose rows turned out to be damaged is read afresh next time.
-    pub(crate) fn forget(&self, key: &(TenantId, BlockId), block: &Arc<Block>) {
+    pub(crate) fn forget(&self, name: &Name, block: &Arc<Block>) {
         let mut open = self.open.lock();
-        if open.keeps(key, block) {
-            open.remove(key);
+        if open.keeps(name, block) {
+            open.blocks.remove(name);
         }
     }
 }
 
 impl Open {
-    fn get(&mut self, key: &(TenantId, BlockId)) -> Option<Arc<Block>> {
-        self.uses += 1;
-        let kept = self.blocks.get_mut(key)?;
-        kept.used = self.uses;
-        Some(Arc::clone(&kept.block))
-    }
-
     /// Whether it is this very copy that is kept, and not one that was opened later.
-    fn keeps(&self, key: &(TenantId, BlockId), block: &Arc<Block>) -> bool {
-        let kept = self.blocks.get(key);
-        kept.is_some_and(|kept| Arc::ptr_eq(&kept.block, block))
-    }
-
-    /// A block that is larger than all may be together goes alone, and not after all others.
-    fn weigh(&mut self, key: &(TenantId, BlockId), bytes: u64, bytes_max: u64) {
-        if bytes > bytes_max {
-            self.remove(key);
-        } else if let Some(kept) = self.blocks.get_mut(key) {
-            self.bytes = self.bytes - kept.bytes + bytes;
-            kept.bytes = bytes;
-        }
-    }
-
-    fn insert(&mut self, key: (TenantId, BlockId), block: Arc<Block>) {
-        self.uses += 1;
-        let bytes = block.memory_bytes() as u64;
-        let kept = Kept {
-            block,
-            bytes,
-            used: self.uses,
-        };
-        self.remove(&key);
-        self.bytes += bytes;
-        self.blocks.insert(key, kept);
-    }
-
-    fn remove(&mut self, key: &(TenantId, BlockId)) {
-        if let Some(kept) = self.blocks.remove(key) {
-            self.bytes -= kept.bytes;
-        }
+    fn keeps(&self, name: &Name, block: &Arc<Block>) -> bool {
+        let kept = self.blocks.peek(name);
+        kept.is_some_and(|kept| Arc::ptr_eq(kept, block))
     }
 
     fn shrink(&mut self, count_max: usize, bytes_max: u64) {
-        while self.blocks.len() > count_max || self.bytes > bytes_max {
-            let oldest = self.blocks.iter().min_by_key(|(_, kept)| kept.used);
-            let Some(key) = oldest.map(|(key, _)| key.clone()) else {
+        while self.blocks.len() > count_max || self.blocks.bytes() > bytes_max {
+            if self.blocks.pop().is_none() {
                 return;
-            };
-            self.remove(&key);
+            }
         }
+    }
+}
+
+/// Somebody who waits for a block to be open, also if they give up.
+struct Waiting<'a> {
+    blocks: &'a Blocks,
+    name: &'a Name,
+    /// Until dropped.
+    opening: Option<Arc<OnceCell<Arc<Block>>>>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut open = self.blocks.open.lock();
+        let mine = self.opening.take();
+        let Some((mine, theirs)) = mine.zip(open.opening.get(self.name)) else {
+            return;
+        };
+        // Once it is open it is kept elsewhere; else its place goes with the last who waits.
+        let is_last = mine.initialized() || Arc::strong_count(&mine) == 2;
+        if Arc::ptr_eq(&mine, theirs) && is_last {
+            open.opening.remove(self.name);
+        }
+        drop(mine);
+        drop(open);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use bytes::Bytes;
     use cairn_block::{Head, Options, Origin, write};
-    use cairn_store::Key;
     use cairn_testkit::generator::{Generator, Spec};
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
 
     use super::*;
 
@@ -182,36 +217,110 @@ mod tests {
         };
         let kept = |blocks: &Blocks| {
             let open = blocks.open.lock();
-            let kept = ids.iter().map(|id| open.blocks.contains_key(&key(*id)));
+            let kept = ids.iter().map(|id| open.blocks.peek(&key(*id)).is_some());
             kept.collect::<Vec<bool>>()
         };
-        let all = Blocks::new(store.clone(), 3, u64::MAX);
+        let blocks = |count_max, bytes_max| {
+            let reads = Arc::new(store.clone());
+            Blocks::new(store.clone(), reads, count_max, bytes_max)
+        };
+        let all = blocks(3, u64::MAX);
         let mut sizes = Vec::new();
         for id in &ids {
             sizes.push(read(&all, *id).await.memory_bytes() as u64);
         }
         let bytes: u64 = sizes.iter().sum();
-        assert_eq!(all.open.lock().bytes, bytes);
+        assert_eq!(all.open.lock().blocks.bytes(), bytes);
 
-        let two = Blocks::new(store.clone(), 3, bytes - 1);
+        let two = blocks(3, bytes - 1);
         for id in [ids[0], ids[1], ids[0], ids[2]] {
             read(&two, id).await;
         }
-        assert!(two.open.lock().bytes < bytes);
+        assert!(two.open.lock().blocks.bytes() < bytes);
         assert_eq!(kept(&two), [true, false, true]);
 
         // One that is too large pushes nothing else out.
-        let small = Blocks::new(store, 3, sizes[0] - 1);
+        let small = blocks(3, sizes[0] - 1);
         let (tenant, id) = key(ids[1]);
         small.open(&tenant, id, None).await.expect("opened");
         read(&small, ids[0]).await;
         assert_eq!(kept(&small), [false, true, false]);
     }
 
+    /// Takes a while to read, in which others may begin.
+    #[derive(Debug)]
+    struct Slow {
+        store: Store,
+        reads: AtomicU64,
+    }
+
+    impl Reads for Slow {
+        fn read<'a>(
+            &'a self,
+            key: Key<'a>,
+            ranges: &'a [Range<u64>],
+        ) -> BoxFuture<'a, Result<Vec<Bytes>, cairn_store::Error>> {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            async move {
+                for _ in 0..10 {
+                    tokio::task::yield_now().await;
+                }
+                self.store.get_ranges(key, ranges).await
+            }
+            .boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_opens_a_block_at_the_same_time_reads_it_once() {
+        let (store, ids) = store(2).await;
+        let slow = Arc::new(Slow {
+            store: store.clone(),
+            reads: AtomicU64::new(0),
+        });
+        let blocks = Blocks::new(store.clone(), slow.clone(), 3, u64::MAX);
+        let tenant = TenantId::anonymous();
+        let open = |id| blocks.open(&tenant, id, None);
+        let reads = || slow.reads.swap(0, Ordering::Relaxed);
+        let (a, b, other) = futures::join!(open(ids[0]), open(ids[0]), open(ids[1]));
+        let [(a, of_a), (b, of_b), _] = [a, b, other].map(|opened| opened.expect("opened"));
+        assert!(Arc::ptr_eq(&a, &b));
+        assert_eq!((of_a, of_b), (0, a.read_bytes()));
+        assert_eq!(reads(), 2);
+        open(ids[0]).await.expect("opened");
+        assert_eq!(reads(), 0);
+
+        // Who gives up leaves it to the next, and a failure is not kept.
+        let missing = BlockId::new(9, 0);
+        let (a, b) = futures::join!(open(missing), open(missing));
+        assert!(a.is_err() && b.is_err());
+        let bytes = store
+            .get(Key::Block {
+                tenant: &tenant,
+                id: ids[0],
+            })
+            .await;
+        let key = Key::Block {
+            tenant: &tenant,
+            id: missing,
+        };
+        store
+            .create(key, bytes.expect("read"))
+            .await
+            .expect("stored");
+        let mut given_up = Box::pin(open(missing));
+        assert!(futures::poll!(&mut given_up).is_pending());
+        let mut next = Box::pin(open(missing));
+        assert!(futures::poll!(&mut next).is_pending());
+        drop(given_up);
+        next.await.expect("opened");
+        assert!(blocks.open.lock().opening.is_empty());
+    }
+
     #[tokio::test]
     async fn only_the_copy_that_was_damaged_is_forgotten() {
         let (store, ids) = store(1).await;
-        let blocks = Blocks::new(store, 3, u64::MAX);
+        let blocks = Blocks::new(store.clone(), Arc::new(store), 3, u64::MAX);
         let key = (TenantId::anonymous(), ids[0]);
         let open = async || blocks.open(&key.0, key.1, None).await.expect("opened").0;
         let damaged = open().await;

@@ -1,5 +1,6 @@
 //! The settings of a querier. Each has a default that suits all services in one process.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use cairn_chassis::config;
@@ -19,6 +20,8 @@ pub struct Config {
     /// A symbolizer, as a URI. Empty: this process.
     pub symbolizer: String,
     pub limits: Limits,
+    pub hedge: Hedge,
+    pub cache: Cache,
     pub share: Share,
     pub ui: Ui,
 }
@@ -64,6 +67,28 @@ pub struct Limits {
     pub waiting_queries_max: usize,
     /// Nodes of a flame graph for the web page, unless the request says otherwise.
     pub flamegraph_nodes: usize,
+}
+
+/// Reads of blocks that take unusually long and are sent a second time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hedge {
+    /// Of all reads at most this part is sent again; 0 sends none.
+    pub share: f64,
+    /// None is sent again earlier, however fast reads of its size usually are.
+    #[serde(with = "humantime_serde")]
+    pub after_min: Duration,
+}
+
+/// Files of what was read of blocks, for stores that are farther away than a disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cache {
+    /// A folder of this process alone; it is made if it is missing, and what is in it may be
+    /// deleted while the process does not run. Empty: nothing is kept.
+    pub path: PathBuf,
+    /// Room on the disk that the files take at most.
+    pub bytes_max: u64,
 }
 
 /// Profiles that somebody makes a link to.
@@ -117,6 +142,28 @@ impl Default for Limits {
             admitted_bytes_max: 64 << 30,
             waiting_queries_max: 1_000,
             flamegraph_nodes: 16_384,
+        }
+    }
+}
+
+// === impl Hedge ===
+
+impl Default for Hedge {
+    fn default() -> Self {
+        Self {
+            share: 0.05,
+            after_min: Duration::from_millis(20),
+        }
+    }
+}
+
+// === impl Cache ===
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            bytes_max: 10 << 30,
         }
     }
 }

@@ -11,7 +11,9 @@ mod error;
 mod explain;
 mod fanout;
 mod growth;
+mod hedge;
 mod logs;
+mod lru;
 mod metrics;
 mod peers;
 mod plan;
@@ -26,16 +28,18 @@ mod slots;
 mod symbolize;
 #[cfg(test)]
 mod testing;
+mod tier;
 mod web;
 mod worker;
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use cairn_block::Reads;
 use cairn_chassis::{Context, Routes};
 use cairn_store::Store;
 
-pub use config::{Config, Limits, Share, Ui};
+pub use config::{Cache, Config, Hedge, Limits, Share, Ui};
 
 /// Serves until the process stops.
 pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
@@ -45,9 +49,11 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
     let limits = &config.limits;
     let message_bytes_max = limits.message_bytes_max;
     let answers = answers::Answers::new(limits.answers_bytes_max);
+    let reads = reads(&config, &store, (&cx, &metrics))?;
     let worker = worker::Worker {
         blocks: Arc::new(blocks::Blocks::new(
             store.clone(),
+            reads,
             limits.open_blocks_max,
             limits.open_block_bytes_max,
         )),
@@ -76,4 +82,23 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
         routes = routes.http(web::routes());
     }
     cx.serve(routes).await
+}
+
+/// The way to blocks: files of what was read before, then the store, asked again where it is slow.
+fn reads(
+    config: &Config,
+    store: &Store,
+    (cx, metrics): (&Context, &metrics::Metrics),
+) -> anyhow::Result<Arc<dyn Reads>> {
+    let store = Arc::new(store.clone());
+    let hedged = hedge::Hedged::new(store, config.hedge.clone(), cx.clock(), metrics.clone());
+    let Cache { path, bytes_max } = &config.cache;
+    if path.as_os_str().is_empty() {
+        return Ok(Arc::new(hedged));
+    }
+    let disk = tier::Disk::open(path, *bytes_max);
+    let disk = disk.with_context(|| format!("open the cache in {}", path.display()))?;
+    let (tier, keeper) = tier::Tier::new(disk, Arc::new(hedged), cx.clock(), metrics.clone());
+    cx.own("cache of blocks", keeper.run(cx.stopping()));
+    Ok(Arc::new(tier))
 }

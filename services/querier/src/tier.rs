@@ -1,0 +1,154 @@
+//! A second place to read blocks from: files on a local disk, of what was read from the store.
+//!
+//! Blocks never change, so a file is right for ever or damaged, which its checksum tells. Owns when
+//! to look there and what to write; how files are kept within their bound is [`Disk`]'s business.
+//! Writing holds no answer up: what can't be written soon is not written.
+
+mod disk;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use cairn_block::Reads;
+use cairn_chassis::Clock;
+use cairn_store::{Error, Key};
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::disk::Disk;
+use self::disk::Name;
+use crate::metrics::Metrics;
+
+/// Ranges that wait to be written, by number and by bytes of memory.
+const QUEUE: usize = 256;
+const QUEUE_BYTES: u64 = 64 << 20;
+
+/// What is read from, behind files.
+#[derive(Debug)]
+pub(crate) struct Tier {
+    disk: Arc<Disk>,
+    reads: Arc<dyn Reads>,
+    queue: mpsc::Sender<(Name, Bytes)>,
+    queued: Arc<AtomicU64>,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+/// Writes what was read.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    disk: Arc<Disk>,
+    queue: mpsc::Receiver<(Name, Bytes)>,
+    queued: Arc<AtomicU64>,
+    metrics: Metrics,
+}
+
+impl Tier {
+    pub(crate) fn new(
+        disk: Disk,
+        reads: Arc<dyn Reads>,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> (Self, Keeper) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (disk, queued) = (Arc::new(disk), Arc::new(AtomicU64::new(0)));
+        let keeper = Keeper {
+            disk: Arc::clone(&disk),
+            queue: receiver,
+            queued: Arc::clone(&queued),
+            metrics: metrics.clone(),
+        };
+        metrics.cache_bytes.set(disk.bytes() as i64);
+        let tier = Self {
+            disk,
+            reads,
+            queue: sender,
+            queued,
+            clock,
+            metrics,
+        };
+        (tier, keeper)
+    }
+
+    async fn read(&self, key: Key<'_>, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
+        let Key::Block { tenant, id } = key else {
+            return self.reads.read(key, ranges).await;
+        };
+        let names = ranges.iter().map(|range| Name::new(tenant, id, range));
+        let names: Vec<Name> = names.collect();
+        let now = self.clock.now();
+        let mut parts = join_all(names.iter().map(|name| self.disk.read(name, now))).await;
+        let found = |part: &&Option<Bytes>| part.is_some();
+        let hits = parts.iter().filter(found).count() as u64;
+        self.metrics.cache_hits.inc_by(hits);
+        self.metrics.cache_misses.inc_by(parts.len() as u64 - hits);
+        let missing = ranges.iter().zip(&parts);
+        let missing = missing.filter(|(_, part)| part.is_none());
+        let missing: Vec<Range<u64>> = missing.map(|(range, _)| range.clone()).collect();
+        if !missing.is_empty() {
+            let mut read = self.reads.read(key, &missing).await?.into_iter();
+            let places = names.into_iter().zip(&mut parts);
+            for (name, part) in places.filter(|(_, part)| part.is_none()) {
+                let bytes = read.next().unwrap_or_default();
+                self.keep(name, &bytes);
+                *part = Some(bytes);
+            }
+        }
+        Ok(parts.into_iter().flatten().collect())
+    }
+
+    fn keep(&self, name: Name, bytes: &Bytes) {
+        let len = bytes.len() as u64;
+        if !self.disk.takes(len) {
+            return;
+        }
+        let before = self.queued.fetch_add(len, Ordering::Relaxed);
+        let is_queued =
+            before + len <= QUEUE_BYTES && self.queue.try_send((name, bytes.clone())).is_ok();
+        if !is_queued {
+            self.queued.fetch_sub(len, Ordering::Relaxed);
+            self.metrics.cache_dropped.inc();
+        }
+    }
+}
+
+impl Reads for Tier {
+    fn read<'a>(
+        &'a self,
+        key: Key<'a>,
+        ranges: &'a [Range<u64>],
+    ) -> BoxFuture<'a, Result<Vec<Bytes>, Error>> {
+        self.read(key, ranges).boxed()
+    }
+}
+
+impl Keeper {
+    /// Writes until the process stops; what waits then is not written.
+    pub(crate) async fn run(mut self, stopping: CancellationToken) {
+        let mut is_failing = false;
+        while let Some(next) = stopping.run_until_cancelled(self.queue.recv()).await {
+            let Some((name, bytes)) = next else {
+                // Nobody reads any more.
+                return stopping.cancelled().await;
+            };
+            let written = self.disk.write(&name, &bytes).await;
+            self.queued.fetch_sub(bytes.len() as u64, Ordering::Relaxed);
+            self.metrics.cache_bytes.set(self.disk.bytes() as i64);
+            if let Err(error) = &written {
+                self.metrics.cache_dropped.inc();
+                // Once: a full disk fails with every write.
+                if !is_failing {
+                    tracing::warn!(%error, "what was read of blocks can't be kept on disk");
+                }
+            }
+            is_failing = written.is_err();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
