@@ -110,6 +110,7 @@ pub(crate) fn build(
         label_sets: plan.label_sets,
         profiles,
         attr_sets: rows.attrs.sets,
+        postings: None,
     };
     let info = Info {
         range,

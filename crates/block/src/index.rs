@@ -65,13 +65,19 @@ pub(crate) struct Sections {
 }
 
 pub(crate) fn read(sections: Sections, toc: &Toc, origins: &Origins) -> Result<Index, Error> {
+    let (label_sets, postings) = labels::read(sections.label_sets, sections.label_index)?;
     let mut index = Index {
         types: read_types(sections.types)?,
-        label_sets: labels::read(sections.label_sets, sections.label_index)?,
+        label_sets,
+        postings,
         profiles: Vec::new(),
         attr_sets: labels::read_attrs(sections.attrs, toc.attr_sets)?,
     };
     index.profiles = read_profiles(sections.profiles, &index, (toc.rows, origins))?;
+    let order = |row: &ProfileRow| (row.profile_type, row.label_set);
+    if !index.profiles.is_sorted_by_key(order) {
+        index.postings = None;
+    }
     Ok(index)
 }
 

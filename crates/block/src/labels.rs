@@ -16,7 +16,7 @@ use parquet::schema::types::ColumnPath;
 use crate::Error;
 use crate::index::{position_lists, positions, read_positions};
 use crate::table::{self, Batch, Column, Packing, Table};
-use crate::tables::AttrSet;
+use crate::tables::{AttrSet, Postings};
 use crate::toc::Encoded;
 
 pub(crate) const LABEL_SETS: &str = "labelsets";
@@ -84,7 +84,11 @@ fn write_index(
     table.finish()
 }
 
-pub(crate) fn read(label_sets: Bytes, label_index: Bytes) -> Result<Vec<Labels>, Error> {
+/// Label sets, and which of them have a label.
+pub(crate) fn read(
+    label_sets: Bytes,
+    label_index: Bytes,
+) -> Result<(Vec<Labels>, Option<Postings>), Error> {
     let mut pairs: Vec<(Arc<str>, Arc<str>)> = Vec::new();
     let mut batches = table::read(LABEL_INDEX, label_index)?;
     while let Some(batch) = batches.next()? {
@@ -96,19 +100,23 @@ pub(crate) fn read(label_sets: Bytes, label_index: Bytes) -> Result<Vec<Labels>,
         }
     }
     let mut sets = Vec::new();
+    let (mut all, mut ends) = (Vec::new(), Vec::new());
     let mut batches = table::read(LABEL_SETS, label_sets)?;
     while let Some(batch) = batches.next()? {
-        let lists: &ListArray = batch.column("pairs")?;
-        for list in read_positions(&batch, lists)? {
+        let column: &ListArray = batch.column("pairs")?;
+        for list in read_positions(&batch, column)? {
             let found: Option<Vec<_>> = list
                 .iter()
                 .map(|pair| pairs.get(*pair as usize).cloned())
                 .collect();
             let found = found.ok_or_else(|| batch.corrupt("a label is not in the index"))?;
             sets.push(Labels::from_shared(found).map_err(|error| batch.corrupt(error))?);
+            all.extend_from_slice(list);
+            ends.push(all.len());
         }
     }
-    Ok(sets)
+    let postings = Postings::new(pairs, &all, &ends);
+    Ok((sets, postings))
 }
 
 pub(crate) fn write_attrs(

@@ -38,5 +38,7 @@ pub use repeats::{Batches, Held, Shared, shared};
 pub use rows::{Part, Rows};
 pub use samples::Columns;
 pub use symbols::PackedStacks;
-pub use tables::{AttrSet, Index, Links, Lsn, ProfileRow, RowRange, SampleColumns, Stacks};
+pub use tables::{
+    AttrSet, Index, Links, Lsn, Postings, ProfileRow, RowRange, SampleColumns, Stacks,
+};
 pub use write::{Built, Info, Options, write};

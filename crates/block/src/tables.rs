@@ -1,5 +1,8 @@
 //! The tables of a block in memory. All positions are local to the block or head.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use cairn_model::{Labels, Link, ProfileType, TimeRange};
 use cairn_trie::{Group, Symbols, Trie};
 
@@ -54,6 +57,8 @@ pub struct Index {
     pub profiles: Vec<ProfileRow>,
     /// Set 0 is empty.
     pub attr_sets: Vec<AttrSet>,
+    /// Which label sets have a label; only blocks say so.
+    pub postings: Option<Postings>,
 }
 
 impl Index {
@@ -64,11 +69,22 @@ impl Index {
             label_sets,
             profiles,
             attr_sets,
+            postings,
         } = self;
-        types.len() * size_of::<ProfileType>()
+        postings.as_ref().map_or(0, Postings::bytes)
+            + types.len() * size_of::<ProfileType>()
             + label_sets.iter().map(Labels::len).sum::<usize>() * PAIR_BYTES
             + profiles.len() * size_of::<ProfileRow>()
             + attr_sets.iter().map(|set| set.0.len()).sum::<usize>() * PAIR_BYTES
+    }
+
+    /// Profiles of a type and a label set, where [`Self::postings`] are known: they lie together.
+    pub fn profiles_of(&self, profile_type: u32, label_set: u32) -> Range<usize> {
+        let key = |row: &ProfileRow| (row.profile_type, row.label_set);
+        let wanted = (profile_type, label_set);
+        let start = self.profiles.partition_point(|row| key(row) < wanted);
+        let len = self.profiles[start..].partition_point(|row| key(row) == wanted);
+        start..start + len
     }
 
     /// Times of the first and last profile.
@@ -78,6 +94,79 @@ impl Index {
             end: row.time,
         };
         self.profiles.iter().map(range).reduce(|a, b| a.union(&b))
+    }
+}
+
+/// Label sets by the labels that they have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Postings {
+    /// Keys and values, sorted.
+    labels: Vec<(Arc<str>, Arc<str>)>,
+    /// Label sets of each label, one label after the other.
+    sets: Vec<u32>,
+    /// Where the label sets of each label begin, and the end.
+    starts: Vec<usize>,
+}
+
+impl Postings {
+    /// `pairs` are positions in `labels`, one label set after the other, which `ends` where it says.
+    /// None if labels are not sorted.
+    pub(crate) fn new(
+        labels: Vec<(Arc<str>, Arc<str>)>,
+        pairs: &[u32],
+        ends: &[usize],
+    ) -> Option<Self> {
+        if !labels.is_sorted() {
+            return None;
+        }
+        let mut starts = vec![0; labels.len() + 1];
+        for pair in pairs {
+            starts[*pair as usize + 1] += 1;
+        }
+        for label in 1..starts.len() {
+            starts[label] += starts[label - 1];
+        }
+        let mut sets = vec![0; starts[labels.len()]];
+        let mut next = starts.clone();
+        let mut start = 0;
+        for (set, end) in (0..).zip(ends) {
+            for pair in &pairs[start..*end] {
+                let place = &mut next[*pair as usize];
+                sets[*place] = set;
+                *place += 1;
+            }
+            start = *end;
+        }
+        Some(Self {
+            labels,
+            sets,
+            starts,
+        })
+    }
+
+    /// All values of a key, and the label sets that have them. An empty value is none.
+    pub fn values(&self, key: &str) -> impl Iterator<Item = (&str, &[u32])> {
+        let start = self.labels.partition_point(|(k, _)| **k < *key);
+        let len = self.labels[start..].partition_point(|(k, _)| **k == *key);
+        let labels = (start..start + len).map(|at| (&*self.labels[at].1, self.sets_of(at)));
+        labels.filter(|(value, _)| !value.is_empty())
+    }
+
+    /// The label sets with this label, which is not empty.
+    pub fn sets(&self, key: &str, value: &str) -> &[u32] {
+        let wanted = (key, value);
+        let found = self
+            .labels
+            .binary_search_by(|(k, v)| (&**k, &**v).cmp(&wanted));
+        found.map_or(&[], |at| self.sets_of(at))
+    }
+
+    fn sets_of(&self, label: usize) -> &[u32] {
+        &self.sets[self.starts[label]..self.starts[label + 1]]
+    }
+
+    fn bytes(&self) -> usize {
+        self.labels.len() * PAIR_BYTES + size_of_val(&self.sets[..]) + size_of_val(&self.starts[..])
     }
 }
 

@@ -7,6 +7,7 @@
 mod groups;
 mod matching;
 mod names;
+mod postings;
 mod series;
 mod stacks;
 

@@ -10,6 +10,7 @@ use fixedbitset::FixedBitSet;
 use hashbrown::{HashMap, HashSet};
 
 use super::Tables;
+use super::postings::Candidates;
 use crate::query::{GroupBy, Query, Question};
 
 /// Labels that single rows may have.
@@ -137,12 +138,16 @@ impl Plan {
             list: Vec::new(),
             known: HashMap::new(),
         };
-        let sets: Vec<Decision> = index
-            .label_sets
-            .iter()
-            .map(|labels| decide(labels, &of_labels, rows, &mut filters))
+        let candidates = Candidates::of(index, &of_labels, rows);
+        let sets = index.label_sets.iter().enumerate();
+        let sets: Vec<Decision> = sets
+            .map(|(at, labels)| match candidates.may_match(at) {
+                true => decide(labels, &of_labels, rows, &mut filters),
+                false => Decision::Never,
+            })
             .collect();
-        let mut select = |(at, row): (usize, &ProfileRow)| {
+        let mut select = |at: usize| {
+            let row = &index.profiles[at];
             let wanted = row.lsn > after
                 && types[row.profile_type as usize]
                 && query.range.contains(row.time);
@@ -161,8 +166,8 @@ impl Plan {
                 weight,
             })
         };
-        let profiles = index.profiles.iter().enumerate();
-        let mut selected: Vec<Selected> = profiles.filter_map(&mut select).collect();
+        let ranges = candidates.profiles(index, &types).into_iter();
+        let mut selected: Vec<Selected> = ranges.flatten().filter_map(&mut select).collect();
         selected.sort_by_key(|s| index.profiles[s.profile as usize].rows.start);
         Self {
             everything: selected.len() == index.profiles.len()
