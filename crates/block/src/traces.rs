@@ -56,7 +56,7 @@ impl Traces {
 
     /// How many bytes a filter may have.
     pub(crate) fn is_size(bytes: u64) -> bool {
-        bytes <= BYTES_MAX as u64 && bytes % UNIT_BYTES as u64 == 0
+        bytes <= BYTES_MAX as u64 && bytes.is_multiple_of(UNIT_BYTES as u64)
     }
 
     /// Bytes of such a size.
