@@ -72,7 +72,7 @@ impl Hedged {
         if !self.pace.lock().may_hedge() {
             return first.await;
         }
-        self.metrics.reads_hedged.inc();
+        self.metrics.reads.hedged.inc();
         let second = self.reads.read(key, ranges);
         // A failure is no answer as long as there may be another.
         let (answer, is_second) = match select(first, second).await {
@@ -82,7 +82,7 @@ impl Hedged {
             Either::Right((answer, _)) => (answer, true),
         };
         if is_second && answer.is_ok() {
-            self.metrics.hedges_won.inc();
+            self.metrics.reads.won.inc();
         }
         answer
     }

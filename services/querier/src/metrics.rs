@@ -29,18 +29,7 @@ pub(crate) struct Metrics {
     pub(crate) rows_scanned: Counter,
     /// Blocks that this process could not scan.
     pub(crate) blocks_failed: Counter,
-    /// Reads of blocks that were sent a second time.
-    pub(crate) reads_hedged: Counter,
-    /// Of these those whose second answer came first.
-    pub(crate) hedges_won: Counter,
-    /// Ranges of blocks that were read from files.
-    pub(crate) cache_hits: Counter,
-    /// Ranges of blocks that were in no file.
-    pub(crate) cache_misses: Counter,
-    /// Ranges of blocks that should have become files and did not.
-    pub(crate) cache_dropped: Counter,
-    /// What those files take.
-    pub(crate) cache_bytes: Gauge,
+    pub(crate) reads: Reads,
     /// Addresses that a symbolizer was asked for.
     pub(crate) addresses_asked: Counter,
 }
@@ -73,20 +62,6 @@ impl Metrics {
         );
         let rows_scanned = counter("rows_scanned", "Sample rows scanned as a worker");
         let blocks_failed = counter("blocks_failed", "Blocks that could not be scanned");
-        let reads_hedged = counter(
-            "hedged_reads",
-            "Reads of blocks that took unusually long and were sent a second time",
-        );
-        let hedges_won = counter(
-            "won_hedges",
-            "Reads sent a second time whose second answer came first",
-        );
-        let cache_hits = counter("cache_hits", "Ranges of blocks read from files");
-        let cache_misses = counter("cache_misses", "Ranges of blocks that were in no file");
-        let cache_dropped = counter(
-            "cache_dropped",
-            "Ranges of blocks that were not written to files, for want of time or room",
-        );
         let addresses_asked = counter(
             "addresses_asked",
             "Addresses that a symbolizer was asked for",
@@ -97,12 +72,7 @@ impl Metrics {
             "Blocks that are being scanned as a worker",
             running_scans.clone(),
         );
-        let cache_bytes = Gauge::default();
-        registry.register(
-            "cache_bytes",
-            "Room on the disk that files of blocks take",
-            cache_bytes.clone(),
-        );
+        let reads = Reads::register(registry);
         let seconds = Histogram::new(exponential_buckets(0.001, 2.0, 16));
         registry.register(
             "query_seconds",
@@ -121,13 +91,63 @@ impl Metrics {
             running_scans,
             rows_scanned,
             blocks_failed,
-            reads_hedged,
-            hedges_won,
-            cache_hits,
-            cache_misses,
-            cache_dropped,
-            cache_bytes,
+            reads,
             addresses_asked,
+        }
+    }
+}
+
+/// How blocks are read.
+#[derive(Clone, Debug)]
+pub(crate) struct Reads {
+    /// Reads of blocks that were sent a second time.
+    pub(crate) hedged: Counter,
+    /// Of these those whose second answer came first.
+    pub(crate) won: Counter,
+    /// Ranges of blocks that were read from files.
+    pub(crate) hits: Counter,
+    /// Ranges of blocks that were in no file.
+    pub(crate) misses: Counter,
+    /// Ranges of blocks that should have become files and did not.
+    pub(crate) dropped: Counter,
+    /// What those files take.
+    pub(crate) bytes: Gauge,
+}
+
+impl Reads {
+    fn register(registry: &mut Registry) -> Self {
+        let mut counter = |name: &str, help: &str| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        let hedged = counter(
+            "hedged_reads",
+            "Reads of blocks that took unusually long and were sent a second time",
+        );
+        let won = counter(
+            "won_hedges",
+            "Reads sent a second time whose second answer came first",
+        );
+        let hits = counter("cache_hits", "Ranges of blocks read from files");
+        let misses = counter("cache_misses", "Ranges of blocks that were in no file");
+        let dropped = counter(
+            "cache_dropped",
+            "Ranges of blocks that were not written to files, for want of time or room",
+        );
+        let bytes = Gauge::default();
+        registry.register(
+            "cache_bytes",
+            "Room on the disk that files of blocks take",
+            bytes.clone(),
+        );
+        Self {
+            hedged,
+            won,
+            hits,
+            misses,
+            dropped,
+            bytes,
         }
     }
 }

@@ -62,7 +62,7 @@ impl Tier {
             queued: Arc::clone(&queued),
             metrics: metrics.clone(),
         };
-        metrics.cache_bytes.set(disk.bytes() as i64);
+        metrics.reads.bytes.set(disk.bytes() as i64);
         let tier = Self {
             disk,
             reads,
@@ -84,8 +84,8 @@ impl Tier {
         let mut parts = join_all(names.iter().map(|name| self.disk.read(name, now))).await;
         let found = |part: &&Option<Bytes>| part.is_some();
         let hits = parts.iter().filter(found).count() as u64;
-        self.metrics.cache_hits.inc_by(hits);
-        self.metrics.cache_misses.inc_by(parts.len() as u64 - hits);
+        self.metrics.reads.hits.inc_by(hits);
+        self.metrics.reads.misses.inc_by(parts.len() as u64 - hits);
         let missing = ranges.iter().zip(&parts);
         let missing = missing.filter(|(_, part)| part.is_none());
         let missing: Vec<Range<u64>> = missing.map(|(range, _)| range.clone()).collect();
@@ -111,7 +111,7 @@ impl Tier {
             before + len <= QUEUE_BYTES && self.queue.try_send((name, bytes.clone())).is_ok();
         if !is_queued {
             self.queued.fetch_sub(len, Ordering::Relaxed);
-            self.metrics.cache_dropped.inc();
+            self.metrics.reads.dropped.inc();
         }
     }
 }
@@ -137,9 +137,9 @@ impl Keeper {
             };
             let written = self.disk.write(&name, &bytes).await;
             self.queued.fetch_sub(bytes.len() as u64, Ordering::Relaxed);
-            self.metrics.cache_bytes.set(self.disk.bytes() as i64);
+            self.metrics.reads.bytes.set(self.disk.bytes() as i64);
             if let Err(error) = &written {
-                self.metrics.cache_dropped.inc();
+                self.metrics.reads.dropped.inc();
                 // Once: a full disk fails with every write.
                 if !is_failing {
                     tracing::warn!(%error, "what was read of blocks can't be kept on disk");

@@ -92,12 +92,8 @@ impl Stand {
     }
 
     fn counts(&self) -> (u64, u64) {
-        let Metrics {
-            reads_hedged,
-            hedges_won,
-            ..
-        } = &self.hedged.metrics;
-        (reads_hedged.get(), hedges_won.get())
+        let reads = &self.hedged.metrics.reads;
+        (reads.hedged.get(), reads.won.get())
     }
 }
 

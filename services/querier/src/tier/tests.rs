@@ -79,9 +79,9 @@ async fn what_was_read_once_is_read_of_files_also_after_a_restart() {
     let (again, _keeper) = open();
     let all = [0..30_000, 90_000..100_000, 50_000..60_000, 0..29_999];
     assert_eq!(read(&again, &all).await, &all[3..]);
-    assert_eq!(again.metrics.cache_hits.get(), 3);
+    assert_eq!(again.metrics.reads.hits.get(), 3);
     // Nobody writes: answers come all the same, and what is too much to wait is dropped.
     let ranges: Vec<Range<u64>> = (0..300).map(|start| start..start + 1_000).collect();
     assert_eq!(read(&again, &ranges).await, ranges);
-    assert_eq!(again.metrics.cache_dropped.get(), 300 - (QUEUE as u64 - 1));
+    assert_eq!(again.metrics.reads.dropped.get(), 300 - (QUEUE as u64 - 1));
 }
