@@ -344,7 +344,14 @@ impl<'a> Frame<'a> {
         let symbols = self.symbols;
         let function = || Some(symbols.functions[self.line?.function as usize]);
         match field {
-            Field::Function => Some(symbols.str(function()?.name)),
+            // As graphs show it.
+            Field::Function => {
+                let function = function()?;
+                Some(match symbols.str(function.name) {
+                    "" => symbols.str(function.system_name),
+                    name => name,
+                })
+            }
             Field::SystemName => Some(symbols.str(function()?.system_name)),
             Field::File => Some(symbols.str(function()?.file)),
             Field::Binary if self.mapping == NONE => None,

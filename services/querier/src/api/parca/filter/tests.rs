@@ -25,8 +25,11 @@ fn frame(criteria: FilterCriteria) -> wire::Filter {
 
 /// Folded text of what stays, and the value of what does not.
 fn applied(filters: Vec<wire::Filter>) -> (String, i64) {
+    applied_to(testing::ungrouped(), filters)
+}
+
+fn applied_to(whole: Partial, filters: Vec<wire::Filter>) -> (String, i64) {
     let filters = Filters::read(filters).expect("valid");
-    let whole = testing::ungrouped();
     let before = whole.total();
     let partial = filters.apply(whole);
     let filtered = before - partial.total();
@@ -57,6 +60,21 @@ fn stacks_stay_if_any_frame_matches() {
     };
     let (kept, filtered) = applied(vec![stack(binary)]);
     assert_eq!((kept.as_str(), filtered), ("main;lib.so+0x40 5", 160));
+}
+
+#[test]
+fn functions_without_a_name_are_found_by_what_graphs_call_them() {
+    let mut whole = testing::ungrouped();
+    let functions = whole.symbols.functions.iter_mut();
+    functions.for_each(|function| function.name = 0);
+    let criteria = FilterCriteria {
+        function_name: text(string_condition::Condition::Equal("_Zhash".to_owned())),
+        ..FilterCriteria::default()
+    };
+    assert_eq!(
+        applied_to(whole, vec![stack(criteria)]),
+        ("_Zmain;_Zwalk;_Zwalk;_Zhash 30".to_owned(), 135)
+    );
 }
 
 #[test]
