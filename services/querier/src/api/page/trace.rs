@@ -92,6 +92,7 @@ async fn answer(session: Session, params: Params, id: &str) -> Result<Response, 
 
 fn types(partial: &Partial, trim: &Trim) -> Vec<OfType> {
     let of_groups: Vec<String> = partial.groups.iter().map(|of| text(of, TYPE)).collect();
+    let groups: Vec<Group> = partial.groups.iter().map(without_type).collect();
     let mut values: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
     for value in &partial.values {
         let of_type = values.entry(&of_groups[value.group as usize]).or_default();
@@ -104,8 +105,7 @@ fn types(partial: &Partial, trim: &Trim) -> Vec<OfType> {
             let sum = services.entry(service).or_default();
             *sum = sum.wrapping_add(value.value);
         }
-        let groups = partial.groups.clone();
-        let own = Partial::pruned(&partial.symbols, &partial.trie, groups, values);
+        let own = Partial::pruned(&partial.symbols, &partial.trie, groups.clone(), values);
         let parsed = profile_type.parse::<ProfileType>();
         let unit = parsed.map_or("short", |of| unit(&of));
         OfType {
@@ -121,6 +121,12 @@ fn types(partial: &Partial, trim: &Trim) -> Vec<OfType> {
         }
     };
     values.into_iter().map(of_type).collect()
+}
+
+/// Every graph is of one type, so only services are a level of it.
+fn without_type(Group(pairs): &Group) -> Group {
+    let rest = pairs.iter().filter(|(name, _)| **name != *TYPE);
+    Group(rest.cloned().collect())
 }
 
 fn text(group: &Group, name: &str) -> String {
