@@ -24,6 +24,7 @@ impl Flame {
     pub fn trim(mut self, trim: &Trim) -> Self {
         let mut fates = vec![Fate::Cut; self.nodes.len()];
         let children = Children::of(&self.nodes);
+        let heaviest = heaviest(&self.nodes);
         let mut kept = 0;
         let mut heap = BinaryHeap::from([(u64::MAX, Reverse(0u32))]);
         while let Some((_, Reverse(at))) = heap.pop() {
@@ -39,24 +40,20 @@ impl Flame {
                     heap.push((weight(node), Reverse(*child)));
                 } else {
                     self.trimmed = self.trimmed.wrapping_add(node.cumulative);
-                    self.max_error = self.max_error.max(weight(node));
+                    self.max_error = self.max_error.max(heaviest[*child as usize]);
                 }
             }
         }
-        self.cut(&fates);
+        self.cut(&fates, &heaviest);
         self
     }
 
-    fn cut(&mut self, fates: &[Fate]) {
+    fn cut(&mut self, fates: &[Fate], heaviest: &[u64]) {
         let mut lost: Vec<Option<Node>> = vec![None; self.nodes.len()];
-        for (node, _) in self
-            .nodes
-            .iter()
-            .zip(fates)
-            .filter(|(_, fate)| **fate == Fate::Summed)
-        {
+        let summed = self.nodes.iter().zip(fates).zip(heaviest);
+        for ((node, _), heaviest) in summed.filter(|((_, fate), _)| **fate == Fate::Summed) {
             self.trimmed = self.trimmed.wrapping_add(node.cumulative);
-            self.max_error = self.max_error.max(weight(node));
+            self.max_error = self.max_error.max(*heaviest);
             let sum = lost[node.parent as usize].get_or_insert(TRIMMED);
             sum.cumulative = sum.cumulative.wrapping_add(node.cumulative);
             sum.base_cumulative = sum.base_cumulative.wrapping_add(node.base_cumulative);
@@ -110,6 +107,17 @@ const TRIMMED: Node = Node {
     base_flat: 0,
     base_cumulative: 0,
 };
+
+/// What the heaviest of each node and all below it shows: more than the node does, where values below
+/// zero take something away from it.
+fn heaviest(nodes: &[Node]) -> Vec<u64> {
+    let mut heaviest: Vec<u64> = nodes.iter().map(weight).collect();
+    for at in (1..nodes.len()).rev() {
+        let parent = nodes[at].parent as usize;
+        heaviest[parent] = heaviest[parent].max(heaviest[at]);
+    }
+    heaviest
+}
 
 /// Truncates towards zero, as clients' other back end does.
 fn survives(node: &Node, parent: &Node, fraction: f64) -> bool {
