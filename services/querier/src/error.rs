@@ -69,6 +69,10 @@ impl Warning {
             text: text.to_string(),
         }
     }
+
+    pub(crate) fn is(&self, code: Code) -> bool {
+        self.code == word(code)
+    }
 }
 
 impl fmt::Display for Warning {

@@ -12,6 +12,7 @@ mod explain;
 mod fanout;
 mod growth;
 mod hedge;
+mod late;
 mod logs;
 mod lru;
 mod metrics;

@@ -21,6 +21,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Warning, chain};
 use crate::explain::{Explain, Step};
 use crate::fanout::{Fanout, Outcome};
+use crate::late::Late;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::plan::plan;
@@ -52,6 +53,7 @@ pub(crate) struct Session {
     pub(crate) tenant: TenantId,
     pub(crate) deadline: Deadline,
     pub(crate) explain: Explain,
+    late: Late,
 }
 
 /// An answer, and what is missing from it.
@@ -148,6 +150,7 @@ impl Querier {
             tenant,
             deadline: Deadline::after(&self.0.cx.clock(), limit),
             explain: Explain::default(),
+            late: Late::default(),
         }
     }
 }
@@ -229,6 +232,8 @@ impl Session {
                 tail.address.clone_from(&inner.catalog_address);
             }
         }
+        let late = self.late.set_aside(&mut plan);
+        let is_empty = plan.blocks.is_empty() && plan.tails.is_empty() && plan.logs.is_empty();
         let fanout = Fanout {
             cx: &inner.cx,
             limits: &inner.config.limits,
@@ -240,7 +245,11 @@ impl Session {
             answers: &inner.answers,
             metrics: &inner.metrics,
         };
-        Ok(Box::pin(fanout.run(plan, &inner.workers)).await?)
+        let mut outcome = Box::pin(fanout.run(plan, &inner.workers)).await?;
+        self.late.note(&outcome.warnings);
+        outcome.unread |= is_empty && !late.is_empty();
+        outcome.warnings.extend(late);
+        Ok(outcome)
     }
 
     /// Waits for room for what a query costs.
