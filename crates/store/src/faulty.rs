@@ -84,6 +84,8 @@ struct State {
     /// Writes on their way whose senders have given up.
     late: Vec<(Path, PutPayload, PutOptions)>,
     stored_unix_ms: HashMap<Path, i64>,
+    /// Parts of the paths of objects that nobody gets to read.
+    held: Vec<String>,
 }
 
 /// What becomes of one request.
@@ -113,8 +115,19 @@ impl Server {
                 faults: Faults::default(),
                 late: Vec::new(),
                 stored_unix_ms: HashMap::new(),
+                held: Vec::new(),
             }),
         }))
+    }
+
+    /// From now on reads of objects whose path has this part are not answered.
+    pub fn hold(&self, part: &str) {
+        self.state().held.push(part.to_owned());
+    }
+
+    fn is_held(&self, path: &Path) -> bool {
+        let state = self.state();
+        state.held.iter().any(|part| path.as_ref().contains(part))
     }
 
     /// From the next request on.
@@ -351,6 +364,9 @@ impl ObjectStore for FaultyStore {
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
         self.read().await?;
+        if self.server.is_held(path) {
+            return Err(self.server.time_out().await);
+        }
         let mut found = self.server.0.objects.get_opts(path, options).await?;
         found.meta = self.server.dated(found.meta);
         Ok(found)

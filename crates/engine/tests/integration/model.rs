@@ -74,6 +74,16 @@ pub(crate) const LOCATIONS: [Made3; 8] = [
     ("", 7, &[]),
 ];
 
+/// The file that a line of [`LOCATIONS`] is in.
+pub(crate) fn source(line: i64) -> &'static str {
+    match line {
+        1 | 4 => "a.c",
+        2 => "src/a.c",
+        3 => "src/b.c",
+        _ => "",
+    }
+}
+
 /// One value of one sample.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -90,7 +100,13 @@ pub(crate) struct Row {
 
 pub(crate) fn made() -> impl Strategy<Value = Made> {
     let labels = prop::sample::subsequence(vec![("a", "x"), ("b", "y"), ("thread", "t1")], 0..=3);
-    let other = prop::sample::select(vec![("c", ""), ("c", "x"), ("c", "xy"), ("trace_id", "t")]);
+    let other = prop::sample::select(vec![
+        ("c", ""),
+        ("c", "x"),
+        ("c", "xy"),
+        ("trace_id", "t"),
+        ("service_name", "cart"),
+    ]);
     let name = prop::sample::select(vec!["cpu", "mem"]);
     let samples = prop::collection::vec(made_sample(), 0..6);
     let sizes = (
@@ -245,7 +261,7 @@ fn tables() -> Tables {
             tables.functions.push(Function {
                 name: strings.push(name),
                 system_name: strings.push(system_name),
-                file: 0,
+                file: strings.push(source(*line)),
                 start_line: 0,
             });
             tables.lines.push(Line {
@@ -346,7 +362,7 @@ impl Row {
     }
 
     /// Profiles of several types do not say when samples were taken.
-    fn taken(&self) -> i64 {
+    pub(crate) fn taken(&self) -> i64 {
         let sample = self.sample.as_ref().map(|(sample, _)| sample);
         let millis = sample.and_then(|sample| sample.taken).unwrap_or_default();
         self.time + millis * 1_000_000 * i64::from(self.is_timed)
@@ -485,7 +501,8 @@ pub(crate) fn location(symbols: &Symbols, id: u32) -> String {
             symbols.str(function.name),
             symbols.str(function.system_name),
         );
-        format!("{name}/{system_name}:{}", line.line)
+        let file = symbols.str(function.file);
+        format!("{name}/{system_name}:{file}:{}", line.line)
     };
     let calls: Vec<String> = symbols.lines(id).iter().map(call).collect();
     format!("{file} {:x} {}", location.address, calls.join(","))
@@ -493,8 +510,9 @@ pub(crate) fn location(symbols: &Symbols, id: u32) -> String {
 
 fn made_location(id: u32) -> String {
     let (file, address, calls) = LOCATIONS[id as usize];
-    let call =
-        |(name, system_name, line): &(&str, &str, i64)| format!("{name}/{system_name}:{line}");
+    let call = |(name, system_name, line): &(&str, &str, i64)| {
+        format!("{name}/{system_name}:{}:{line}", source(*line))
+    };
     let calls: Vec<String> = calls.iter().map(call).collect();
     format!("{file} {address:x} {}", calls.join(","))
 }

@@ -1,14 +1,29 @@
-//! Every report of random profiles equals what a loop over all their rows gives: from one querier
-//! and from several, before and after blocks are merged, with blocks that are missing or damaged.
+//! Every report of random profiles equals what a loop over all their rows gives: from one querier,
+//! from several, and from several of which one is dead; before and after blocks are merged; with
+//! blocks that are missing, damaged or too late.
 //!
-//! `CAIRN_QUERY_CASES` says how many cases; each asks for everything.
+//! `CAIRN_QUERY_CASES` says how many cases, each of which then asks everybody for everything. Without
+//! it they are few, and take turns in what they ask whom.
 
 mod case;
+mod client;
 pub(crate) mod cluster;
 mod expected;
+mod exports;
+mod filters;
 mod names;
 mod pages;
 mod parca;
+mod parca_diff;
+mod parca_graph;
+mod parca_names;
+mod pyroscope;
+mod pyroscope_names;
+mod pyroscope_series;
+mod read;
+mod shape;
+mod stacks;
+mod trimmed;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -16,16 +31,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_block::Head;
+use cairn_model::TimeRange;
+use futures::future::{BoxFuture, join_all};
 use http::{HeaderMap, Request};
 use http_body_util::Full;
 use proptest::test_runner::{Config, TestRunner};
 
-use self::case::{Asked, Case, cases};
+use self::case::{Asked, Case, Fault, cases};
 use self::cluster::{Cluster, Fate, Written, url};
 use crate::fixture::send;
 
 const CASES: u32 = 12;
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Of queries that blocks are too late for.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// Other cases for each of those.
+const PER_LATE_CASE: u32 = 20;
 
 /// A querier that is asked, and what its answers must miss.
 pub(crate) struct Place<'a> {
@@ -34,6 +55,10 @@ pub(crate) struct Place<'a> {
     name: &'a str,
     /// Blocks that can't be read.
     missing: Vec<String>,
+    /// All that the catalog knows of the case, whether they can be read or not.
+    blocks: &'a [Written],
+    /// Times of all profiles of blocks, of all cases.
+    stored: Option<TimeRange>,
 }
 
 impl Place<'_> {
@@ -91,28 +116,49 @@ fn names_agree(got: Vec<String>, expected: BTreeSet<String>, asked: &Asked, what
     }
 }
 
+/// None unless somebody runs the test by hand.
 #[expect(clippy::disallowed_methods, reason = "a test's own knob")]
-fn cases_asked_for() -> u32 {
-    let cases = std::env::var("CAIRN_QUERY_CASES");
-    cases.map_or(CASES, |cases| cases.parse().unwrap())
+fn cases_asked_for() -> Option<u32> {
+    let cases = std::env::var("CAIRN_QUERY_CASES").ok()?;
+    Some(cases.parse().unwrap())
 }
 
+/// A part of what can be asked.
+type Family = for<'a> fn(&'a Place<'a>, &'a Asked) -> BoxFuture<'a, ()>;
+
+const FAMILIES: [Family; 3] = [
+    |place, asked| Box::pin(parca::check(place, asked)),
+    |place, asked| Box::pin(pyroscope::check(place, asked)),
+    |place, asked| {
+        let pages = pages::check(place, asked);
+        Box::pin(async {
+            futures::join!(pages, Box::pin(exports::check(place, asked)));
+        })
+    },
+];
+
 /// Runs every case against one cluster.
-fn each(repeats: bool, check: impl AsyncFn(&mut Cluster, Case)) {
+fn each(fault: Fault, check: impl AsyncFn(&mut Cluster, Case)) {
+    let cases_max = cases_asked_for().unwrap_or(CASES);
+    let (number, timeout, shrinks) = match fault {
+        Fault::Repeats | Fault::Damage => (cases_max, TIMEOUT, 200),
+        // Every question takes as long as a query may.
+        Fault::Lateness => (cases_max.div_ceil(PER_LATE_CASE), PATIENCE, 0),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap();
-    let cluster = runtime.block_on(Cluster::start(TIMEOUT));
+    let cluster = runtime.block_on(Cluster::start(timeout));
     let state = std::cell::RefCell::new((cluster, 0));
     let mut runner = TestRunner::new(Config {
-        cases: cases_asked_for(),
-        max_shrink_iters: 200,
+        cases: number,
+        max_shrink_iters: shrinks,
         failure_persistence: None,
         ..Config::default()
     });
-    let result = runner.run(&cases(repeats), |case| {
+    let result = runner.run(&cases(fault), |case| {
         let (cluster, number) = &mut *state.borrow_mut();
         *number += 1;
         runtime.block_on(check(cluster, case.at(*number)));
@@ -124,20 +170,31 @@ fn each(repeats: bool, check: impl AsyncFn(&mut Cluster, Case)) {
     runtime.block_on(state.into_inner().0.stop());
 }
 
-async fn ask_everything(cluster: &Cluster, asked: &Asked, missing: &[String], when: &str) {
-    for (address, who) in cluster
-        .asked()
-        .into_iter()
-        .zip(["one querier", "several queriers"])
-    {
+async fn ask_everything(
+    cluster: &Cluster,
+    asked: &Asked,
+    (blocks, missing): (&[Written], &[String]),
+    when: &str,
+) {
+    let families: &[Family] = match cases_asked_for() {
+        Some(_) => &FAMILIES,
+        None => &FAMILIES[..1],
+    };
+    let turn = cluster.turn();
+    let all = cluster.asked().into_iter().zip(turn..);
+    let all = all.map(|((address, who), turn)| async move {
         let place = Place {
             address,
             name: &format!("{who}, {when}"),
             missing: missing.to_vec(),
+            blocks,
+            stored: cluster.stored,
         };
-        parca::check(&place, asked).await;
-        pages::check(&place, asked).await;
-    }
+        let families = families.iter().enumerate();
+        let families = families.map(|(at, _)| FAMILIES[(at + turn) % FAMILIES.len()]);
+        join_all(families.map(|family| family(&place, asked))).await;
+    });
+    join_all(all).await;
 }
 
 /// Writes the blocks of a case that hold something, and the tail.
@@ -156,36 +213,49 @@ async fn write(cluster: &mut Cluster, case: &Case) -> Vec<(Written, Fate)> {
 
 #[test]
 fn every_report_equals_the_rows_before_and_after_merging() {
-    each(true, async |cluster, case| {
+    each(Fault::Repeats, async |cluster, case| {
         let asked = case.asked();
         let written = write(cluster, &case).await;
-        ask_everything(cluster, &asked, &[], "before merging").await;
         let mut blocks: Vec<Written> = written.into_iter().map(|(written, _)| written).collect();
+        ask_everything(cluster, &asked, (&blocks, &[]), "before merging").await;
         if blocks.len() < 2 {
             return;
         }
         let rest = blocks.split_off(2);
         let merged = cluster.merge(&blocks).await;
+        let mut all = vec![merged];
         if rest.is_empty() {
-            ask_everything(cluster, &asked, &[], "merged").await;
+            ask_everything(cluster, &asked, (&all, &[]), "merged").await;
         } else {
-            let mut all = vec![merged];
             all.extend(rest);
-            cluster.merge(&all).await;
-            ask_everything(cluster, &asked, &[], "merged twice").await;
+            let merged = [cluster.merge(&all).await];
+            ask_everything(cluster, &asked, (&merged, &[]), "merged twice").await;
         }
     });
 }
 
+/// Asks for everything where some blocks can't be read.
+async fn without_some(cluster: &mut Cluster, case: Case, when: &str) {
+    let asked = case.asked();
+    let written = write(cluster, &case).await;
+    let lost = written
+        .iter()
+        .filter(|(block, fate)| *fate != Fate::Stored && block.range.overlaps(&asked.range));
+    let missing: Vec<String> = lost.map(|(block, _)| block.id.to_string()).collect();
+    let blocks: Vec<Written> = written.into_iter().map(|(written, _)| written).collect();
+    ask_everything(cluster, &asked, (&blocks, &missing), when).await;
+}
+
 #[test]
 fn reports_without_some_blocks_say_which_and_equal_the_other_rows() {
-    each(false, async |cluster, case| {
-        let asked = case.asked();
-        let written = write(cluster, &case).await;
-        let lost = written
-            .iter()
-            .filter(|(block, fate)| *fate != Fate::Stored && block.range.overlaps(&asked.range));
-        let missing: Vec<String> = lost.map(|(block, _)| block.id.to_string()).collect();
-        ask_everything(cluster, &asked, &missing, "with damage").await;
+    each(Fault::Damage, async |cluster, case| {
+        without_some(cluster, case, "with damage").await;
+    });
+}
+
+#[test]
+fn reports_do_not_wait_for_blocks_that_come_too_late_and_say_which() {
+    each(Fault::Lateness, async |cluster, case| {
+        without_some(cluster, case, "in time").await;
     });
 }

@@ -80,14 +80,14 @@ async fn ask(address: SocketAddr) -> Answer {
 #[tokio::test]
 async fn blocks_of_a_store_that_is_silent_are_named_and_the_tail_is_answered() {
     let (cluster, ids) = cluster().await;
-    let alone = cluster.asked()[0];
+    let (alone, _) = cluster.asked()[0];
     assert_eq!(ask(alone).await.total, expected(&ids, &[]));
     // Of blocks that are open some is kept, so others are asked.
     cluster
         .links
         .iter()
         .for_each(|link| link.set_link(Link::Silent));
-    let shared = ask(cluster.asked()[1]).await;
+    let shared = ask(cluster.asked()[1].0).await;
     let mut missing = shared.missing.clone();
     missing.sort();
     assert_eq!(missing, ids);
@@ -99,13 +99,13 @@ async fn blocks_of_a_store_that_is_silent_are_named_and_the_tail_is_answered() {
 async fn one_worker_that_can_not_read_costs_at_most_its_blocks() {
     let (cluster, ids) = cluster().await;
     cluster.links[2].set_link(Link::Silent);
-    let Answer { total, missing } = ask(cluster.asked()[1]).await;
+    let Answer { total, missing } = ask(cluster.asked()[1].0).await;
     assert!(missing.len() < ids.len(), "{missing:?}");
     assert!(missing.iter().all(|id| ids.contains(id)), "{missing:?}");
     assert_eq!(total, expected(&ids, &missing));
     // As soon as it answers again nothing is missing.
     cluster.links[2].set_link(Link::Up);
-    let Answer { total, missing } = ask(cluster.asked()[1]).await;
+    let Answer { total, missing } = ask(cluster.asked()[1].0).await;
     assert_eq!((total, missing), (expected(&ids, &[]), Vec::new()));
     cluster.stop().await;
 }

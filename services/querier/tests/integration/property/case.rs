@@ -6,6 +6,7 @@ use cairn_model::{Labels, MatchOp, Matcher, ProfileType, Selector, TimeRange};
 use proptest::prelude::*;
 
 use super::cluster::Fate;
+use super::shape::{Shape, shapes};
 use crate::fixture::{SECOND, START};
 use crate::model::{self, Made, Row, made, matchers, rows};
 
@@ -27,6 +28,7 @@ pub(crate) struct Case {
     sum_by: Vec<String>,
     step: i64,
     wants_delta: bool,
+    shape: Shape,
 }
 
 #[derive(Clone, Debug)]
@@ -46,14 +48,27 @@ pub(crate) struct Asked {
     pub(crate) label: &'static str,
     pub(crate) sum_by: Vec<String>,
     pub(crate) step: i64,
+    pub(crate) shape: Shape,
     /// All that can be read.
     pub(crate) rows: Vec<Row>,
+    /// When the profiles of the tail were taken.
+    pub(crate) tail: Option<TimeRange>,
     /// Samples without a value, whose labels answers may name or not.
     pub(crate) has_zeros: bool,
 }
 
-/// `repeats`: whether deliveries are stored twice. Otherwise blocks may be damaged.
-pub(crate) fn cases(repeats: bool) -> impl Strategy<Value = Case> {
+/// What happens to what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Some deliveries are stored twice.
+    Repeats,
+    /// Blocks may be missing or damaged.
+    Damage,
+    /// Blocks may come too late, the first does.
+    Lateness,
+}
+
+pub(crate) fn cases(fault: Fault) -> impl Strategy<Value = Case> {
     let label = prop::sample::select(vec!["thread", "size", "c", "a", "trace_id"]);
     let sum_by = prop::sample::subsequence(vec!["a", "b", "c", "thread"], 0..3);
     let asked = (
@@ -62,21 +77,28 @@ pub(crate) fn cases(repeats: bool) -> impl Strategy<Value = Case> {
         label,
         sum_by,
         prop::sample::select(vec![0, SECOND, 7 * SECOND]),
+        shapes(),
     );
-    let fate = prop::sample::select(match repeats {
-        true => vec![Fate::Stored],
-        false => vec![Fate::Stored, Fate::Missing, Fate::Corrupt],
+    let fate = prop::sample::select(match fault {
+        Fault::Repeats => vec![Fate::Stored],
+        Fault::Damage => vec![Fate::Stored, Fate::Missing, Fate::Corrupt],
+        Fault::Lateness => vec![Fate::Stored, Fate::Late],
     });
+    let first = match fault {
+        Fault::Lateness => Just(Fate::Late).boxed(),
+        Fault::Repeats | Fault::Damage => fate.clone().boxed(),
+    };
+    let repeats = fault == Fault::Repeats;
     // Most profiles have nothing below zero.
     let has_sign = prop::bool::weighted(0.25);
     let profiles = has_sign
         .prop_flat_map(move |has_sign| prop::collection::vec(placed(repeats, has_sign), 1..10));
-    let fates = [fate.clone(), fate.clone(), fate];
+    let fates = (first, fate.clone(), fate);
     (profiles, fates, asked).prop_map(|(profiles, fates, asked)| {
-        let ((matchers, wants_delta), range, label, sum_by, step) = asked;
+        let ((matchers, wants_delta), range, label, sum_by, step, shape) = asked;
         Case {
             profiles,
-            fates,
+            fates: fates.into(),
             // In a selector this is the type.
             matchers: matchers
                 .into_iter()
@@ -87,6 +109,7 @@ pub(crate) fn cases(repeats: bool) -> impl Strategy<Value = Case> {
             sum_by: sum_by.into_iter().map(str::to_owned).collect(),
             step,
             wants_delta,
+            shape,
         }
     })
 }
@@ -132,6 +155,16 @@ impl Case {
         heads
     }
 
+    fn tail(&self) -> Option<TimeRange> {
+        let in_tail = |placed: &&Placed| placed.at == BLOCKS || placed.again == Some(BLOCKS);
+        let times = self.profiles.iter().filter(in_tail);
+        let times = times.map(|placed| placed.made.time);
+        Some(TimeRange {
+            start: times.clone().min()?,
+            end: times.max()?,
+        })
+    }
+
     /// The question, and the rows that can be read.
     pub(crate) fn asked(&self) -> Asked {
         let is_readable = |place: usize| self.fates.get(place).is_none_or(|f| *f == Fate::Stored);
@@ -153,7 +186,9 @@ impl Case {
             label: self.label,
             sum_by: self.sum_by.clone(),
             step: self.step,
+            shape: self.shape.clone(),
             rows: rows(&readable),
+            tail: self.tail(),
             has_zeros,
         };
         if let Some(found) = asked.type_with_rows(self.wants_delta) {
@@ -207,6 +242,24 @@ impl Asked {
         self.rows.iter().filter(|row| row.matches(&query)).collect()
     }
 
+    /// Rows of the case's selector, and those of any type that another selector selects.
+    pub(crate) fn matching_either(&self) -> Vec<&Row> {
+        let mut query = self.query(None);
+        query.matchers = self.shape.other.clone();
+        let own = self.query(Some(self.profile_type.clone()));
+        let rows = self.rows.iter();
+        rows.filter(|row| row.matches(&own) || row.matches(&query))
+            .collect()
+    }
+
+    pub(crate) fn other_selector(&self) -> String {
+        let selector = Selector {
+            profile_type: None,
+            matchers: self.shape.other.clone(),
+        };
+        selector.to_string()
+    }
+
     /// Rows of any type in the range.
     pub(crate) fn in_range(&self) -> Vec<&Row> {
         let TimeRange { start, end } = self.range;
@@ -228,19 +281,46 @@ impl Asked {
         selector.to_string()
     }
 
+    /// Bounds in milliseconds.
+    pub(crate) fn millis(&self) -> (i64, i64) {
+        let TimeRange { start, end } = self.range;
+        (start / 1_000_000, end / 1_000_000)
+    }
+
     /// The same where regular expressions may be taken to match from beginning to end.
     pub(crate) fn anchored(&self) -> String {
-        let anchored = |matcher: &Matcher| match matcher.op() {
-            MatchOp::Regex | MatchOp::NotRegex => {
-                let value = format!(".*(?:{}).*", matcher.value());
-                Matcher::new(matcher.name(), matcher.op(), &value).unwrap()
-            }
-            MatchOp::Equal | MatchOp::NotEqual => matcher.clone(),
-        };
-        let selector = Selector {
-            profile_type: Some(self.profile_type.clone()),
-            matchers: self.matchers.iter().map(anchored).collect(),
-        };
-        selector.to_string()
+        anchored(Some(self.profile_type.clone()), &self.matchers)
     }
+
+    /// Without the type.
+    pub(crate) fn label_selector(&self) -> String {
+        braced(anchored(None, &self.matchers))
+    }
+
+    pub(crate) fn other_anchored(&self) -> String {
+        braced(anchored(None, &self.shape.other))
+    }
+}
+
+/// Nothing that is asked of labels is said in braces.
+fn braced(selector: String) -> String {
+    match selector.is_empty() {
+        true => "{}".to_owned(),
+        false => selector,
+    }
+}
+
+fn anchored(profile_type: Option<ProfileType>, matchers: &[Matcher]) -> String {
+    let anchored = |matcher: &Matcher| match matcher.op() {
+        MatchOp::Regex | MatchOp::NotRegex => {
+            let value = format!(".*(?:{}).*", matcher.value());
+            Matcher::new(matcher.name(), matcher.op(), &value).unwrap()
+        }
+        MatchOp::Equal | MatchOp::NotEqual => matcher.clone(),
+    };
+    let selector = Selector {
+        profile_type,
+        matchers: matchers.iter().map(anchored).collect(),
+    };
+    selector.to_string()
 }

@@ -3,10 +3,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cairn_block::{Block, Head, Options as BlockOptions};
+use cairn_block::{Block, Built, Head, Options as BlockOptions};
 use cairn_catalog::{Client as Catalog, Log, Registration};
 use cairn_chassis::{Options, Process, Routes, config};
 use cairn_engine::exchange::{self, Asked, Cost, Partial};
@@ -26,9 +27,13 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::names;
 use crate::fixture::{START, meta, open_catalog};
+use crate::model::source;
 
 /// Queriers that share the blocks.
 const SHARING: usize = 3;
+/// The querier that does not know that a worker is dead.
+const WITH_A_DEAD_ONE: usize = 2;
+const DEAD: &str = "http://127.0.0.1:1";
 /// Of merged blocks: the tail may still hold what they do.
 const LEVEL: u8 = 1;
 const STACKS_BYTES_MAX: usize = 64 << 20;
@@ -37,6 +42,7 @@ pub(crate) struct Cluster {
     _folder: tempfile::TempDir,
     front: Process,
     queriers: Vec<Process>,
+    server: Server,
     /// Each querier's way to the objects.
     pub(crate) links: Vec<Arc<FaultyStore>>,
     pub(crate) store: Store,
@@ -44,6 +50,9 @@ pub(crate) struct Cluster {
     tail: Arc<RwLock<Head>>,
     tenant: TenantId,
     blocks: u64,
+    /// Times of all profiles of blocks.
+    pub(crate) stored: Option<TimeRange>,
+    turn: AtomicUsize,
 }
 
 /// A block as it was written, whatever is stored of it.
@@ -51,6 +60,18 @@ pub(crate) struct Written {
     pub(crate) id: BlockId,
     pub(crate) bytes: Bytes,
     pub(crate) range: TimeRange,
+    pub(crate) rows: u64,
+}
+
+impl Written {
+    fn of(id: BlockId, built: Built) -> Self {
+        Self {
+            id,
+            range: built.info.range,
+            rows: built.info.rows,
+            bytes: built.bytes,
+        }
+    }
 }
 
 /// What becomes of a block on its way to the store.
@@ -60,6 +81,8 @@ pub(crate) enum Fate {
     Missing,
     /// The table of contents is destroyed.
     Corrupt,
+    /// Is there, but comes too late.
+    Late,
 }
 
 impl Cluster {
@@ -101,10 +124,13 @@ impl Cluster {
             queriers: Vec::new(),
             links: Vec::new(),
             store: Store::over(server.connect()),
+            server: server.clone(),
             catalog,
             tail,
             tenant: TenantId::anonymous(),
             blocks: 0,
+            stored: None,
+            turn: AtomicUsize::new(0),
         };
         cluster.start_queriers(&server, query_timeout).await;
         cluster
@@ -125,6 +151,7 @@ impl Cluster {
                 },
                 workers: match at {
                     0 => Vec::new(),
+                    WITH_A_DEAD_ONE => [&workers[1..], &[DEAD.to_owned()]].concat(),
                     _ => workers[1..].to_vec(),
                 },
                 catalog: config::Addresses::new([url(self.front.address())]),
@@ -143,10 +170,20 @@ impl Cluster {
         self.queriers.iter().map(Process::address).collect()
     }
 
-    /// Whom to ask: the querier that is alone, and one of the others.
-    pub(crate) fn asked(&self) -> [SocketAddr; 2] {
+    /// Whom to ask: the querier that is alone, one of the others, and one that believes in a worker
+    /// who is dead.
+    pub(crate) fn asked(&self) -> [(SocketAddr, &'static str); 3] {
         let all = self.addresses();
-        [all[0], all[1]]
+        [
+            (all[0], "one querier"),
+            (all[1], "several queriers"),
+            (all[2], "several queriers and a dead one"),
+        ]
+    }
+
+    /// How often it has been asked before.
+    pub(crate) fn turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) async fn stop(self) {
@@ -171,11 +208,9 @@ impl Cluster {
             let id = self.next_id();
             metas.push(meta(id, 0, &built));
             self.put(id, built.bytes.clone(), *fate).await;
-            written.push(Written {
-                id,
-                bytes: built.bytes,
-                range: built.info.range,
-            });
+            let range = built.info.range;
+            self.stored = Some(self.stored.map_or(range, |all| all.union(&range)));
+            written.push(Written::of(id, built));
         }
         let writer = WriterId::parse(&format!("blocks-{}", self.blocks)).unwrap();
         let registration = Registration::continued(writer.clone(), "http://127.0.0.1:1");
@@ -193,6 +228,7 @@ impl Cluster {
         match fate {
             Fate::Missing => return,
             Fate::Stored => {}
+            Fate::Late => self.server.hold(&id.to_string()),
             Fate::Corrupt => {
                 let half = bytes.len() / 2;
                 bytes[half..].fill(0xa5);
@@ -217,11 +253,7 @@ impl Cluster {
         let ids: Vec<BlockId> = inputs.iter().map(|input| input.id).collect();
         let replace = self.catalog.replace(&self.tenant, &ids, vec![meta], None);
         replace.await.unwrap();
-        Written {
-            id,
-            bytes: built.bytes,
-            range: built.info.range,
-        }
+        Written::of(id, built)
     }
 
     fn next_id(&mut self) -> BlockId {
@@ -286,6 +318,7 @@ fn frame((name, line): &(&str, i64)) -> Frame {
     Frame {
         function: (*name).to_owned(),
         system_name: format!("_{name}"),
+        file: source(*line).to_owned(),
         line: *line,
         ..Frame::default()
     }

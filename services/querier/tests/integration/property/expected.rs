@@ -2,35 +2,63 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cairn_engine::GroupBy;
+use cairn_engine::{GroupBy, KeyBy};
 use cairn_model::ProfileType;
 use cairn_trie::{Group, GroupValue};
 
-use super::names::{calls, location};
-use crate::model::{self, Row, Sums, expected_sums};
+use super::stacks::Stack;
+use crate::model::{self, Row, Sums};
 
 /// Path of names, outermost first -> cumulative and flat value.
 pub(crate) type Paths = BTreeMap<Vec<String>, (i64, i64)>;
 /// Name -> cumulative and flat value.
 pub(crate) type Table = BTreeMap<String, (i64, i64)>;
+/// Caller and callee -> value, and whether the calls lead past others.
+pub(crate) type Edges = BTreeMap<(String, String), (i64, bool)>;
+/// File and line -> cumulative and flat value.
+pub(crate) type Lines = BTreeMap<(String, i64), (i64, i64)>;
+/// Level, name -> total and self of all bars: whose child a bar is is only to be seen where no bar
+/// is narrower than nothing.
+pub(crate) type Bars = BTreeMap<(usize, String), (i64, i64)>;
 /// Labels -> time -> value, profiles, nanoseconds covered.
 pub(crate) type Points = BTreeMap<BTreeMap<String, String>, BTreeMap<i64, (i64, i32, i64)>>;
 
-/// Below the value of a label, if one is given.
-pub(crate) fn paths(rows: &[&Row], label: Option<&str>) -> Paths {
+/// Sums of these paths, outermost first, and of all above them.
+pub(crate) fn tree(all: impl IntoIterator<Item = (Vec<String>, i64)>) -> Paths {
     let mut out = Paths::new();
-    for row in rows.iter().filter(|row| row.sample.is_some()) {
-        let mut path: Vec<String> = label
-            .and_then(|label| shown(row, label))
-            .into_iter()
-            .collect();
-        path.extend(calls(row));
+    for (path, value) in all {
         for len in 0..=path.len() {
-            let flat = if len == path.len() { row.value() } else { 0 };
-            add(&mut out, path[..len].to_vec(), (row.value(), flat));
+            let flat = if len == path.len() { value } else { 0 };
+            add(&mut out, path[..len].to_vec(), (value, flat));
         }
     }
     without_zeros(out)
+}
+
+pub(crate) fn paths(stacks: &[Stack<'_>]) -> Paths {
+    tree(stacks.iter().map(|stack| (stack.names(), stack.value())))
+}
+
+/// The same by what ends last.
+pub(crate) fn inverted(stacks: &[Stack<'_>]) -> Paths {
+    let path = |stack: &Stack<'_>| stack.names().into_iter().rev().collect();
+    tree(stacks.iter().map(|stack| (path(stack), stack.value())))
+}
+
+/// Below the values of labels, if any is there.
+pub(crate) fn grouped(stacks: &[Stack<'_>], labels: &[String], key_by: KeyBy) -> Paths {
+    let path = |stack: &Stack<'_>| {
+        let shown = labels.iter().filter_map(|label| {
+            let value = shown(stack.row, label)?;
+            Some(format!("{label}={value}"))
+        });
+        let shown: Vec<String> = shown.collect();
+        let mut path = Vec::new();
+        path.extend((!shown.is_empty()).then(|| shown.join(",")));
+        path.extend(stack.keyed(key_by));
+        path
+    };
+    tree(stacks.iter().map(|stack| (path(stack), stack.value())))
 }
 
 pub(crate) fn add<K: Ord>(
@@ -57,30 +85,76 @@ pub(crate) fn unsigned<K: Ord>(all: BTreeMap<K, (i64, i64)>) -> BTreeMap<K, (i64
     without_zeros(shown.collect())
 }
 
+pub(crate) fn bars(paths: &Paths) -> Bars {
+    let mut all = Bars::new();
+    for (path, sums) in paths {
+        let name = path.last().cloned().unwrap_or_default();
+        add(&mut all, (path.len(), name), *sums);
+    }
+    without_zeros(all)
+}
+
 /// Recursion counts once.
-pub(crate) fn table(rows: &[&Row]) -> Table {
+pub(crate) fn table(stacks: &[Stack<'_>]) -> Table {
     let mut out = Table::new();
-    for row in rows.iter().filter(|row| row.sample.is_some()) {
-        let calls = calls(row);
+    for stack in stacks {
+        let calls = stack.names();
         for call in calls.iter().collect::<BTreeSet<_>>() {
-            let flat = if calls.last() == Some(call) {
-                row.value()
-            } else {
-                0
+            let flat = match calls.last() == Some(call) {
+                true => stack.value(),
+                false => 0,
             };
-            add(&mut out, call.clone(), (row.value(), flat));
+            add(&mut out, call.clone(), (stack.value(), flat));
         }
     }
     without_zeros(out)
 }
 
-/// What a download holds: stacks and labels of samples.
-pub(crate) fn samples(rows: &[&Row]) -> Sums {
-    let expected = expected_sums(rows, &GroupBy::SampleLabels);
-    let named = expected
-        .into_iter()
-        .map(|((stack, group), value)| ((stack.into_iter().map(location).collect(), group), value));
-    without_empty(named.collect())
+/// Who calls whom among these functions, past all others: value, and whether there are others in
+/// between.
+pub(crate) fn edges(stacks: &[Stack<'_>], shown: &BTreeSet<String>) -> Edges {
+    let mut out = Edges::new();
+    for stack in stacks {
+        let mut of_stack: BTreeMap<(String, String), bool> = BTreeMap::new();
+        let mut caller: Option<(String, bool)> = None;
+        for call in stack.names() {
+            if !shown.contains(&call) {
+                caller = caller.map(|(name, _)| (name, true));
+                continue;
+            }
+            if let Some((name, hidden)) = caller {
+                *of_stack.entry((name, call.clone())).or_default() |= hidden;
+            }
+            caller = Some((call, false));
+        }
+        for (pair, hidden) in of_stack {
+            let edge = out.entry(pair).or_default();
+            edge.0 += stack.value();
+            edge.1 |= hidden;
+        }
+    }
+    out.retain(|_, (value, _)| *value != 0);
+    out
+}
+
+/// What a download holds: stacks and what `by` keeps apart.
+pub(crate) fn samples(stacks: &[Stack<'_>], by: &GroupBy) -> Sums {
+    let mut out = Sums::new();
+    for stack in stacks {
+        let sum = out.entry((stack.texts(), stack.row.group(by))).or_default();
+        *sum += stack.value();
+    }
+    without_empty(out)
+}
+
+/// Values per stack, innermost place first.
+pub(crate) fn ungrouped(all: impl IntoIterator<Item = (Vec<String>, i64)>) -> Sums {
+    let mut out = Sums::new();
+    for (stack, value) in all {
+        *out.entry((stack, Group::default())).or_default() += value;
+    }
+    out.retain(|_, value| *value != 0);
+    out
 }
 
 /// In a pprof an empty label is an absent one.
@@ -94,8 +168,37 @@ pub(crate) fn without_empty(sums: Sums) -> Sums {
     out
 }
 
+/// The lines of files of this name or ending in it: value once per stack, and of those that end
+/// there.
+pub(crate) fn lines(stacks: &[Stack<'_>], build_id: &str, file: &str) -> Lines {
+    let mut out = Lines::new();
+    for stack in stacks {
+        let mut met = BTreeSet::new();
+        for (depth, place) in stack.places.iter().enumerate() {
+            for (at, call) in place.calls.iter().enumerate() {
+                let path = call.file();
+                let is_wanted = path == file || path.ends_with(&format!("/{file}"));
+                if !is_wanted || !(build_id.is_empty() || place.binary == build_id) {
+                    continue;
+                }
+                let line = (path.to_owned(), call.line);
+                let flat = match (depth, at) {
+                    (0, 0) => stack.value(),
+                    _ => 0,
+                };
+                let cumulative = match met.insert(line.clone()) {
+                    true => stack.value(),
+                    false => 0,
+                };
+                add(&mut out, line, (cumulative, flat));
+            }
+        }
+    }
+    without_zeros(out)
+}
+
 /// The lowest value of a label that has one.
-fn first(row: &Row, label: &str) -> Option<String> {
+pub(crate) fn first(row: &Row, label: &str) -> Option<String> {
     let mut texts: Vec<String> = row.label(label).iter().map(model::text).collect();
     texts.retain(|text| !text.is_empty());
     texts.sort();
@@ -183,6 +286,36 @@ pub(crate) fn points(
         point.2 = duration;
     }
     points
+}
+
+/// So many series with the largest sums, all if 0.
+pub(crate) fn largest(all: Points, limit: usize) -> Points {
+    if limit == 0 {
+        return all;
+    }
+    let mut sized: Vec<(i64, BTreeMap<String, String>)> = Vec::new();
+    for (labels, points) in &all {
+        let size: i64 = points.values().map(|(value, ..)| value).sum();
+        sized.push((-size, labels.clone()));
+    }
+    sized.sort();
+    sized.truncate(limit);
+    let kept: BTreeSet<BTreeMap<String, String>> =
+        sized.into_iter().map(|(_, labels)| labels).collect();
+    all.into_iter()
+        .filter(|(labels, _)| kept.contains(labels))
+        .collect()
+}
+
+/// The label sets of the profiles.
+pub(crate) fn label_sets(rows: &[&Row]) -> BTreeSet<BTreeMap<String, String>> {
+    let set = |row: &&Row| {
+        let pairs = row.labels.iter();
+        pairs
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    };
+    rows.iter().map(set).collect()
 }
 
 /// The values of a label, or the names of all labels.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use futures::future::{BoxFuture, join_all};
 use serde_json::Value;
 
 use super::case::Asked;
-use super::expected::{self, Paths};
+use super::expected::{self, Bars, Paths};
+use super::stacks::stacks;
 use super::{Place, names_agree};
 use crate::fixture::{SECOND, encoded};
 use crate::model::Row;
@@ -18,17 +20,25 @@ pub(crate) async fn check(place: &Place<'_>, asked: &Asked) {
     let rows = asked.matching();
     let range = range("from", "until", (asked.range.start, asked.range.end));
     let selected = format!("query={}&{range}", encoded(&asked.selector()));
+    let all: [BoxFuture<'_, ()>; 5] = [
+        Box::pin(graph(place, &rows, &selected)),
+        Box::pin(series(place, asked, (&rows, &selected))),
+        Box::pin(render(place, asked, &rows)),
+        Box::pin(diff(place, asked, &rows)),
+        Box::pin(names(place, asked, (&rows, &selected))),
+    ];
+    join_all(all).await;
+}
 
-    let graph = place.json(&format!("/api/v1/flamegraph?{selected}")).await;
-    let expected = expected::paths(&rows, None);
-    assert_eq!(
-        columns(&graph, "value", "self"),
-        expected,
-        "{}",
-        place.said("page")
+async fn graph(place: &Place<'_>, rows: &[&Row], selected: &str) {
+    let (graph, folded) = (
+        format!("/api/v1/flamegraph?{selected}"),
+        format!("/api/v1/folded?{selected}"),
     );
-
-    let folded = place.get(&format!("/api/v1/folded?{selected}")).await;
+    let (graph, folded) = futures::join!(place.json(&graph), place.get(&folded));
+    let expected = expected::paths(&stacks(rows));
+    let said = place.said("page");
+    assert_eq!(columns(&graph, "value", "self"), expected, "{said}");
     let text = String::from_utf8(folded.to_vec()).unwrap();
     // A line without a name may be any of several.
     let joined = expected
@@ -42,35 +52,24 @@ pub(crate) async fn check(place: &Place<'_>, asked: &Asked) {
     });
     let lines: BTreeMap<String, i64> = lines.filter(named).collect();
     assert_eq!(lines, flat, "{}", place.said("folded"));
-
-    series(place, asked, (&rows, &selected)).await;
-    render(place, asked, &rows).await;
-    diff(place, asked, &rows).await;
-
-    let names = place.json(&format!("/api/v1/labels?{selected}")).await;
-    let expected = expected::names(&rows, None);
-    names_agree(
-        strings(&names),
-        expected,
-        asked,
-        &place.said("page's labels"),
-    );
-    let path = format!(
-        "/pyroscope/label-values?label={}&query={}&{range}",
-        asked.label,
-        encoded(&asked.anchored())
-    );
-    let values = place.json(&path).await;
-    let expected = expected::names(&rows, Some(asked.label));
-    names_agree(
-        strings(&values),
-        expected,
-        asked,
-        &place.said("label-values"),
-    );
 }
 
-fn range(from: &str, until: &str, (start, end): (i64, i64)) -> String {
+async fn names(place: &Place<'_>, asked: &Asked, (rows, selected): (&[&Row], &str)) {
+    let range = range("from", "until", (asked.range.start, asked.range.end));
+    let of_label = format!("label={}&query={}", asked.label, encoded(&asked.anchored()));
+    let (names, values) = (
+        format!("/api/v1/labels?{selected}"),
+        format!("/pyroscope/label-values?{of_label}&{range}"),
+    );
+    let (names, values) = futures::join!(place.json(&names), place.json(&values));
+    let said = place.said("page's labels");
+    names_agree(strings(&names), expected::names(rows, None), asked, &said);
+    let expected = expected::names(rows, Some(asked.label));
+    let said = place.said("label-values");
+    names_agree(strings(&values), expected, asked, &said);
+}
+
+pub(crate) fn range(from: &str, until: &str, (start, end): (i64, i64)) -> String {
     format!("{from}={start}&{until}={end}")
 }
 
@@ -85,7 +84,7 @@ fn ints(list: &Value) -> Vec<i64> {
 }
 
 /// Sums by path of a graph in columns.
-fn columns(graph: &Value, cumulative: &str, flat: &str) -> Paths {
+pub(crate) fn columns(graph: &Value, cumulative: &str, flat: &str) -> Paths {
     let names = strings(&graph["names"]);
     let (levels, labels) = (ints(&graph["level"]), ints(&graph["label"]));
     let (cumulative, flat) = (ints(&graph[cumulative]), ints(&graph[flat]));
@@ -139,7 +138,7 @@ async fn render(place: &Place<'_>, asked: &Asked, rows: &[&Row]) {
     let bearer = &found["flamebearer"];
     assert_eq!(
         bars(bearer),
-        bars_of(&expected::paths(rows, None)),
+        expected::bars(&expected::paths(&stacks(rows))),
         "{}",
         place.said("render")
     );
@@ -161,10 +160,6 @@ async fn render(place: &Place<'_>, asked: &Asked, rows: &[&Row]) {
     assert_eq!(got, expected, "{}", place.said("timeline"));
 }
 
-/// Level, name -> total and self of all bars: whose child a bar is is only to be seen where no bar
-/// is narrower than nothing.
-type Bars = BTreeMap<(usize, String), (i64, i64)>;
-
 fn bars(bearer: &Value) -> Bars {
     let names = strings(&bearer["names"]);
     let mut all = Bars::new();
@@ -176,15 +171,6 @@ fn bars(bearer: &Value) -> Bars {
             };
             expected::add(&mut all, (level, name), (bar[1], bar[2]));
         }
-    }
-    expected::without_zeros(all)
-}
-
-fn bars_of(paths: &Paths) -> Bars {
-    let mut all = Bars::new();
-    for (path, sums) in paths {
-        let name = path.last().cloned().unwrap_or_default();
-        expected::add(&mut all, (path.len(), name), *sums);
     }
     expected::without_zeros(all)
 }
@@ -207,14 +193,14 @@ async fn diff(place: &Place<'_>, asked: &Asked, rows: &[&Row]) {
     let left = columns(&found, "value", "self");
     assert_eq!(
         left,
-        expected::paths(&base, None),
+        expected::paths(&stacks(&base)),
         "{}",
         place.said("diff's base")
     );
     let right = columns(&found, "valueRight", "selfRight");
     assert_eq!(
         right,
-        expected::paths(&compare, None),
+        expected::paths(&stacks(&compare)),
         "{}",
         place.said("diff")
     );
