@@ -40,4 +40,4 @@ pub use source::{SourceLine, source_lines};
 pub use speedscope::speedscope;
 pub use symbolize::{Frame, Names, Wanted, name, unnamed};
 pub use top::{TopRow, top};
-pub use weights::{Growth, Weights, growth};
+pub use weights::{Growth, Weights, growth, growth_of};

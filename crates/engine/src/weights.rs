@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use cairn_model::ProfileType;
+use cairn_model::{Labels, ProfileType};
 
 use crate::query::{Point, Series};
 use crate::repeats::series_of;
@@ -26,6 +26,16 @@ impl Weights {
     pub fn iter(&self) -> impl Iterator<Item = (u64, i64, i64)> {
         let all = self.0.iter();
         all.map(|((series, time), weight)| (*series, *time, *weight))
+    }
+
+    /// Single profiles of one type, each once.
+    pub fn once<'a>(
+        profiles: impl IntoIterator<Item = (&'a Labels, i64)>,
+        profile_type: &ProfileType,
+    ) -> Self {
+        let profiles = profiles.into_iter();
+        let weight = |(labels, time)| (series_of(labels, profile_type), time, 1);
+        profiles.map(weight).collect()
     }
 
     pub fn len(&self) -> usize {
@@ -90,6 +100,31 @@ pub fn growth(totals: &Series, profile_type: &ProfileType) -> Growth {
     growth
 }
 
+/// What counters grew by up to the profiles that are wanted, each since the one before it.
+pub fn growth_of(
+    totals: &Series,
+    profile_type: &ProfileType,
+    wanted: impl Fn(&Labels, i64) -> bool,
+) -> Weights {
+    let mut weights = Weights::default();
+    for (labels, points) in &totals.0 {
+        let series = series_of(labels, profile_type);
+        let mut weigh = |time: i64, more: i64| {
+            *weights.0.entry((series, time)).or_default() += more;
+        };
+        for ((earlier, before), (time, point)) in points.iter().zip(points.iter().skip(1)) {
+            if wanted(labels, *time) {
+                weigh(*time, 1);
+                if point.value >= before.value {
+                    weigh(*earlier, -1);
+                }
+            }
+        }
+    }
+    weights.0.retain(|_, weight| *weight != 0);
+    weights
+}
+
 fn step(point: &Point, base: i64, (earlier, time): (i64, i64)) -> Point {
     let value = point.value.wrapping_sub(base);
     Point {
@@ -104,7 +139,6 @@ fn step(point: &Point, base: i64, (earlier, time): (i64, i64)) -> Point {
 
 #[cfg(test)]
 mod tests {
-    use cairn_model::Labels;
     use proptest::prelude::*;
 
     use super::*;
@@ -149,6 +183,23 @@ mod tests {
         assert_eq!(nothing, (vec![], vec![]), "one profile does not say");
         let (weights, _) = grown(&[(1, 100), (2, 7)]);
         assert_eq!(weights, [(2, 1)], "the first cancels itself out");
+    }
+
+    #[test]
+    fn what_a_counter_grew_by_up_to_one_profile_begins_with_the_one_before() {
+        let totals = totals(&[(1, 100), (2, 130), (3, 20), (4, 25)]);
+        let profile_type = "memory:alloc_space:bytes:space:bytes".parse();
+        let profile_type = profile_type.expect("five parts");
+        for (time, expected) in [
+            (1, vec![]),
+            (2, vec![(1, -1), (2, 1)]),
+            (3, vec![(3, 1)]),
+            (4, vec![(3, -1), (4, 1)]),
+        ] {
+            let weights = growth_of(&totals, &profile_type, |_, at| at == time);
+            let found: Vec<_> = weights.iter().map(|(_, time, w)| (time, w)).collect();
+            assert_eq!(found, expected, "{time}");
+        }
     }
 
     proptest! {

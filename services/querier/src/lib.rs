@@ -19,12 +19,14 @@ mod metrics;
 mod peers;
 mod plan;
 mod presence;
+mod profile_id;
 mod querier;
 mod relay;
 mod reports;
 mod scan;
 mod selectors;
 mod shares;
+mod singles;
 mod slots;
 mod symbolize;
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //! functions behind all three.
 
 mod beside;
+mod exemplars;
+mod heatmap;
 mod labels;
 mod rows;
 mod series;
@@ -22,8 +24,7 @@ use tonic::{Request, Response, Status};
 
 use crate::api::connect::{compressed, unary};
 use crate::api::grpc::call;
-use crate::error::Error;
-use crate::querier::{Querier, Reply, Session};
+use crate::querier::Querier;
 
 /// The paths of the service over Connect, and of the services that its clients ask beside it.
 pub(crate) fn routes(querier: Querier) -> Router {
@@ -46,19 +47,11 @@ pub(crate) fn routes(querier: Querier) -> Router {
             unary(stacks::select_merge_profile),
         )
         .route(&path("SelectSeries"), unary(series::select_series))
-        .route(&path("SelectHeatmap"), unary(select_heatmap))
+        .route(&path("SelectHeatmap"), unary(heatmap::select_heatmap))
         .route(&path("Diff"), unary(stacks::diff))
         .route(&path("GetProfileStats"), unary(stats::get_profile_stats))
         .route(&path("AnalyzeQuery"), unary(stats::analyze_query));
     compressed(router.merge(beside::routes())).with_state(querier)
-}
-
-/// Slots of heatmaps need the values of single profiles and spans, which no question asks for.
-async fn select_heatmap(
-    _: Session,
-    _: wire::SelectHeatmapRequest,
-) -> Result<Reply<wire::SelectHeatmapResponse>, Error> {
-    Err(Error::Unsupported("SelectHeatmap".to_owned()))
 }
 
 /// The gRPC service.
@@ -140,7 +133,7 @@ impl QuerierService for Api {
         &self,
         request: Request<wire::SelectHeatmapRequest>,
     ) -> Result<Response<wire::SelectHeatmapResponse>, Status> {
-        call(&self.0, request, select_heatmap).await
+        call(&self.0, request, heatmap::select_heatmap).await
     }
 
     async fn diff(

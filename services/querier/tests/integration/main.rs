@@ -22,6 +22,7 @@ mod pyroscope_status;
 mod repeats;
 mod reports;
 mod share;
+mod singles;
 mod slow;
 mod symbols;
 mod traces;

@@ -9,7 +9,6 @@ use cairn_wire::querier::v1::{
 use cairn_wire::types::v1::{
     GetProfileStatsRequest, GetProfileStatsResponse, LabelNamesRequest, LabelNamesResponse,
     LabelValuesRequest, LabelValuesResponse, Location, StackTraceSelector,
-    TimeSeriesAggregationType,
 };
 
 use crate::apis::{CPU, filled};
@@ -118,10 +117,6 @@ async fn series_of_stacks_are_the_parts_of_series() {
             .collect();
         assert_eq!(points, [(START_MS, 12.0)]);
     }
-    let mut average = request(&["main"], &[]);
-    average.set_aggregation(TimeSeriesAggregationType::Average);
-    let status = client.select_series(average).await.unwrap_err();
-    assert_eq!(status.code(), tonic::Code::Unimplemented);
     let steps = SelectSeriesRequest {
         step: 0.001,
         ..request(&["main"], &[])

@@ -36,6 +36,10 @@ fn calls() -> Vec<(&'static str, Value)> {
             with(&typed, json!({ "spanSelector": ["0123456789abcdef"] })),
         ),
         ("SelectSeries", with(&typed, json!({ "step": 15 }))),
+        (
+            "SelectHeatmap",
+            with(&typed, json!({ "step": 15, "queryType": 1 })),
+        ),
         ("Diff", json!({ "left": typed, "right": typed })),
         ("AnalyzeQuery", with(&range, json!({ "query": "{}" }))),
         ("GetProfileStats", json!({})),
@@ -43,11 +47,12 @@ fn calls() -> Vec<(&'static str, Value)> {
 }
 
 /// Of these a profile type and a selector are required.
-const TYPED: [&str; 4] = [
+const TYPED: [&str; 5] = [
     "SelectMergeStacktraces",
     "SelectMergeProfile",
     "SelectMergeSpanProfile",
     "SelectSeries",
+    "SelectHeatmap",
 ];
 
 async fn post(fixture: &Fixture, call: &str, body: impl ToString) -> (u16, String) {
@@ -130,6 +135,19 @@ async fn requests_without_sense_are_refused_as_invalid() {
     let of = |call| calls().into_iter().find(|of| of.0 == call).unwrap().1;
     let series = of("SelectSeries");
     refused(&fixture, "SelectSeries", changed(&series, "step", None)).await;
+    let heatmap = of("SelectHeatmap");
+    for (key, value) in [
+        ("step", None),
+        ("step", Some(json!(0.001))),
+        ("queryType", None),
+        ("queryType", Some(json!(9))),
+        ("exemplarType", Some(json!("EXEMPLAR_TYPE_SPAN"))),
+        ("exemplarType", Some(json!(9))),
+        ("limit", Some(json!("-1"))),
+        ("end", Some(json!(START_MS.to_string()))),
+    ] {
+        refused(&fixture, "SelectHeatmap", changed(&heatmap, key, value)).await;
+    }
     let values = of("LabelValues");
     refused(&fixture, "LabelValues", changed(&values, "name", None)).await;
     let spans = of("SelectMergeSpanProfile");
@@ -158,7 +176,6 @@ async fn requests_without_sense_are_refused_as_invalid() {
 async fn what_is_not_served_is_unimplemented_or_empty() {
     let fixture = Fixture::start().await;
     for path in [
-        "/querier.v1.QuerierService/SelectHeatmap",
         "/vcs.v1.VCSService/GithubApp",
         "/settings.v1.SettingsService/Set",
         "/version.v1.Version/Version",

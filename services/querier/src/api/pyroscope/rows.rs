@@ -7,6 +7,7 @@ use cairn_model::{MatchOp, Matcher, ProfileType, Regexes, Selector, TimeRange};
 
 use crate::api::render;
 use crate::error::Error;
+use crate::profile_id::ProfileId;
 use crate::querier::{Reply, Rows, Session};
 
 pub(super) const NANOS_PER_MILLI: i64 = 1_000_000;
@@ -69,15 +70,10 @@ impl Asked<'_> {
 pub(super) struct Ids<'a> {
     pub(super) traces: &'a [String],
     pub(super) spans: &'a [String],
-    /// Of profiles, which Cairn does not keep.
-    pub(super) profiles: &'a [String],
 }
 
 impl Ids<'_> {
     pub(super) fn restrict(&self, rows: &mut Rows) -> Result<(), Error> {
-        if !self.profiles.is_empty() {
-            return Err(Error::Unsupported("profile_id_selector".to_owned()));
-        }
         if !self.traces.is_empty() && !self.spans.is_empty() {
             return Err(invalid("trace_id_selector excludes span_selector"));
         }
@@ -90,18 +86,37 @@ impl Ids<'_> {
     }
 }
 
+/// None if all profiles are meant. Ids that Cairn never gave to a profile select nothing.
+pub(super) fn profile_ids(ids: &[String]) -> Result<Option<BTreeSet<ProfileId>>, Error> {
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    count_of("profile_id_selector", ids)?;
+    let parse = |id: &String| {
+        let shown: String = id.chars().take(72).collect();
+        let refused = |_| invalid(format!("profile_id_selector: {shown:?} is no UUID"));
+        ProfileId::parse(id).map_err(refused)
+    };
+    let found: Result<Vec<_>, _> = ids.iter().map(parse).collect();
+    Ok(Some(found?.into_iter().flatten().collect()))
+}
+
+fn count_of(field: &str, ids: &[String]) -> Result<(), Error> {
+    match ids.len() {
+        ..=IDS_MAX => Ok(()),
+        count => Err(invalid(format!(
+            "{field}: {count} ids; at most {IDS_MAX} are allowed"
+        ))),
+    }
+}
+
 fn any_id(
     label: &str,
     field: &str,
     digits: usize,
     ids: &[String],
 ) -> Result<Option<Matcher>, Error> {
-    if ids.len() > IDS_MAX {
-        let count = ids.len();
-        return Err(invalid(format!(
-            "{field}: {count} ids; at most {IDS_MAX} are allowed"
-        )));
-    }
+    count_of(field, ids)?;
     for id in ids {
         if id.len() != digits || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(invalid(format!(
@@ -218,20 +233,19 @@ mod tests {
         assert_eq!(found, [format!("trace_id=\"{}\"", traces[0])]);
         let bad = ["x".repeat(16)];
         let many = vec![spans[0].clone(); IDS_MAX + 1];
-        for (traces, spans, profiles) in [
-            (&traces[..], &spans[..], &[][..]),
-            (&spans[..], &[][..], &[][..]),
-            (&[][..], &bad[..], &[][..]),
-            (&[][..], &many[..], &[][..]),
-            (&[][..], &[][..], &traces[..]),
+        for (traces, spans) in [
+            (&traces[..], &spans[..]),
+            (&spans[..], &[][..]),
+            (&[][..], &bad[..]),
+            (&[][..], &many[..]),
         ] {
-            let ids = Ids {
-                traces,
-                spans,
-                profiles,
-            };
-            assert!(restricted(ids).is_err());
+            assert!(restricted(Ids { traces, spans }).is_err());
         }
+        assert!(profile_ids(&bad).is_err());
+        assert!(profile_ids(&many).is_err());
+        assert_eq!(profile_ids(&[]).expect("none"), None);
+        let strange = ["7c9e6679-7425-40de-944b-e07fc1f90ae7".to_owned()];
+        assert_eq!(profile_ids(&strange).expect("valid"), Some(BTreeSet::new()));
     }
 
     #[test]

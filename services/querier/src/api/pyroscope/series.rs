@@ -1,6 +1,7 @@
 //! Values over time.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use cairn_engine::{GroupBy, Point, Series, TIME_LABEL};
 use cairn_model::{Labels, TimeRange};
@@ -8,13 +9,14 @@ use cairn_trie::{Group, GroupValue, Partial};
 use cairn_wire::querier::v1::{SelectSeriesRequest, SelectSeriesResponse};
 use cairn_wire::types::v1::{self as types, StackTraceSelector, TimeSeriesAggregationType};
 
+use super::exemplars;
 use super::rows::{Asked, NANOS_PER_MILLI};
 use super::stacks::select;
 use crate::error::Error;
 use crate::querier::{Reply, Rows, Session};
 
-/// Steps of one series for which stacks are kept apart.
-const STEPS_MAX: i64 = 11_000;
+/// Steps of one series for which stacks, or slots, are kept apart.
+pub(super) const STEPS_MAX: i64 = 11_000;
 
 pub(super) async fn select_series(
     session: Session,
@@ -30,7 +32,7 @@ pub(super) async fn select_series(
         aggregation,
         stack_trace_selector,
         limit,
-        exemplar_type: _,
+        exemplar_type,
     } = request;
     let rows = Asked {
         profile_type: &profile_type_id,
@@ -45,29 +47,50 @@ pub(super) async fn select_series(
         .map_err(|_| Error::Invalid(format!("unknown aggregation {aggregation}")))?;
     let limit = limit_of(limit)?;
     let selector = stack_trace_selector.unwrap_or_default();
-    let is_average = aggregation == TimeSeriesAggregationType::Average;
-    if selector != StackTraceSelector::default() && is_average {
+    let is_whole = selector == StackTraceSelector::default();
+    let exemplars = exemplars::wanted(exemplar_type)?;
+    if exemplars.is_some() && !is_whole {
         return Err(Error::Unsupported(
-            "an average with stack_trace_selector".to_owned(),
+            "exemplar_type with stack_trace_selector".to_owned(),
         ));
     }
     let rows = session.resolve(rows).await?;
-    let found = match selector == StackTraceSelector::default() {
-        true => session.series(&rows, step, Some(group_by)).await?,
-        false => Box::pin(of_stacks(&session, &rows, (step, group_by), selector)).await?,
+    let found = match is_whole {
+        true => session.series(&rows, step, Some(group_by.clone())).await?,
+        false => {
+            let by = (step, group_by.clone());
+            let asked = of_stacks(&session, &rows, by, (selector, aggregation));
+            Box::pin(asked).await?
+        }
     };
-    let range = rows.range;
-    Ok(found.map(|series| SelectSeriesResponse {
-        series: told(series, range, aggregation, limit),
-    }))
+    let Reply {
+        value: series,
+        mut warnings,
+    } = found;
+    let mut largest = BTreeMap::new();
+    if let Some(of) = exemplars {
+        let singles = Box::pin(session.singles(&rows, &group_by, of)).await?;
+        warnings.extend(singles.warnings);
+        largest = exemplars::largest(singles.value, step);
+    }
+    let exemplars = |labels: &Labels, time: i64| {
+        let single = largest.get(&(labels.clone(), time));
+        let told = single.map(|single| exemplars::told(single, &rows.profile_type, &group_by));
+        told.into_iter().collect()
+    };
+    let value = SelectSeriesResponse {
+        series: told(series, rows.range, (aggregation, limit), exemplars),
+    };
+    Ok(Reply { value, warnings })
 }
 
-/// Sums of the stacks that are selected, by time and labels.
+/// Sums of the stacks that are selected, by time and labels. For averages, a profile without any of
+/// them counts as well.
 async fn of_stacks(
     session: &Session,
     rows: &Rows,
     (step, labels): (i64, Vec<String>),
-    selector: StackTraceSelector,
+    (selector, aggregation): (StackTraceSelector, TimeSeriesAggregationType),
 ) -> Result<Reply<Series>, Error> {
     let span = rows.range.end.saturating_sub(rows.range.start);
     if span / step > STEPS_MAX {
@@ -75,12 +98,36 @@ async fn of_stacks(
             "more than {STEPS_MAX} steps with stack_trace_selector: choose a longer step"
         )));
     }
-    let Reply { value, warnings } = session
+    let all = match aggregation {
+        TimeSeriesAggregationType::Sum => None,
+        TimeSeriesAggregationType::Average => {
+            Some(session.series(rows, step, Some(labels.clone())).await?)
+        }
+    };
+    let Reply {
+        value,
+        mut warnings,
+    } = session
         .stacks(rows, GroupBy::Times { step, labels })
         .await?;
     let sum = move || sums(&select(value.partial, selector));
-    let value = session.compute(sum).await?;
+    let mut value = session.compute(sum).await?;
+    if let Some(all) = all {
+        count_profiles(&mut value, &all.value);
+        warnings.extend(all.warnings);
+    }
     Ok(Reply { value, warnings })
+}
+
+/// How many profiles each sum is of.
+fn count_profiles(sums: &mut Series, all: &Series) {
+    for (labels, points) in &mut sums.0 {
+        let all = all.0.get(labels);
+        for (time, point) in points {
+            let of = all.and_then(|points| points.get(time));
+            point.profiles = of.map_or(0, |of| of.profiles);
+        }
+    }
 }
 
 /// Every group has a time; the rest of it are the labels of a series.
@@ -111,7 +158,7 @@ fn sums(partial: &Partial) -> Result<Series, Error> {
 }
 
 /// Seconds, at least a millisecond.
-fn step_nanos(seconds: f64) -> Result<i64, Error> {
+pub(super) fn step_nanos(seconds: f64) -> Result<i64, Error> {
     let millis = seconds * 1e3;
     if millis.is_finite() && (1.0..=1e15).contains(&millis) {
         return Ok((millis.round() as i64).saturating_mul(NANOS_PER_MILLI));
@@ -122,7 +169,7 @@ fn step_nanos(seconds: f64) -> Result<i64, Error> {
 }
 
 /// `0` and nothing stand for all.
-fn limit_of(asked: Option<i64>) -> Result<usize, Error> {
+pub(super) fn limit_of(asked: Option<i64>) -> Result<usize, Error> {
     match asked {
         None | Some(0) => Ok(usize::MAX),
         Some(asked) => usize::try_from(asked)
@@ -134,8 +181,8 @@ fn limit_of(asked: Option<i64>) -> Result<usize, Error> {
 fn told(
     Series(series): Series,
     range: TimeRange,
-    aggregation: TimeSeriesAggregationType,
-    limit: usize,
+    (aggregation, limit): (TimeSeriesAggregationType, usize),
+    exemplars: impl Fn(&Labels, i64) -> Vec<types::Exemplar>,
 ) -> Vec<types::Series> {
     let value = |point: &Point| match aggregation {
         TimeSeriesAggregationType::Sum => point.value as f64,
@@ -149,6 +196,7 @@ fn told(
                 value: value(point),
                 // The first step may begin before what was asked for.
                 timestamp: (*time).max(range.start).div_euclid(NANOS_PER_MILLI),
+                exemplars: exemplars(&labels, *time),
             };
             let told = types::Series {
                 labels: cairn_wire::pairs_of_labels(&labels),
@@ -167,8 +215,6 @@ fn told(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     #[test]
@@ -201,7 +247,8 @@ mod tests {
             end: 60 * second,
         };
         let shown = |aggregation, limit| -> Vec<(String, Vec<(i64, f64)>)> {
-            let all = told(series.clone(), range, aggregation, limit);
+            let none = |_: &Labels, _| Vec::new();
+            let all = told(series.clone(), range, (aggregation, limit), none);
             let points = |of: types::Series| {
                 let points = of.points.iter().map(|p| (p.timestamp, p.value));
                 (of.labels[0].value.clone(), points.collect())

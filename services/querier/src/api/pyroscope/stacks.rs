@@ -1,5 +1,7 @@
 //! Call trees: one, or two beside each other.
 
+use std::collections::BTreeSet;
+
 use cairn_engine::{Flame, GroupBy, KeyBy, Trim, below, callgraph, dot, innermost, largest};
 use cairn_pprof::Heading;
 use cairn_trie::Partial;
@@ -11,18 +13,20 @@ use cairn_wire::querier::v1::{
 };
 use cairn_wire::types::v1::{GoPgo, StackTraceSelector};
 
-use super::rows::{Asked, Ids, nodes_max};
+use super::rows::{Asked, Ids, nodes_max, profile_ids};
 use super::tree;
 use crate::api::export::meta;
 use crate::api::flamebearer::{Flamebearer, OTHER};
 use crate::api::render::{CALLS_DEFAULT, NODES_DEFAULT};
 use crate::error::Error;
+use crate::profile_id::ProfileId;
 use crate::querier::{Reply, Rows, Session, Stacks};
 
 /// What a request selects, besides how to show it.
 struct Selected {
     rows: Rows,
     stacks: StackTraceSelector,
+    profiles: Option<BTreeSet<ProfileId>>,
 }
 
 impl Selected {
@@ -37,19 +41,25 @@ impl Selected {
         Ids {
             traces: &request.trace_id_selector,
             spans: &request.span_selector,
-            profiles: &request.profile_id_selector,
         }
         .restrict(&mut rows)?;
         Ok(Self {
             rows,
             stacks: request.stack_trace_selector.clone().unwrap_or_default(),
+            profiles: profile_ids(&request.profile_id_selector)?,
         })
     }
 
     /// The stacks that are selected, under their names.
     async fn ask(self, session: &Session) -> Result<(Rows, Reply<Stacks>), Error> {
-        let rows = session.resolve(self.rows).await?;
-        let mut reply = session.stacks(&rows, GroupBy::Nothing).await?;
+        let (rows, mut reply) = match self.profiles {
+            None => {
+                let rows = session.resolve(self.rows).await?;
+                let reply = session.stacks(&rows, GroupBy::Nothing).await?;
+                (rows, reply)
+            }
+            Some(ids) => Box::pin(session.stacks_of(self.rows, &ids)).await?,
+        };
         if self.stacks != StackTraceSelector::default() {
             let (partial, stacks) = (reply.value.partial, self.stacks);
             let select = move || select(partial, stacks);
