@@ -36,6 +36,31 @@ const SECTIONS: [SectionName; 12] = [
 /// At most this many services and label keys are named.
 const NAMES_MAX: usize = 20;
 
+/// Bytes of a block, by what they are for. They add up to all of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// What says which rows there are, and the block's own contents.
+    pub index: u64,
+    pub rows: u64,
+    /// Stacks, and the names of what they call.
+    pub symbols: u64,
+}
+
+/// Known as soon as a block is open.
+pub fn sizes(block: &Block) -> Sizes {
+    let bytes = |names: &[SectionName]| {
+        let sections = names.iter().filter_map(|name| block.toc().find(name));
+        sections.map(|section| section.bytes).sum()
+    };
+    let rows = bytes(&[SAMPLES]);
+    let symbols: u64 = bytes(&[STACKS, LOCATIONS, MAPPINGS, FUNCTIONS, STRINGS]);
+    Sizes {
+        index: block.info().bytes.saturating_sub(rows + symbols),
+        rows,
+        symbols,
+    }
+}
+
 /// Sections, sizes, time range, types, services and label keys. Reads and checks the whole block.
 pub async fn describe(block: &Block) -> Result<String, Error> {
     let (info, toc) = (block.info(), block.toc());

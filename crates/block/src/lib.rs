@@ -27,7 +27,7 @@ mod unify;
 mod write;
 
 pub use cairn_model::Stretch;
-pub use describe::describe;
+pub use describe::{Sizes, describe, sizes};
 pub use error::Error;
 pub use head::{Head, Intake, Origin, Refused};
 pub use merge::{MergeError, merge};

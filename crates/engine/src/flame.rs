@@ -4,6 +4,7 @@
 //! asked otherwise. Owns no drawing and no wire format.
 
 mod build;
+mod chart;
 mod trim;
 
 use std::borrow::Cow;
@@ -11,6 +12,7 @@ use std::borrow::Cow;
 use cairn_model::NONE;
 use cairn_trie::{Group, Partial, Symbols};
 
+pub use chart::{NoChart, Pace};
 pub use trim::Trim;
 
 pub(crate) use self::build::function_name;
@@ -56,6 +58,8 @@ pub struct Node {
     pub line: i64,
     /// Whether all merged calls were inlined.
     pub inlined: bool,
+    /// When it began, in a flame chart; else `0`. Nanoseconds since the Unix epoch.
+    pub time: i64,
     /// Value of the stacks that end here.
     pub flat: i64,
     /// Value of the stacks that pass here or end here.

@@ -10,7 +10,7 @@ use cairn_trie::{Merger, Partial};
 
 use crate::query::{Answer, Point, Question, Scanned, Series, Stats, VALUES_MAX, step_start};
 use crate::repeats::Told;
-use crate::select::fold_smallest;
+use crate::select::largest;
 use crate::size::partial_bytes;
 
 /// Accumulates the answers to one question.
@@ -131,7 +131,7 @@ impl Stacks {
         // Half, so that this is not done anew for whatever comes next.
         if bytes > bytes_max / 2 {
             let kept = nodes as u128 * (bytes_max / 2) as u128 / bytes as u128;
-            (sum, hidden) = fold_smallest(&sum, kept as usize, FOLDED);
+            (sum, hidden) = largest(&sum, kept as usize, FOLDED);
         }
         self.bytes = partial_bytes(&sum);
         self.merger.add(sum);

@@ -98,13 +98,9 @@ pub fn for_go(partial: &Partial) -> Partial {
     innermost(partial, LOCATIONS, true)
 }
 
-/// The largest `nodes_max` nodes; what lies below them is summed up in calls named `other`.
-pub fn largest(partial: &Partial, nodes_max: usize, other: &str) -> Partial {
-    fold_smallest(partial, nodes_max, other).0
-}
-
-/// The same, and what the largest of the other nodes had.
-pub(crate) fn fold_smallest(partial: &Partial, nodes_max: usize, other: &str) -> (Partial, u64) {
+/// The largest `nodes_max` nodes; what lies below them is summed up in calls named `other`. Also tells
+/// what the largest of the other nodes had.
+pub fn largest(partial: &Partial, nodes_max: usize, other: &str) -> (Partial, u64) {
     let trie = &partial.trie;
     if trie.len() <= nodes_max.saturating_add(1) {
         return (partial.clone(), 0);
@@ -360,11 +356,11 @@ mod tests {
         ];
         let all = partial(&all);
         assert_eq!(
-            lines(&largest(&all, 3, "other")),
+            lines(&largest(&all, 3, "other").0),
             ["main;a;b 50", "main;a;other 5", "main;other 1", "other 4"]
         );
-        assert_eq!(lines(&largest(&all, 0, "other")), ["other 60"]);
-        assert_eq!(largest(&all, 8, "other"), all);
+        assert_eq!(lines(&largest(&all, 0, "other").0), ["other 60"]);
+        assert_eq!(largest(&all, 8, "other"), (all.clone(), 0));
     }
 
     #[test]
@@ -375,7 +371,7 @@ mod tests {
             ("main;a;d;e", 2),
             ("main;f", 1),
         ]);
-        let (once, hidden) = fold_smallest(&all, 4, "other");
+        let (once, hidden) = largest(&all, 4, "other");
         assert_eq!(hidden, 2, "of d, while c has -3");
         assert_eq!(
             lines(&once),
@@ -386,7 +382,7 @@ mod tests {
                 "main;other 1"
             ]
         );
-        let (twice, hidden) = fold_smallest(&once, 3, "other");
+        let (twice, hidden) = largest(&once, 3, "other");
         assert_eq!(hidden, 2);
         assert_eq!(
             lines(&twice),

@@ -22,9 +22,14 @@ use tonic::Status;
 
 use crate::error::{Error, Warning, chain};
 use crate::explain::Explain;
+use crate::notes::Notes;
 
 const PARTIAL: HeaderName = HeaderName::from_static("cairn-partial");
 const WARNING: HeaderName = HeaderName::from_static("cairn-warning");
+/// What there is to know about an answer from which nothing is missing.
+const REMARK: HeaderName = HeaderName::from_static("cairn-remark");
+/// How large a call may be that a trimmed flame graph does not show.
+const MAX_ERROR: HeaderName = HeaderName::from_static("cairn-max-error");
 const EXPLAIN: HeaderName = HeaderName::from_static("cairn-explain");
 /// Warnings in the headers of an answer; more than a few help nobody and may break a proxy.
 const HEADER_WARNINGS_MAX: usize = 10;
@@ -44,15 +49,28 @@ pub(crate) fn flag(headers: &mut HeaderMap, warnings: &[Warning]) {
         return;
     }
     headers.insert(PARTIAL, HeaderValue::from_static("true"));
-    for warning in warnings.iter().take(HEADER_WARNINGS_MAX) {
-        let text: String = warning
-            .to_string()
+    let texts = warnings.iter().map(Warning::to_string);
+    append(headers, &WARNING, texts);
+}
+
+/// Says in an answer's headers what else there is to know about it.
+pub(crate) fn note(notes: &Notes, headers: &mut HeaderMap) {
+    append(headers, &REMARK, notes.remarks().into_iter());
+    let max_error = notes.max_error();
+    if max_error > 0 {
+        headers.insert(MAX_ERROR, HeaderValue::from(max_error));
+    }
+}
+
+fn append(headers: &mut HeaderMap, name: &HeaderName, texts: impl Iterator<Item = String>) {
+    for text in texts.take(HEADER_WARNINGS_MAX) {
+        let text: String = text
             .chars()
             .map(|c| if (' '..='~').contains(&c) { c } else { '?' })
             .take(HEADER_WARNING_BYTES_MAX)
             .collect();
         if let Ok(value) = HeaderValue::try_from(text) {
-            headers.append(WARNING, value);
+            headers.append(name, value);
         }
     }
 }

@@ -33,6 +33,8 @@ pub(crate) enum Error {
     WrongAnswer(#[from] cairn_engine::WrongAnswer),
     #[error("encode the report")]
     Encode(#[from] arrow_schema::ArrowError),
+    #[error(transparent)]
+    Picture(cairn_engine::NoSvg),
     #[error("encode the answer: {0}")]
     Json(String),
 }
@@ -46,7 +48,9 @@ impl Error {
             Self::Store { code, .. } => *code,
             Self::TooLarge { .. } | Self::Busy(_) => Code::Exhausted,
             Self::Timeout(_) => Code::Timeout,
-            Self::WrongAnswer(_) | Self::Encode(_) | Self::Json(_) => Code::Internal,
+            Self::WrongAnswer(_) | Self::Encode(_) | Self::Picture(_) | Self::Json(_) => {
+                Code::Internal
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ mod late;
 mod logs;
 mod lru;
 mod metrics;
+mod notes;
 mod peers;
 mod plan;
 mod presence;

@@ -4,12 +4,17 @@
 //! in the form of a UUID. So it stays the same wherever the profile is moved to, and says itself
 //! where to look.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use cairn_model::{Labels, ProfileType};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::error::Error;
+
+/// Ids of one request, of profiles, traces or spans.
+pub(crate) const IDS_MAX: usize = 1_000;
 /// What is left for the hash besides 64 bits of time and the 6 bits that every UUID gives away.
 const HASH_BITS: u32 = 58;
 /// The version of UUIDs whose meaning is their maker's.
@@ -21,6 +26,34 @@ const VARIANT: u128 = 0b10;
 pub(crate) struct ProfileId {
     pub(crate) time: i64,
     hash: u64,
+}
+
+/// None if all profiles are meant. Ids that nobody here gave to a profile select nothing. `field` is
+/// how clients call them.
+pub(crate) fn profile_ids(
+    field: &str,
+    ids: &[String],
+) -> Result<Option<BTreeSet<ProfileId>>, Error> {
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    count_of(field, ids)?;
+    let parse = |id: &String| {
+        let shown: String = id.chars().take(72).collect();
+        let refused = |_| Error::Invalid(format!("{field}: {shown:?} is no UUID"));
+        ProfileId::parse(id).map_err(refused)
+    };
+    let found: Result<Vec<_>, _> = ids.iter().map(parse).collect();
+    Ok(Some(found?.into_iter().flatten().collect()))
+}
+
+pub(crate) fn count_of(field: &str, ids: &[String]) -> Result<(), Error> {
+    match ids.len() {
+        ..=IDS_MAX => Ok(()),
+        count => Err(Error::Invalid(format!(
+            "{field}: {count} ids; at most {IDS_MAX} are allowed"
+        ))),
+    }
 }
 
 /// Makes the ids of one series.
@@ -104,8 +137,7 @@ mod tests {
             of(&[], CPU, 1),
             of(&[("pod", "a")], "cpu:cpu:ns:cpu:ns:delta", 1),
         ];
-        let texts: std::collections::BTreeSet<String> =
-            all.iter().map(ToString::to_string).collect();
+        let texts: BTreeSet<String> = all.iter().map(ToString::to_string).collect();
         assert_eq!(texts.len(), all.len());
     }
 
@@ -115,7 +147,14 @@ mod tests {
         assert_eq!(ProfileId::parse(random).expect("a UUID"), None);
         for bad in ["", "7c9e6679", "xyz"] {
             assert!(ProfileId::parse(bad).is_err(), "{bad}");
+            assert!(profile_ids("ids", &[bad.to_owned()]).is_err(), "{bad}");
         }
+        let strange = [random.to_owned()];
+        let none = Some(BTreeSet::new());
+        assert_eq!(profile_ids("ids", &strange).expect("valid"), none);
+        assert_eq!(profile_ids("ids", &[]).expect("valid"), None);
+        let many = vec![random.to_owned(); IDS_MAX + 1];
+        assert!(profile_ids("ids", &many).is_err());
     }
 
     proptest! {

@@ -24,6 +24,7 @@ use crate::fanout::{Fanout, Outcome};
 use crate::late::Late;
 use crate::logs::Logs;
 use crate::metrics::Metrics;
+use crate::notes::Notes;
 use crate::plan::plan;
 use crate::symbolize::symbolize;
 
@@ -54,6 +55,7 @@ pub(crate) struct Session {
     pub(crate) deadline: Deadline,
     pub(crate) explain: Explain,
     late: Late,
+    pub(crate) notes: Notes,
 }
 
 /// An answer, and what is missing from it.
@@ -151,6 +153,7 @@ impl Querier {
             deadline: Deadline::after(&self.0.cx.clock(), limit),
             explain: Explain::default(),
             late: Late::default(),
+            notes: Notes::default(),
         }
     }
 }
@@ -208,6 +211,7 @@ impl Session {
             let texts: Vec<String> = texts.into_iter().take(3).collect();
             return Err(Error::Unread(texts.join("; ")));
         }
+        self.notes.folded(scanned.stats.folded);
         if scanned.stats.folded > 0 {
             let text = format!(
                 "there are more calls than one query has memory for (query_bytes_max): those of up \
@@ -321,6 +325,9 @@ impl Session {
             return Ok(rows);
         }
         let types = self.types(rows.range, &rows.matchers).await?.value;
+        if let Some(remark) = ambiguous(&rows.profile_type, &types) {
+            self.notes.remark(remark);
+        }
         let profile_type = resolve(rows.profile_type, &types);
         Ok(Rows {
             profile_type,
@@ -404,11 +411,22 @@ impl<T> Reply<T> {
     }
 }
 
-fn resolve(asked: ProfileType, found: &BTreeSet<ProfileType>) -> ProfileType {
-    let delta = ProfileType {
+/// A name without `:delta` stands for one kind only, even where both are stored.
+fn ambiguous(asked: &ProfileType, found: &BTreeSet<ProfileType>) -> Option<String> {
+    let delta = delta_of(asked);
+    let is_both = *asked != delta && found.contains(asked) && found.contains(&delta);
+    is_both.then(|| format!("profiles of {delta} match, too, and are not in this answer"))
+}
+
+fn delta_of(asked: &ProfileType) -> ProfileType {
+    ProfileType {
         delta: true,
         ..asked.clone()
-    };
+    }
+}
+
+fn resolve(asked: ProfileType, found: &BTreeSet<ProfileType>) -> ProfileType {
+    let delta = delta_of(&asked);
     if !found.contains(&asked) && found.contains(&delta) {
         delta
     } else {
@@ -430,5 +448,13 @@ mod tests {
         assert_eq!(resolve(plain.clone(), &found(&[&delta, &plain])), plain);
         assert_eq!(resolve(plain.clone(), &found(&[])), plain);
         assert_eq!(resolve(delta.clone(), &found(&[&plain])), delta);
+        for (asked, all, told) in [
+            (&plain, found(&[&delta, &plain]), true),
+            (&plain, found(&[&delta]), false),
+            (&plain, found(&[&plain]), false),
+            (&delta, found(&[&delta, &plain]), false),
+        ] {
+            assert_eq!(ambiguous(asked, &all).is_some(), told, "{asked} {all:?}");
+        }
     }
 }

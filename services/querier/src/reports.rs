@@ -7,6 +7,7 @@ use cairn_trie::Partial;
 
 use crate::answers::{Key, Made};
 use crate::error::Error;
+use crate::notes::Notes;
 use crate::querier::Session;
 
 /// What may be kept.
@@ -21,6 +22,13 @@ impl Report for String {
     }
 }
 
+/// A report, and how large a call may be that it does not show.
+#[derive(Clone)]
+struct Kept<T> {
+    report: T,
+    max_error: u64,
+}
+
 impl Session {
     /// What `make` makes of the stacks, or made of equal ones when `name` was asked for before. The
     /// name tells everything else that the report depends on.
@@ -28,7 +36,7 @@ impl Session {
         &self,
         name: String,
         of: Vec<Partial>,
-        make: impl FnOnce(&[Partial]) -> Result<T, Error> + Send + 'static,
+        make: impl FnOnce(&[Partial], &Notes) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (answers, key) = (
             self.querier.answers().clone(),
@@ -36,20 +44,27 @@ impl Session {
         );
         let work = move || {
             if let Some(made) = answers.made(&key).filter(|made| *made.of == of)
-                && let Some(report) = made.report.downcast_ref::<T>()
+                && let Some(kept) = made.report.downcast_ref::<Kept<T>>()
             {
-                return Ok(report.clone());
+                return Ok(kept.clone());
             }
-            let report = make(&of)?;
+            let notes = Notes::default();
+            let report = make(&of, &notes)?;
+            let kept = Kept {
+                report,
+                max_error: notes.max_error(),
+            };
             let stacks: usize = of.iter().map(cairn_engine::partial_bytes).sum();
             let made = Made {
-                bytes: stacks + report.bytes(),
+                bytes: stacks + kept.report.bytes(),
                 of: Arc::new(of),
-                report: Arc::new(report.clone()),
+                report: Arc::new(kept.clone()),
             };
             answers.keep_made(key, made);
-            Ok(report)
+            Ok::<_, Error>(kept)
         };
-        self.compute(work).await
+        let Kept { report, max_error } = self.compute(work).await?;
+        self.notes.error(max_error);
+        Ok(report)
     }
 }

@@ -1,6 +1,7 @@
 //! `cairn query`: where the time went, as a table, a tree, a picture or a file.
 
 mod explain;
+mod profiles;
 mod text;
 
 use std::io::{IsTerminal, Write};
@@ -10,7 +11,7 @@ use anyhow::Context;
 use cairn_block::{Head, Origin};
 use cairn_engine::{
     Answer, Flame, GroupBy, KeyBy, Meta, Query as EngineQuery, Question, Source, folded, for_go,
-    scan_head, speedscope,
+    scan_head, speedscope, svg,
 };
 use cairn_model::{Labels, Limits, Profile, ProfileType, Selector, TimeRange};
 use cairn_trie::Partial;
@@ -58,7 +59,7 @@ pub struct Query {
     /// Tell on standard error who was asked, what was read, and how long it took.
     #[arg(long)]
     explain: bool,
-    /// Rows of the table.
+    /// Rows of the table, of functions or profiles.
     #[arg(long, default_value_t = 25)]
     limit: usize,
     #[command(flatten)]
@@ -81,6 +82,8 @@ enum Output {
     Speedscope,
     /// A gzipped pprof file for `go build -pgo`.
     Pgo,
+    /// Single profiles, the newest first, with the ids that select them.
+    Profiles,
 }
 
 impl Query {
@@ -104,18 +107,30 @@ impl Query {
             .with_context(|| format!("{:?} is not TYPE{{LABEL=\"VALUE\",...}}", self.selector))?;
         let channel = self.server.connect().await?;
         let mut client =
-            QueryServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+            QueryServiceClient::new(channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        if self.output == Output::Profiles {
+            let (server, selector) = (self.server.address(), &self.selector);
+            let page = profiles::fetch(channel, &server, selector, range, self.limit).await?;
+            if page.is_empty() {
+                return Err(nothing(&mut client, &self, range).await);
+            }
+            return self.write(page.text(&profile_type.sample_unit).as_bytes(), out);
+        }
         let pprof = self.fetch(&mut client, range).await?;
         let profile = decode(&pprof)?;
         if profile.samples.is_empty() {
             return Err(nothing(&mut client, &self, range).await);
         }
         let bytes = self.render(pprof, &profile, profile_type)?;
+        self.write(&bytes, out)
+    }
+
+    fn write(&self, bytes: &[u8], out: &mut dyn Write) -> anyhow::Result<()> {
         match &self.to {
             Some(file) => {
                 std::fs::write(file, bytes).with_context(|| format!("write {}", file.display()))
             }
-            None => out.write_all(&bytes).context("write to standard output"),
+            None => out.write_all(bytes).context("write to standard output"),
         }
     }
 
@@ -150,6 +165,9 @@ impl Query {
                 warning.to_str().unwrap_or("unreadable warning")
             );
         }
+        for remark in answer.metadata().get_all("cairn-remark") {
+            tracing::warn!("{}", remark.to_str().unwrap_or("unreadable remark"));
+        }
         if let Some(told) = answer.metadata().get(explain::HEADER) {
             let text = explain::text(told.as_bytes())?;
             std::io::stderr().write_all(text.as_bytes())?;
@@ -173,7 +191,7 @@ impl Query {
             Output::Top => text::top(&flame, unit, self.limit).into_bytes(),
             Output::Flamegraph => text::tree(&flame, unit).into_bytes(),
             Output::Folded => folded(&flame).into_bytes(),
-            Output::Svg => svg(&flame, unit)?,
+            Output::Svg => svg(&flame, "Cairn", unit)?,
             Output::Speedscope => speedscope(&flame, &of.to_string(), unit)?.into_bytes(),
             Output::Pgo => {
                 let meta = Meta {
@@ -185,6 +203,8 @@ impl Query {
                 cairn_pprof::encode_gzip(&cairn_engine::profile(&for_go(&partial), &meta))
             }
             Output::Pprof => pprof,
+            // Needs no stacks.
+            Output::Profiles => Vec::new(),
         })
     }
 }
@@ -247,19 +267,4 @@ fn partial(profile: &Profile) -> anyhow::Result<Partial> {
         Answer::Stacks(partial) => Ok(partial),
         _ => anyhow::bail!("stacks were asked for"),
     }
-}
-
-fn svg(flame: &Flame, unit: &str) -> anyhow::Result<Vec<u8>> {
-    let lines = folded(flame);
-    anyhow::ensure!(
-        !lines.is_empty(),
-        "there is nothing to draw: all values are zero"
-    );
-    let mut options = inferno::flamegraph::Options::default();
-    options.count_name = unit.to_owned();
-    options.title = "Cairn".to_owned();
-    let mut out = Vec::new();
-    inferno::flamegraph::from_lines(&mut options, lines.lines(), &mut out)
-        .context("draw the flame graph")?;
-    Ok(out)
 }

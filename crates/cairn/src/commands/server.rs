@@ -20,11 +20,16 @@ pub struct Server {
 }
 
 impl Server {
-    pub(super) async fn connect(&self) -> anyhow::Result<Channel> {
-        let address = match self.server.contains("://") {
+    /// With a scheme.
+    pub(super) fn address(&self) -> String {
+        match self.server.contains("://") {
             true => self.server.clone(),
             false => format!("http://{}", self.server),
-        };
+        }
+    }
+
+    pub(super) async fn connect(&self) -> anyhow::Result<Channel> {
+        let address = self.address();
         let endpoint = Endpoint::from_shared(address.clone());
         let endpoint = endpoint
             .with_context(|| format!("{address:?} is not an address; use http://HOST:PORT"))?;

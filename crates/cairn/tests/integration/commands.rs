@@ -64,6 +64,14 @@ fn what_is_pushed_is_shown_by_the_query_that_push_prints() {
         shown.err
     );
 
+    let listed = run(&[&query[..], &["-o", "profiles"]].concat(), &[]);
+    assert!(
+        listed.success && listed.out.contains("service_name=\"cart\""),
+        "{}{}",
+        listed.out,
+        listed.err
+    );
+
     let piped = run(&[&["push", "-"], &labels[..]].concat(), &profile(2));
     assert!(
         piped.out.starts_with("standard input: stored 1 samples"),

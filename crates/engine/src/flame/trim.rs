@@ -102,6 +102,7 @@ const TRIMMED: Node = Node {
     address: 0,
     line: 0,
     inlined: false,
+    time: 0,
     flat: 0,
     cumulative: 0,
     base_flat: 0,

@@ -74,6 +74,7 @@ where
         let encode = move || codec.encode(&value);
         let bytes = session.compute(encode).await;
         let mut response = body_of(codec.content_type(), bytes, &warnings);
+        super::note(&session.notes, response.headers_mut());
         super::explain(headers, &session.explain, response.headers_mut());
         Ok(response)
     };

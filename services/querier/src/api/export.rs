@@ -1,15 +1,17 @@
-//! Downloads: a range as one pprof file, whole or for Go's compiler, as folded text, or for speedscope.
+//! Downloads: a range as one pprof file, whole or for Go's compiler, as folded text, for
+//! speedscope, or as a picture.
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
-use cairn_engine::{Flame, GroupBy, KeyBy, Meta, Stats};
+use cairn_engine::{Flame, GroupBy, KeyBy, Meta, NoSvg, Stats};
 use http::{Extensions, HeaderValue, header};
 
 use crate::api::handle::{answer, respond};
 use crate::api::http_error::body_of;
+use crate::api::page;
 use crate::api::params::Params;
 use crate::error::{Error, Warning};
 use crate::querier::{Querier, Rows, Session, Stacks};
@@ -20,6 +22,7 @@ pub(crate) fn routes(querier: Querier) -> Router {
         .route("/api/v1/folded", answer(folded))
         .route("/api/v1/pgo.pb.gz", answer(pgo))
         .route("/api/v1/speedscope.json", answer(speedscope))
+        .route("/api/v1/flamegraph.svg", answer(svg))
         .route("/api/v1/share/{id}", get(shared))
         .with_state(querier)
 }
@@ -87,6 +90,26 @@ async fn pgo(session: Session, params: Params) -> Result<Response, Error> {
     };
     let bytes = session.compute(encode).await;
     Ok(file(bytes, &reply.warnings))
+}
+
+/// A picture that needs nothing but a browser.
+async fn svg(session: Session, params: Params) -> Result<Response, Error> {
+    let rows = params.rows(&session).await?;
+    let trim = page::trim(&session, &params)?;
+    let reply = session.stacks(&rows, GroupBy::Nothing).await?;
+    let (partial, of) = (reply.value.partial, rows.profile_type);
+    let notes = session.notes.clone();
+    let draw = move || {
+        let flame = Flame::build(&partial, KeyBy::default()).trim(&trim);
+        notes.trimmed(&flame);
+        cairn_engine::svg(&flame, &of.to_string(), &of.sample_unit)
+    };
+    let picture = session.compute(draw).await;
+    let picture = picture.map_err(|error| match error {
+        NoSvg::Nothing => Error::NotFound("there is nothing to draw"),
+        NoSvg::Draw(_) => Error::Picture(error),
+    })?;
+    Ok(body_of("image/svg+xml", picture, &reply.warnings))
 }
 
 async fn speedscope(session: Session, params: Params) -> Result<Response, Error> {

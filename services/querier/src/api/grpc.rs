@@ -18,6 +18,7 @@ where
     let asked = metadata.into_headers();
     let session = querier.session(tenant(&extensions), cairn_wire::grpc_timeout(&asked));
     let (deadline, explain) = (session.deadline.clone(), session.explain.clone());
+    let notes = session.notes.clone();
     let answer = answer(session, message);
     let reply = deadline
         .bound(answer)
@@ -26,6 +27,7 @@ where
     let mut response = Response::new(reply.value);
     let mut headers = std::mem::take(response.metadata_mut()).into_headers();
     flag(&mut headers, &reply.warnings);
+    super::note(&notes, &mut headers);
     super::explain(&asked, &explain, &mut headers);
     *response.metadata_mut() = tonic::metadata::MetadataMap::from_headers(headers);
     Ok(response)

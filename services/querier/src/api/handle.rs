@@ -7,7 +7,7 @@ use http::Extensions;
 
 use super::http_error::failure;
 use super::params::Params;
-use super::tenant;
+use super::{note, tenant};
 use crate::error::Error;
 use crate::querier::{Querier, Session};
 
@@ -33,7 +33,12 @@ where
     F: Future<Output = Result<Response, Error>>,
 {
     let session = querier.session(tenant(extensions), None);
-    let deadline = session.deadline.clone();
-    let response = deadline.bound(call(session)).await;
-    response.unwrap_or_else(|error| failure(&error))
+    let (deadline, notes) = (session.deadline.clone(), session.notes.clone());
+    match deadline.bound(call(session)).await {
+        Ok(mut response) => {
+            note(&notes, response.headers_mut());
+            response
+        }
+        Err(error) => failure(&error),
+    }
 }

@@ -1,6 +1,7 @@
 //! The JSON of the web page. Errors are `{message}`.
 
 mod flame;
+mod profiles;
 mod trace;
 
 use axum::Router;
@@ -21,6 +22,8 @@ use crate::api::parca::range;
 use crate::api::texts;
 use crate::api::time::{nanos, span};
 use crate::error::{Error, Warning};
+use crate::notes::Notes;
+use crate::profile_id::profile_ids;
 use crate::querier::{Querier, Reply, Rows, Session};
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
@@ -35,6 +38,7 @@ pub(crate) fn routes(querier: Querier) -> Router {
         .route("/api/v1/labels", answer(labels))
         .route("/api/v1/labels/{name}/values", get(values))
         .route("/api/v1/series", answer(series))
+        .route("/api/v1/profiles", answer(profiles::profiles))
         .route("/api/v1/flamegraph", answer(flamegraph))
         .route("/api/v1/diff", answer(diff))
         .route("/api/v1/explain", answer(explain))
@@ -181,9 +185,18 @@ fn columns(profile_type: &ProfileType, step: i64, found: &Reply<Series>) -> Seri
 
 async fn flamegraph(session: Session, params: Params) -> Result<Response, Error> {
     let prefix = params.each("stack_prefix");
-    let rows = params.rows(&session).await?;
     let trim = trim(&session, &params)?;
-    let reply = session.stacks(&rows, GroupBy::Nothing).await?;
+    let (rows, reply) = match profile_ids("profile_id", &params.each("profile_id"))? {
+        None => {
+            let rows = params.rows(&session).await?;
+            let reply = session.stacks(&rows, GroupBy::Nothing).await?;
+            (rows, reply)
+        }
+        Some(ids) => {
+            let asked = params.asked("query", params.range(&session)?)?;
+            Box::pin(session.stacks_of(asked, &ids)).await?
+        }
+    };
     let (partial, warnings) = (reply.value.partial, reply.warnings);
     let unit = unit(&rows.profile_type);
     let texts = texts(&warnings);
@@ -191,11 +204,13 @@ async fn flamegraph(session: Session, params: Params) -> Result<Response, Error>
         "page {} {:?} {prefix:?} {trim:?} {texts:?}",
         rows.profile_type, rows.matchers
     );
-    let draw = move |of: &[Partial]| {
+    let draw = move |of: &[Partial], notes: &Notes| {
         // What lies below one call: the nodes that may be shown are all for it.
         let below = (!prefix.is_empty()).then(|| cairn_engine::below(of[0].clone(), &prefix));
         let flame = Flame::build(below.as_ref().unwrap_or(&of[0]), KeyBy::default());
-        encode(&flame::single(&flame.trim(&trim), unit, texts))
+        let flame = flame.trim(&trim);
+        notes.trimmed(&flame);
+        encode(&flame::single(&flame, unit, texts))
     };
     let body = session.report(name, vec![partial], draw).await?;
     Ok(body_of("application/json", body, &warnings))
@@ -227,18 +242,20 @@ async fn diff(session: Session, params: Params) -> Result<Response, Error> {
     let texts = texts(&warnings);
     let unit = unit(&b.profile_type);
     let (base, compare) = (base.value.partial, compare.value.partial);
+    let notes = session.notes.clone();
     let body = session.compute(move || {
         let (base, compare) = (
             cairn_engine::below(base, &prefix),
             cairn_engine::below(compare, &prefix),
         );
         let flame = Flame::compare(&base, &compare, KeyBy::default()).trim(&trim);
+        notes.trimmed(&flame);
         encode(&flame::compared(&flame, unit, texts))
     });
     Ok(body_of("application/json", body.await?, &warnings))
 }
 
-fn trim(session: &Session, params: &Params) -> Result<Trim, Error> {
+pub(crate) fn trim(session: &Session, params: &Params) -> Result<Trim, Error> {
     let default = session.querier.config().limits.flamegraph_nodes;
     let nodes = match params.count(&["max_nodes", "maxNodes"])? {
         None | Some(0) => default,

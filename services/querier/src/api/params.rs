@@ -111,18 +111,21 @@ impl Params {
         query: &str,
         range: TimeRange,
     ) -> Result<Rows, Error> {
+        session.resolve(self.asked(query, range)?).await
+    }
+
+    /// As asked, without knowing which kind of the type is stored.
+    pub(crate) fn asked(&self, query: &str, range: TimeRange) -> Result<Rows, Error> {
         let Selector {
             profile_type,
             matchers,
         } = self.selector(query)?;
         let profile_type = profile_type.ok_or(cairn_model::InvalidSelector::NoProfileType)?;
-        session
-            .resolve(Rows {
-                profile_type,
-                matchers,
-                range,
-            })
-            .await
+        Ok(Rows {
+            profile_type,
+            matchers,
+            range,
+        })
     }
 }
 

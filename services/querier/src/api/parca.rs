@@ -1,5 +1,5 @@
 //! Parca's query API, over gRPC, gRPC-web and REST: the same functions behind all three. Not served
-//! are the report FLAMECHART, grouping by timestamp, and the text of sources.
+//! is the text of sources.
 
 mod arrow;
 mod callgraph;

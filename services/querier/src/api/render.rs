@@ -79,8 +79,10 @@ async fn render(session: Session, params: Params) -> Result<Response, Error> {
     let texts = texts(&warnings);
     let metadata = metadata(&rows.profile_type, "single");
     let partial = stacks.value.partial;
+    let notes = session.notes.clone();
     let body = session.compute(move || {
         let flame = Flame::build(&partial, KeyBy::default()).trim(&trim);
+        notes.trimmed(&flame);
         let rendered = Rendered {
             version: 1,
             flamebearer: Flamebearer::of(&flame),

@@ -307,12 +307,6 @@ async fn groups_metadata_and_what_is_not_served() {
     assert_eq!(metadata.mapping_files, ["/bin/cart"]);
     assert_eq!(metadata.labels, ["endpoint", "pod", "service_name"]);
 
-    let status = parca
-        .query(merge(CPU, ReportType::Flamechart))
-        .await
-        .unwrap_err();
-    assert_eq!(status.code(), tonic::Code::Unimplemented);
-    assert!(status.message().contains("FLAMECHART"), "{status}");
     let mut bad = merge(CPU, ReportType::Top);
     bad.group_by = Some(GroupBy {
         fields: vec!["nonsense".to_owned()],

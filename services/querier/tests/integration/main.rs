@@ -5,10 +5,13 @@
 mod apis;
 mod cache;
 mod captured;
+mod chart;
 mod diff;
+mod drill;
 mod exports;
 mod fixture;
 mod growth;
+mod grpc_web;
 #[path = "../../../../crates/engine/tests/integration/model.rs"]
 #[expect(dead_code, reason = "the engine's tests use more of the model")]
 mod model;

@@ -304,7 +304,13 @@ async fn queries_are_analyzed_with_true_figures() {
             "{query}"
         );
         let impact = found.query_impact.unwrap();
-        assert!(impact.total_bytes_in_time_range > 0);
+        let parts = [
+            stored.index_bytes,
+            stored.profile_bytes,
+            stored.symbol_bytes,
+        ];
+        assert!(parts.iter().all(|bytes| *bytes > 0), "{parts:?}");
+        assert_eq!(parts.iter().sum::<u64>(), impact.total_bytes_in_time_range);
         assert_eq!(impact.total_queried_series, series, "{query}");
     }
     fixture.stop().await;

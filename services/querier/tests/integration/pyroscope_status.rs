@@ -145,6 +145,7 @@ async fn requests_without_sense_are_refused_as_invalid() {
         ("exemplarType", Some(json!(9))),
         ("limit", Some(json!("-1"))),
         ("end", Some(json!(START_MS.to_string()))),
+        ("end", Some(json!(i64::MAX.to_string()))),
     ] {
         refused(&fixture, "SelectHeatmap", changed(&heatmap, key, value)).await;
     }

@@ -13,7 +13,7 @@ use cairn_wire::types::v1::{
 };
 
 use crate::apis::CPU;
-use crate::fixture::{Fixture, SECOND, START, Sent, head};
+use crate::fixture::{Fixture, SECOND, START, Sent, encoded, head};
 use crate::nodes::{Nodes, nodes_of_flame_graph, nodes_of_profile};
 use crate::pyroscope::{CODECS, END_MS, START_MS, path};
 
@@ -410,6 +410,92 @@ async fn what_counters_grew_by_is_told_and_selected_one_by_one() {
             .map(|(stack, total, own)| (stack.to_owned(), (total, own)))
             .collect();
         assert_eq!(selected(&fixture, &request).await, expected);
+    }
+    let (query, mut after, mut listed) = (encoded(&delta), String::new(), Vec::new());
+    let range = format!("from={}&until={}", START / SECOND, START / SECOND + 60);
+    while listed.len() < 5 {
+        let path = format!("/api/v1/profiles?query={query}&{range}&order=oldest&limit=1{after}");
+        let page = fixture.json(&path).await;
+        listed.extend(page["profiles"][0]["total"].as_i64());
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(listed, values);
+    fixture.stop().await;
+}
+
+/// One page of single profiles, and where the next one begins.
+async fn page(fixture: &Fixture, more: &str) -> (Vec<serde_json::Value>, Option<String>) {
+    let query = encoded(&format!("{CPU}{{}}"));
+    let (from, until) = (START / SECOND, START / SECOND + 60);
+    let path = format!("/api/v1/profiles?query={query}&from={from}&until={until}{more}");
+    let mut page = fixture.json(&path).await;
+    let next = page["next"].as_str().map(str::to_owned);
+    (
+        page["profiles"].as_array_mut().unwrap().drain(..).collect(),
+        next,
+    )
+}
+
+#[tokio::test]
+async fn profiles_are_listed_by_time_page_by_page() {
+    let all = sendings();
+    let fixture = sent(&all).await;
+    // Two at one time, so that pages may end between them.
+    let twin = |pod: usize| Sent {
+        labels: PODS[pod],
+        at: START + 59_999_000_000,
+        samples: &[("main;work", "", 5)],
+        ..Sent::default()
+    };
+    fixture.add(&head(&[twin(0), twin(1), twin(2)])).await;
+    let millis = |of: &serde_json::Value| {
+        let seconds = of["time"].as_f64().unwrap();
+        (seconds * 1e3).round() as i64 - START_MS
+    };
+    let mut times: Vec<i64> = all.iter().map(|of| of.1).collect();
+    times.extend([59_999; 3]);
+    times.sort_unstable();
+    for (order, limit) in [("oldest", 7), ("newest", 2), ("newest", 1), ("oldest", 100)] {
+        let mut found = Vec::new();
+        let mut after = String::new();
+        loop {
+            let asked = format!("&order={order}&limit={limit}{after}");
+            let (profiles, next) = page(&fixture, &asked).await;
+            assert!(profiles.len() <= limit);
+            found.extend(profiles);
+            match next {
+                Some(next) => after = format!("&after={next}"),
+                None => break,
+            }
+        }
+        let mut expected = times.clone();
+        if order == "newest" {
+            expected.reverse();
+        }
+        assert_eq!(found.iter().map(millis).collect::<Vec<_>>(), expected);
+        let ids: std::collections::BTreeSet<_> = found.iter().map(|of| of["id"].as_str()).collect();
+        assert_eq!(ids.len(), found.len());
+    }
+    let (profiles, _) = page(&fixture, "&limit=3&order=oldest").await;
+    for profile in &profiles {
+        let sent = all.iter().find(|of| of.1 == millis(profile)).unwrap();
+        assert_eq!(profile["total"], sent.2);
+        assert_eq!(profile["duration"], 10.0);
+        assert_eq!(profile["type"], format!("{CPU}:delta"));
+        let labels: BTreeMap<&str, &str> = PODS[sent.0].iter().copied().collect();
+        assert_eq!(profile["labels"], serde_json::json!(labels));
+        let id = profile["id"].as_str().unwrap();
+        let query = encoded(&format!("{CPU}{{}}"));
+        let graph = format!("/api/v1/flamegraph?query={query}&profile_id={id}");
+        assert_eq!(fixture.json(&graph).await["total"], sent.2);
+    }
+    let query = encoded(&format!("{CPU}{{}}"));
+    for bad in ["&order=largest", "&after=7", "&limit=-1"] {
+        let path = format!("/api/v1/profiles?query={query}{bad}");
+        assert_eq!(fixture.get(&path).await.status(), 400, "{bad}");
     }
     fixture.stop().await;
 }

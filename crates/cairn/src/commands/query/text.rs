@@ -111,7 +111,7 @@ fn percent(part: i64, total: i64) -> f64 {
 }
 
 /// A value in the largest unit that keeps it above one.
-fn amount(value: i64, unit: &str) -> String {
+pub(super) fn amount(value: i64, unit: &str) -> String {
     let steps: &[(f64, &str)] = match unit {
         "nanoseconds" => &[
             (3.6e12, "h"),

@@ -16,6 +16,7 @@ use crate::api::handle::respond;
 use crate::api::params::Params;
 use crate::api::texts;
 use crate::error::Error;
+use crate::notes::Notes;
 use crate::querier::{Querier, Session};
 use crate::symbolize::symbolize;
 
@@ -81,7 +82,8 @@ async fn answer(session: Session, params: Params, id: &str) -> Result<Response, 
     };
     let (partial, unnamed) = symbolize(&session, partial).await;
     warnings.extend(unnamed);
-    let types = session.compute(move || types(&partial, &trim));
+    let notes = session.notes.clone();
+    let types = session.compute(move || types(&partial, &trim, &notes));
     let value = Trace {
         trace_id,
         types: types.await,
@@ -90,7 +92,7 @@ async fn answer(session: Session, params: Params, id: &str) -> Result<Response, 
     json(&value, &warnings)
 }
 
-fn types(partial: &Partial, trim: &Trim) -> Vec<OfType> {
+fn types(partial: &Partial, trim: &Trim, notes: &Notes) -> Vec<OfType> {
     let of_groups: Vec<String> = partial.groups.iter().map(|of| text(of, TYPE)).collect();
     let groups: Vec<Group> = partial.groups.iter().map(without_type).collect();
     let mut values: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
@@ -108,13 +110,11 @@ fn types(partial: &Partial, trim: &Trim) -> Vec<OfType> {
         let own = Partial::pruned(&partial.symbols, &partial.trie, groups.clone(), values);
         let parsed = profile_type.parse::<ProfileType>();
         let unit = parsed.map_or("short", |of| unit(&of));
+        let flame = Flame::build(&own, KeyBy::default()).trim(trim);
+        notes.trimmed(&flame);
         OfType {
             total: own.total(),
-            flamegraph: flame::single(
-                &Flame::build(&own, KeyBy::default()).trim(trim),
-                unit,
-                Vec::new(),
-            ),
+            flamegraph: flame::single(&flame, unit, Vec::new()),
             profile_type: profile_type.to_owned(),
             unit,
             services,

@@ -180,7 +180,7 @@ impl<'a> Rows<'a> {
         let diffs = self.nodes.iter();
         let diffs = diffs.map(|node| diff.of(node.cumulative, node.base_cumulative));
         columns.push("diff", signed(diffs));
-        let times = Int64Array::from_iter_values(self.nodes.iter().map(|_| 0));
+        let times = Int64Array::from_iter_values(self.nodes.iter().map(|node| node.time));
         columns.push("timestamp", Arc::new(times));
         let (depths, offsets) = self.places();
         columns.push("depth", unsigned(depths.into_iter().map(Some)));

@@ -11,6 +11,8 @@ pub(super) struct Grouping {
     pub(super) key_by: KeyBy,
     /// Labels, in the order asked for.
     pub(super) labels: Vec<String>,
+    /// Calls of different times stay apart.
+    pub(super) timed: bool,
 }
 
 impl Grouping {
@@ -23,9 +25,7 @@ impl Grouping {
                 "function_file_name" => grouping.key_by.file = true,
                 "location_address" => grouping.key_by.address = true,
                 "mapping_file" => grouping.key_by.mapping = true,
-                "timestamp" => {
-                    return Err(Error::Unsupported("grouping by timestamp".to_owned()));
-                }
+                "timestamp" => grouping.timed = true,
                 field => match field.strip_prefix("labels.") {
                     Some(label) if !label.is_empty() => {
                         if !grouping.labels.iter().any(|known| known == label) {
@@ -42,6 +42,12 @@ impl Grouping {
     }
 
     pub(super) fn of_stacks(&self) -> GroupBy {
+        if self.timed {
+            return GroupBy::Times {
+                step: 0,
+                labels: self.labels.clone(),
+            };
+        }
         match self.labels.as_slice() {
             [] => GroupBy::Nothing,
             labels => GroupBy::Labels(labels.to_vec()),
@@ -68,7 +74,9 @@ mod tests {
             read(&["nonsense"]),
             Err("invalid group by field: nonsense".to_owned())
         );
-        assert!(read(&["timestamp"]).is_err());
+        let timed = read(&["timestamp", "labels.pod"]).expect("valid");
+        let labels = vec!["pod".to_owned()];
+        assert_eq!(timed.of_stacks(), GroupBy::Times { step: 0, labels });
         assert!(read(&["labels."]).is_err());
         assert_eq!(Grouping::read(None).expect("valid"), Grouping::default());
     }

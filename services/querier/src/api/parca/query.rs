@@ -13,6 +13,7 @@ use super::report::{Shape, Subject};
 use super::selection::{Selection, selections};
 use crate::api::export;
 use crate::error::{Error, Warning};
+use crate::notes::Notes;
 use crate::querier::{Reply, Rows, Session, Stacks};
 use crate::reports;
 
@@ -36,13 +37,13 @@ pub(super) async fn query(
     } = subject;
     let name = format!("parca {:?} {meta:?} {:?} {:?}", ask.shape, ask.b, ask.a);
     let sides = [Some(compare), base].into_iter().flatten().collect();
-    let report = move |sides: &[Partial]| {
+    let report = move |sides: &[Partial], notes: &Notes| {
         let subject = Subject {
             meta,
             compare: sides[0].clone(),
             base: sides.get(1).cloned(),
         };
-        ask.shape.report(subject)
+        ask.shape.report(subject, notes)
     };
     let reply = session.report(name, sides, report).await?;
     warnings.extend(reply.warnings);
@@ -66,7 +67,8 @@ pub(super) async fn download(
     let ask = Ask::read(request)?;
     let (subject, warnings) = found(session, &ask).await?;
     let profile_type = subject.meta.profile_type.clone();
-    let report = move || ask.shape.report(subject);
+    let notes = session.notes.clone();
+    let report = move || ask.shape.report(subject, &notes);
     let reply = session.compute(report).await?;
     match reply.value.report {
         Some(Report::Pprof(bytes)) => Ok(Reply {
@@ -124,6 +126,13 @@ impl Ask {
         if mode != Mode::Merge {
             shape.grouping.labels.clear();
         }
+        if mode == Mode::Diff {
+            if shape.report == ReportType::Flamechart {
+                let what = "FLAMECHART of a comparison".to_owned();
+                return Err(Error::Unsupported(what));
+            }
+            shape.grouping.timed = false;
+        }
         let one_side = matches!(
             shape.report,
             ReportType::ProfileMetadata | ReportType::Source
@@ -140,7 +149,7 @@ async fn side(session: &Session, shape: &Shape, selection: Selection) -> Result<
     let rows = session.resolve(selection.rows).await?;
     let group_by = match shape.report {
         ReportType::Pprof => GroupBy::SampleLabels,
-        ReportType::FlamegraphArrow => shape.grouping.of_stacks(),
+        ReportType::FlamegraphArrow | ReportType::Flamechart => shape.grouping.of_stacks(),
         _ => GroupBy::Nothing,
     };
     let Reply { value, warnings } = session.stacks(&rows, group_by).await?;

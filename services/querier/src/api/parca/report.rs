@@ -1,6 +1,6 @@
 //! One report of stacks that are merged and named.
 
-use cairn_engine::{Flame, Half, Meta, Trim};
+use cairn_engine::{Flame, Half, Meta, Pace, Trim};
 use cairn_model::Code;
 use cairn_trie::Partial;
 use cairn_wire::parca::query::v1alpha1::query_request::ReportType;
@@ -16,6 +16,7 @@ use super::group::Grouping;
 use super::source::SourceFile;
 use super::{arrow, callgraph, flamegraph, table, top};
 use crate::error::{Error, Warning};
+use crate::notes::Notes;
 use crate::querier::Reply;
 
 /// What the answer looks like, whatever profiles it is about.
@@ -75,10 +76,12 @@ impl Shape {
             ReportType::Source => Some(SourceFile::read(source_reference)?),
             _ => None,
         };
+        let mut grouping = Grouping::read(group_by)?;
+        grouping.timed |= report == ReportType::Flamechart;
         Ok(Self {
             report,
             absolute: false,
-            grouping: Grouping::read(group_by)?,
+            grouping,
             filters: Filters::read(filter)?,
             trim,
             inverted: invert_call_stack.unwrap_or(false),
@@ -88,7 +91,11 @@ impl Shape {
     }
 
     /// The report, and what is missing from it.
-    pub(super) fn report(&self, subject: Subject) -> Result<Reply<QueryResponse>, Error> {
+    pub(super) fn report(
+        &self,
+        subject: Subject,
+        notes: &Notes,
+    ) -> Result<Reply<QueryResponse>, Error> {
         let Subject {
             meta,
             compare,
@@ -119,9 +126,9 @@ impl Shape {
                 unit: meta.profile_type.sample_unit,
             }),
             _ => {
-                let flame = self.flame(base.as_ref(), &compare);
+                let flame = self.flame(base.as_ref(), &compare, pace(&meta))?;
                 let unit = meta.profile_type.sample_unit;
-                let (report, missing) = self.graph(flame, unit, &diff)?;
+                let (report, missing) = self.graph(flame, (unit, &diff), notes)?;
                 warnings.extend(missing);
                 report
             }
@@ -151,25 +158,34 @@ impl Shape {
     }
 
     /// Only flame graphs are turned over: a table of callers and callees has no direction.
-    fn flame(&self, base: Option<&Partial>, compare: &Partial) -> Flame {
+    fn flame(&self, base: Option<&Partial>, compare: &Partial, pace: Pace) -> Result<Flame, Error> {
         let key_by = self.grouping.key_by;
+        if self.grouping.timed
+            && matches!(
+                self.report,
+                ReportType::FlamegraphArrow | ReportType::Flamechart
+            )
+        {
+            let chart = Flame::chart(compare, (key_by, self.inverted), pace);
+            return chart.map_err(|error| Error::Invalid(error.to_string()));
+        }
         let is_flame_graph = !matches!(
             self.report,
             ReportType::Top | ReportType::TableArrow | ReportType::Callgraph
         );
-        match (base, self.inverted && is_flame_graph) {
+        Ok(match (base, self.inverted && is_flame_graph) {
             (None, false) => Flame::build(compare, key_by),
             (None, true) => Flame::inverted(compare, key_by),
             (Some(base), false) => Flame::compare(base, compare, key_by),
             (Some(base), true) => Flame::compare_inverted(base, compare, key_by),
-        }
+        })
     }
 
     fn graph(
         &self,
         flame: Flame,
-        unit: String,
-        diff: &Diff,
+        (unit, diff): (String, &Diff),
+        notes: &Notes,
     ) -> Result<(Report, Option<Warning>), Error> {
         let report = match self.report {
             ReportType::Top => Report::Top(top::report(&flame, unit, diff)),
@@ -179,11 +195,11 @@ impl Shape {
                 unit,
             }),
             ReportType::FlamegraphTable => {
-                let flame = self.trimmed(flame, NESTED_NODES_MAX);
+                let flame = self.trimmed(flame, NESTED_NODES_MAX, notes);
                 return Ok(nested(&flame, unit, diff, Form::Tables));
             }
-            ReportType::FlamegraphArrow => {
-                let flame = self.trimmed(flame, usize::MAX);
+            ReportType::FlamegraphArrow | ReportType::Flamechart => {
+                let flame = self.trimmed(flame, usize::MAX, notes);
                 let height = flame.depths().into_iter().max().unwrap_or(0) + 1;
                 Report::FlamegraphArrow(FlamegraphArrow {
                     record: arrow::encode(&flame, &self.grouping.labels, diff)?.into(),
@@ -194,18 +210,20 @@ impl Shape {
             }
             // What old clients ask for, who name no report.
             _ => {
-                let flame = self.trimmed(flame, NESTED_NODES_MAX);
+                let flame = self.trimmed(flame, NESTED_NODES_MAX, notes);
                 return Ok(nested(&flame, unit, diff, Form::InPlace));
             }
         };
         Ok((report, None))
     }
 
-    fn trimmed(&self, flame: Flame, nodes_max: usize) -> Flame {
-        flame.trim(&Trim {
+    fn trimmed(&self, flame: Flame, nodes_max: usize, notes: &Notes) -> Flame {
+        let flame = flame.trim(&Trim {
             fraction: self.trim,
             nodes_max,
-        })
+        });
+        notes.trimmed(&flame);
+        flame
     }
 }
 
@@ -222,12 +240,23 @@ fn nested(flame: &Flame, unit: String, diff: &Diff, form: Form) -> (Report, Opti
     (Report::Flamegraph(graph), warning)
 }
 
-/// The report, if it is one of those that are served.
 fn report_type(request: &QueryRequest) -> Result<ReportType, Error> {
-    let report = ReportType::try_from(request.report_type)
-        .map_err(|_| Error::Invalid(format!("unknown report type {}", request.report_type)))?;
-    match report {
-        ReportType::Flamechart => Err(Error::Unsupported("the report FLAMECHART".to_owned())),
-        report => Ok(report),
+    ReportType::try_from(request.report_type)
+        .map_err(|_| Error::Invalid(format!("unknown report type {}", request.report_type)))
+}
+
+/// A chart is drawn over time: values that are no time stand for a period each.
+fn pace(meta: &Meta) -> Pace {
+    let of = &meta.profile_type;
+    let period = match of.period_unit.as_str() {
+        "nanoseconds" => meta.period,
+        _ => 0,
+    };
+    Pace {
+        unit: match of.sample_unit.as_str() {
+            "nanoseconds" => 1,
+            _ => period.max(1),
+        },
+        jitter: period / 10,
     }
 }

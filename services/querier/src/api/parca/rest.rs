@@ -11,8 +11,9 @@ use prost::{Message, Name};
 
 use super::{labels, query, range, series, share, types};
 use crate::api::http_error::{body_of, failure};
-use crate::api::{tenant, texts};
+use crate::api::{note, tenant, texts};
 use crate::error::Error;
+use crate::notes::Notes;
 use crate::querier::{Querier, Reply, Session};
 
 pub(crate) fn routes(querier: Querier) -> Router {
@@ -45,9 +46,9 @@ async fn share_profile(
         Err(error) => return failure(&Error::Invalid(error.to_string())),
     };
     let session = querier.session(tenant(&extensions), None);
-    let deadline = session.deadline.clone();
+    let (deadline, notes) = (session.deadline.clone(), session.notes.clone());
     match deadline.bound(share::share_profile(session, request)).await {
-        Ok(reply) => encode(&reply),
+        Ok(reply) => encode(&reply, &notes),
         Err(error) => failure(&error),
     }
 }
@@ -73,21 +74,23 @@ where
                 Err(error) => return failure(&Error::Invalid(error.to_string())),
             };
             let session = querier.session(tenant(&extensions), None);
-            let deadline = session.deadline.clone();
+            let (deadline, notes) = (session.deadline.clone(), session.notes.clone());
             match deadline.bound(call(session, request)).await {
-                Ok(reply) => encode(&reply),
+                Ok(reply) => encode(&reply, &notes),
                 Err(error) => failure(&error),
             }
         },
     )
 }
 
-fn encode<A: Message + Name>(reply: &Reply<A>) -> Response {
+fn encode<A: Message + Name>(reply: &Reply<A>, notes: &Notes) -> Response {
     let mut body = json::to_json(&reply.value, Defaults::Shown);
     if !reply.warnings.is_empty() {
         body = with_warnings(&body, &texts(&reply.warnings));
     }
-    body_of("application/json", body, &reply.warnings)
+    let mut response = body_of("application/json", body, &reply.warnings);
+    note(notes, response.headers_mut());
+    response
 }
 
 /// Adds a field `warnings`, which no message has, to the text of one: some are nested more deeply than

@@ -85,13 +85,16 @@ pub(super) async fn query(
         filter: filter.map(of_function).into_iter().collect(),
         ..QueryRequest::default()
     })?;
-    if shape.report == ReportType::Source {
-        return Err(Error::Unsupported("SOURCE of a shared profile".to_owned()));
+    // What is shared is one profile, without the times of its samples.
+    if let ReportType::Source | ReportType::Flamechart = shape.report {
+        let what = format!("{} of a shared profile", name(shape.report));
+        return Err(Error::Unsupported(what));
     }
     let shared = session.shared(&id).await?;
+    let notes = session.notes.clone();
     let report = move || {
         let opened = Opened::read(&shared)?;
-        let mut reply = shape.report(opened.subject(profile_type.as_deref())?)?;
+        let mut reply = shape.report(opened.subject(profile_type.as_deref())?, &notes)?;
         reply.warnings.extend(opened.warning);
         let report = match reply.value.report {
             Some(Report::Flamegraph(graph)) => wire::query_response::Report::Flamegraph(graph),
@@ -125,6 +128,11 @@ fn of_function(text: String) -> Filter {
             filter: Some(stack_filter::Filter::FunctionNameStackFilter(by_name)),
         })),
     }
+}
+
+fn name(report: ReportType) -> &'static str {
+    let name = report.as_str_name();
+    name.strip_prefix("REPORT_TYPE_").unwrap_or(name)
 }
 
 fn whole<T>(value: T) -> Reply<T> {

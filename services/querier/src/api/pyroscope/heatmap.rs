@@ -45,7 +45,7 @@ pub(super) async fn select_heatmap(
         return Err(Error::Invalid("start must be before end".to_owned()));
     }
     let step = step_nanos(step)? / NANOS_PER_MILLI;
-    if (end - start) / step > STEPS_MAX {
+    if end.saturating_sub(start) / step > STEPS_MAX {
         return Err(Error::Invalid(format!(
             "more than {STEPS_MAX} slots: choose a longer step"
         )));
@@ -69,7 +69,7 @@ pub(super) async fn select_heatmap(
     let drawn = Drawn {
         start,
         step,
-        exemplars: is_told.then(|| (rows.profile_type, group_by)),
+        exemplars: is_told.then_some((rows.profile_type, group_by)),
     };
     let draw = move || drawn.series(value, limit);
     let series = session.compute(draw).await?;
@@ -271,7 +271,7 @@ mod tests {
     fn every_value_is_in_the_bucket_whose_bounds_hold_it() {
         for (min, max) in [(5, 8), (7, 7), (-40, 2), (i64::MIN, i64::MAX)] {
             let scale = Scale::of(&[single("a", 0, min), single("a", 0, max)]).expect("values");
-            for value in [min, max, min / 2 + max / 2] {
+            for value in [min, max, min.midpoint(max)] {
                 let bucket = scale.bucket(value);
                 assert!(scale.min(bucket) <= value as f64, "{min} {max} {value}");
                 let next = scale.min(bucket + 1);

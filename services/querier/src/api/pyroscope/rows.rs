@@ -7,12 +7,10 @@ use cairn_model::{MatchOp, Matcher, ProfileType, Regexes, Selector, TimeRange};
 
 use crate::api::render;
 use crate::error::Error;
-use crate::profile_id::ProfileId;
+use crate::profile_id::count_of;
 use crate::querier::{Reply, Rows, Session};
 
 pub(super) const NANOS_PER_MILLI: i64 = 1_000_000;
-/// Ids of one request.
-const IDS_MAX: usize = 1_000;
 
 fn invalid(text: impl ToString) -> Error {
     Error::Invalid(text.to_string())
@@ -83,30 +81,6 @@ impl Ids<'_> {
         ];
         rows.matchers.extend(matchers.into_iter().flatten());
         Ok(())
-    }
-}
-
-/// None if all profiles are meant. Ids that Cairn never gave to a profile select nothing.
-pub(super) fn profile_ids(ids: &[String]) -> Result<Option<BTreeSet<ProfileId>>, Error> {
-    if ids.is_empty() {
-        return Ok(None);
-    }
-    count_of("profile_id_selector", ids)?;
-    let parse = |id: &String| {
-        let shown: String = id.chars().take(72).collect();
-        let refused = |_| invalid(format!("profile_id_selector: {shown:?} is no UUID"));
-        ProfileId::parse(id).map_err(refused)
-    };
-    let found: Result<Vec<_>, _> = ids.iter().map(parse).collect();
-    Ok(Some(found?.into_iter().flatten().collect()))
-}
-
-fn count_of(field: &str, ids: &[String]) -> Result<(), Error> {
-    match ids.len() {
-        ..=IDS_MAX => Ok(()),
-        count => Err(invalid(format!(
-            "{field}: {count} ids; at most {IDS_MAX} are allowed"
-        ))),
     }
 }
 
@@ -232,7 +206,7 @@ mod tests {
         .expect("valid");
         assert_eq!(found, [format!("trace_id=\"{}\"", traces[0])]);
         let bad = ["x".repeat(16)];
-        let many = vec![spans[0].clone(); IDS_MAX + 1];
+        let many = vec![spans[0].clone(); crate::profile_id::IDS_MAX + 1];
         for (traces, spans) in [
             (&traces[..], &spans[..]),
             (&spans[..], &[][..]),
@@ -241,11 +215,6 @@ mod tests {
         ] {
             assert!(restricted(Ids { traces, spans }).is_err());
         }
-        assert!(profile_ids(&bad).is_err());
-        assert!(profile_ids(&many).is_err());
-        assert_eq!(profile_ids(&[]).expect("none"), None);
-        let strange = ["7c9e6679-7425-40de-944b-e07fc1f90ae7".to_owned()];
-        assert_eq!(profile_ids(&strange).expect("valid"), Some(BTreeSet::new()));
     }
 
     #[test]

@@ -13,13 +13,14 @@ use cairn_wire::querier::v1::{
 };
 use cairn_wire::types::v1::{GoPgo, StackTraceSelector};
 
-use super::rows::{Asked, Ids, nodes_max, profile_ids};
+use super::rows::{Asked, Ids, nodes_max};
 use super::tree;
 use crate::api::export::meta;
 use crate::api::flamebearer::{Flamebearer, OTHER};
 use crate::api::render::{CALLS_DEFAULT, NODES_DEFAULT};
 use crate::error::Error;
-use crate::profile_id::ProfileId;
+use crate::notes::Notes;
+use crate::profile_id::{ProfileId, profile_ids};
 use crate::querier::{Reply, Rows, Session, Stacks};
 
 /// What a request selects, besides how to show it.
@@ -46,7 +47,7 @@ impl Selected {
         Ok(Self {
             rows,
             stacks: request.stack_trace_selector.clone().unwrap_or_default(),
-            profiles: profile_ids(&request.profile_id_selector)?,
+            profiles: profile_ids("profile_id_selector", &request.profile_id_selector)?,
         })
     }
 
@@ -110,13 +111,19 @@ pub(super) async fn select_merge_stacktraces(
     }
     let Reply { value, warnings } = reply;
     let unit = rows.profile_type.sample_unit;
+    let notes = session.notes.clone();
     let draw = move || {
         let flame = Flame::build(&value.partial, KeyBy::default());
         let mut answer = SelectMergeStacktracesResponse::default();
         match format {
             ProfileFormat::Dot => answer.dot = dot(&flame, &callgraph(&flame, nodes), &unit),
-            ProfileFormat::Tree => answer.tree = tree::encode(&trimmed(flame, nodes)).into(),
-            _ => answer.flamegraph = Some(flame_graph(Flamebearer::of(&trimmed(flame, nodes)))),
+            ProfileFormat::Tree => {
+                answer.tree = tree::encode(&trimmed(flame, nodes, &notes)).into()
+            }
+            _ => {
+                answer.flamegraph =
+                    Some(flame_graph(Flamebearer::of(&trimmed(flame, nodes, &notes))))
+            }
         }
         answer
     };
@@ -124,11 +131,13 @@ pub(super) async fn select_merge_stacktraces(
     Ok(Reply { value, warnings })
 }
 
-fn trimmed(flame: Flame, nodes_max: usize) -> Flame {
-    flame.trim(&Trim {
+fn trimmed(flame: Flame, nodes_max: usize, notes: &Notes) -> Flame {
+    let flame = flame.trim(&Trim {
         fraction: 0.0,
         nodes_max,
-    })
+    });
+    notes.trimmed(&flame);
+    flame
 }
 
 fn flame_graph(drawn: Flamebearer) -> FlameGraph {
@@ -226,9 +235,12 @@ async fn encoded(
 ) -> Reply<EncodedProfile> {
     let Stacks { mut partial, stats } = reply.value;
     let meta = meta(rows, &stats);
+    let notes = session.notes.clone();
     let encode = move || {
         if nodes_max < partial.trie.len() {
-            partial = largest(&partial, nodes_max, OTHER);
+            let (kept, max_error) = largest(&partial, nodes_max, OTHER);
+            notes.error(max_error);
+            partial = kept;
         }
         let of = &meta.profile_type;
         let heading = Heading {
@@ -272,9 +284,10 @@ pub(super) async fn diff(
     let mut warnings = left.warnings;
     warnings.extend(right.warnings);
     let (left, right) = (left.value.partial, right.value.partial);
+    let notes = session.notes.clone();
     let draw = move || {
         let flame = Flame::compare(&left, &right, KeyBy::default());
-        compared(&trimmed(flame, nodes))
+        compared(&trimmed(flame, nodes, &notes))
     };
     let flamegraph = session.compute(draw).await;
     let value = DiffResponse {

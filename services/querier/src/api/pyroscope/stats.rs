@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use cairn_catalog::Snapshot;
+use cairn_block::{Block, Sizes};
+use cairn_catalog::{BlockMeta, Snapshot};
 use cairn_engine::{Query, Question};
-use cairn_model::TimeRange;
+use cairn_model::{BlockId, Code, TimeRange};
 use cairn_wire::querier::v1::{AnalyzeQueryRequest, AnalyzeQueryResponse, QueryImpact, QueryScope};
 use cairn_wire::types::v1::{GetProfileStatsRequest, GetProfileStatsResponse};
+use futures::StreamExt;
 
 use super::labels::{label_sets, sets_of};
 use super::rows::{NANOS_PER_MILLI, queries, range};
-use crate::error::Error;
+use crate::error::{Error, Warning, chain};
 use crate::querier::{Reply, Session};
 
 /// Reads no block: the catalog knows their times, and before and after those only tails are left
@@ -69,9 +71,14 @@ fn types(range: TimeRange) -> Query {
     }
 }
 
-/// The figures that the catalog has, and how many label sets of profiles match: indexes are read,
-/// rows only if the query selects by labels of single samples. How the bytes of a block are divided
-/// nobody knows without opening it.
+/// Blocks that are opened to see how their bytes are divided.
+const OPENED_MAX: usize = 1_000;
+/// Of these at a time.
+const OPENED_AT_A_TIME: usize = 16;
+
+/// The figures that the catalog has, how the bytes of its blocks are divided, and how many label
+/// sets of profiles match: indexes are read, rows only if the query selects by labels of single
+/// samples.
 pub(super) async fn analyze_query(
     session: Session,
     request: AnalyzeQueryRequest,
@@ -81,7 +88,12 @@ pub(super) async fn analyze_query(
     let snapshot = session.snapshot(range).await?;
     let workers = session.querier.config().workers.len().max(1);
     let mut value = analyzed(&snapshot, range, workers as u64);
-    let mut warnings = Vec::new();
+    let (sizes, mut warnings) = divided(&session, within(&snapshot, range)).await;
+    if let Some(stored) = value.query_scopes.first_mut() {
+        stored.index_bytes = sizes.index;
+        stored.profile_bytes = sizes.rows;
+        stored.symbol_bytes = sizes.symbols;
+    }
     let mut sets = BTreeSet::new();
     for query in queries(&session, &[query], range, &label_sets(None)).await? {
         let found = sets_of(&session, &query).await?;
@@ -94,17 +106,56 @@ pub(super) async fn analyze_query(
     Ok(Reply { value, warnings })
 }
 
-fn analyzed(snapshot: &Snapshot, range: TimeRange, workers: u64) -> AnalyzeQueryResponse {
+fn within(snapshot: &Snapshot, range: TimeRange) -> impl Iterator<Item = &BlockMeta> {
     let blocks = snapshot.blocks.iter();
-    let blocks =
-        blocks.filter(|block| block.range.start <= range.end && block.range.end >= range.start);
+    blocks.filter(move |of| of.range.start <= range.end && of.range.end >= range.start)
+}
+
+/// How the bytes of blocks are divided. Reads the end of each, where it says so.
+async fn divided<'a>(
+    session: &Session,
+    blocks: impl Iterator<Item = &'a BlockMeta>,
+) -> (Sizes, Vec<Warning>) {
+    let mut blocks: Vec<(BlockId, u64)> = blocks.map(|block| (block.id, block.bytes)).collect();
+    let mut warnings = Vec::new();
+    if blocks.len() > OPENED_MAX {
+        let rest = blocks.split_off(OPENED_MAX).len();
+        let text = format!("how the bytes of {rest} more blocks are divided is not told");
+        warnings.push(Warning::new("", Code::Exhausted, text));
+    }
+    let (store, tenant) = (session.querier.store(), &session.tenant);
+    let opened = blocks.into_iter().map(|(id, bytes)| async move {
+        let opened = Block::open(store, tenant, id, Some(bytes)).await;
+        opened.map_err(|error| Warning::new(id, error.code(), chain(&error)))
+    });
+    let mut opened = futures::stream::iter(opened).buffer_unordered(OPENED_AT_A_TIME);
+    let mut sum = Sizes::default();
+    while let Some(opened) = opened.next().await {
+        match opened {
+            Ok(block) => {
+                let Sizes {
+                    index,
+                    rows,
+                    symbols,
+                } = cairn_block::sizes(&block);
+                sum.index = sum.index.saturating_add(index);
+                sum.rows = sum.rows.saturating_add(rows);
+                sum.symbols = sum.symbols.saturating_add(symbols);
+            }
+            Err(warning) => warnings.push(warning),
+        }
+    }
+    (sum, warnings)
+}
+
+fn analyzed(snapshot: &Snapshot, range: TimeRange, workers: u64) -> AnalyzeQueryResponse {
     let mut stored = QueryScope {
         component_type: "blocks".to_owned(),
         component_count: workers,
         ..QueryScope::default()
     };
     let mut bytes = 0u64;
-    for block in blocks {
+    for block in within(snapshot, range) {
         stored.block_count += 1;
         stored.profile_count = stored.profile_count.saturating_add(block.profiles);
         stored.sample_count = stored.sample_count.saturating_add(block.rows);

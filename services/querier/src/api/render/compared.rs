@@ -42,8 +42,10 @@ pub(super) async fn render_diff(session: Session, params: Params) -> Result<Resp
     let warnings: Vec<Warning> = left.warnings.into_iter().chain(right.warnings).collect();
     let texts = texts(&warnings);
     let (left, right) = (left.value.partial, right.value.partial);
+    let notes = session.notes.clone();
     let body = session.compute(move || {
         let flame = Flame::compare(&left, &right, KeyBy::default()).trim(&trim);
+        notes.trimmed(&flame);
         let root = flame.nodes.first();
         let rendered = Compared {
             version: 1,
