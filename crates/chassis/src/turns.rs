@@ -49,7 +49,9 @@ struct Asked {
 #[derive(Debug)]
 #[must_use]
 pub struct Waiting {
-    receiver: oneshot::Receiver<Turn>,
+    turns: Turns,
+    /// None once it was its turn.
+    receiver: Option<oneshot::Receiver<Turn>>,
 }
 
 /// Room, given back when dropped.
@@ -85,15 +87,19 @@ impl Turns {
         let room = room.min(self.room);
         queue.waiting.push_back(Asked { room, cost, sender });
         state.admit(self);
-        Waiting { receiver }
+        drop(state);
+        Waiting {
+            turns: self.clone(),
+            receiver: Some(receiver),
+        }
     }
 
     /// How many of a tenant wait.
     pub fn waiting(&self, tenant: Option<&TenantId>) -> usize {
-        let mut state = self.state.lock();
-        let queue = state.tenants.get_mut(&tenant.cloned());
-        let queue = queue.and_then(Queue::with_somebody);
-        queue.map_or(0, |queue| queue.waiting.len())
+        let state = self.state.lock();
+        let queue = state.tenants.get(&tenant.cloned());
+        let is_here = |asked: &&Asked| !asked.sender.is_closed();
+        queue.map_or(0, |queue| queue.waiting.iter().filter(is_here).count())
     }
 
     /// What nobody has.
@@ -106,10 +112,26 @@ impl Future for Waiting {
     type Output = Turn;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Turn> {
-        match std::task::ready!(Pin::new(&mut self.receiver).poll(cx)) {
-            Ok(turn) => Poll::Ready(turn),
+        let Some(receiver) = &mut self.receiver else {
+            return Poll::Pending;
+        };
+        match std::task::ready!(Pin::new(receiver).poll(cx)) {
+            Ok(turn) => {
+                self.receiver = None;
+                Poll::Ready(turn)
+            }
             // Only what was told that nobody waits is dropped unsent.
             Err(_) => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Waiting {
+    /// There may be room for whoever is next.
+    fn drop(&mut self) {
+        if let Some(receiver) = self.receiver.take() {
+            drop(receiver);
+            self.turns.state.lock().admit(&self.turns);
         }
     }
 }
@@ -257,6 +279,7 @@ mod tests {
         let (a, b) = (tenant("a"), tenant("b"));
         let mut full = fill(&turns);
         drop(turns.wait(Some(&a), 1, 1));
+        assert_eq!(turns.waiting(Some(&a)), 0);
         let mut large = turns.wait(Some(&a), u64::MAX, 1);
         let mut small = turns.wait(Some(&b), 1, 1);
         full.pop();
@@ -268,5 +291,17 @@ mod tests {
         drop(large);
         drop(small.now_or_never().expect("there is room"));
         assert_eq!(turns.free(), ROOM);
+
+        let busy = turns.wait(None, ROOM - 1, 0).await;
+        let large = turns.wait(Some(&a), ROOM, 0);
+        let mut small = turns.wait(Some(&a), 1, 0);
+        assert_eq!(turns.waiting(Some(&a)), 2);
+        assert!((&mut small).now_or_never().is_none());
+        drop(large);
+        assert!(
+            (&mut small).now_or_never().is_some(),
+            "though nothing came back"
+        );
+        drop(busy);
     }
 }

@@ -10,8 +10,8 @@ use cairn_trie::{Merger, Partial};
 
 use crate::query::{Answer, Point, Question, Scanned, Series, Stats, VALUES_MAX, step_start};
 use crate::repeats::Told;
-use crate::select::largest;
-use crate::size::partial_bytes;
+use crate::select::{fold_groups, largest};
+use crate::size::{group_bytes, partial_bytes, series_bytes};
 
 /// Accumulates the answers to one question.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Merge {
     stats: Stats,
     told: Told,
     bytes_max: usize,
+    /// Whether series were left out.
+    is_cut: bool,
 }
 
 /// What calls are summed up in for which a query has no memory.
@@ -28,7 +30,8 @@ pub const FOLDED: &str = "(folded)";
 #[derive(Debug)]
 enum Partly {
     Stacks(Box<Stacks>),
-    Series(Series),
+    /// And about how much memory they take.
+    Series(Series, usize),
     Names(BTreeSet<String>),
     /// Values of a label that has one per request: only the first few are kept.
     Ids(BTreeSet<String>),
@@ -51,12 +54,14 @@ impl Merge {
         Self::within(question, usize::MAX)
     }
 
-    /// Stacks take about this much memory at most, besides what is added next: the smallest calls
-    /// are folded into one below each parent, and [`Stats::folded`] says how much that may hide.
+    /// The answer takes about this much memory at most, besides what is added next. Of stacks the
+    /// smallest groups are folded into one and the smallest calls into one below each parent;
+    /// [`Stats::folded`] says how much that may hide. Series and points that come too late are left
+    /// out, and [`Merge::is_cut`] says so.
     pub fn within(question: &Question, bytes_max: usize) -> Self {
         let answer = match question {
             Question::Stacks(_) => Partly::Stacks(Box::default()),
-            Question::Series { .. } => Partly::Series(Series::default()),
+            Question::Series { .. } => Partly::Series(Series::default(), 0),
             Question::LabelValues(name) if is_id(name) => Partly::Ids(BTreeSet::new()),
             Question::LabelNames | Question::LabelValues(_) => Partly::Names(BTreeSet::new()),
             Question::ProfileTypes => Partly::ProfileTypes(BTreeSet::new()),
@@ -66,7 +71,12 @@ impl Merge {
             stats: Stats::default(),
             told: Told::default(),
             bytes_max,
+            is_cut: false,
         }
+    }
+
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     pub fn add(&mut self, scanned: Scanned) -> Result<(), WrongAnswer> {
@@ -80,7 +90,20 @@ impl Merge {
                 let hidden = stacks.add(partial, self.bytes_max);
                 self.stats.folded = self.stats.folded.saturating_add(hidden);
             }
-            (Partly::Series(sum), Answer::Series(series)) => sum.add(series),
+            (Partly::Series(sum, bytes), Answer::Series(series)) => {
+                *bytes += series_bytes(&series);
+                if *bytes > self.bytes_max {
+                    // What is there twice was counted twice.
+                    *bytes = series_bytes(sum) + series_bytes(&series);
+                }
+                match *bytes > self.bytes_max {
+                    true => {
+                        self.is_cut |= sum.add_known(series);
+                        *bytes = series_bytes(sum);
+                    }
+                    false => sum.add(series),
+                }
+            }
             (Partly::Names(all), Answer::Names(names)) => all.extend(names),
             (Partly::Ids(all), Answer::Names(names)) => {
                 all.extend(names);
@@ -97,7 +120,7 @@ impl Merge {
     pub fn finish(self) -> Scanned {
         let answer = match self.answer {
             Partly::Stacks(stacks) => Answer::Stacks(stacks.merger.finish()),
-            Partly::Series(series) => Answer::Series(series),
+            Partly::Series(series, _) => Answer::Series(series),
             Partly::Names(names) | Partly::Ids(names) => Answer::Names(names),
             Partly::ProfileTypes(types) => Answer::ProfileTypes(types),
         };
@@ -125,18 +148,34 @@ impl Stacks {
         if self.bytes <= bytes_max {
             return 0;
         }
-        let mut sum = std::mem::take(&mut self.merger).finish();
-        let (nodes, bytes) = (sum.trie.len(), partial_bytes(&sum));
-        let mut hidden = 0;
+        let sum = std::mem::take(&mut self.merger).finish();
         // Half, so that this is not done anew for whatever comes next.
-        if bytes > bytes_max / 2 {
-            let kept = nodes as u128 * (bytes_max / 2) as u128 / bytes as u128;
-            (sum, hidden) = largest(&sum, kept as usize, FOLDED);
-        }
+        let (sum, hidden) = fitted(sum, bytes_max / 2);
         self.bytes = partial_bytes(&sum);
         self.merger.add(sum);
         hidden
     }
+}
+
+/// Groups take half of the memory at most, so that there is some for calls.
+fn fitted(mut sum: Partial, bytes_max: usize) -> (Partial, u64) {
+    let part = |count: usize, bytes_max: usize, bytes: usize| {
+        (count as u128 * bytes_max as u128 / bytes.max(1) as u128) as usize
+    };
+    let (groups, mut hidden) = (group_bytes(&sum), 0);
+    if partial_bytes(&sum) > bytes_max && groups > bytes_max / 2 {
+        let kept = part(sum.groups.len(), bytes_max / 2, groups);
+        (sum, hidden) = fold_groups(sum, kept, FOLDED);
+    }
+    // What is left has other symbols and values per node than what is not.
+    let mut nodes = sum.trie.len();
+    while partial_bytes(&sum) > bytes_max && nodes > 0 {
+        nodes = part(nodes, bytes_max, partial_bytes(&sum)).min(nodes / 2);
+        let (smaller, more) = largest(&sum, nodes, FOLDED);
+        sum = smaller;
+        hidden = hidden.saturating_add(more);
+    }
+    (sum, hidden)
 }
 
 /// Whether a label has about one value per request.
@@ -208,6 +247,24 @@ impl Series {
                 sums.entry(time).or_default().add(&point);
             }
         }
+    }
+
+    /// Adds to points that are there; says whether there are others.
+    fn add_known(&mut self, other: Self) -> bool {
+        let mut has_others = false;
+        for (labels, points) in other.0 {
+            let Some(sums) = self.0.get_mut(&labels) else {
+                has_others |= !points.is_empty();
+                continue;
+            };
+            for (time, point) in points {
+                match sums.get_mut(&time) {
+                    Some(sum) => sum.add(&point),
+                    None => has_others = true,
+                }
+            }
+        }
+        has_others
     }
 
     /// Sums the points of each step, which begins at a multiple of `step` nanoseconds; `0` keeps

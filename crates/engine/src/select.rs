@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 
 use cairn_model::{Function, Line, Location, NONE};
-use cairn_trie::{Partial, Symbols, Trie, TrieBuilder, Value};
+use cairn_trie::{Group, GroupValue, Partial, Symbols, Trie, TrieBuilder, Value};
 use hashbrown::HashMap;
 
 use crate::flame::call_name;
@@ -107,6 +107,54 @@ pub fn largest(partial: &Partial, nodes_max: usize, other: &str) -> (Partial, u6
     }
     let (kept, hidden) = largest_nodes(partial, nodes_max);
     (fold(partial, &kept, other), hidden)
+}
+
+/// The `groups_max` largest groups and the one without labels; the others are one that has a label
+/// of the name `other` alone. And what the largest of those had.
+pub(crate) fn fold_groups(partial: Partial, groups_max: usize, other: &str) -> (Partial, u64) {
+    let count = partial.groups.len();
+    if count <= groups_max.saturating_add(1) {
+        return (partial, 0);
+    }
+    let mut sizes = vec![0u64; count];
+    for value in &partial.values {
+        let size = &mut sizes[value.group as usize];
+        *size = size.saturating_add(value.value.unsigned_abs());
+    }
+    let mut order: Vec<u32> = (1..count as u32).collect();
+    let by_size = |group: &u32| (Reverse(sizes[*group as usize]), *group);
+    let (largest, next, _) = order.select_nth_unstable_by_key(groups_max, by_size);
+    let hidden = sizes[*next as usize];
+    largest.sort_unstable();
+    let mut groups = vec![Group::default()];
+    let mut moved = vec![NONE; count];
+    moved[0] = 0;
+    let folded = Group(vec![(other.into(), GroupValue::Str("groups".into()))]);
+    for group in largest {
+        moved[*group as usize] = groups.len() as u32;
+        groups.push(partial.groups[*group as usize].clone());
+    }
+    // It may be among the largest already.
+    let rest = groups.iter().position(|group| *group == folded);
+    let rest = rest.unwrap_or_else(|| {
+        groups.push(folded);
+        groups.len() - 1
+    });
+    let mut sums: HashMap<(u32, u32), i64, foldhash::fast::RandomState> = HashMap::default();
+    for Value { node, group, value } in &partial.values {
+        let group = match moved[*group as usize] {
+            NONE => rest as u32,
+            group => group,
+        };
+        let sum = sums.entry((*node, group)).or_default();
+        *sum = sum.wrapping_add(*value);
+    }
+    let values = sums.into_iter();
+    let values = values.map(|((node, group), value)| Value { node, group, value });
+    let mut values: Vec<Value> = values.collect();
+    values.sort_unstable();
+    let kept = Partial::pruned(&partial.symbols, &partial.trie, groups, values);
+    (kept, hidden)
 }
 
 fn fold(partial: &Partial, kept: &[bool], other: &str) -> Partial {
@@ -383,12 +431,48 @@ mod tests {
             ]
         );
         let (twice, hidden) = largest(&once, 3, "other");
-        assert_eq!(hidden, 2);
+        assert_eq!(hidden, 3, "of c");
         assert_eq!(
             lines(&twice),
             ["main;a;b 50", "main;a;other -1", "main;other 1"]
         );
         assert_eq!(twice.symbols.locations.len(), 4, "all are called the same");
         assert_eq!(twice.values.len(), 3);
+    }
+
+    #[test]
+    fn of_too_many_groups_the_largest_stay() {
+        let mut all = partial(&[("main;a", 0), ("main;b", 0)]);
+        let group = |id: u32| Group(vec![("id".into(), GroupValue::Str(id.to_string().into()))]);
+        let nodes: Vec<u32> = all.values.iter().map(|value| value.node).collect();
+        all.groups.extend((1..=9).map(group));
+        let of_group = |group: u32| {
+            let value = |node: &u32| Value {
+                node: *node,
+                group,
+                value: i64::from(group),
+            };
+            nodes.iter().map(value).collect::<Vec<Value>>()
+        };
+        all.values = (0..=9).flat_map(of_group).collect();
+        let total = all.total();
+        let (kept, hidden) = fold_groups(all, 3, "other");
+        assert_eq!((kept.total(), hidden), (total, 12));
+        let other = Group(vec![("other".into(), GroupValue::Str("groups".into()))]);
+        assert_eq!(
+            kept.groups,
+            [
+                Group::default(),
+                group(7),
+                group(8),
+                group(9),
+                other.clone()
+            ]
+        );
+        // Of two nodes each; the empty group had nothing.
+        assert_eq!(kept.values.len(), 8);
+        let (again, hidden) = fold_groups(kept, 1, "other");
+        assert_eq!((again.total(), hidden), (total, 18));
+        assert_eq!(again.groups, [Group::default(), other]);
     }
 }

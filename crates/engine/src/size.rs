@@ -1,34 +1,46 @@
 //! About how much memory answers take, for whoever keeps them.
 
-use cairn_trie::{GroupValue, Partial, Value};
+use cairn_trie::{Group, GroupValue, Partial, Value};
 
-use crate::query::{Answer, Point, Scanned};
+use crate::query::{Answer, Point, Scanned, Series};
 
 /// Of a map's or a set's entry besides what it holds.
 const ENTRY_BYTES: usize = 32;
 
 pub fn partial_bytes(partial: &Partial) -> usize {
+    partial.symbols.bytes()
+        + size_of_val(partial.trie.frames()) * 2
+        + size_of_val::<[Value]>(&partial.values)
+        + pairs_bytes(partial)
+}
+
+/// What is there because groups are kept apart.
+pub(crate) fn group_bytes(partial: &Partial) -> usize {
+    let more = partial.values.len().saturating_sub(partial.trie.len());
+    pairs_bytes(partial) + more * size_of::<Value>()
+}
+
+fn pairs_bytes(partial: &Partial) -> usize {
     let value = |value: &GroupValue| match value {
         GroupValue::Str(text) | GroupValue::Num { unit: text, .. } => text.len(),
     };
     let pairs = partial.groups.iter().flat_map(|group| &group.0);
     let pairs = pairs.map(|(name, of)| name.len() + value(of) + 2 * ENTRY_BYTES);
-    partial.symbols.bytes()
-        + size_of_val(partial.trie.frames()) * 2
-        + size_of_val::<[Value]>(&partial.values)
-        + pairs.sum::<usize>()
+    pairs.sum::<usize>() + size_of_val::<[Group]>(&partial.groups)
+}
+
+pub(crate) fn series_bytes(series: &Series) -> usize {
+    let labels = series.0.keys().flat_map(|labels| labels.iter());
+    let labels = labels.map(|(name, value)| name.len() + value.len() + ENTRY_BYTES);
+    let points = series.0.values().map(|points| points.len());
+    labels.sum::<usize>() + points.sum::<usize>() * (size_of::<Point>() + ENTRY_BYTES)
 }
 
 impl Scanned {
     pub fn bytes(&self) -> usize {
         let answer = match &self.answer {
             Answer::Stacks(partial) => partial_bytes(partial),
-            Answer::Series(series) => {
-                let labels = series.0.keys().flat_map(|labels| labels.iter());
-                let labels = labels.map(|(name, value)| name.len() + value.len() + ENTRY_BYTES);
-                let points = series.0.values().map(|points| points.len());
-                labels.sum::<usize>() + points.sum::<usize>() * (size_of::<Point>() + ENTRY_BYTES)
-            }
+            Answer::Series(series) => series_bytes(series),
             Answer::Names(names) => names.iter().map(|name| name.len() + ENTRY_BYTES).sum(),
             Answer::ProfileTypes(types) => types.len() * 8 * ENTRY_BYTES,
         };

@@ -74,6 +74,13 @@ impl Warning {
         }
     }
 
+    /// Of series.
+    pub(crate) fn too_many() -> Self {
+        let text = "there are more series than one query has memory for (query_bytes_max): some are \
+                    missing";
+        Self::new("", Code::Exhausted, text)
+    }
+
     pub(crate) fn is(&self, code: Code) -> bool {
         self.code == word(code)
     }

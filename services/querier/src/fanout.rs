@@ -130,13 +130,15 @@ impl Fanout<'_> {
             let warning = Warning::new(block.id, Code::Unavailable, text);
             progress.warnings.push(warning);
         }
-        if !progress.warnings.is_empty() {
+        if !progress.warnings.is_empty() || sums.is_cut() {
             settled.forget();
         }
         let (question, answers) = (self.query.question.clone(), self.answers.clone());
         let finish = move || sums.finish(&question, settled, &answers);
+        let (scanned, is_cut) = self.compute(finish).await?;
+        progress.warnings.extend(is_cut.then(Warning::too_many));
         Ok(Outcome {
-            scanned: self.compute(finish).await?,
+            scanned,
             warnings: progress.warnings,
             moved: progress.moved,
             unread: asked > 0 && progress.read == 0,
@@ -234,7 +236,8 @@ impl Fanout<'_> {
                 let source = Source::Shares(Shares {
                     shares: shares.iter().map(share).collect(),
                 });
-                let deadline = self.deadline.within(self.deadline.tenths(9));
+                // So that there is time to ask the others of its group if the first is silent.
+                let deadline = self.deadline.within(self.deadline.tenths(7));
                 self.ask_in_time(&shares[0].0, (BLOCK_SCAN, source, ask), &deadline)
                     .await
             }

@@ -1,7 +1,6 @@
 //! Merging answers of other workers for whoever asks: a level of a tree where there are many.
 //!
-//! What one of them does not answer is read here, so that a group lacks nothing that one of it can
-//! read.
+//! What one of them does not answer is read here, if there is time left.
 
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use tonic::Status;
 
 use crate::config::Limits;
 use crate::deadline::Deadline;
+use crate::error::Warning;
 use crate::scan::{Answered, Peer};
 use crate::worker::{Wanted, Worker};
 
@@ -62,6 +62,7 @@ impl Worker {
             sum.0.add(cost);
             sum.1.extend(warnings);
         }
+        sum.1.extend(merge.is_cut().then(Warning::too_many));
         let scanned = self.cx.compute_for(tenant, move || merge.finish()).await;
         Ok((scanned, sum.0, sum.1))
     }

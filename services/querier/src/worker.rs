@@ -18,6 +18,7 @@ use cairn_wire::cairn::query::v1::ScanWarning;
 use cairn_wire::cairn::query::v1::scan_ticket::Source;
 use futures::{FutureExt, StreamExt};
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::mpsc;
 use tonic::Status;
 
 use crate::answers::{Answers, Key};
@@ -112,40 +113,51 @@ impl Worker {
         let mut warnings = Vec::new();
         let mut missing: BTreeSet<String> = blocks.iter().map(|block| block.id.clone()).collect();
         let is_alone = blocks.len() == 1;
-        let mut scans = futures::stream::iter(blocks)
-            .map(|block| async move {
-                let id = block.id.clone();
-                (id, self.answer_one(tenant, (wanted, is_alone), block).await)
-            })
-            .buffer_unordered(self.block_scans_max.max(1));
+        let at_once = self.block_scans_max.max(1);
+        let scans = futures::stream::iter(blocks).map(|block| async move {
+            let id = block.id.clone();
+            (id, self.answer_one(tenant, (wanted, is_alone), block).await)
+        });
+        // Scans go on while answers are merged: room that one of them was given does not lie idle.
+        let (sender, mut answers) = mpsc::channel(at_once);
         let clock = self.cx.clock();
-        let late = clock.sleep(deadline.tenths(8));
-        tokio::pin!(late);
-        loop {
-            let (id, scanned) = tokio::select! {
-                biased;
-                next = scans.next() => match next {
-                    Some(next) => next,
-                    None => break,
-                },
-                () = &mut late => break,
-            };
-            missing.remove(&id);
-            match scanned {
-                Ok((scanned, of)) => {
-                    cost.add(of);
-                    merge = self.add(tenant, merge, scanned).await?;
+        let scanning = async move {
+            let mut scans = scans.buffer_unordered(at_once);
+            let all = async {
+                while let Some(next) = scans.next().await {
+                    if sender.send(next).await.is_err() {
+                        break;
+                    }
                 }
-                Err(warning) => {
-                    self.metrics.blocks_failed.inc();
-                    tracing::warn!(%tenant, %warning, "a block is missing from an answer");
-                    warnings.push(warning);
+            };
+            // Scans that are too late end here, and leave their room to others.
+            tokio::select! {
+                biased;
+                () = all => {}
+                () = clock.sleep(deadline.tenths(8)) => {}
+            }
+            Ok(())
+        };
+        let merging = async {
+            while let Some((id, scanned)) = answers.recv().await {
+                missing.remove(&id);
+                match scanned {
+                    Ok((scanned, of)) => {
+                        cost.add(of);
+                        merge = self.add(tenant, merge, scanned).await?;
+                    }
+                    Err(warning) => {
+                        self.metrics.blocks_failed.inc();
+                        tracing::warn!(%tenant, %warning, "a block is missing from an answer");
+                        warnings.push(warning);
+                    }
                 }
             }
-        }
-        // Scans that are too late end here, and leave their room to others.
-        drop(scans);
+            Ok::<_, Status>(merge)
+        };
+        let ((), merge) = futures::try_join!(scanning, merging)?;
         warnings.extend(missing.iter().map(|id| self.late(tenant, id)));
+        warnings.extend(merge.is_cut().then(Warning::too_many));
         let scanned = self.cx.compute_for(tenant, move || merge.finish()).await;
         Ok((scanned, cost, warnings))
     }

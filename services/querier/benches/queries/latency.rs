@@ -11,7 +11,7 @@ use crate::stand::{Stand, ask};
 use crate::{numbers, percentile};
 
 const TYPE: &str = "process_cpu:cpu:nanoseconds:cpu:nanoseconds:delta";
-const QUESTIONS: [&str; 5] = [
+pub(crate) const QUESTIONS: [&str; 5] = [
     "flame graph",
     "range by pod",
     "values of pod",
@@ -153,7 +153,7 @@ fn median(all: Vec<Result<Duration, String>>) -> Result<Duration, String> {
 }
 
 /// The `variant`s of a question differ in their words only.
-fn path(question: &str, data: &Data, variant: usize) -> String {
+pub(crate) fn path(question: &str, data: &Data, variant: usize) -> String {
     let TimeRange { start, end } = data.range;
     let middle = start + (end - start) / 2;
     let mut matchers = format!("namespace!=\"none-{variant}\"");

@@ -2,7 +2,7 @@
 //! store in memory that takes its time before the first byte, a catalog.
 //!
 //! `cargo bench -p cairn-querier --bench queries`, or with some of these behind `--`:
-//! `latency`, `curve` or `tenants` for one of the tables; `rows=1000000,10000000`,
+//! `latency`, `curve`, `tenants` or `given-up` for one of the tables; `rows=1000000,10000000`,
 //! `blocks=1,100,10000` and `first-byte=0,30` (milliseconds) for the table of latencies. 100 million
 //! and 1,000 million rows take minutes to generate, once.
 //!
@@ -17,6 +17,7 @@
 )]
 
 mod data;
+mod given_up;
 mod latency;
 mod stand;
 mod tenants;
@@ -28,7 +29,7 @@ fn main() {
         .enable_all()
         .build()
         .unwrap();
-    let tables = ["latency", "curve", "tenants"];
+    let tables = ["latency", "curve", "tenants", "given-up"];
     let any = std::env::args().any(|arg| tables.contains(&arg.as_str()));
     let wants = |table: &str| !any || std::env::args().any(|arg| arg == table);
     if wants("latency") {
@@ -39,6 +40,9 @@ fn main() {
     }
     if wants("tenants") {
         runtime.block_on(tenants::print());
+    }
+    if wants("given-up") {
+        runtime.block_on(given_up::print());
     }
 }
 

@@ -121,6 +121,20 @@ impl Stand {
     }
 }
 
+/// What the process says of itself; zero before it says anything.
+pub(crate) async fn metric(address: SocketAddr, name: &str) -> f64 {
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let request = Request::get(format!("http://{address}/metrics"));
+    let request = request.body(Full::<Bytes>::default()).unwrap();
+    let body = client.request(request).await.unwrap().into_body();
+    let text = body.collect().await.unwrap().to_bytes();
+    let text = String::from_utf8_lossy(&text);
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_default()
+}
+
 /// How long a whole answer took, or why there is none.
 pub(crate) async fn ask(address: SocketAddr, path: &str) -> Result<Duration, String> {
     let client = Client::builder(TokioExecutor::new()).build_http();

@@ -46,13 +46,20 @@ impl Sums {
         }
     }
 
-    /// The sum of all, and of what is settled if that is to be kept.
+    /// Whether series were left out.
+    pub(super) fn is_cut(&self) -> bool {
+        self.settled.is_cut() || self.rest.is_cut()
+    }
+
+    /// The sum of all, and whether series were left out of it; of what is settled if that is to be
+    /// kept.
     pub(super) fn finish(
         self,
         question: &Question,
         settled: Settled,
         answers: &Answers,
-    ) -> Result<Scanned, WrongAnswer> {
+    ) -> Result<(Scanned, bool), WrongAnswer> {
+        let is_cut = self.is_cut();
         let Settled { kept, key, .. } = settled;
         let sum = match kept {
             Some(kept) => Arc::unwrap_or_clone(kept),
@@ -68,12 +75,13 @@ impl Sums {
         if rest.stats.profiles == 0 {
             let mut sum = sum;
             sum.stats.add(&rest.stats);
-            return Ok(sum);
+            return Ok((sum, is_cut));
         }
         let mut all = Merge::within(question, self.bytes_max);
         all.add(sum)?;
         all.add(rest)?;
-        Ok(all.finish())
+        let is_cut = is_cut || all.is_cut();
+        Ok((all.finish(), is_cut))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is missing from an answer is said, and is never a reason to answer nothing.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use cairn_model::{BlockId, WriterId};
 use cairn_store::Key;
@@ -155,6 +157,31 @@ async fn many_workers_answer_in_groups_that_lack_nothing_if_one_is_dead() {
         assert_eq!(warnings(&fixture).await, (20 * 42, vec![]));
         fixture.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_silent_worker_was_to_merge_is_asked_of_others_in_time() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = listener.local_addr().unwrap();
+    let fixture = Fixture::with(|config, address| {
+        let names = ["127.0.1", "127.1", "localhost"];
+        let at = |name| format!("http://{name}:{}", address.port());
+        config.workers = names.map(at).to_vec();
+        // The first of its group, in the order of names.
+        config.workers.push(format!("http://{silent}"));
+        config.limits.fan_in_max = 2;
+        config.limits.query_timeout = Duration::from_secs(10);
+    })
+    .await;
+    for at in 0..20 {
+        let sent = Sent {
+            at: START + at,
+            ..Sent::default()
+        };
+        fixture.add_merged(&head(&[sent])).await;
+    }
+    assert_eq!(warnings(&fixture).await, (20 * 42, vec![]));
+    fixture.stop().await;
 }
 
 #[tokio::test]
