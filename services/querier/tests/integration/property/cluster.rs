@@ -159,6 +159,8 @@ impl Cluster {
                 ..cairn_querier::Config::default()
             };
             querier.limits.query_timeout = query_timeout;
+            // There is no log in the store to be read instead.
+            querier.limits.tail_timeout = query_timeout;
             self.links.push(objects);
             process.run("querier", |cx| cairn_querier::run(querier, cx));
             process.ready().await;
