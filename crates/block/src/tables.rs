@@ -244,7 +244,7 @@ pub struct SampleColumns {
     pub values: Vec<i64>,
     /// Position in [`Index::attr_sets`]; empty if all are 0.
     pub attrs: Vec<u32>,
-    /// Position in [`Index::links`]; empty if all are 0.
+    /// Position in [`Links::list`]; empty if all are 0.
     pub links: Vec<u32>,
     /// When the row was sampled: milliseconds since the profile's start, plus 1; 0 if it is not
     /// known. Empty if all are 0.
