@@ -16,6 +16,9 @@ pub trait Reads: fmt::Debug + Send + Sync {
         key: Key<'a>,
         ranges: &'a [Range<u64>],
     ) -> BoxFuture<'a, Result<Vec<Bytes>, Error>>;
+
+    /// What was read of an object turned out to be damaged: whoever keeps any of it forgets it.
+    fn forget(&self, _: Key<'_>) {}
 }
 
 impl Reads for Store {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cairn_block::{Block, Reads};
-use cairn_model::{BlockId, TenantId};
+use cairn_model::{BlockId, Code, TenantId};
 use cairn_store::{Key, Store};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
@@ -91,8 +91,8 @@ impl Blocks {
                 size.map_err(cairn_block::Error::store)?
             }
         };
-        let block = Block::open_from(Arc::clone(&self.reads), tenant, id, size).await?;
-        let block = Arc::new(block);
+        let opened = Block::open_from(Arc::clone(&self.reads), tenant, id, size).await;
+        let block = Arc::new(opened.inspect_err(|error| self.distrust(name, error))?);
         let mut open = self.open.lock();
         let bytes = block.memory_bytes() as u64;
         open.blocks.insert(name.clone(), Arc::clone(&block), bytes);
@@ -115,11 +115,20 @@ impl Blocks {
         open.shrink(self.count_max, self.bytes_max);
     }
 
-    /// A block whose rows turned out to be damaged is read afresh next time.
-    pub(crate) fn forget(&self, name: &Name, block: &Arc<Block>) {
+    /// A block that could not be scanned is read afresh next time.
+    pub(crate) fn forget(&self, (name, block): (&Name, &Arc<Block>), error: &cairn_block::Error) {
         let mut open = self.open.lock();
         if open.keeps(name, block) {
             open.blocks.remove(name);
+        }
+        drop(open);
+        self.distrust(name, error);
+    }
+
+    /// Damage may have been done on the way, and must not outlast that.
+    fn distrust(&self, (tenant, id): &Name, error: &cairn_block::Error) {
+        if error.code() == Code::Corrupt {
+            self.reads.forget(Key::Block { tenant, id: *id });
         }
     }
 }
@@ -171,29 +180,18 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use bytes::Bytes;
-    use cairn_block::{Head, Options, Origin, write};
-    use cairn_testkit::generator::{Generator, Spec};
+    use cairn_block::{Options, write};
     use futures::FutureExt;
     use futures::future::BoxFuture;
 
     use super::*;
+    use crate::testing::head_at;
 
     async fn store(count: u64) -> (Store, Vec<BlockId>) {
-        let generator = Generator::new(Spec::default());
         let store = Store::memory();
         let mut ids = Vec::new();
         for at in 0..count {
-            let mut head = Head::default();
-            let origin = Origin {
-                name: "cpu".into(),
-                labels: generator.labels(0, 0),
-                time: at as i64,
-                lsn: 1,
-                batch: 0,
-            };
-            let profile = generator.profile(0, 0, at as u32);
-            head.append(&profile, &origin).expect("it fits");
-            let built = write(&head, Options::default()).expect("written");
+            let built = write(&head_at(at), Options::default()).expect("written");
             let id = BlockId::new(at, 0);
             let tenant = &TenantId::anonymous();
             let created = store.create(Key::Block { tenant, id }, built.bytes);
@@ -324,10 +322,11 @@ mod tests {
         let key = (TenantId::anonymous(), ids[0]);
         let open = async || blocks.open(&key.0, key.1, None).await.expect("opened").0;
         let damaged = open().await;
-        blocks.forget(&key, &damaged);
+        let error = cairn_block::Error::TooLarge("a test");
+        blocks.forget((&key, &damaged), &error);
         let fresh = open().await;
         assert!(!Arc::ptr_eq(&damaged, &fresh));
-        blocks.forget(&key, &damaged);
+        blocks.forget((&key, &damaged), &error);
         blocks.weigh(&key, &damaged);
         assert!(Arc::ptr_eq(&open().await, &fresh));
     }

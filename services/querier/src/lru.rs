@@ -71,6 +71,11 @@ impl<K: Clone + Eq + Hash, V> Lru<K, V> {
         self.entries.insert(key, entry);
     }
 
+    /// In no order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.entries.keys()
+    }
+
     pub(crate) fn weigh(&mut self, key: &K, bytes: u64) {
         if let Some(entry) = self.entries.get_mut(key) {
             self.bytes = self.bytes - entry.bytes + bytes;

@@ -1,6 +1,8 @@
-//! One fixed answer for the tests of reports.
+//! One fixed answer for the tests of reports, and profiles for those of blocks.
 
+use cairn_block::{Head, Origin};
 use cairn_model::{Function, Line, Mapping, NONE};
+use cairn_testkit::generator::{Generator, Spec};
 use cairn_trie::{Group, GroupValue, Interner, Partial, Trie, TrieBuilder, Value};
 
 /// A program `app` with `main`, a recursive `walk`, an inlined `hash` and an address without name:
@@ -103,4 +105,20 @@ pub(crate) fn unmapped() -> Partial {
             value: 7,
         }],
     }
+}
+
+/// Of one profile, another one for every time.
+pub(crate) fn head_at(time: u64) -> Head {
+    let generator = Generator::new(Spec::default());
+    let mut head = Head::default();
+    let origin = Origin {
+        name: "cpu".into(),
+        labels: generator.labels(0, 0),
+        time: time as i64,
+        lsn: 1,
+        batch: 0,
+    };
+    let profile = generator.profile(0, 0, time as u32);
+    head.append(&profile, &origin).expect("it fits");
+    head
 }

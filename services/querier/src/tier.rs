@@ -1,8 +1,9 @@
 //! A second place to read blocks from: files on a local disk, of what was read from the store.
 //!
-//! Blocks never change, so a file is right for ever or damaged, which its checksum tells. Owns when
-//! to look there and what to write; how files are kept within their bound is [`Disk`]'s business.
-//! Writing holds no answer up: what can't be written soon is not written.
+//! Blocks never change, so a file never grows old. That it still is what was read its checksum tells,
+//! but not whether that was damaged on its way: of a block that turns out to be, all files go. Owns
+//! when to look there and what to write; how files are kept within their bound is [`Disk`]'s
+//! business. Writing holds no answer up: what can't be written soon is not written.
 
 mod disk;
 
@@ -20,19 +21,22 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::disk::Disk;
-use self::disk::Name;
+use self::disk::{Age, Name};
 use crate::metrics::Metrics;
 
 /// Ranges that wait to be written, by number and by bytes of memory.
 const QUEUE: usize = 256;
 const QUEUE_BYTES: u64 = 64 << 20;
 
+/// A range that is to be written, and when it was read.
+type Kept = (Name, Bytes, Age);
+
 /// What is read from, behind files.
 #[derive(Debug)]
 pub(crate) struct Tier {
     disk: Arc<Disk>,
     reads: Arc<dyn Reads>,
-    queue: mpsc::Sender<(Name, Bytes)>,
+    queue: mpsc::Sender<Kept>,
     queued: Arc<AtomicU64>,
     clock: Clock,
     metrics: Metrics,
@@ -42,7 +46,7 @@ pub(crate) struct Tier {
 #[derive(Debug)]
 pub(crate) struct Keeper {
     disk: Arc<Disk>,
-    queue: mpsc::Receiver<(Name, Bytes)>,
+    queue: mpsc::Receiver<Kept>,
     queued: Arc<AtomicU64>,
     metrics: Metrics,
 }
@@ -90,28 +94,32 @@ impl Tier {
         let missing = missing.filter(|(_, part)| part.is_none());
         let missing: Vec<Range<u64>> = missing.map(|(range, _)| range.clone()).collect();
         if !missing.is_empty() {
+            let age = self.disk.age();
             let mut read = self.reads.read(key, &missing).await?.into_iter();
             let places = names.into_iter().zip(&mut parts);
             for (name, part) in places.filter(|(_, part)| part.is_none()) {
                 let bytes = read.next().unwrap_or_default();
-                self.keep(name, &bytes);
+                self.keep(name, &bytes, age);
                 *part = Some(bytes);
             }
         }
         Ok(parts.into_iter().flatten().collect())
     }
 
-    fn keep(&self, name: Name, bytes: &Bytes) {
+    fn keep(&self, name: Name, bytes: &Bytes, age: Age) {
         let len = bytes.len() as u64;
         if !self.disk.takes(len) {
             return;
         }
         let before = self.queued.fetch_add(len, Ordering::Relaxed);
-        let is_queued =
-            before + len <= QUEUE_BYTES && self.queue.try_send((name, bytes.clone())).is_ok();
-        if !is_queued {
-            self.queued.fetch_sub(len, Ordering::Relaxed);
-            self.metrics.reads.dropped.inc();
+        let has_room = before + len <= QUEUE_BYTES;
+        match self.queue.try_reserve().ok().filter(|_| has_room) {
+            // A copy: a part of a larger read would hold all of that.
+            Some(place) => place.send((name, Bytes::copy_from_slice(bytes), age)),
+            None => {
+                self.queued.fetch_sub(len, Ordering::Relaxed);
+                self.metrics.reads.dropped.inc();
+            }
         }
     }
 }
@@ -124,6 +132,14 @@ impl Reads for Tier {
     ) -> BoxFuture<'a, Result<Vec<Bytes>, Error>> {
         self.read(key, ranges).boxed()
     }
+
+    fn forget(&self, key: Key<'_>) {
+        if let Key::Block { tenant, id } = key {
+            self.disk.forget(tenant, id);
+            self.metrics.reads.bytes.set(self.disk.bytes() as i64);
+        }
+        self.reads.forget(key);
+    }
 }
 
 impl Keeper {
@@ -131,11 +147,11 @@ impl Keeper {
     pub(crate) async fn run(mut self, stopping: CancellationToken) {
         let mut is_failing = false;
         while let Some(next) = stopping.run_until_cancelled(self.queue.recv()).await {
-            let Some((name, bytes)) = next else {
+            let Some((name, bytes, age)) = next else {
                 // Nobody reads any more.
                 return stopping.cancelled().await;
             };
-            let written = self.disk.write(&name, &bytes).await;
+            let written = self.disk.write(&name, &bytes, age).await;
             self.queued.fetch_sub(bytes.len() as u64, Ordering::Relaxed);
             self.metrics.reads.bytes.set(self.disk.bytes() as i64);
             if let Err(error) = &written {

@@ -243,8 +243,8 @@ impl Worker {
                 ask,
             };
             let scanned = scan_block(&used.block, query, source).await;
-            if scanned.is_err() {
-                used.blocks.forget(&used.key, &used.block);
+            if let Err(error) = &scanned {
+                used.blocks.forget((&used.key, &used.block), error);
             }
             let cost = Cost {
                 bytes: used.block.read_bytes().saturating_sub(before),

@@ -25,8 +25,8 @@ const PAGE_BYTES: u64 = 4 << 10;
 /// One range takes at most this part of the room, so that one query does not push all others out.
 const SHARE: u64 = 8;
 
-/// How an unfinished file ends.
-const UNFINISHED: &str = ".new";
+/// How an unfinished file ends, as no tenant's name does.
+const UNFINISHED: &str = "~";
 
 /// A range of a block, and the name of its file: `{block}-{start}-{end}-{tenant}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,8 +42,19 @@ pub(super) struct Name {
 pub(crate) struct Disk {
     folder: PathBuf,
     bytes_max: u64,
-    files: Mutex<Lru<Name, ()>>,
+    files: Mutex<Files>,
 }
+
+#[derive(Debug, Default)]
+struct Files {
+    kept: Lru<Name, ()>,
+    age: Age,
+}
+
+/// How often something was forgotten. What was read at an earlier age is not written any more: it
+/// may be what was damaged, and that happens too rarely to ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Age(u64);
 
 impl Name {
     pub(super) fn new(tenant: &TenantId, block: BlockId, range: &Range<u64>) -> Self {
@@ -114,7 +125,10 @@ impl Disk {
         let disk = Self {
             folder: folder.to_owned(),
             bytes_max,
-            files: Mutex::new(files),
+            files: Mutex::new(Files {
+                kept: files,
+                age: Age::default(),
+            }),
         };
         disk.make_room(0)?;
         Ok(disk)
@@ -122,7 +136,11 @@ impl Disk {
 
     /// How much the files take.
     pub(super) fn bytes(&self) -> u64 {
-        self.files.lock().bytes()
+        self.files.lock().kept.bytes()
+    }
+
+    pub(super) fn age(&self) -> Age {
+        self.files.lock().age
     }
 
     /// Whether a range of so many bytes is kept at all.
@@ -135,22 +153,23 @@ impl Disk {
         if name.len() == 0 {
             return Some(Bytes::new());
         }
-        self.files.lock().touch(name)?;
+        self.files.lock().kept.touch(name)?;
         let (path, wanted) = (self.path(name), name.clone());
         let read = tokio::task::spawn_blocking(move || read(&path, &wanted, now)).await;
         if let Ok(Ok(bytes)) = read {
             return Some(bytes);
         }
         // Deleted meanwhile, or damaged.
-        self.files.lock().remove(name);
+        self.files.lock().kept.remove(name);
         let _ = tokio::fs::remove_file(self.path(name)).await;
         None
     }
 
-    /// Keeps a range. Calls must come one after the other.
-    pub(super) async fn write(&self, name: &Name, bytes: &Bytes) -> io::Result<()> {
+    /// Keeps a range that was read at that age. Calls must come one after the other.
+    pub(super) async fn write(&self, name: &Name, bytes: &Bytes, age: Age) -> io::Result<()> {
         let is_whole = bytes.len() as u64 == name.len();
-        if !is_whole || !self.takes(name.len()) || self.files.lock().peek(name).is_some() {
+        let is_known = |files: &Files| files.age != age || files.kept.peek(name).is_some();
+        if !is_whole || !self.takes(name.len()) || is_known(&self.files.lock()) {
             return Ok(());
         }
         self.make_room(taken(name.len()))?;
@@ -166,9 +185,29 @@ impl Disk {
             named
         };
         tokio::task::spawn_blocking(work).await??;
-        let bytes = taken(name.len());
-        self.files.lock().insert(name.clone(), (), bytes);
+        let mut files = self.files.lock();
+        if files.age != age {
+            return fs::remove_file(self.path(name));
+        }
+        files.kept.insert(name.clone(), (), taken(name.len()));
         Ok(())
+    }
+
+    /// Deletes all ranges of a block.
+    pub(super) fn forget(&self, tenant: &TenantId, block: BlockId) {
+        let mut files = self.files.lock();
+        files.age.0 += 1;
+        let of_block = |name: &&Name| name.block == block && name.tenant == *tenant;
+        let names = files.kept.keys().filter(of_block).cloned();
+        for name in names.collect::<Vec<Name>>() {
+            match fs::remove_file(self.path(&name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(%error, "a damaged file of the cache can't be deleted");
+                }
+                _ => {}
+            }
+            files.kept.remove(&name);
+        }
     }
 
     /// Deletes files until so much more fits. One that can't be deleted still takes its room.
@@ -176,10 +215,10 @@ impl Disk {
         loop {
             let name = {
                 let mut files = self.files.lock();
-                if files.bytes() + bytes <= self.bytes_max {
+                if files.kept.bytes() + bytes <= self.bytes_max {
                     return Ok(());
                 }
-                files.pop()
+                files.kept.pop()
             };
             let Some((name, ())) = name else {
                 return Ok(());
@@ -187,7 +226,7 @@ impl Disk {
             match fs::remove_file(self.path(&name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     let bytes = taken(name.len());
-                    self.files.lock().insert(name, (), bytes);
+                    self.files.lock().kept.insert(name, (), bytes);
                     return Err(error);
                 }
                 _ => {}

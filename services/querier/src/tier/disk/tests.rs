@@ -15,7 +15,8 @@ fn range(number: u64) -> Bytes {
 
 async fn keep(disk: &Disk, numbers: Range<u64>) {
     for number in numbers {
-        let written = disk.write(&name(number, "a"), &range(number)).await;
+        let (name, bytes) = (name(number, "a"), range(number));
+        let written = disk.write(&name, &bytes, disk.age()).await;
         written.expect("written");
     }
 }
@@ -114,13 +115,42 @@ async fn damaged_cut_and_exchanged_files_are_not_there() {
     fs::copy(path(3), stolen).expect("copied");
     // What a process left behind that was killed.
     fs::write(path(4), &bytes[..10]).expect("written");
-    fs::write(folder.path().join(format!("{}.new", name(5, "a"))), b"half").expect("written");
+    fs::write(folder.path().join(format!("{}~", name(5, "a"))), b"half").expect("written");
     fs::write(folder.path().join("README"), b"not ours").expect("written");
     let disk = Disk::open(folder.path(), 1 << 20).expect("opened");
     assert_eq!(disk.bytes(), 2 * TAKEN);
     assert_eq!(disk.read(&name(3, "b"), 0).await, None);
     assert_eq!(held(&disk, 0..6).await, [3]);
     assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 2);
+}
+
+#[tokio::test]
+async fn of_a_block_that_is_forgotten_no_file_stays_nor_comes_late() {
+    let folder = tempfile::tempdir().expect("made");
+    let disk = Disk::open(folder.path(), 1 << 20).expect("opened");
+    let tenants = ["a", "b.new"].map(|tenant| TenantId::parse(tenant).expect("valid"));
+    let write = async |tenant: &str, number: u64, age: Age| {
+        let written = disk.write(&name(number, tenant), &range(number), age).await;
+        written.expect("written");
+    };
+    let read_before = disk.age();
+    for (tenant, number) in [("a", 1), ("a", 2), ("b.new", 1)] {
+        write(tenant, number, read_before).await;
+    }
+    disk.forget(&tenants[0], BlockId::new(1, 7));
+    assert_eq!(held(&disk, 1..3).await, [2]);
+    assert!(!folder.path().join(name(1, "a").to_string()).exists());
+    assert_eq!(disk.bytes(), 2 * TAKEN);
+    write("a", 1, read_before).await;
+    assert_eq!(held(&disk, 1..3).await, [2]);
+    write("a", 1, disk.age()).await;
+    assert_eq!(held(&disk, 1..3).await, [1, 2]);
+    // Whatever a tenant is called, its files are whole.
+    drop(disk);
+    let disk = Disk::open(folder.path(), 1 << 20).expect("opened");
+    assert_eq!(disk.bytes(), 3 * TAKEN);
+    let other = disk.read(&name(1, "b.new"), 0).await;
+    assert_eq!(other, Some(range(1)));
 }
 
 #[tokio::test]
