@@ -44,7 +44,7 @@ impl Session {
     }
 
     /// Sums per stack of profiles that count as often as the weights say.
-    async fn differ(
+    pub(crate) async fn differ(
         &self,
         counters: &Rows,
         weights: Weights,

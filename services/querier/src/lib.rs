@@ -5,6 +5,7 @@ mod answers;
 mod api;
 pub mod bench;
 mod blocks;
+mod by_id;
 mod config;
 mod deadline;
 mod error;

@@ -13,6 +13,7 @@ use cairn_engine::{Answer, FOLDED, GroupBy, Point, Query, Question, Scanned, Ser
 use cairn_model::{Code, Labels, Matcher, ProfileType, TenantId, TimeRange};
 use cairn_store::Store;
 use cairn_trie::Partial;
+use futures::future::try_join_all;
 
 use crate::admission::{Admission, cost};
 use crate::answers::Answers;
@@ -321,10 +322,24 @@ impl Session {
     /// The type that is meant: a name without `:delta` stands for the values of spans of time if
     /// only those exist in the range, since few people know which kind an agent sends.
     pub(crate) async fn resolve(&self, rows: Rows) -> Result<Rows, Error> {
+        let range = rows.range;
+        self.resolve_within(rows, &[range]).await
+    }
+
+    /// The same by what exists in any of several ranges.
+    pub(crate) async fn resolve_within(
+        &self,
+        rows: Rows,
+        ranges: &[TimeRange],
+    ) -> Result<Rows, Error> {
         if rows.profile_type.delta {
             return Ok(rows);
         }
-        let types = self.types(rows.range, &rows.matchers).await?.value;
+        let asked = ranges
+            .iter()
+            .map(|range| self.types(*range, &rows.matchers));
+        let found = try_join_all(asked).await?;
+        let types = found.into_iter().flat_map(|reply| reply.value).collect();
         if let Some(remark) = ambiguous(&rows.profile_type, &types) {
             self.notes.remark(remark);
         }

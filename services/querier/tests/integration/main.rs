@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on should stop")]
 
 mod apis;
+mod by_id;
 mod cache;
 mod captured;
 mod chart;
