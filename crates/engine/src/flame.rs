@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use cairn_model::NONE;
 use cairn_trie::{Group, Partial, Symbols};
 
-pub use chart::{NoChart, Pace};
+pub use chart::{NoChart, Pace, SAMPLES_MAX as CHART_SAMPLES_MAX};
 pub use trim::Trim;
 
 pub(crate) use self::build::function_name;

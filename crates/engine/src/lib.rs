@@ -25,7 +25,7 @@ mod top;
 mod weights;
 
 pub use callgraph::{Call, Callgraph, Edge, callgraph, dot};
-pub use flame::{Flame, KeyBy, Kind, NoChart, Node, Pace, Trim};
+pub use flame::{CHART_SAMPLES_MAX, Flame, KeyBy, Kind, NoChart, Node, Pace, Trim};
 pub use folded::folded;
 pub use merge::{FOLDED, Merge, WrongAnswer};
 pub use pprof::{Meta, profile};

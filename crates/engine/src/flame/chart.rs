@@ -10,7 +10,9 @@ use super::{Flame, KeyBy, Kind, Node};
 use crate::query::TIME_LABEL;
 
 /// Samples of one chart: more than anybody can look at.
-const SAMPLES_MAX: usize = 100_000;
+pub const SAMPLES_MAX: usize = 100_000;
+/// Calls of all of these: some hundred bytes each, until those that go on are one.
+const CALLS_MAX: u64 = 2_000_000;
 
 /// How long samples are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,10 @@ pub enum NoChart {
     Overlap(i64),
     #[error("{0} samples; a flame chart shows at most {SAMPLES_MAX}: choose a shorter range")]
     TooMany(usize),
+    #[error(
+        "samples of {0} calls; a flame chart is made of at most {CALLS_MAX}: choose a shorter range"
+    )]
+    TooDeep(u64),
 }
 
 /// One stack at one time.
@@ -49,6 +55,10 @@ impl Flame {
     ) -> Result<Self, NoChart> {
         if partial.groups.len() > SAMPLES_MAX {
             return Err(NoChart::TooMany(partial.groups.len()));
+        }
+        let calls = calls(partial);
+        if calls > CALLS_MAX {
+            return Err(NoChart::TooDeep(calls));
         }
         let flame = match is_inverted {
             true => Self::inverted(partial, key_by),
@@ -83,6 +93,21 @@ impl Flame {
             ..flame
         })
     }
+}
+
+/// How many nodes the flame graph has at most that a chart is made of.
+fn calls(partial: &Partial) -> u64 {
+    let (trie, locations) = (&partial.trie, &partial.symbols.locations);
+    let mut depths = vec![0u64; trie.len()];
+    // Parents come before their children.
+    for node in 1..trie.len() {
+        let (start, end) = locations[trie.frames()[node] as usize].lines;
+        let lines = u64::from(end.saturating_sub(start)).max(1);
+        depths[node] = depths[trie.parents()[node] as usize] + lines;
+    }
+    let values = partial.values.iter();
+    let depths = values.map(|value| depths[value.node as usize]);
+    depths.fold(0, u64::saturating_add)
 }
 
 fn sample(flame: &Flame, node: u32) -> Option<Sample> {

@@ -140,3 +140,14 @@ fn two_stacks_at_one_time_are_no_chart() {
         assert_eq!(charted(&samples, 0), Err(NoChart::Overlap(100)), "{other}");
     }
 }
+
+#[test]
+fn samples_of_more_calls_than_there_is_memory_for_are_refused() {
+    let deep = vec!["call"; 1_000].join(";");
+    let deep: &'static str = Box::leak(deep.into_boxed_str());
+    let samples = |count: i64| (0..count).map(|at| (deep, at, 1)).collect::<Vec<_>>();
+    assert_eq!(calls(&partial(&samples(3))), 3_000);
+    let refused = charted(&samples(2_001), 0).expect_err("too many");
+    assert_eq!(refused, NoChart::TooDeep(2_001_000));
+    assert!(refused.to_string().contains("at most 2000000"), "{refused}");
+}

@@ -1,7 +1,7 @@
 //! Query: one report over the profiles of a range, of an instant, or of two of those compared.
 
 use bytes::Bytes;
-use cairn_engine::{GroupBy, Question};
+use cairn_engine::{CHART_SAMPLES_MAX, GroupBy, NoChart, Question};
 use cairn_model::{NONE, ProfileType};
 use cairn_trie::{Partial, Symbols};
 use cairn_wire::parca::query::v1alpha1::query_request::{Mode, ReportType};
@@ -152,6 +152,9 @@ async fn side(session: &Session, shape: &Shape, selection: Selection) -> Result<
         ReportType::FlamegraphArrow | ReportType::Flamechart => shape.grouping.of_stacks(),
         _ => GroupBy::Nothing,
     };
+    if matches!(group_by, GroupBy::Times { .. }) {
+        few_enough(session, &rows).await?;
+    }
     let Reply { value, warnings } = session.stacks(&rows, group_by).await?;
     if selection.single && value.stats.profiles == 0 {
         return Err(match warnings.first() {
@@ -164,6 +167,21 @@ async fn side(session: &Session, shape: &Shape, selection: Selection) -> Result<
         stacks: value,
         warnings,
     })
+}
+
+/// Refuses a chart of more profiles than one shows, before any stack is read. What is missing here is
+/// missing from the stacks, too, where it is told.
+async fn few_enough(session: &Session, rows: &Rows) -> Result<(), Error> {
+    let question = Question::Series {
+        step: i64::MAX,
+        sum_by: Some(Vec::new()),
+    };
+    let counted = session.ask(&rows.query(question)).await?;
+    let count = counted.value.stats.profiles;
+    match usize::try_from(count).unwrap_or(usize::MAX) {
+        ..=CHART_SAMPLES_MAX => Ok(()),
+        count => Err(Error::Invalid(NoChart::TooMany(count).to_string())),
+    }
 }
 
 async fn metadata(session: &Session, side: Side) -> Result<Reply<QueryResponse>, Error> {
