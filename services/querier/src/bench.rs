@@ -1,14 +1,18 @@
 //! Flame graphs for any tenant, for benchmarks: who asks over the network is one tenant.
 
+use std::sync::Arc;
+
 use cairn_chassis::Context;
 use cairn_engine::{Flame, GroupBy, KeyBy, Trim};
 use cairn_model::{Selector, TenantId, TimeRange};
 use cairn_store::Store;
 
 use crate::answers::Answers;
+use crate::blocks::Blocks;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::querier::{Querier, Rows};
+use crate::querier::{Near, Querier, Rows};
+use crate::slots::Slots;
 
 /// A querier without APIs and without blocks of its own: its config names workers and a catalog.
 #[derive(Debug)]
@@ -19,7 +23,18 @@ impl Queries {
         let store = Store::open(&config.store, cx.random().u128()).await?;
         let metrics = cx.metrics(Metrics::register);
         let answers = Answers::new(config.limits.answers_bytes_max);
-        Ok(Self(Querier::new(config, store, cx, (answers, metrics))))
+        let limits = &config.limits;
+        let near = Near {
+            blocks: Arc::new(Blocks::new(
+                store.clone(),
+                Arc::new(store.clone()),
+                limits.open_blocks_max,
+                limits.open_block_bytes_max,
+            )),
+            slots: Slots::new(limits.scan_bytes_max),
+        };
+        let shared = (answers, metrics, near);
+        Ok(Self(Querier::new(config, store, cx, shared)))
     }
 
     /// The total of a flame graph as the page shows it, of which nothing is missing.

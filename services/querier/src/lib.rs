@@ -55,15 +55,19 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
     let message_bytes_max = limits.message_bytes_max;
     let answers = answers::Answers::new(limits.answers_bytes_max);
     let reads = reads(&config, &store, (&cx, &metrics))?;
-    let worker = worker::Worker {
+    let near = querier::Near {
         blocks: Arc::new(blocks::Blocks::new(
             store.clone(),
             reads,
             limits.open_blocks_max,
             limits.open_block_bytes_max,
         )),
-        answers: answers.clone(),
         slots: slots::Slots::new(limits.scan_bytes_max),
+    };
+    let worker = worker::Worker {
+        blocks: Arc::clone(&near.blocks),
+        answers: answers.clone(),
+        slots: near.slots.clone(),
         block_scans_max: limits.block_scans_max,
         query_bytes_max: limits.query_bytes_max,
         relay: relay::Relay::new(&cx, &config.workers, limits),
@@ -71,7 +75,7 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
         metrics: metrics.clone(),
     };
     let page = config.ui.enabled;
-    let shared = (answers, metrics);
+    let shared = (answers, metrics, near);
     let querier = querier::Querier::new(config, store, cx.clone(), shared);
     let mut routes = Routes::new()
         .grpc(worker.serve(message_bytes_max))

@@ -17,6 +17,7 @@ use futures::future::try_join_all;
 
 use crate::admission::{Admission, cost};
 use crate::answers::Answers;
+use crate::blocks::Blocks;
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{Error, Warning, chain};
@@ -27,6 +28,7 @@ use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::notes::Notes;
 use crate::plan::plan;
+use crate::slots::Slots;
 use crate::symbolize::symbolize;
 
 /// Answers questions. Cheap to clone.
@@ -39,6 +41,7 @@ struct Inner {
     config: Config,
     metrics: Metrics,
     answers: Answers,
+    near: Near,
     admission: Admission,
     workers: Vec<String>,
     catalog: Client,
@@ -46,6 +49,13 @@ struct Inner {
     catalog_address: String,
     logs: Logs,
     symbolizer: String,
+}
+
+/// What this process has open of blocks, and its turns to read them: the same as its worker's.
+#[derive(Clone, Debug)]
+pub(crate) struct Near {
+    pub(crate) blocks: Arc<Blocks>,
+    pub(crate) slots: Slots,
 }
 
 /// One request: who asks, and until when.
@@ -88,9 +98,9 @@ impl Querier {
         config: Config,
         store: Store,
         cx: Context,
-        shared: (Answers, Metrics),
+        shared: (Answers, Metrics, Near),
     ) -> Self {
-        let (answers, metrics) = shared;
+        let (answers, metrics, near) = shared;
         let own = cx.own_address();
         let catalogs = config.catalog.or(own.clone());
         Self(Arc::new(Inner {
@@ -117,6 +127,7 @@ impl Querier {
             config,
             metrics,
             answers,
+            near,
         }))
     }
 
@@ -134,6 +145,10 @@ impl Querier {
 
     pub(crate) fn answers(&self) -> &Answers {
         &self.0.answers
+    }
+
+    pub(crate) fn near(&self) -> &Near {
+        &self.0.near
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -1,5 +1,6 @@
 //! Series, labels, types and figures through Pyroscope's API, beside Parca's.
 
+use cairn_store::Key;
 use cairn_wire::connect::Codec;
 use cairn_wire::parca::query::v1alpha1::{LabelsRequest, QueryRangeRequest, ValuesRequest};
 use cairn_wire::querier::v1::{
@@ -313,6 +314,28 @@ async fn queries_are_analyzed_with_true_figures() {
         assert_eq!(parts.iter().sum::<u64>(), impact.total_bytes_in_time_range);
         assert_eq!(impact.total_queried_series, series, "{query}");
     }
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn blocks_that_are_open_are_analyzed_without_the_store() {
+    let fixture = Fixture::start().await;
+    let id = fixture.add(&head(&[Sent::default()])).await;
+    let request = AnalyzeQueryRequest {
+        start: START_MS,
+        end: END_MS,
+        query: "{}".to_owned(),
+    };
+    let mut client = fixture.pyroscope().await;
+    let found = client.analyze_query(request.clone()).await.unwrap();
+    assert!(found.get_ref().query_scopes[0].index_bytes > 0);
+    let key = Key::Block {
+        tenant: &fixture.tenant,
+        id,
+    };
+    fixture.store.delete(key).await.unwrap();
+    let again = client.analyze_query(request).await.unwrap();
+    assert_eq!(again.into_inner(), found.into_inner());
     fixture.stop().await;
 }
 

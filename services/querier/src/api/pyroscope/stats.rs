@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cairn_block::{Block, Sizes};
+use cairn_block::Sizes;
 use cairn_catalog::{BlockMeta, Snapshot};
 use cairn_engine::{Query, Question};
 use cairn_model::{BlockId, Code, TimeRange};
@@ -73,8 +73,8 @@ fn types(range: TimeRange) -> Query {
 
 /// Blocks that are opened to see how their bytes are divided.
 const OPENED_MAX: usize = 1_000;
-/// Of these at a time.
-const OPENED_AT_A_TIME: usize = 16;
+/// Of these at a time, each in a turn of its tenant's among scans.
+const OPENED_AT_A_TIME: usize = 8;
 
 /// The figures that the catalog has, how the bytes of its blocks are divided, and how many label
 /// sets of profiles match: indexes are read, rows only if the query selects by labels of single
@@ -123,10 +123,18 @@ async fn divided<'a>(
         let text = format!("how the bytes of {rest} more blocks are divided is not told");
         warnings.push(Warning::new("", Code::Exhausted, text));
     }
-    let (store, tenant) = (session.querier.store(), &session.tenant);
+    let (near, tenant) = (session.querier.near(), &session.tenant);
     let opened = blocks.into_iter().map(|(id, bytes)| async move {
-        let opened = Block::open(store, tenant, id, Some(bytes)).await;
-        opened.map_err(|error| Warning::new(id, error.code(), chain(&error)))
+        // Only its end is read: the least that a scan counts as.
+        let _turn = near.slots.acquire(tenant, 0).await;
+        let opened = near
+            .blocks
+            .open(tenant, id, (bytes > 0).then_some(bytes))
+            .await;
+        match opened {
+            Ok((block, _)) => Ok(block),
+            Err(error) => Err(Warning::new(id, error.code(), chain(&error))),
+        }
     });
     let mut opened = futures::stream::iter(opened).buffer_unordered(OPENED_AT_A_TIME);
     let mut sum = Sizes::default();
