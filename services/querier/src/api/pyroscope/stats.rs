@@ -123,6 +123,7 @@ async fn divided<'a>(
         let text = format!("how the bytes of {rest} more blocks are divided is not told");
         warnings.push(Warning::new("", Code::Exhausted, text));
     }
+    let mut missing: BTreeSet<BlockId> = blocks.iter().map(|(id, _)| *id).collect();
     let (near, tenant) = (session.querier.near(), &session.tenant);
     let opened = blocks.into_iter().map(|(id, bytes)| async move {
         // Only its end is read: the least that a scan counts as.
@@ -131,14 +132,28 @@ async fn divided<'a>(
             .blocks
             .open(tenant, id, (bytes > 0).then_some(bytes))
             .await;
-        match opened {
+        let opened = match opened {
             Ok((block, _)) => Ok(block),
             Err(error) => Err(Warning::new(id, error.code(), chain(&error))),
-        }
+        };
+        (id, opened)
     });
     let mut opened = futures::stream::iter(opened).buffer_unordered(OPENED_AT_A_TIME);
     let mut sum = Sizes::default();
-    while let Some(opened) = opened.next().await {
+    // So that there is time for the questions that follow.
+    let clock = session.querier.cx().clock();
+    let late = clock.sleep(session.deadline.tenths(5));
+    tokio::pin!(late);
+    loop {
+        let (id, opened) = tokio::select! {
+            biased;
+            next = opened.next() => match next {
+                Some(next) => next,
+                None => break,
+            },
+            () = &mut late => break,
+        };
+        missing.remove(&id);
         match opened {
             Ok(block) => {
                 let Sizes {
@@ -153,6 +168,8 @@ async fn divided<'a>(
             Err(warning) => warnings.push(warning),
         }
     }
+    let late = |id| Warning::new(id, Code::Timeout, "it could not be read in time");
+    warnings.extend(missing.into_iter().map(late));
     (sum, warnings)
 }
 
