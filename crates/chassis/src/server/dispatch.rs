@@ -25,11 +25,14 @@ use crate::Routes;
 use crate::process::Shared;
 use crate::routes::GrpcService;
 
-/// Headers of answers that a page may read: those of gRPC-web, and ours about answers that are
-/// not whole.
-const EXPOSED: [&str; 7] = [
+/// Headers of answers that a page may read: those of gRPC-web, and ours about the answers
+/// themselves.
+const EXPOSED: [&str; 10] = [
     "cairn-partial",
     "cairn-warning",
+    "cairn-remark",
+    "cairn-max-error",
+    "cairn-explain",
     "grpc-status",
     "grpc-message",
     "grpc-status-details-bin",

@@ -141,6 +141,7 @@ async fn pages_of_this_machine_may_read_grpc_web_and_others_not() {
         "grpc-message",
         "cairn-partial",
         "cairn-warning",
+        "cairn-max-error",
     ] {
         assert!(exposed.contains(header), "{header} in {exposed}");
     }
