@@ -50,14 +50,18 @@ impl Session {
         });
         let question = Question::Stacks(GroupBy::Nothing);
         let mut merge = Merge::within(&question, self.querier.config().limits.query_bytes_max);
-        let mut warnings = Vec::new();
+        let (mut warnings, mut before) = (Vec::new(), 0);
         for found in try_join_all(asked).await? {
             warnings.extend(found.warnings);
             if let Some(scanned) = found.value {
+                before = scanned.stats.folded.max(before);
                 merge.add(scanned)?;
             }
         }
         let found = self.compute(move || merge.finish()).await;
+        // Of what was folded only here as well as before.
+        let folded = (found.stats.folded > before).then(|| self.folded(&found.stats));
+        warnings.extend(folded.flatten());
         let Answer::Stacks(partial) = found.answer else {
             return Err(WrongAnswer.into());
         };

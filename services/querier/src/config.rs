@@ -122,6 +122,16 @@ impl config::Service for Config {
     }
 }
 
+impl Config {
+    /// Those that share the scanning; this process alone if none are named.
+    pub(crate) fn workers_or(&self, own: &str) -> Vec<String> {
+        match self.workers.as_slice() {
+            [] => vec![own.to_owned()],
+            workers => workers.to_vec(),
+        }
+    }
+}
+
 // === impl Limits ===
 
 impl Default for Limits {

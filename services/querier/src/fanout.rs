@@ -34,7 +34,7 @@ use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::peers::Failure;
 use crate::plan::{Doubtful, Plan, Position, Share, Tail, assign};
-use crate::scan::{Answered, Peer};
+use crate::scan::{Answered, Peers};
 
 /// Who asks what, for whom, until when.
 #[derive(Clone, Copy, Debug)]
@@ -225,7 +225,7 @@ impl Fanout<'_> {
                 let blocks = blocks.iter().cloned().map(Into::into).collect();
                 let source = Source::Blocks(Blocks { blocks });
                 let deadline = self.deadline.within(self.deadline.tenths(9));
-                self.ask_in_time(address, (BLOCK_SCAN, source, ask), &deadline)
+                self.ask_peer(address, (BLOCK_SCAN, source, ask), &deadline)
                     .await
             }
             Part::Shares(shares) => {
@@ -238,7 +238,7 @@ impl Fanout<'_> {
                 });
                 // So that there is time to ask the others of its group if the first is silent.
                 let deadline = self.deadline.within(self.deadline.tenths(7));
-                self.ask_in_time(&shares[0].0, (BLOCK_SCAN, source, ask), &deadline)
+                self.ask_peer(&shares[0].0, (BLOCK_SCAN, source, ask), &deadline)
                     .await
             }
             Part::Tail(tail) => self.ask_tail(tail, ask).await,
@@ -267,27 +267,8 @@ impl Fanout<'_> {
             true => self.deadline.within(self.limits.tail_timeout),
             false => self.deadline.clone(),
         };
-        self.ask_in_time(&tail.address, (TAIL_SCAN, source, ask), &deadline)
+        self.ask_peer(&tail.address, (TAIL_SCAN, source, ask), &deadline)
             .await
-    }
-
-    /// A process that stands still does not even notice that its time is up.
-    async fn ask_in_time(
-        &self,
-        address: &str,
-        what: (&'static str, Source, &Ask),
-        deadline: &Deadline,
-    ) -> Result<Answered, Failure> {
-        let late = || Failure {
-            code: Code::Timeout,
-            address: address.to_owned(),
-            text: "it did not answer in time".to_owned(),
-        };
-        let clock = self.cx.clock();
-        tokio::select! {
-            answered = self.ask_peer(address, what, deadline) => answered,
-            () = clock.sleep(deadline.left()) => Err(late()),
-        }
     }
 
     async fn ask_peer(
@@ -296,15 +277,9 @@ impl Fanout<'_> {
         (path, source, ask): (&'static str, Source, &Ask),
         deadline: &Deadline,
     ) -> Result<Answered, Failure> {
-        let peer = Peer {
-            address: address.to_owned(),
-            channel: self.cx.channel(address)?,
-            path,
-            message_bytes_max: self.limits.message_bytes_max,
-            answer_bytes_max: self.limits.answer_bytes_max,
-        };
         let ticket = exchange::encode(self.tenant, self.query, source, ask);
-        peer.scan(&ticket, deadline).await
+        let peers = Peers::new(self.cx, self.limits);
+        peers.ask(address, (path, &ticket), deadline).await
     }
 }
 

@@ -70,7 +70,7 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
         slots: near.slots.clone(),
         block_scans_max: limits.block_scans_max,
         query_bytes_max: limits.query_bytes_max,
-        relay: relay::Relay::new(&cx, &config.workers, limits),
+        relay: relay::Relay::new(&cx, &config),
         cx: cx.clone(),
         metrics: metrics.clone(),
     };

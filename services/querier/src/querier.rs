@@ -104,10 +104,7 @@ impl Querier {
         let own = cx.own_address();
         let catalogs = config.catalog.or(own.clone());
         Self(Arc::new(Inner {
-            workers: match config.workers.as_slice() {
-                [] => vec![own.clone()],
-                workers => workers.to_vec(),
-            },
+            workers: config.workers_or(&own),
             catalog_address: catalogs[0].clone(),
             catalog: Client::remote(RemoteParts {
                 addresses: catalogs,
@@ -227,18 +224,23 @@ impl Session {
             let texts: Vec<String> = texts.into_iter().take(3).collect();
             return Err(Error::Unread(texts.join("; ")));
         }
-        self.notes.folded(scanned.stats.folded);
-        if scanned.stats.folded > 0 {
-            let text = format!(
-                "there are more calls than one query has memory for (query_bytes_max): those of up \
-                 to {} each are summed up as {FOLDED}",
-                scanned.stats.folded
-            );
-            warnings.push(Warning::new("", Code::Exhausted, text));
-        }
+        warnings.extend(self.folded(&scanned.stats));
         Ok(Reply {
             value: scanned,
             warnings,
+        })
+    }
+
+    /// What to say of an answer that calls were folded in.
+    pub(crate) fn folded(&self, stats: &Stats) -> Option<Warning> {
+        self.notes.folded(stats.folded);
+        (stats.folded > 0).then(|| {
+            let text = format!(
+                "there are more calls than one query has memory for (query_bytes_max): those of up \
+                 to {} each are summed up as {FOLDED}",
+                stats.folded
+            );
+            Warning::new("", Code::Exhausted, text)
         })
     }
 

@@ -14,29 +14,24 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tonic::Status;
 
-use crate::config::Limits;
+use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::Warning;
-use crate::scan::{Answered, Peer};
+use crate::scan::{Answered, Peers};
 use crate::worker::{Wanted, Worker};
 
 /// The workers that there are: nobody else is asked, whatever a ticket says.
 #[derive(Clone, Debug)]
 pub(crate) struct Relay {
     workers: Vec<String>,
-    message_bytes_max: usize,
-    answer_bytes_max: usize,
+    peers: Peers,
 }
 
 impl Relay {
-    pub(crate) fn new(cx: &Context, workers: &[String], limits: &Limits) -> Self {
+    pub(crate) fn new(cx: &Context, config: &Config) -> Self {
         Self {
-            workers: match workers {
-                [] => vec![cx.own_address()],
-                workers => workers.to_vec(),
-            },
-            message_bytes_max: limits.message_bytes_max,
-            answer_bytes_max: limits.answer_bytes_max,
+            workers: config.workers_or(&cx.own_address()),
+            peers: Peers::new(cx, &config.limits),
         }
     }
 }
@@ -78,29 +73,17 @@ impl Worker {
             return Err(cairn_wire::status(Code::Invalid, &text));
         }
         let asked = deadline.within(deadline.tenths(8));
-        let clock = self.cx.clock();
-        let answered = async {
-            let peer = Peer {
-                channel: self.cx.channel(&worker)?,
-                address: worker.clone(),
-                path: BLOCK_SCAN,
-                message_bytes_max: self.relay.message_bytes_max,
-                answer_bytes_max: self.relay.answer_bytes_max,
-            };
-            let source = Source::Blocks(Blocks {
-                blocks: blocks.clone(),
-            });
-            let ticket = exchange::encode(tenant, &wanted.0, source, &wanted.1);
-            peer.scan(&ticket, &asked).await
-        };
-        let failed = tokio::select! {
-            answered = answered => match answered {
-                Ok(answered) => return Ok(answered),
-                Err(failure) => failure.to_string(),
-            },
-            () = clock.sleep(asked.left()) => format!("{worker} did not answer in time"),
-        };
-        tracing::warn!(worker, error = %failed, "scanning the blocks of another worker");
+        let source = Source::Blocks(Blocks {
+            blocks: blocks.clone(),
+        });
+        let ticket = exchange::encode(tenant, &wanted.0, source, &wanted.1);
+        let peers = &self.relay.peers;
+        match peers.ask(&worker, (BLOCK_SCAN, &ticket), &asked).await {
+            Ok(answered) => return Ok(answered),
+            Err(failure) => {
+                tracing::warn!(worker, error = %failure, "scanning the blocks of another worker");
+            }
+        }
         self.scan(tenant, wanted, (blocks, deadline)).await
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_flight::error::FlightError;
 use arrow_flight::{FlightData, Ticket};
 use bytes::Bytes;
+use cairn_chassis::Context;
 use cairn_engine::Scanned;
 use cairn_engine::codec::DecodeLimits;
 use cairn_engine::exchange::{self, Cost, InvalidAnswer};
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 use prost::Message;
 use tonic::transport::Channel;
 
+use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::Warning;
 use crate::peers::Failure;
@@ -23,23 +25,60 @@ use crate::peers::Failure;
 /// What somebody answered, what that took, and what is missing from it.
 pub(crate) type Answered = (Scanned, Cost, Vec<Warning>);
 
-/// One peer and how to talk to it.
+/// Whoever may be asked.
 #[derive(Clone, Debug)]
-pub(crate) struct Peer {
-    pub(crate) address: String,
-    pub(crate) channel: Channel,
-    pub(crate) path: &'static str,
-    pub(crate) message_bytes_max: usize,
-    pub(crate) answer_bytes_max: usize,
+pub(crate) struct Peers {
+    cx: Context,
+    message_bytes_max: usize,
+    answer_bytes_max: usize,
+}
+
+/// One peer and how to talk to it.
+#[derive(Debug)]
+struct Peer {
+    address: String,
+    channel: Channel,
+    path: &'static str,
+    message_bytes_max: usize,
+    answer_bytes_max: usize,
+}
+
+impl Peers {
+    pub(crate) fn new(cx: &Context, limits: &Limits) -> Self {
+        Self {
+            cx: cx.clone(),
+            message_bytes_max: limits.message_bytes_max,
+            answer_bytes_max: limits.answer_bytes_max,
+        }
+    }
+
+    /// The answer to one ticket, and what is missing from it. A process that stands still does not
+    /// even notice that its time is up.
+    pub(crate) async fn ask(
+        &self,
+        address: &str,
+        (path, ticket): (&'static str, &ScanTicket),
+        deadline: &Deadline,
+    ) -> Result<Answered, Failure> {
+        let peer = Peer {
+            address: address.to_owned(),
+            channel: self.cx.channel(address)?,
+            path,
+            message_bytes_max: self.message_bytes_max,
+            answer_bytes_max: self.answer_bytes_max,
+        };
+        let clock = self.cx.clock();
+        tokio::select! {
+            answered = peer.scan(ticket, deadline) => answered,
+            () = clock.sleep(deadline.left()) => {
+                Err(peer.failure(Code::Timeout, "it did not answer in time"))
+            }
+        }
+    }
 }
 
 impl Peer {
-    /// The answer to one ticket, and what is missing from it.
-    pub(crate) async fn scan(
-        &self,
-        ticket: &ScanTicket,
-        deadline: &Deadline,
-    ) -> Result<Answered, Failure> {
+    async fn scan(&self, ticket: &ScanTicket, deadline: &Deadline) -> Result<Answered, Failure> {
         let messages = self
             .do_get(ticket, deadline)
             .await
