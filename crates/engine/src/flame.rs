@@ -69,6 +69,24 @@ pub struct Node {
     pub base_cumulative: i64,
 }
 
+impl Node {
+    /// A root that has nothing yet.
+    const BARE: Self = Self {
+        parent: NONE,
+        kind: Kind::Root,
+        key: NONE,
+        mapping: NONE,
+        address: 0,
+        line: 0,
+        inlined: false,
+        time: 0,
+        flat: 0,
+        cumulative: 0,
+        base_flat: 0,
+        base_cumulative: 0,
+    };
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Root,

@@ -328,11 +328,7 @@ fn node(parent: u32, step: &Step) -> Node {
         address: step.address,
         line: step.line,
         inlined: step.inlined,
-        time: 0,
-        flat: 0,
-        cumulative: 0,
-        base_flat: 0,
-        base_cumulative: 0,
+        ..Node::BARE
     }
 }
 

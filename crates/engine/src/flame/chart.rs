@@ -3,7 +3,6 @@
 //! A sample is one stack at one time. A call goes on from one sample to the next if both show it below
 //! the same calls, and the second begins about when the first ends.
 
-use cairn_model::NONE;
 use cairn_trie::{Group, GroupValue, Partial};
 
 use super::{Flame, KeyBy, Kind, Node};
@@ -166,7 +165,7 @@ impl Drawing {
         self.nodes.push(Node {
             parent: 0,
             kind: Kind::Group(self.groups.len() as u32 - 1),
-            ..BARE
+            ..Node::BARE
         });
     }
 
@@ -210,21 +209,6 @@ impl Drawing {
         before.key == call.key && time <= end.saturating_add(self.pace.jitter)
     }
 }
-
-const BARE: Node = Node {
-    parent: NONE,
-    kind: Kind::Root,
-    key: NONE,
-    mapping: NONE,
-    address: 0,
-    line: 0,
-    inlined: false,
-    time: 0,
-    flat: 0,
-    cumulative: 0,
-    base_flat: 0,
-    base_cumulative: 0,
-};
 
 #[cfg(test)]
 mod tests;

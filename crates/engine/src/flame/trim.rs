@@ -95,18 +95,8 @@ enum Fate {
 }
 
 const TRIMMED: Node = Node {
-    parent: NONE,
     kind: Kind::Trimmed,
-    key: NONE,
-    mapping: NONE,
-    address: 0,
-    line: 0,
-    inlined: false,
-    time: 0,
-    flat: 0,
-    cumulative: 0,
-    base_flat: 0,
-    base_cumulative: 0,
+    ..Node::BARE
 };
 
 /// What the heaviest of each node and all below it shows: more than the node does, where values below

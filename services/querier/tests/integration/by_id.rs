@@ -1,6 +1,6 @@
 //! What single counters have grown by, asked for by their ids.
 
-use crate::fixture::{Fixture, SECOND, START, Sent, encoded, head};
+use crate::fixture::{Fixture, SECOND, START, encoded, head, stood};
 
 /// What stacks have grown by, of the profile of that id, and what is missing from it.
 async fn grown_to(fixture: &Fixture, id: &str, (from, until): (i64, i64)) -> (String, Vec<String>) {
@@ -19,14 +19,6 @@ async fn grown_to(fixture: &Fixture, id: &str, (from, until): (i64, i64)) -> (St
 #[tokio::test]
 async fn growth_of_one_profile_is_since_the_one_before_wherever_that_is() {
     let fixture = Fixture::start().await;
-    let stood = |at: i64, samples: &'static [(&'static str, &'static str, i64)]| Sent {
-        name: "memory",
-        types: &[("alloc_space", "bytes")],
-        at: START + at * SECOND,
-        duration: 0,
-        samples,
-        ..Sent::default()
-    };
     fixture
         .add(&head(&[
             stood(0, &[("main;a", "", 10), ("main;b", "", 10)]),

@@ -259,6 +259,18 @@ impl Default for Sent<'_> {
     }
 }
 
+/// Where counters of memory stood so many seconds after [`START`].
+pub(crate) fn stood<'a>(at: i64, samples: &'a [(&'a str, &'a str, i64)]) -> Sent<'a> {
+    Sent {
+        name: "memory",
+        types: &[("alloc_space", "bytes")],
+        at: START + at * SECOND,
+        duration: 0,
+        samples,
+        ..Sent::default()
+    }
+}
+
 pub(crate) fn head(all: &[Sent<'_>]) -> Head {
     let mut head = Head::default();
     for sent in all {

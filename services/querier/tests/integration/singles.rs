@@ -13,7 +13,7 @@ use cairn_wire::types::v1::{
 };
 
 use crate::apis::CPU;
-use crate::fixture::{Fixture, SECOND, START, Sent, encoded, head};
+use crate::fixture::{Fixture, SECOND, START, Sent, encoded, head, stood};
 use crate::nodes::{Nodes, nodes_of_flame_graph, nodes_of_profile};
 use crate::pyroscope::{CODECS, END_MS, START_MS, path};
 
@@ -370,14 +370,6 @@ async fn averages_of_selected_stacks_are_over_all_profiles() {
 #[tokio::test]
 async fn what_counters_grew_by_is_told_and_selected_one_by_one() {
     let fixture = Fixture::start().await;
-    let stood = |at: i64, samples: &'static [(&'static str, &'static str, i64)]| Sent {
-        name: "memory",
-        types: &[("alloc_space", "bytes")],
-        at: START + at * SECOND,
-        duration: 0,
-        samples,
-        ..Sent::default()
-    };
     let profiles = [
         stood(10, &[("main;a", "", 3), ("main;b", "", 20)]),
         stood(20, &[("main;a", "", 5), ("main;b", "", 30)]),

@@ -1,4 +1,4 @@
-use cairn_model::{Function, Line, Location};
+use cairn_model::{Function, Line, Location, NONE};
 use cairn_trie::{Symbols, TrieBuilder, Value};
 
 use super::*;
