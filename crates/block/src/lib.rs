@@ -13,6 +13,7 @@ mod index;
 mod labels;
 mod merge;
 mod origins;
+mod pages;
 mod read;
 mod reads;
 mod repeats;

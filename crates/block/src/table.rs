@@ -7,9 +7,9 @@ use std::sync::Arc;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::arrow::{ArrowWriter, ProjectionMask};
+use parquet::arrow::{ArrowWriter, ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::{
@@ -19,6 +19,7 @@ use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 
 use crate::Error;
 use crate::error::SectionName;
+use crate::pages::Pages;
 use crate::toc::Encoded;
 
 /// Rows that are decoded at once: few enough to stay in a core's cache.
@@ -244,7 +245,7 @@ pub(crate) fn decode<T>(
 /// Rows of a section in batches, with the columns found by name.
 pub(crate) struct Batches {
     name: SectionName,
-    reader: parquet::arrow::arrow_reader::ParquetRecordBatchReader,
+    reader: ParquetRecordBatchReader,
 }
 
 /// Opens a section whose checksums agree.
@@ -264,19 +265,23 @@ fn open(
     bytes: Bytes,
     columns: impl FnOnce(&SchemaDescriptor) -> ProjectionMask,
 ) -> Result<Batches, Error> {
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     decode(name, || {
         let corrupt = |error| Error::corrupt(name, error);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)
-            .map_err(corrupt)?;
-        let wanted = columns(builder.parquet_schema());
-        let builder = builder.with_projection(wanted);
-        let mut columns = builder.parquet_schema().columns().iter();
-        let rows = match columns.any(|column| column.physical_type() == Type::BYTE_ARRAY) {
+        let metadata = Arc::new(metadata(&bytes).map_err(corrupt)?);
+        let schema = metadata.file_metadata().schema_descr();
+        let mut all = schema.columns().iter();
+        let rows = match all.any(|column| column.physical_type() == Type::BYTE_ARRAY) {
             true => BATCH_TEXTS,
             false => BATCH_ROWS,
         };
-        let reader = builder.with_batch_size(rows).build().map_err(corrupt)?;
+        let levels =
+            parquet_to_arrow_field_levels(schema, columns(schema), None).map_err(corrupt)?;
+        let pages = Pages {
+            bytes: Arc::new(bytes),
+            metadata: Arc::clone(&metadata),
+        };
+        let reader = ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, rows, None);
+        let reader = reader.map_err(corrupt)?;
         Ok(Batches { name, reader })
     })
 }
@@ -284,16 +289,16 @@ fn open(
 /// How many rows a section says it has.
 pub(crate) fn rows(name: SectionName, bytes: Bytes) -> Result<u64, Error> {
     decode(name, || {
-        let mut reader = ParquetMetaDataReader::new();
-        reader
-            .try_parse(&bytes)
-            .map_err(|error| Error::corrupt(name, error))?;
-        let metadata = reader
-            .finish()
-            .map_err(|error| Error::corrupt(name, error))?;
+        let metadata = metadata(&bytes).map_err(|error| Error::corrupt(name, error))?;
         u64::try_from(metadata.file_metadata().num_rows())
             .map_err(|_| Error::corrupt(name, "it has fewer than no rows"))
     })
+}
+
+fn metadata(bytes: &Bytes) -> parquet::errors::Result<ParquetMetaData> {
+    let mut reader = ParquetMetaDataReader::new();
+    reader.try_parse(bytes)?;
+    reader.finish()
 }
 
 impl Batches {
