@@ -25,6 +25,15 @@ use crate::toc::{Tail, Toc};
 use crate::traces::Traces;
 use crate::write::Info;
 
+/// Besides these, the labels of samples if there are any.
+const INDEX_SECTIONS: [SectionName; 4] = [TYPES, PROFILES, LABEL_SETS, LABEL_INDEX];
+
+const STACK_SECTIONS: [SectionName; 5] = [STACKS, LOCATIONS, MAPPINGS, FUNCTIONS, STRINGS];
+
+/// Stacks are read beside an index that may not need them if they have at most so many times its
+/// bytes: what is read in vain stays in proportion.
+const AHEAD: u64 = 4;
+
 /// An open block: its table of contents, and of the rest what was asked for so far.
 #[derive(Debug)]
 pub struct Block {
@@ -199,9 +208,8 @@ impl Block {
     /// All that says which rows a query needs, but for links. Kept once read.
     pub async fn index(&self) -> Result<Arc<Index>, Error> {
         let read = async || {
-            let needed = [TYPES, PROFILES, LABEL_SETS, LABEL_INDEX];
             let attrs = self.toc.find(ATTRS).map(|_| ATTRS);
-            let names: Vec<_> = needed.into_iter().chain(attrs).collect();
+            let names: Vec<_> = INDEX_SECTIONS.into_iter().chain(attrs).collect();
             let mut sections = self.sections(&names).await?.into_iter();
             let mut next = || sections.next().expect("one section per name");
             let sections = index::Sections {
@@ -237,13 +245,40 @@ impl Block {
 
     /// Stacks and their symbols. Kept once read.
     pub async fn stacks(&self) -> Result<Arc<Stacks>, Error> {
-        let read = async || Ok(Arc::new(self.packed_stacks().await?.unpack()?));
+        self.stacks_after(None).await
+    }
+
+    /// The same if they may have been [read ahead](Self::stacks_ahead).
+    pub async fn stacks_after(&self, ahead: Option<PackedStacks>) -> Result<Arc<Stacks>, Error> {
+        let read = async || {
+            let packed = match ahead {
+                Some(packed) => packed,
+                None => self.packed_stacks().await?,
+            };
+            Ok(Arc::new(packed.unpack()?))
+        };
         self.stacks.get_or_try_init(read).await.cloned()
     }
 
+    /// Reads stacks while the index is read, which may say that nobody needs them: only if that
+    /// costs little beside the index, and decodes none of it.
+    pub async fn stacks_ahead(&self) -> Result<Option<PackedStacks>, Error> {
+        let bytes = |names: &[SectionName]| {
+            let sections = names.iter().filter_map(|name| self.toc.find(name));
+            sections.map(|section| section.bytes).sum::<u64>()
+        };
+        let is_cheap = bytes(&STACK_SECTIONS) <= AHEAD * bytes(&INDEX_SECTIONS);
+        match is_cheap && !self.index.initialized() && !self.stacks.initialized() {
+            true => {
+                let (packed, _) = futures::try_join!(self.packed_stacks(), self.layout())?;
+                Ok(Some(packed))
+            }
+            false => Ok(None),
+        }
+    }
+
     async fn packed_stacks(&self) -> Result<PackedStacks, Error> {
-        let names = [STACKS, LOCATIONS, MAPPINGS, FUNCTIONS, STRINGS];
-        let sections = self.sections(&names).await?;
+        let sections = self.sections(&STACK_SECTIONS).await?;
         let sections = sections.try_into().expect("one section per name");
         PackedStacks::new(sections, self.toc.stacks)
     }

@@ -3,7 +3,7 @@
 //! Owns which bytes belong to what and whether they are the bytes that were written; what they
 //! mean is the sections' business.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use bytes::Bytes;
 use cairn_model::TimeRange;
@@ -36,8 +36,12 @@ const TRAILER_BYTES: usize = 24;
 /// can be read and still be checked.
 const CHUNK_BYTES: u64 = 64 << 10;
 
-/// What is read from the end of an object at first: enough for nearly every table of contents.
-const SUFFIX_BYTES: u64 = 64 << 10;
+/// What is read from the end of an object at first, at least and at most.
+const SUFFIX_BYTES: RangeInclusive<u64> = 64 << 10..=1 << 20;
+
+/// A table of contents is smaller than the object by more than this, nearly always: the filter of
+/// traces and the checksums, which it mostly is, grow with the object.
+const SUFFIX_SHARE: u64 = 128;
 
 /// A table of contents has no more text than this: one that was read takes memory in proportion.
 const TEXT_BYTES_MAX: u64 = 8 << 20;
@@ -170,7 +174,8 @@ impl Toc {
 
     /// How much to read from the end of an object of `bytes` at first.
     pub(crate) fn suffix(bytes: u64) -> Range<u64> {
-        bytes.saturating_sub(SUFFIX_BYTES)..bytes
+        let read = (bytes / SUFFIX_SHARE).clamp(*SUFFIX_BYTES.start(), *SUFFIX_BYTES.end());
+        bytes.saturating_sub(read)..bytes
     }
 
     /// Reads the table from the last bytes of an object of `object_bytes`.

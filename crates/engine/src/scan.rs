@@ -16,7 +16,8 @@ pub(crate) use self::matching::text;
 use std::sync::Arc;
 
 use cairn_block::{
-    Block, Error, Head, Index, Links, Lsn, ProfileRow, RowRange, SampleColumns, Stacks,
+    Block, Error, Head, Index, Links, Lsn, PackedStacks, ProfileRow, RowRange, SampleColumns,
+    Stacks,
 };
 use cairn_model::TimeRange;
 use futures::{StreamExt, TryStreamExt};
@@ -30,7 +31,7 @@ use crate::query::{Answer, GroupBy, Query, Question, Scanned, Stats};
 use crate::repeats::{Ask, SourceId, Teller};
 
 /// Parts of a block that are fetched at a time: enough that waiting for the store overlaps.
-const FETCHES: usize = 4;
+const FETCHES: usize = 8;
 
 /// Which source is scanned, and what it is asked about repeats.
 #[derive(Clone, Copy, Debug)]
@@ -76,10 +77,18 @@ pub async fn scan_block(
     // What is needed whatever the index says is read at the same time. A block with the trace that
     // is asked for has most likely rows of it that match.
     let is_needed = query.matchers.is_empty() || !traces.is_empty();
-    let (index, links, mut stacks) = futures::try_join!(
+    let wants_stacks = matches!(query.question, Question::Stacks(_));
+    let ahead = async {
+        match wants_stacks && !is_needed {
+            true => block.stacks_ahead().await,
+            false => Ok(None),
+        }
+    };
+    let (index, links, mut stacks, ahead) = futures::try_join!(
         block.index(),
         read_links(block, query),
-        read_stacks(block, query, is_needed),
+        read_stacks(block, wants_stacks && is_needed, None),
+        ahead,
     )?;
     let tables = Tables {
         index: &index,
@@ -87,7 +96,7 @@ pub async fn scan_block(
     };
     let mut scan = Scan::new(tables, 0, query, source, 0);
     if !is_needed && !scan.plan.selected.is_empty() {
-        stacks = read_stacks(block, query, true).await?;
+        stacks = read_stacks(block, wants_stacks, ahead).await?;
     }
     let count = stacks.as_ref().map_or(0, |stacks| stacks.nodes.len());
     scan.stacks(count);
@@ -155,13 +164,13 @@ async fn read_links(block: &Block, query: &Query) -> Result<Arc<Links>, Error> {
 /// What sums per stack need besides the index, if it is clear that they are needed.
 async fn read_stacks(
     block: &Block,
-    query: &Query,
-    is_needed: bool,
+    are_needed: bool,
+    ahead: Option<PackedStacks>,
 ) -> Result<Option<Arc<Stacks>>, Error> {
-    if !is_needed || !matches!(query.question, Question::Stacks(_)) {
+    if !are_needed {
         return Ok(None);
     }
-    let (stacks, ()) = futures::try_join!(block.stacks(), block.prepare_rows())?;
+    let (stacks, ()) = futures::try_join!(block.stacks_after(ahead), block.prepare_rows())?;
     Ok(Some(stacks))
 }
 

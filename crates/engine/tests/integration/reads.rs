@@ -182,6 +182,32 @@ async fn a_trace_takes_two_reads_and_one_that_is_not_there_none() {
 }
 
 #[tokio::test]
+async fn stacks_are_read_beside_an_index_that_may_need_them() {
+    let ((store, reads), tenant) = (store(), TenantId::anonymous());
+    for (id, size) in blocks(&store, &tenant).await {
+        let of_pod = |pod| {
+            let matcher = Matcher::new("pod", MatchOp::Equal, pod);
+            Query {
+                matchers: vec![matcher.expect("valid")],
+                ..query(Question::Stacks(GroupBy::Nothing))
+            }
+        };
+        for (pod, profiles, rounds) in [("3", PROFILES / 10, 2), ("none", 0, 1)] {
+            let block = Block::open(&store, &tenant, id, Some(size)).await;
+            let block = block.expect("opened");
+            reads.take();
+            for rounds in [rounds, rounds - 1] {
+                let scanned = scan_block(&block, &of_pod(pod), Source::ALONE).await;
+                let scanned = scanned.expect("a good block");
+                let level = u64::from(block.level());
+                assert_eq!(scanned.stats.profiles, profiles * (1 + level), "{pod}");
+                assert_eq!(reads.take(), rounds, "{pod}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn rows_that_no_question_asks_for_stay_where_they_are() {
     let ((store, _), tenant) = (store(), TenantId::anonymous());
     for (id, size) in blocks(&store, &tenant).await {
