@@ -1,6 +1,8 @@
 //! Work that would hold up the network: decoding, merging, symbolizing. As much at a time as there
-//! are cores; the rest waits for its turn, and tenants get the same share of the time. Work that
-//! waits in between, for a store, leaves its core to others meanwhile.
+//! are cores; the rest waits for its turn, and tenants get the same share of the time. Tenants whose
+//! work has no core while others have all begin at once, a few of them: the system divides cores in
+//! smaller pieces than work can be. Work that waits in between, for a store, leaves its core to
+//! others meanwhile.
 #![expect(
     clippy::disallowed_methods,
     reason = "the task that waits belongs to whoever waits for it, and ends with them"
@@ -39,7 +41,7 @@ impl Compute {
     pub(crate) fn new(clock: Clock) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
-            cores: Some(Turns::new(cores as u64)),
+            cores: Some(Turns::with_spare(cores as u64, cores as u64)),
             clock,
         }
     }

@@ -17,16 +17,18 @@ use tokio::sync::oneshot;
 #[derive(Clone, Debug)]
 pub struct Turns {
     room: u64,
+    /// Beyond `room`, for tenants that have none of it.
+    spare: u64,
     state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug)]
 struct State {
-    free: u64,
+    taken: u64,
     /// The start tag of what was let in last.
     now: u64,
-    /// Those that wait, or that had more than their share lately. What no tenant asks for is one
-    /// of them.
+    /// Those that have room or wait for it, or that had more than their share lately. What no
+    /// tenant asks for is one of them.
     tenants: BTreeMap<Option<TenantId>, Queue>,
 }
 
@@ -34,6 +36,8 @@ struct State {
 struct Queue {
     /// The start tag of what comes next.
     start: u64,
+    /// The room that it has.
+    taken: u64,
     waiting: VecDeque<Asked>,
 }
 
@@ -67,10 +71,18 @@ pub struct Turn {
 
 impl Turns {
     pub fn new(room: u64) -> Self {
+        Self::with_spare(room, 0)
+    }
+
+    /// Room, and as much beyond it as `spare` says for tenants that have nothing while others hold
+    /// all of it: for what can be divided, as the time of cores can, so that nobody waits for the
+    /// end of a long piece of somebody else's work.
+    pub fn with_spare(room: u64, spare: u64) -> Self {
         Self {
             room,
+            spare,
             state: Arc::new(Mutex::new(State {
-                free: room,
+                taken: 0,
                 now: 0,
                 tenants: BTreeMap::new(),
             })),
@@ -104,7 +116,7 @@ impl Turns {
 
     /// What nobody has.
     pub fn free(&self) -> u64 {
-        self.state.lock().free
+        self.room.saturating_sub(self.state.lock().taken)
     }
 }
 
@@ -150,7 +162,10 @@ impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(turns) = self.of.take() {
             let mut state = turns.state.lock();
-            state.free += self.room;
+            state.taken -= self.room;
+            if let Some(queue) = state.tenants.get_mut(&self.tenant) {
+                queue.taken -= self.room;
+            }
             state.admit(&turns);
         }
     }
@@ -168,37 +183,53 @@ impl Queue {
 impl State {
     /// Lets in who is next, as long as there is room.
     fn admit(&mut self, turns: &Turns) {
-        loop {
-            let waiting = self.tenants.iter_mut();
-            let waiting = waiting.filter_map(|(of, queue)| Some((of, queue.with_somebody()?)));
-            let Some((tenant, queue)) = waiting.min_by_key(|(_, queue)| queue.start) else {
-                break;
-            };
-            // Whoever is next waits for enough room, so that small ones do not starve large ones.
-            let fits = |asked: &mut Asked| asked.room <= self.free;
-            let Some(Asked { room, cost, sender }) = queue.waiting.pop_front_if(fits) else {
-                break;
-            };
+        while let Some((tenant, Asked { room, cost, sender })) = self.next(turns) {
+            let queue = self.tenants.entry(tenant.clone()).or_default();
             let turn = Turn {
-                tenant: tenant.clone(),
+                tenant,
                 room,
                 start: queue.start,
                 of: Some(turns.clone()),
             };
             match sender.send(turn) {
                 Ok(()) => {
-                    self.free -= room;
+                    self.taken += room;
                     self.now = queue.start;
+                    queue.taken += room;
                     queue.start = queue.start.saturating_add(cost);
                 }
                 // Nobody waits for it any more.
                 Err(mut turn) => turn.of = None,
             }
         }
-        let (now, is_idle) = (self.now, self.free == turns.room);
+        let (now, is_idle) = (self.now, self.taken == 0);
         // Who had much while nobody else wanted any owes nothing.
-        self.tenants
-            .retain(|_, queue| !queue.waiting.is_empty() || (!is_idle && queue.start > now));
+        self.tenants.retain(|_, queue| {
+            !queue.waiting.is_empty() || queue.taken > 0 || (!is_idle && queue.start > now)
+        });
+    }
+
+    /// Takes out of the queues who is to be let in.
+    fn next(&mut self, turns: &Turns) -> Option<(Option<TenantId>, Asked)> {
+        // Whoever is next waits for enough room, so that small ones do not starve large ones.
+        let room = turns.room.saturating_sub(self.taken);
+        let all = (turns.room + turns.spare).saturating_sub(self.taken);
+        self.first(room, |_| true)
+            .or_else(|| self.first(all, |queue| queue.taken == 0))
+    }
+
+    /// The first of the queues that `may` go on, if there is room for it.
+    fn first(
+        &mut self,
+        room: u64,
+        may: impl Fn(&Queue) -> bool,
+    ) -> Option<(Option<TenantId>, Asked)> {
+        let waiting = self.tenants.iter_mut();
+        let waiting = waiting.filter_map(|(of, queue)| Some((of, queue.with_somebody()?)));
+        let allowed = waiting.filter(|(_, queue)| may(queue));
+        let (tenant, queue) = allowed.min_by_key(|(_, queue)| queue.start)?;
+        let asked = queue.waiting.pop_front_if(|asked| asked.room <= room)?;
+        Some((tenant.clone(), asked))
     }
 }
 
@@ -271,6 +302,29 @@ mod tests {
         drop(busy);
         assert!(a.now_or_never().is_some());
         drop(b);
+    }
+
+    #[tokio::test]
+    async fn who_has_nothing_gets_some_of_what_is_spare_at_once() {
+        let turns = Turns::with_spare(2, 2);
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(tenant);
+        let wait = |tenant| turns.wait(Some(tenant), 1, 1);
+        let of_a = [wait(&a), wait(&a)].map(|turn| turn.now_or_never().expect("room"));
+        let mut more_of_a = wait(&a);
+        let mut more_of_b = [wait(&b), wait(&b)];
+        let of_c = wait(&c).now_or_never();
+        let mut of_d = wait(&d);
+        assert!((&mut more_of_a).now_or_never().is_none());
+        let of_b = (&mut more_of_b[0]).now_or_never().expect("it had nothing");
+        assert!((&mut more_of_b[1]).now_or_never().is_none(), "it has some");
+        let of_c = of_c.expect("it had nothing");
+        assert!((&mut of_d).now_or_never().is_none(), "no more is spare");
+        drop(of_b);
+        let of_d = of_d.now_or_never().expect("that came back");
+        drop((of_a, of_c, of_d));
+        assert!(more_of_a.now_or_never().is_some());
+        drop(more_of_b);
+        assert_eq!(turns.free(), 2);
     }
 
     #[tokio::test]

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use cairn_chassis::{Options, Process};
 use cairn_model::TenantId;
 use cairn_querier::bench::Queries;
 
@@ -25,12 +24,11 @@ pub(crate) async fn print() {
     stand.add(&window.blocks).await;
     stand.add(&month.blocks).await;
     let process = stand.querier().await;
-    let own = Process::bind(Options::for_tests(), &[]).await.unwrap();
     let config = cairn_querier::Config {
         workers: vec![format!("http://{}", process.address())],
         ..stand.config()
     };
-    let queries = Queries::open(config, own.context("bench")).await;
+    let queries = Queries::open(config, process.context("bench")).await;
     let queries = Arc::new(queries.unwrap());
     // What both have read is kept.
     ask(&queries, &small, &window, 0).await;
