@@ -40,6 +40,6 @@ pub use size::partial_bytes;
 pub use source::{SourceLine, source_lines};
 pub use speedscope::speedscope;
 pub use svg::{NoSvg, svg};
-pub use symbolize::{Frame, Names, Wanted, name, unnamed};
+pub use symbolize::{Frame, Names, Wanted, name, rename, unnamed};
 pub use top::{TopRow, top};
 pub use weights::{Growth, Weights, growth, growth_of};

@@ -2,6 +2,7 @@
 //!
 //! Pure: asking the symbolizer is the querier's business.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use cairn_model::{Addressing, BuildId, Function, Line, Location, NONE};
@@ -137,7 +138,7 @@ pub fn name(partial: Partial, names: &Names) -> Partial {
         found.push(binary.and_then(|addresses| addresses.get(&location.address).copied()));
     }
     if found.iter().any(Option::is_some) {
-        symbols = rebuild(&symbols, names, &found);
+        symbols = with_names(&symbols, names, &found);
     }
     Partial {
         symbols,
@@ -152,35 +153,79 @@ fn key(symbols: &Symbols, mapping: &cairn_model::Mapping) -> Option<(BuildId, Ad
     Some((build_id, mapping.addressing))
 }
 
-/// Tables with as many locations, in the same order, so that no frame of the trie changes.
-fn rebuild(symbols: &Symbols, names: &Names, found: &[Option<(u32, u32)>]) -> Symbols {
+/// The same stacks and values with functions named by what `name` makes of their names for the
+/// linker. Functions that have none keep the name that they have.
+pub fn rename(partial: Partial, name: impl Fn(&str) -> Cow<'_, str>) -> Partial {
+    let symbols = &partial.symbols;
     let mut into = Interner::default();
+    let mut renamed = Vec::with_capacity(symbols.functions.len());
+    for function in &symbols.functions {
+        let system_name = symbols.str(function.system_name);
+        let shown = match system_name {
+            "" => Cow::Borrowed(symbols.str(function.name)),
+            _ => name(system_name),
+        };
+        let function = Function {
+            name: into.str(&shown),
+            system_name: into.str(system_name),
+            file: into.str(symbols.str(function.file)),
+            start_line: function.start_line,
+        };
+        renamed.push(into.function(function));
+    }
+    let lines = |into: Interner| {
+        with_lines(symbols, into, |_, id, lines| {
+            let known = symbols.lines(id).iter();
+            lines.extend(known.map(|line| Line {
+                function: renamed[line.function as usize],
+                ..*line
+            }));
+        })
+    };
+    Partial {
+        symbols: lines(into),
+        ..partial
+    }
+}
+
+fn with_names(symbols: &Symbols, names: &Names, found: &[Option<(u32, u32)>]) -> Symbols {
     let (mut here, mut there) = (LocationMap::default(), LocationMap::default());
-    let mut locations = Vec::with_capacity(found.len());
-    let mut lines = Vec::new();
-    for (id, found) in found.iter().enumerate() {
-        let Location {
-            mapping, address, ..
-        } = symbols.locations[id];
-        let start = lines.len() as u32;
+    with_lines(symbols, Interner::default(), |into, id, lines| {
+        let found = found[id as usize];
         let known = match found {
-            Some((start, end)) => &names.lines[*start as usize..*end as usize],
-            None => symbols.lines(id as u32),
+            Some((start, end)) => &names.lines[start as usize..end as usize],
+            None => symbols.lines(id),
         };
         for line in known {
             let function = match found {
-                Some(_) => there.function_of(&mut into, names.interner.symbols(), line.function),
-                None => here.function_of(&mut into, symbols, line.function),
+                Some(_) => there.function_of(into, names.interner.symbols(), line.function),
+                None => here.function_of(into, symbols, line.function),
             };
             lines.push(Line { function, ..*line });
         }
-        let mapping = match mapping {
+    })
+}
+
+/// Tables with as many locations, in the same order, so that no frame of the trie changes. `push`
+/// says which lines each has.
+fn with_lines(
+    symbols: &Symbols,
+    mut into: Interner,
+    mut push: impl FnMut(&mut Interner, u32, &mut Vec<Line>),
+) -> Symbols {
+    let mut here = LocationMap::default();
+    let mut locations = Vec::with_capacity(symbols.locations.len());
+    let mut lines = Vec::new();
+    for (id, location) in symbols.locations.iter().enumerate() {
+        let start = lines.len() as u32;
+        push(&mut into, id as u32, &mut lines);
+        let mapping = match location.mapping {
             NONE => NONE,
             mapping => here.mapping_of(&mut into, symbols, mapping),
         };
         locations.push(Location {
             mapping,
-            address,
+            address: location.address,
             lines: (start, lines.len() as u32),
         });
     }
