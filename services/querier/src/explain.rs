@@ -26,8 +26,19 @@ pub(crate) struct Step {
     /// What went wrong, if something did.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) error: String,
+    /// Why addresses have no name, most of them first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unnamed: Vec<Unnamed>,
     #[serde(flatten)]
     pub(crate) read: Read,
+}
+
+/// Addresses of one binary that have no name for the same reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Unnamed {
+    pub(crate) build_id: String,
+    pub(crate) addresses: u64,
+    pub(crate) reason: String,
 }
 
 /// What was read. Sums up.
@@ -81,6 +92,7 @@ impl Summary {
     pub(crate) fn short(mut self) -> Self {
         for step in &mut self.steps {
             step.blocks.clear();
+            step.unnamed.clear();
             step.error = step.error.chars().take(HEADER_ERROR_CHARS_MAX).collect();
         }
         let time = |step: &Step| step.milliseconds;

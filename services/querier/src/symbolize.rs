@@ -2,6 +2,8 @@
 //!
 //! Never fails: what gets no name keeps its address, and the answer says so.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use cairn_engine::{Frame, Names, Wanted};
@@ -12,7 +14,7 @@ use cairn_wire::cairn::symbols::v1::{self as wire, SymbolizeRequest, SymbolizeRe
 use futures::StreamExt;
 
 use crate::error::Warning;
-use crate::explain::Step;
+use crate::explain::{Step, Unnamed};
 use crate::peers::Failure;
 use crate::querier::Session;
 
@@ -20,11 +22,14 @@ use crate::querier::Session;
 const BATCH: usize = 10_000;
 /// Requests at a time.
 const CONCURRENT: usize = 8;
+/// Reasons that an explanation holds.
+const REASONS_MAX: usize = 50;
 
-struct Batch {
-    build_id: BuildId,
-    addressing: Addressing,
-    addresses: Vec<u64>,
+/// Names as they come in, and why others don't.
+#[derive(Default)]
+struct Found {
+    names: Names,
+    unnamed: HashMap<(BuildId, String), u64>,
 }
 
 /// The same values under the names that are known.
@@ -44,12 +49,14 @@ pub(crate) async fn symbolize(session: &Session, partial: Partial) -> (Partial, 
     let limit = limit.min(session.deadline.left() / 2);
     let clock = cx.clock();
     let start = clock.instant();
-    let (names, failure) = ask_all(session, wanted, limit).await;
+    let (found, failure) = ask_all(session, wanted, limit).await;
     let error = failure.as_ref().map(Failure::to_string);
+    let Found { names, unnamed } = found;
     let step = Step {
         source: "symbolizer",
         address: session.querier.symbolizer().to_owned(),
         error: error.unwrap_or_default(),
+        unnamed: most(unnamed),
         ..Step::default()
     };
     session.explain.add(step.took(clock.instant() - start));
@@ -68,10 +75,10 @@ async fn ask_all(
     session: &Session,
     wanted: Vec<Wanted>,
     limit: Duration,
-) -> (Names, Option<Failure>) {
-    let mut names = Names::default();
+) -> (Found, Option<Failure>) {
+    let mut found = Found::default();
     let mut failure = None;
-    let mut answers = futures::stream::iter(wanted.into_iter().flat_map(batches))
+    let mut answers = futures::stream::iter(batches(wanted))
         .map(|batch| ask(session, batch, limit))
         .buffer_unordered(CONCURRENT);
     let timeout = session.querier.cx().clock().clone();
@@ -81,57 +88,83 @@ async fn ask_all(
         tokio::select! {
             biased;
             answer = answers.next() => match answer {
-                Some(Ok((batch, answer))) => insert(&mut names, &batch, &answer),
-                Some(Err(failed)) => failure = Some(failed),
-                None => return (names, failure),
+                Some(Ok((batch, answer))) => {
+                    if found.insert(&batch, &answer).is_none() {
+                        let text = "an answer names what it lacks".to_owned();
+                        failure = Some(failed(session, Code::Internal, text));
+                    }
+                }
+                Some(Err(error)) => failure = Some(error),
+                None => return (found, failure),
             },
             () = &mut timeout => {
-                let late = Failure {
-                    code: Code::Timeout,
-                    address: session.querier.symbolizer().to_owned(),
-                    text: format!("not all names came within {limit:?}"),
-                };
-                return (names, Some(late));
+                let text = format!("not all names came within {limit:?}");
+                return (found, Some(failed(session, Code::Timeout, text)));
             }
         }
     }
 }
 
-fn batches(wanted: Wanted) -> impl Iterator<Item = Batch> {
-    let Wanted {
-        build_id,
-        addressing,
-        addresses,
-    } = wanted;
-    let count = addresses.len().div_ceil(BATCH);
-    (0..count).map(move |at| Batch {
-        build_id: build_id.clone(),
-        addressing,
-        addresses: addresses[at * BATCH..addresses.len().min((at + 1) * BATCH)].to_vec(),
-    })
+fn failed(session: &Session, code: Code, text: String) -> Failure {
+    Failure {
+        code,
+        address: session.querier.symbolizer().to_owned(),
+        text,
+    }
+}
+
+/// What is asked in one request each: several binaries, or a part of one.
+fn batches(wanted: Vec<Wanted>) -> Vec<Vec<Wanted>> {
+    let mut batches: Vec<Vec<Wanted>> = Vec::new();
+    let mut room = 0;
+    for wanted in wanted {
+        let Wanted {
+            build_id,
+            addressing,
+            addresses,
+        } = wanted;
+        let mut rest = &addresses[..];
+        while !rest.is_empty() {
+            if room == 0 {
+                batches.push(Vec::new());
+                room = BATCH;
+            }
+            let (now, later) = rest.split_at(room.min(rest.len()));
+            rest = later;
+            room -= now.len();
+            let last = batches.last_mut().expect("one was begun");
+            last.push(Wanted {
+                build_id: build_id.clone(),
+                addressing,
+                addresses: now.to_vec(),
+            });
+        }
+    }
+    batches
 }
 
 async fn ask(
     session: &Session,
-    batch: Batch,
+    batch: Vec<Wanted>,
     limit: Duration,
-) -> Result<(Batch, SymbolizeResponse), Failure> {
+) -> Result<(Vec<Wanted>, SymbolizeResponse), Failure> {
     let querier = &session.querier;
     let address = querier.symbolizer();
     let channel = querier.cx().channel(address)?;
-    querier
-        .metrics()
-        .addresses_asked
-        .inc_by(batch.addresses.len() as u64);
-    let mut request = tonic::Request::new(SymbolizeRequest {
-        tenant: session.tenant.to_string(),
-        build_id: batch.build_id.to_string(),
-        addressing: match batch.addressing {
+    let asked: usize = batch.iter().map(|wanted| wanted.addresses.len()).sum();
+    querier.metrics().addresses_asked.inc_by(asked as u64);
+    let binaries = batch.iter().map(|wanted| wire::Binary {
+        build_id: wanted.build_id.to_string(),
+        addressing: match wanted.addressing {
             Addressing::FileOffset => wire::Addressing::FileOffset,
             Addressing::Virtual => wire::Addressing::Virtual,
         }
         .into(),
-        addresses: batch.addresses.clone(),
+        addresses: wanted.addresses.clone(),
+    });
+    let mut request = tonic::Request::new(SymbolizeRequest {
+        tenant: session.tenant.to_string(),
+        binaries: binaries.collect(),
     });
     request.set_timeout(limit);
     let answer = SymbolServiceClient::new(channel)
@@ -144,30 +177,67 @@ async fn ask(
     }
 }
 
-fn insert(names: &mut Names, batch: &Batch, answer: &SymbolizeResponse) {
-    let key = (&batch.build_id, batch.addressing);
-    for (address, symbols) in batch.addresses.iter().zip(&answer.symbols) {
-        let frames: Vec<Frame<'_>> = symbols.frames.iter().map(frame).collect();
-        names.insert(key, *address, &frames);
+impl Found {
+    /// None if the answer names what is not in it.
+    fn insert(&mut self, batch: &[Wanted], answer: &SymbolizeResponse) -> Option<()> {
+        let frames = |symbols: &wire::Symbols| {
+            let frames = symbols.frames.iter();
+            frames.map(|sent| frame(answer, sent)).collect()
+        };
+        let symbols: Option<Vec<Vec<Frame<'_>>>> = answer.symbols.iter().map(frames).collect();
+        let symbols = symbols?;
+        for (wanted, binary) in batch.iter().zip(&answer.binaries) {
+            let key = (&wanted.build_id, wanted.addressing);
+            let mut unnamed: HashMap<&str, u64> = HashMap::new();
+            for (address, &at) in wanted.addresses.iter().zip(&binary.symbols) {
+                let frames = symbols.get(at as usize)?;
+                if frames.is_empty() {
+                    let reason = &answer.symbols[at as usize].reason;
+                    *unnamed.entry(reason).or_default() += 1;
+                }
+                self.names.insert(key, *address, frames);
+            }
+            for (reason, count) in unnamed {
+                let key = (wanted.build_id.clone(), reason.to_owned());
+                *self.unnamed.entry(key).or_default() += count;
+            }
+        }
+        Some(())
     }
 }
 
-fn frame(frame: &wire::Frame) -> Frame<'_> {
+fn frame<'a>(answer: &'a SymbolizeResponse, frame: &wire::Frame) -> Option<Frame<'a>> {
     let wire::Frame {
         function,
-        system_name,
-        file,
-        start_line,
         line,
         column,
         inlined: _,
-    } = frame;
-    Frame {
-        name: function,
-        system_name,
-        file,
-        start_line: *start_line,
-        line: *line,
-        column: *column,
-    }
+    } = *frame;
+    let function = answer.functions.get(function as usize)?;
+    let text = |at: u32| answer.strings.get(at as usize).map(String::as_str);
+    Some(Frame {
+        name: text(function.name)?,
+        system_name: text(function.system_name)?,
+        file: text(function.file)?,
+        start_line: function.start_line,
+        line,
+        column,
+    })
+}
+
+fn most(unnamed: HashMap<(BuildId, String), u64>) -> Vec<Unnamed> {
+    let unnamed = unnamed.into_iter();
+    let unnamed = unnamed.map(|((build_id, reason), addresses)| Unnamed {
+        build_id: build_id.to_string(),
+        addresses,
+        reason,
+    });
+    let mut unnamed: Vec<Unnamed> = unnamed.collect();
+    unnamed.sort_by(|a, b| {
+        let order = |of: &Unnamed| Reverse(of.addresses);
+        let rest = || (&a.build_id, &a.reason).cmp(&(&b.build_id, &b.reason));
+        order(a).cmp(&order(b)).then_with(rest)
+    });
+    unnamed.truncate(REASONS_MAX);
+    unnamed
 }

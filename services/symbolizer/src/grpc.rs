@@ -17,7 +17,7 @@ use crate::config::{Config, UploadConfig};
 use crate::error::Error;
 use crate::files::Files;
 use crate::metrics::{AddressLabel, Metrics, Named, Outcome, UploadLabel};
-use crate::symbolize::symbolize;
+use crate::symbolize::{Asked, symbolize};
 use crate::upload::{Stored, tenant_of, upload};
 
 /// Bytes of one message: an upload's chunk, or the addresses of one request.
@@ -53,36 +53,41 @@ impl Symbols {
     }
 
     async fn symbolize(&self, request: SymbolizeRequest) -> Result<SymbolizeResponse, Error> {
-        let SymbolizeRequest {
-            tenant,
-            build_id,
-            addressing,
-            addresses,
-        } = request;
+        let SymbolizeRequest { tenant, binaries } = request;
         let tenant = tenant_of(&tenant)?;
-        let build_id = BuildId::parse(&build_id)?;
-        let addressing = match wire::Addressing::try_from(addressing) {
-            Ok(wire::Addressing::FileOffset) => Addressing::FileOffset,
-            Ok(wire::Addressing::Virtual) => Addressing::Virtual,
-            Err(_) => return Err(Error::Invalid(format!("no addressing {addressing}"))),
-        };
-        if addresses.len() > self.addresses_max {
-            let (asked, max) = (addresses.len(), self.addresses_max);
+        let asked: usize = binaries.iter().map(|binary| binary.addresses.len()).sum();
+        if asked.max(binaries.len()) > self.addresses_max {
+            let (asked, max) = (asked.max(binaries.len()), self.addresses_max);
             let text = format!("{asked} addresses are more than the {max} that are allowed");
             return Err(Error::Invalid(text));
         }
-        let build = self.files.build(&tenant, &build_id).await?;
-        let look = move || symbolize(&build, addressing, &addresses);
-        let symbols = self.cx.compute(look).await;
-        let named = symbols.iter().filter(|s| !s.frames.is_empty()).count();
-        for (label, count) in [(Named::Yes, named), (Named::No, symbols.len() - named)] {
-            let counter = self
-                .metrics
-                .addresses
-                .get_or_create(&AddressLabel { named: label });
-            counter.inc_by(count as u64);
+        let binaries: Vec<Binary> = binaries.into_iter().map(binary).collect::<Result<_, _>>()?;
+        let asked = binaries.into_iter().map(async |(build_id, asked)| {
+            let (addressing, addresses) = asked;
+            let build = self.files.build(&tenant, &build_id).await?;
+            Ok::<_, Error>(Asked {
+                build,
+                addressing,
+                addresses,
+            })
+        });
+        let asked = futures::future::try_join_all(asked).await?;
+        let answer = self.cx.compute(move || symbolize(&asked)).await;
+        self.count(&answer);
+        Ok(answer)
+    }
+
+    fn count(&self, answer: &SymbolizeResponse) {
+        let is_named = |&at: &u32| !answer.symbols[at as usize].frames.is_empty();
+        let all = answer.binaries.iter().flat_map(|binary| &binary.symbols);
+        let (named, unnamed) = all.fold((0, 0), |(named, unnamed), at| match is_named(at) {
+            true => (named + 1, unnamed),
+            false => (named, unnamed + 1),
+        });
+        for (label, count) in [(Named::Yes, named), (Named::No, unnamed)] {
+            let label = AddressLabel { named: label };
+            self.metrics.addresses.get_or_create(&label).inc_by(count);
         }
-        Ok(SymbolizeResponse { symbols })
     }
 
     async fn upload(&self, stream: Streaming<UploadRequest>) -> Result<Stored, Error> {
@@ -145,6 +150,22 @@ impl SymbolService for Symbols {
         let answer = self.list(request.get_ref()).await;
         answer.map(Response::new).map_err(|error| told(&error))
     }
+}
+
+type Binary = (BuildId, (Addressing, Vec<u64>));
+
+fn binary(binary: wire::Binary) -> Result<Binary, Error> {
+    let wire::Binary {
+        build_id,
+        addressing,
+        addresses,
+    } = binary;
+    let addressing = match wire::Addressing::try_from(addressing) {
+        Ok(wire::Addressing::FileOffset) => Addressing::FileOffset,
+        Ok(wire::Addressing::Virtual) => Addressing::Virtual,
+        Err(_) => return Err(Error::Invalid(format!("no addressing {addressing}"))),
+    };
+    Ok((BuildId::parse(&build_id)?, (addressing, addresses)))
 }
 
 /// What the client reads. Faults of ours are logged here, since clients are not told them.

@@ -1,30 +1,138 @@
 //! Addresses to the wire's frames. Which files there are is decided before.
 
+use std::collections::HashMap;
+
 use cairn_model::Addressing;
 use cairn_symbols::{Frames, Miss};
-use cairn_wire::cairn::symbols::v1::{Frame, Symbols};
+use cairn_wire::cairn::symbols::v1::{BinarySymbols, Frame, Function, SymbolizeResponse, Symbols};
 
 use crate::cache::Absence;
 use crate::files::Build;
 
-/// What is known of each address, in their order.
-pub(crate) fn symbolize(build: &Build, addressing: Addressing, addresses: &[u64]) -> Vec<Symbols> {
-    addresses
-        .iter()
-        .map(|&address| match frames(build, addressing, address) {
-            Ok(frames) => Symbols {
-                frames: frames.map(wire_frame).collect(),
-                reason: String::new(),
-            },
-            Err(reason) => Symbols {
-                frames: Vec::new(),
-                reason,
-            },
-        })
-        .collect()
+/// Addresses of one binary, and what can name them.
+pub(crate) struct Asked {
+    pub(crate) build: Build,
+    pub(crate) addressing: Addressing,
+    pub(crate) addresses: Vec<u64>,
 }
 
-fn frames(build: &Build, addressing: Addressing, address: u64) -> Result<Frames<'_>, String> {
+/// What is known of each address.
+pub(crate) fn symbolize(asked: &[Asked]) -> SymbolizeResponse {
+    let mut tables = Tables::default();
+    tables.string("");
+    let binaries = asked.iter().map(|asked| tables.binary(asked)).collect();
+    let Tables {
+        strings,
+        functions,
+        symbols,
+        ..
+    } = tables;
+    SymbolizeResponse {
+        strings,
+        functions,
+        symbols,
+        binaries,
+    }
+}
+
+/// An answer in the making: what addresses have in common is in it once.
+#[derive(Default)]
+struct Tables<'a> {
+    strings: Vec<String>,
+    string_ids: HashMap<&'a str, u32>,
+    functions: Vec<Function>,
+    function_ids: HashMap<(u32, u32, u32, u32), u32>,
+    symbols: Vec<Symbols>,
+    reason_ids: HashMap<String, u32>,
+}
+
+/// Which file of a build the frames are of, and their number in it.
+type FramesId = (usize, u32);
+
+impl<'a> Tables<'a> {
+    fn binary(&mut self, asked: &'a Asked) -> BinarySymbols {
+        let mut known: HashMap<FramesId, u32> = HashMap::new();
+        let symbols = asked.addresses.iter().map(|&address| {
+            match frames(&asked.build, asked.addressing, address) {
+                Ok((file, frames)) => *known
+                    .entry((file, frames.id()))
+                    .or_insert_with(|| self.symbols(frames)),
+                Err(reason) => self.reason(reason),
+            }
+        });
+        BinarySymbols {
+            symbols: symbols.collect(),
+        }
+    }
+
+    fn symbols(&mut self, frames: Frames<'a>) -> u32 {
+        let frames = frames.map(|frame| self.frame(frame)).collect();
+        self.symbols.push(Symbols {
+            frames,
+            reason: String::new(),
+        });
+        (self.symbols.len() - 1) as u32
+    }
+
+    fn reason(&mut self, reason: String) -> u32 {
+        if let Some(&id) = self.reason_ids.get(&reason) {
+            return id;
+        }
+        let id = self.symbols.len() as u32;
+        self.symbols.push(Symbols {
+            frames: Vec::new(),
+            reason: reason.clone(),
+        });
+        self.reason_ids.insert(reason, id);
+        id
+    }
+
+    fn frame(&mut self, frame: cairn_symbols::Frame<'a>) -> Frame {
+        let cairn_symbols::Frame {
+            function,
+            system_name,
+            file,
+            start_line,
+            line,
+            inlined,
+        } = frame;
+        let name = self.string(function);
+        let system_name = self.string(system_name);
+        let file = self.string(file);
+        let functions = &mut self.functions;
+        let key = (name, system_name, file, start_line);
+        let function = *self.function_ids.entry(key).or_insert_with(|| {
+            functions.push(Function {
+                name,
+                system_name,
+                file,
+                start_line: i64::from(start_line),
+            });
+            (functions.len() - 1) as u32
+        });
+        Frame {
+            function,
+            line: i64::from(line),
+            column: 0,
+            inlined,
+        }
+    }
+
+    fn string(&mut self, text: &'a str) -> u32 {
+        let strings = &mut self.strings;
+        *self.string_ids.entry(text).or_insert_with(|| {
+            strings.push(text.to_owned());
+            (strings.len() - 1) as u32
+        })
+    }
+}
+
+/// The calls at an address, and by which file of the build; or why it has no name.
+fn frames(
+    build: &Build,
+    addressing: Addressing,
+    address: u64,
+) -> Result<(usize, Frames<'_>), String> {
     // Where code lies in the executable, a separate debug file often no longer says.
     let by_place = [&build.executable, &build.debuginfo];
     let mut virtual_address = Err(Miss::NoSegment);
@@ -34,8 +142,12 @@ fn frames(build: &Build, addressing: Addressing, address: u64) -> Result<Frames<
     let mut found = Err(Miss::NoFunction);
     let by_names = [&build.debuginfo, &build.executable];
     if let Ok(address) = virtual_address {
-        for file in by_names.into_iter().flatten() {
-            found = found.or_else(|_| file.lookup(Addressing::Virtual, address));
+        for (at, file) in by_names.into_iter().enumerate() {
+            let Ok(file) = file else { continue };
+            found = found.or_else(|_| {
+                let frames = file.lookup(Addressing::Virtual, address)?;
+                Ok((at, frames))
+            });
         }
     }
     found.map_err(|miss| match (&build.debuginfo, &build.executable) {
@@ -46,24 +158,4 @@ fn frames(build: &Build, addressing: Addressing, address: u64) -> Result<Frames<
         }
         _ => virtual_address.err().unwrap_or(miss).to_string(),
     })
-}
-
-fn wire_frame(frame: cairn_symbols::Frame<'_>) -> Frame {
-    let cairn_symbols::Frame {
-        function,
-        system_name,
-        file,
-        start_line,
-        line,
-        inlined,
-    } = frame;
-    Frame {
-        function: function.to_owned(),
-        system_name: system_name.to_owned(),
-        file: file.to_owned(),
-        start_line: i64::from(start_line),
-        line: i64::from(line),
-        column: 0,
-        inlined,
-    }
 }

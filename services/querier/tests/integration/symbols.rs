@@ -3,8 +3,8 @@
 use cairn_chassis::{Options, Process, Routes};
 use cairn_wire::cairn::symbols::v1::symbol_service_server::{SymbolService, SymbolServiceServer};
 use cairn_wire::cairn::symbols::v1::{
-    Frame, ListRequest, ListResponse, SymbolizeRequest, SymbolizeResponse, Symbols, UploadRequest,
-    UploadResponse,
+    BinarySymbols, Frame, Function, ListRequest, ListResponse, SymbolizeRequest, SymbolizeResponse,
+    Symbols, UploadRequest, UploadResponse,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -23,31 +23,38 @@ pub(crate) async fn start() -> Process {
     process
 }
 
-fn frame(function: &str, start_line: i64, (line, column): (i64, i64)) -> Frame {
-    Frame {
-        function: function.to_owned(),
-        system_name: format!("_Z{function}"),
-        file: "/src/app.c".to_owned(),
-        start_line,
-        line,
-        column,
-        inlined: function == "inner",
-    }
-}
-
 #[tonic::async_trait]
 impl SymbolService for Known {
     async fn symbolize(
         &self,
         request: Request<SymbolizeRequest>,
     ) -> Result<Response<SymbolizeResponse>, Status> {
-        let frames = vec![frame("inner", 5, (7, 3)), frame("outer", 18, (20, 9))];
-        let symbols = request.get_ref().addresses.iter().map(|_| Symbols {
-            frames: frames.clone(),
-            reason: String::new(),
-        });
+        let binaries = request.get_ref().binaries.iter();
+        let strings = ["", "inner", "_Zinner", "/src/app.c", "outer", "_Zouter"];
+        let function = |name, system_name, start_line| Function {
+            name,
+            system_name,
+            file: 3,
+            start_line,
+        };
+        let frame = |function, line, column| Frame {
+            function,
+            line,
+            column,
+            inlined: function == 0,
+        };
         Ok(Response::new(SymbolizeResponse {
-            symbols: symbols.collect(),
+            strings: strings.map(str::to_owned).to_vec(),
+            functions: vec![function(1, 2, 5), function(4, 5, 18)],
+            symbols: vec![Symbols {
+                frames: vec![frame(0, 7, 3), frame(1, 20, 9)],
+                reason: String::new(),
+            }],
+            binaries: binaries
+                .map(|binary| BinarySymbols {
+                    symbols: vec![0; binary.addresses.len()],
+                })
+                .collect(),
         }))
     }
 

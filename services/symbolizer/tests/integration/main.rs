@@ -5,9 +5,9 @@ mod server;
 
 use cairn_model::{BuildId, FileKind, TenantId};
 use cairn_store::{Key, Store};
-use cairn_wire::cairn::symbols::v1::{Addressing, FileType, ListRequest, Symbols};
+use cairn_wire::cairn::symbols::v1::{Addressing, Binary, FileType, ListRequest, SymbolizeRequest};
 
-use server::{Server, Upload, config, native};
+use server::{Known, Server, Upload, config, native};
 
 const WORK_PIE: &str = "1c8446f0ed602f28d3201a0505086fd690db3531";
 /// What OpenTelemetry's profiler calls the same file.
@@ -15,7 +15,7 @@ const WORK_PIE_HASH: &str = "0ea5ac675e9628556a1c0cca44e33d0f";
 /// Inside the loop of `leaf`, into which `mix` is inlined.
 const IN_MIX: u64 = 0x1228;
 
-fn chain(symbols: &Symbols) -> Vec<(&str, i64, bool)> {
+fn chain(symbols: &Known) -> Vec<(&str, i64, bool)> {
     let frames = symbols.frames.iter();
     frames
         .map(|frame| (frame.function.as_str(), frame.line, frame.inlined))
@@ -201,11 +201,14 @@ async fn names_come_from_the_debug_file_and_places_from_the_executable() {
 async fn requests_beyond_the_limits_are_refused() {
     let server = Server::start().await;
     let request = |build_id: &str, addressing, addresses| {
-        let request = cairn_wire::cairn::symbols::v1::SymbolizeRequest {
-            tenant: "a".to_owned(),
+        let binary = Binary {
             build_id: build_id.to_owned(),
             addressing,
             addresses: vec![0; addresses],
+        };
+        let request = SymbolizeRequest {
+            tenant: "a".to_owned(),
+            binaries: vec![binary],
         };
         let mut client = server.client.clone();
         async move { client.symbolize(request).await.expect_err("refused") }

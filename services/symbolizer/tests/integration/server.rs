@@ -9,7 +9,8 @@ use cairn_symbolizer::{Config, ConversionConfig, UploadConfig};
 use cairn_wire::cairn::symbols::v1::symbol_service_client::SymbolServiceClient;
 use cairn_wire::cairn::symbols::v1::upload_request::Part;
 use cairn_wire::cairn::symbols::v1::{
-    Addressing, FileInfo, SymbolizeRequest, Symbols, UploadRequest, UploadResponse,
+    Addressing, Binary, FileInfo, SymbolizeRequest, SymbolizeResponse, Symbols, UploadRequest,
+    UploadResponse,
 };
 use tempfile::TempDir;
 use tonic::Status;
@@ -34,6 +35,42 @@ impl<'a> Upload<'a> {
             tenant,
             build_id: "",
             elf,
+        }
+    }
+}
+
+/// What an answer says of one address.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) frames: Vec<Call>,
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) function: String,
+    pub(crate) file: String,
+    pub(crate) start_line: i64,
+    pub(crate) line: i64,
+    pub(crate) inlined: bool,
+}
+
+impl Known {
+    fn new(answer: &SymbolizeResponse, symbols: &Symbols) -> Self {
+        let text = |at: u32| answer.strings[at as usize].clone();
+        let frames = symbols.frames.iter().map(|frame| {
+            let function = &answer.functions[frame.function as usize];
+            Call {
+                function: text(function.name),
+                file: text(function.file),
+                start_line: function.start_line,
+                line: frame.line,
+                inlined: frame.inlined,
+            }
+        });
+        Self {
+            frames: frames.collect(),
+            reason: symbols.reason.clone(),
         }
     }
 }
@@ -117,15 +154,32 @@ impl Server {
         build_id: &str,
         addressing: Addressing,
         addresses: &[u64],
-    ) -> Vec<Symbols> {
-        let request = SymbolizeRequest {
-            tenant: tenant.to_owned(),
+    ) -> Vec<Known> {
+        let binary = Binary {
             build_id: build_id.to_owned(),
             addressing: addressing.into(),
             addresses: addresses.to_vec(),
         };
+        self.symbolize_all(tenant, vec![binary]).await.remove(0)
+    }
+
+    /// Of each binary, what is known of each address.
+    pub(crate) async fn symbolize_all(
+        &self,
+        tenant: &str,
+        binaries: Vec<Binary>,
+    ) -> Vec<Vec<Known>> {
+        let request = SymbolizeRequest {
+            tenant: tenant.to_owned(),
+            binaries,
+        };
         let answer = self.client.clone().symbolize(request).await;
-        answer.expect("an answer").into_inner().symbols
+        let answer = answer.expect("an answer").into_inner();
+        let known = |at: &u32| Known::new(&answer, &answer.symbols[*at as usize]);
+        let binaries = answer.binaries.iter();
+        binaries
+            .map(|binary| binary.symbols.iter().map(known).collect())
+            .collect()
     }
 
     /// Why nothing is named.

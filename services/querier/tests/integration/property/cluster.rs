@@ -18,8 +18,8 @@ use cairn_store::faulty::{FaultyStore, Server};
 use cairn_store::{InProcess, Key, Store};
 use cairn_wire::cairn::symbols::v1::symbol_service_server::{SymbolService, SymbolServiceServer};
 use cairn_wire::cairn::symbols::v1::{
-    Frame, ListRequest, ListResponse, SymbolizeRequest, SymbolizeResponse, Symbols, UploadRequest,
-    UploadResponse,
+    BinarySymbols, Frame, Function, ListRequest, ListResponse, SymbolizeRequest, SymbolizeResponse,
+    Symbols, UploadRequest, UploadResponse,
 };
 use futures::FutureExt;
 use parking_lot::RwLock;
@@ -286,21 +286,39 @@ impl SymbolService for Named {
         &self,
         request: Request<SymbolizeRequest>,
     ) -> Result<Response<SymbolizeResponse>, Status> {
-        let SymbolizeRequest {
-            build_id,
-            addresses,
-            ..
-        } = request.into_inner();
-        let frames = |address: &u64| match (build_id.as_str(), *address) {
-            names::NAMED => names::FRAMES.iter().map(frame).collect(),
-            _ => Vec::new(),
+        let mut strings = vec![String::new()];
+        let mut string = |text: &str| {
+            strings.push(text.to_owned());
+            strings.len() as u32 - 1
         };
-        let symbols = addresses.iter().map(|address| Symbols {
-            frames: frames(address),
-            ..Symbols::default()
+        let functions = names::FRAMES.map(|(name, line)| Function {
+            name: string(name),
+            system_name: string(&format!("_{name}")),
+            file: string(source(line)),
+            start_line: 0,
         });
+        let frames = (0..).zip(names::FRAMES).map(|(function, (_, line))| Frame {
+            function,
+            line,
+            ..Frame::default()
+        });
+        let named = Symbols {
+            frames: frames.collect(),
+            reason: String::new(),
+        };
+        let binaries = request.into_inner().binaries.into_iter().map(|binary| {
+            let is_unnamed =
+                |&address: &u64| u32::from((binary.build_id.as_str(), address) != names::NAMED);
+            BinarySymbols {
+                symbols: binary.addresses.iter().map(is_unnamed).collect(),
+            }
+        });
+        let binaries = binaries.collect();
         Ok(Response::new(SymbolizeResponse {
-            symbols: symbols.collect(),
+            strings,
+            functions: functions.to_vec(),
+            symbols: vec![named, Symbols::default()],
+            binaries,
         }))
     }
 
@@ -313,15 +331,5 @@ impl SymbolService for Named {
 
     async fn list(&self, _: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
         Err(cairn_wire::unimplemented("files are not taken"))
-    }
-}
-
-fn frame((name, line): &(&str, i64)) -> Frame {
-    Frame {
-        function: (*name).to_owned(),
-        system_name: format!("_{name}"),
-        file: source(*line).to_owned(),
-        line: *line,
-        ..Frame::default()
     }
 }
