@@ -52,6 +52,20 @@ pub struct ConversionConfig {
     pub time_max: Duration,
     /// Memory that one worker may take.
     pub memory_max: ByteSize,
+    /// Bytes of one symbol file.
+    pub output_bytes_max: ByteSize,
+    /// What to do where the system can't lock a worker in. `required` on Linux if absent.
+    pub sandbox: Sandbox,
+}
+
+/// How much a worker that can't be locked in is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sandbox {
+    /// Without landlock and seccomp no file is read.
+    Required,
+    /// What the system lacks is logged.
+    Preferred,
 }
 
 impl Default for Config {
@@ -92,6 +106,11 @@ impl Default for ConversionConfig {
             concurrent_max: 1,
             time_max: Duration::from_secs(5 * 60),
             memory_max: ByteSize::gib(2),
+            output_bytes_max: ByteSize::gib(1),
+            sandbox: match cfg!(target_os = "linux") {
+                true => Sandbox::Required,
+                false => Sandbox::Preferred,
+            },
         }
     }
 }

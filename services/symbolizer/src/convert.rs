@@ -1,33 +1,37 @@
-//! Runs worker processes: starts, bounds and ends them. What a worker does is in `worker`.
+//! Runs worker processes: starts, bounds and ends them, and judges how they ended. What a worker
+//! does is in `worker`.
 
+use std::fs::File;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Once;
 
 use anyhow::Context as _;
 use cairn_chassis::Clock;
+use rustix::process::Signal;
 use tempfile::TempPath;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
-use crate::config::ConversionConfig;
+use crate::config::{ConversionConfig, Sandbox};
 use crate::error::Error;
 use crate::metrics::Metrics;
+use crate::sandbox::Bounds;
 use crate::worker;
 
 /// What is kept of a worker's last words.
 const REASON_BYTES_MAX: u64 = 2_000;
-/// A worker ends itself when its time is up; one that does not is killed this much later.
-const GRACE: Duration = Duration::from_secs(2);
 
 pub(crate) struct Converter {
     program: PathBuf,
     scratch: PathBuf,
-    time_max: Duration,
-    memory_max: u64,
+    bounds: Bounds,
+    sandbox: Sandbox,
     slots: Semaphore,
     metrics: Metrics,
+    remarked: Once,
 }
 
 impl Converter {
@@ -42,10 +46,15 @@ impl Converter {
         Ok(Self {
             program,
             scratch,
-            time_max: config.time_max,
-            memory_max: config.memory_max.as_u64(),
+            bounds: Bounds {
+                memory_max: config.memory_max.as_u64(),
+                time_max: config.time_max,
+                output_max: config.output_bytes_max.as_u64(),
+            },
+            sandbox: config.sandbox,
             slots: Semaphore::new(config.concurrent_max.max(1)),
             metrics,
+            remarked: Once::new(),
         })
     }
 
@@ -62,34 +71,23 @@ impl Converter {
         let _slot = self.slots.acquire().await.expect("it is never closed");
         let output = self.scratch_file()?;
         let start = clock.instant();
-        let child = Command::new(&self.program)
-            .arg(worker::ARGUMENT)
-            .args([elf, &*output])
-            .arg(self.memory_max.to_string())
-            .arg(self.time_max.as_secs().max(1).to_string())
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("start {}", self.program.display()))
-            .map_err(Error::Convert)?;
-        let ended = tokio::time::timeout(self.time_max + GRACE, end_of(child)).await;
+        let child = self.start(elf, &output).map_err(Error::Convert)?;
+        let ended = tokio::time::timeout(self.bounds.time_max, end_of(child)).await;
         let took = clock.instant().duration_since(start);
         self.metrics.conversion_seconds.observe(took.as_secs_f64());
-        let refused = |reason: String| {
-            self.metrics.conversion_crashes.inc();
-            Err(Error::Refused(reason))
-        };
         let (status, words) = match ended {
             Ok(ended) => ended.context("wait for a worker").map_err(Error::Convert)?,
             Err(_) => {
-                return refused(format!("reading it takes more than {:?}", self.time_max));
+                self.metrics.conversion_crashes.inc();
+                let time = self.bounds.time_max;
+                return Err(Error::Refused(format!(
+                    "reading it takes more than {time:?}"
+                )));
             }
         };
-        match status.code() {
-            Some(0) => {
+        match verdict(status, words, &self.bounds) {
+            Verdict::Made { remark } => {
+                self.remark(&remark);
                 let symbols = tokio::fs::read(&output).await?;
                 if symbols.is_empty() {
                     let program = self.program.display();
@@ -98,20 +96,90 @@ impl Converter {
                 }
                 Ok(symbols)
             }
-            Some(code) if code == i32::from(worker::EXIT_REFUSED) => Err(Error::Refused(words)),
-            Some(code) if code == i32::from(worker::EXIT_FAILED) => {
-                Err(Error::Convert(anyhow::Error::msg(words)))
+            Verdict::Refused(reason) => Err(Error::Refused(reason)),
+            Verdict::Failed(text) => Err(Error::Convert(anyhow::Error::msg(text))),
+            Verdict::Crashed { reason, words } => {
+                self.metrics.conversion_crashes.inc();
+                tracing::warn!(%status, words, "a worker ended by force");
+                Err(Error::Refused(reason))
             }
-            Some(_) | None => {
-                tracing::warn!(%status, words, "a worker crashed");
-                refused("reading it fails in a way that only crafted or damaged files do".into())
-            }
+        }
+    }
+
+    /// The worker needs no path: its files are its standard input and output.
+    fn start(&self, elf: &Path, output: &Path) -> anyhow::Result<Child> {
+        let input = File::open(elf).context("open a file to convert")?;
+        let output = File::options().write(true).open(output);
+        let output = output.context("open a file for symbols")?;
+        Command::new(&self.program)
+            .args(worker::arguments(&self.bounds, self.sandbox))
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(input))
+            .stdout(Stdio::from(output))
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("start {}", self.program.display()))
+    }
+
+    /// Once is enough: it is as true of the next worker.
+    fn remark(&self, remark: &str) {
+        if !remark.is_empty() {
+            self.remarked.call_once(|| {
+                tracing::warn!(
+                    remark,
+                    "uploaded files are read by workers with fewer locks than there could be"
+                );
+            });
         }
     }
 }
 
+/// What a worker's end means.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Made {
+        remark: String,
+    },
+    /// The file is at fault, says the worker.
+    Refused(String),
+    /// The file is at fault, says how the worker ended.
+    Crashed {
+        reason: String,
+        words: String,
+    },
+    Failed(String),
+}
+
+fn verdict(status: ExitStatus, words: String, bounds: &Bounds) -> Verdict {
+    let reason = match status.code() {
+        Some(0) => return Verdict::Made { remark: words },
+        Some(code) if code == i32::from(worker::EXIT_REFUSED) => return Verdict::Refused(words),
+        Some(code) if code == i32::from(worker::EXIT_FAILED) => return Verdict::Failed(words),
+        _ => match status.signal().and_then(Signal::from_named_raw) {
+            Some(Signal::XCPU) => format!("reading it takes more than {:?}", bounds.time_max),
+            Some(Signal::XFSZ) => {
+                let max = bounds.output_max;
+                format!("it makes more than {max} bytes of symbols")
+            }
+            // Rust's last words when an allocation fails.
+            Some(Signal::ABORT) if words.contains("memory allocation of") => {
+                let max = bounds.memory_max;
+                format!("reading it takes more than {max} bytes of memory")
+            }
+            #[cfg(target_os = "linux")]
+            Some(Signal::SYS) => {
+                "reading it does what no reader needs, as only crafted files make it do".to_owned()
+            }
+            _ => "reading it fails in a way that only crafted or damaged files do".to_owned(),
+        },
+    };
+    Verdict::Crashed { reason, words }
+}
+
 /// How the worker ended, and its last words.
-async fn end_of(mut child: Child) -> std::io::Result<(std::process::ExitStatus, String)> {
+async fn end_of(mut child: Child) -> std::io::Result<(ExitStatus, String)> {
     let mut stderr = child.stderr.take().expect("it was asked for");
     let mut words = Vec::new();
     (&mut stderr)

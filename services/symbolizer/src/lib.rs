@@ -7,6 +7,7 @@ mod error;
 mod files;
 mod grpc;
 mod metrics;
+mod sandbox;
 mod symbolize;
 mod upload;
 mod worker;
@@ -17,8 +18,8 @@ use anyhow::Context as _;
 use cairn_chassis::Routes;
 use cairn_store::Store;
 
-pub use config::{Config, ConversionConfig, UploadConfig};
-pub use worker::worker_main;
+pub use config::{Config, ConversionConfig, Sandbox, UploadConfig};
+pub use worker::{Conversion, worker_main, worker_main_of};
 
 /// Runs the symbolizer until the process stops.
 pub async fn run(config: Config, cx: cairn_chassis::Context) -> anyhow::Result<()> {

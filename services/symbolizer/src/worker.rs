@@ -1,13 +1,19 @@
 //! The worker process: one ELF file in, one symbol file out. What it reads is hostile, so it may
-//! crash; it bounds its own time and memory, and ends when nobody waits for it any more.
+//! crash, and whoever made the file may come to command it. It gets the two files as open
+//! descriptors, and before it looks at the first byte it gives up everything else.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use cairn_symbols::Limits;
+use memmap2::Mmap;
+
+use crate::config::Sandbox;
+use crate::sandbox::{self, Bounds};
 
 /// The first argument of a process that is started as a worker.
 pub(crate) const ARGUMENT: &str = "__convert";
@@ -17,19 +23,25 @@ pub(crate) const EXIT_REFUSED: u8 = 3;
 /// Something else failed, and standard error says what.
 pub(crate) const EXIT_FAILED: u8 = 4;
 
-/// Between two looks at the bounds.
-const PATROL: Duration = Duration::from_millis(20);
+/// Makes a symbol file of an ELF file within so many bytes of memory, or says what is wrong with it.
+pub type Conversion = fn(elf: &[u8], memory_max: u64) -> Result<Vec<u8>, String>;
 
 /// Acts as a worker if this process was started as one. Every program that runs the symbolizer
 /// calls it first thing in `main`, and ends with the exit code if there is one.
 pub fn worker_main() -> Option<ExitCode> {
+    worker_main_of(convert)
+}
+
+/// The same with another conversion, for tests of what one can do.
+#[doc(hidden)]
+pub fn worker_main_of(conversion: Conversion) -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next()? != ARGUMENT {
         return None;
     }
     let arguments: Vec<OsString> = arguments.collect();
-    let (code, reason) = match work(&arguments) {
-        Ok(()) => return Some(ExitCode::SUCCESS),
+    let (code, reason) = match work(&arguments, conversion) {
+        Ok(remark) => (0, remark),
         Err(failure) => failure,
     };
     // If nobody reads it, the exit code still tells.
@@ -37,58 +49,75 @@ pub fn worker_main() -> Option<ExitCode> {
     Some(ExitCode::from(code))
 }
 
-fn work(arguments: &[OsString]) -> Result<(), (u8, String)> {
-    let failed = |text: String| (EXIT_FAILED, text);
-    let [input, output, memory_max, seconds_max] = arguments else {
-        return Err(failed("a worker takes four arguments".to_owned()));
+/// What a worker is told on its command line.
+pub(crate) fn arguments(bounds: &Bounds, sandbox: Sandbox) -> [String; 5] {
+    let word = match sandbox {
+        Sandbox::Required => "required",
+        Sandbox::Preferred => "preferred",
     };
-    let number = |text: &OsString| text.to_str().and_then(|text| text.parse::<u64>().ok());
-    let (Some(memory_max), Some(seconds_max)) = (number(memory_max), number(seconds_max)) else {
-        return Err(failed("the bounds of a worker are numbers".to_owned()));
-    };
-    let parent = std::os::unix::process::parent_id();
-    let patrol = move || patrol(parent, memory_max, Duration::from_secs(seconds_max));
-    std::thread::Builder::new()
-        .name("patrol".to_owned())
-        .spawn(patrol)
-        .map_err(|error| failed(format!("start a thread: {error}")))?;
+    [
+        ARGUMENT.to_owned(),
+        bounds.memory_max.to_string(),
+        bounds.time_max.as_secs().max(1).to_string(),
+        bounds.output_max.to_string(),
+        word.to_owned(),
+    ]
+}
 
-    let elf = std::fs::read(Path::new(input)).map_err(|error| failed(error.to_string()))?;
+fn bounds(arguments: &[OsString]) -> Option<(Bounds, Sandbox)> {
+    let [memory_max, seconds_max, output_max, sandbox] = arguments else {
+        return None;
+    };
+    let number = |text: &OsString| text.to_str()?.parse::<u64>().ok();
+    let bounds = Bounds {
+        memory_max: number(memory_max)?,
+        time_max: Duration::from_secs(number(seconds_max)?),
+        output_max: number(output_max)?,
+    };
+    match sandbox.to_str()? {
+        "required" => Some((bounds, Sandbox::Required)),
+        "preferred" => Some((bounds, Sandbox::Preferred)),
+        _ => None,
+    }
+}
+
+/// A remark for the log if it worked.
+fn work(arguments: &[OsString], conversion: Conversion) -> Result<String, (u8, String)> {
+    let failed = |text: String| (EXIT_FAILED, text);
+    let (bounds, sandbox) = bounds(arguments)
+        .ok_or_else(|| failed("a worker is told three bounds and its sandbox".to_owned()))?;
+    let input = map_input().map_err(|error| failed(format!("map the input: {error}")))?;
+    let elf = input.as_deref().unwrap_or_default();
+    let lacks = sandbox::enter(&bounds, elf.len() as u64).map_err(failed)?;
+    let remark = match sandbox {
+        Sandbox::Required if !lacks.is_empty() => return Err(failed(sandbox::refusal(&lacks))),
+        _ => lacks.join("; "),
+    };
+    let symbols = conversion(elf, bounds.memory_max).map_err(|error| (EXIT_REFUSED, error))?;
+    let written = std::io::stdout().lock().write_all(&symbols);
+    written.map_err(|error| failed(format!("write the symbol file: {error}")))?;
+    Ok(remark)
+}
+
+fn convert(elf: &[u8], memory_max: u64) -> Result<Vec<u8>, String> {
     let limits = Limits {
         section_bytes_max: usize::try_from(memory_max / 2).unwrap_or(usize::MAX),
         ..Limits::default()
     };
-    let symbols =
-        cairn_symbols::convert(&elf, &limits).map_err(|error| (EXIT_REFUSED, error.to_string()))?;
-    std::fs::write(Path::new(output), symbols).map_err(|error| failed(error.to_string()))
+    cairn_symbols::convert(elf, &limits).map_err(|error| error.to_string())
 }
 
-/// Ends the process when it takes more than its share.
-fn patrol(parent: u32, memory_max: u64, time_max: Duration) {
-    let mut passed = Duration::ZERO;
-    let reason = loop {
-        std::thread::sleep(PATROL);
-        passed += PATROL;
-        if std::os::unix::process::parent_id() != parent {
-            break "nobody waits for the result".to_owned();
-        }
-        if passed > time_max {
-            break format!("reading the file takes more than {time_max:?}");
-        }
-        if resident_bytes().is_some_and(|bytes| bytes > memory_max) {
-            break format!("reading the file takes more than {memory_max} bytes of memory");
-        }
-    };
-    let _ = std::io::stderr().write_all(reason.as_bytes());
-    std::process::exit(i32::from(EXIT_REFUSED));
-}
-
-/// Memory in use, where the system tells.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes << 10)
+/// None if the file is empty, which can't be mapped.
+fn map_input() -> std::io::Result<Option<Mmap>> {
+    let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    if input.metadata()?.len() == 0 {
+        return Ok(None);
+    }
+    #[expect(
+        unsafe_code,
+        reason = "nobody else writes the scratch file, and if somebody did, it is this process that ends"
+    )]
+    // SAFETY: the file is not changed while it is mapped.
+    let map = unsafe { Mmap::map(&input)? };
+    Ok(Some(map))
 }
