@@ -30,6 +30,8 @@ const REASONS_MAX: usize = 50;
 struct Found {
     names: Names,
     unnamed: HashMap<(BuildId, String), u64>,
+    /// How many may get a name later, and one of the reasons why they have none yet.
+    passing: (u64, String),
 }
 
 /// The same values under the names that are known.
@@ -51,7 +53,11 @@ pub(crate) async fn symbolize(session: &Session, partial: Partial) -> (Partial, 
     let start = clock.instant();
     let (found, failure) = ask_all(session, wanted, limit).await;
     let error = failure.as_ref().map(Failure::to_string);
-    let Found { names, unnamed } = found;
+    let Found {
+        names,
+        unnamed,
+        passing,
+    } = found;
     let step = Step {
         source: "symbolizer",
         address: session.querier.symbolizer().to_owned(),
@@ -63,11 +69,16 @@ pub(crate) async fn symbolize(session: &Session, partial: Partial) -> (Partial, 
     let partial = session
         .compute(move || cairn_engine::name(partial, &names))
         .await;
-    let warning = failure.map(|failure| {
+    let failure = failure.map(|failure| {
         let text = format!("some frames have no name, from {failure}");
         Warning::new("", failure.code, text)
     });
-    (partial, warning.into_iter().collect())
+    let passing = (passing.0 > 0).then(|| {
+        let (count, reason) = passing;
+        let text = format!("{count} addresses have no name yet, such as: {reason}");
+        Warning::new("", Code::Unavailable, text)
+    });
+    (partial, failure.into_iter().chain(passing).collect())
 }
 
 /// What is known when time is up, and one of the reasons why that is not all.
@@ -192,8 +203,12 @@ impl Found {
             for (address, &at) in wanted.addresses.iter().zip(&binary.symbols) {
                 let frames = symbols.get(at as usize)?;
                 if frames.is_empty() {
-                    let reason = &answer.symbols[at as usize].reason;
-                    *unnamed.entry(reason).or_default() += 1;
+                    let symbols = &answer.symbols[at as usize];
+                    *unnamed.entry(&symbols.reason).or_default() += 1;
+                    if symbols.passing {
+                        self.passing.0 += 1;
+                        self.passing.1.clone_from(&symbols.reason);
+                    }
                 }
                 self.names.insert(key, *address, frames);
             }

@@ -29,6 +29,30 @@ pub(crate) enum Absence {
     NoFile,
     #[error("the uploaded file was refused: {0}")]
     Refused(Arc<str>),
+    #[error("no file of this build id was uploaded, and no debuginfod server has one")]
+    Nowhere,
+    #[error(
+        "no file of this build id was uploaded, and what a debuginfod server has is of no use: {0}"
+    )]
+    Bad(Arc<str>),
+    #[error(
+        "no file of this build id was uploaded, and debuginfod servers could not be asked: {0}"
+    )]
+    Unasked(Arc<str>),
+    #[error("the file of this build id is still being fetched or read: ask again")]
+    Unfinished,
+    #[error("the file of this build id can't be read at present: ask again")]
+    Unread,
+}
+
+impl Absence {
+    /// Whether a later question may have another answer though nobody uploads anything.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::NoFile | Self::Refused(_) | Self::Nowhere | Self::Bad(_) => false,
+            Self::Unasked(_) | Self::Unfinished | Self::Unread => true,
+        }
+    }
 }
 
 pub(crate) struct Cache {

@@ -7,6 +7,8 @@ use bytesize::ByteSize;
 use cairn_chassis::config;
 use serde::{Deserialize, Serialize};
 
+use crate::upstream::UpstreamConfig;
+
 /// Settings of one symbolizer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -22,6 +24,7 @@ pub struct Config {
     pub addresses_max: usize,
     pub upload: UploadConfig,
     pub conversion: ConversionConfig,
+    pub upstream: UpstreamConfig,
 }
 
 /// Settings of taking files in.
@@ -77,6 +80,7 @@ impl Default for Config {
             addresses_max: 100_000,
             upload: UploadConfig::default(),
             conversion: ConversionConfig::default(),
+            upstream: UpstreamConfig::default(),
         }
     }
 }

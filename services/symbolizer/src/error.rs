@@ -27,18 +27,32 @@ pub(crate) enum Error {
     Store(#[from] cairn_store::Error),
     #[error("convert a file")]
     Convert(#[source] anyhow::Error),
+    #[error("ask a debuginfod server: {0}")]
+    Upstream(crate::upstream::Trouble),
     #[error("use the scratch folder")]
     Scratch(#[from] std::io::Error),
 }
 
 impl Error {
+    /// With everything behind it, for the log.
+    pub(crate) fn chain(&self) -> String {
+        let mut chain = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            chain.push_str(": ");
+            chain.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        chain
+    }
+
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Invalid(_) | Self::Tenant(_) | Self::BuildId(_) | Self::Refused(_) => {
                 Code::Invalid
             }
             Self::Taken(_) => Code::Conflict,
-            Self::Busy | Self::Broken(_) => Code::Unavailable,
+            Self::Busy | Self::Broken(_) | Self::Upstream(_) => Code::Unavailable,
             Self::Slow(_) => Code::Timeout,
             Self::Store(error) => error.code(),
             Self::Convert(_) | Self::Scratch(_) => Code::Internal,

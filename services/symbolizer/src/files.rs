@@ -31,6 +31,7 @@ pub(crate) struct Files {
 }
 
 /// The symbol files that name one build. Both are asked for every address.
+#[derive(Clone)]
 pub(crate) struct Build {
     pub(crate) debuginfo: Answer,
     pub(crate) executable: Answer,

@@ -1,6 +1,7 @@
 //! `cairn.symbols.v1.SymbolService` over gRPC: requests checked, errors told.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_chassis::Context;
 use cairn_model::{Addressing, BuildId, Code, FileKind};
@@ -13,6 +14,7 @@ use tokio::sync::Semaphore;
 use tonic::codec::CompressionEncoding;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::builds::Builds;
 use crate::config::{Config, UploadConfig};
 use crate::error::Error;
 use crate::files::Files;
@@ -23,8 +25,12 @@ use crate::upload::{Stored, tenant_of, upload};
 /// Bytes of one message: an upload's chunk, or the addresses of one request.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
+/// How long a question takes at most that does not say it.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 #[derive(Clone)]
 pub(crate) struct Symbols {
+    builds: Builds,
     files: Arc<Files>,
     upload: UploadConfig,
     uploads: Arc<Semaphore>,
@@ -34,8 +40,15 @@ pub(crate) struct Symbols {
 }
 
 impl Symbols {
-    pub(crate) fn new(files: Arc<Files>, config: &Config, metrics: Metrics, cx: Context) -> Self {
+    pub(crate) fn new(
+        builds: Builds,
+        files: Arc<Files>,
+        config: &Config,
+        metrics: Metrics,
+        cx: Context,
+    ) -> Self {
         Self {
+            builds,
             files,
             upload: config.upload.clone(),
             uploads: Arc::new(Semaphore::new(config.upload.concurrent_max)),
@@ -52,7 +65,11 @@ impl Symbols {
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
-    async fn symbolize(&self, request: SymbolizeRequest) -> Result<SymbolizeResponse, Error> {
+    async fn symbolize(
+        &self,
+        request: SymbolizeRequest,
+        wait: Duration,
+    ) -> Result<SymbolizeResponse, Error> {
         let SymbolizeRequest { tenant, binaries } = request;
         let tenant = tenant_of(&tenant)?;
         let asked: usize = binaries.iter().map(|binary| binary.addresses.len()).sum();
@@ -64,14 +81,14 @@ impl Symbols {
         let binaries: Vec<Binary> = binaries.into_iter().map(binary).collect::<Result<_, _>>()?;
         let asked = binaries.into_iter().map(async |(build_id, asked)| {
             let (addressing, addresses) = asked;
-            let build = self.files.build(&tenant, &build_id).await?;
-            Ok::<_, Error>(Asked {
+            let build = self.builds.get(&tenant, &build_id, wait).await;
+            Asked {
                 build,
                 addressing,
                 addresses,
-            })
+            }
         });
-        let asked = futures::future::try_join_all(asked).await?;
+        let asked = futures::future::join_all(asked).await;
         let answer = self.cx.compute(move || symbolize(&asked)).await;
         self.count(&answer);
         Ok(answer)
@@ -120,7 +137,10 @@ impl SymbolService for Symbols {
         &self,
         request: Request<SymbolizeRequest>,
     ) -> Result<Response<SymbolizeResponse>, Status> {
-        let answer = self.symbolize(request.into_inner()).await;
+        let timeout = cairn_wire::grpc_timeout(request.metadata().as_ref());
+        // What is known by then still has to be sent.
+        let wait = timeout.unwrap_or(TIMEOUT) / 10 * 9;
+        let answer = self.symbolize(request.into_inner(), wait).await;
         answer.map(Response::new).map_err(|error| told(&error))
     }
 
@@ -172,14 +192,7 @@ fn binary(binary: wire::Binary) -> Result<Binary, Error> {
 fn told(error: &Error) -> Status {
     let code = error.code();
     if matches!(code, Code::Internal | Code::Corrupt) {
-        let mut chain = error.to_string();
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            chain.push_str(": ");
-            chain.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        tracing::error!(error = chain, "a request failed");
+        tracing::error!(error = error.chain(), "a request failed");
     }
     cairn_wire::status(code, &error.to_string())
 }

@@ -1,15 +1,18 @@
 #![doc = include_str!("../docs/architecture.md")]
 
+mod builds;
 mod cache;
 mod config;
 mod convert;
 mod error;
 mod files;
+mod flights;
 mod grpc;
 mod metrics;
 mod sandbox;
 mod symbolize;
 mod upload;
+mod upstream;
 mod worker;
 
 use std::sync::Arc;
@@ -19,6 +22,7 @@ use cairn_chassis::Routes;
 use cairn_store::Store;
 
 pub use config::{Config, ConversionConfig, Sandbox, UploadConfig};
+pub use upstream::{UpstreamConfig, UpstreamServer};
 pub use worker::{Conversion, worker_main, worker_main_of};
 
 /// Runs the symbolizer until the process stops.
@@ -35,6 +39,9 @@ pub async fn run(config: Config, cx: cairn_chassis::Context) -> anyhow::Result<(
         metrics.clone(),
         cx.clone(),
     ));
-    let service = grpc::Symbols::new(files, &config, metrics, cx.clone());
+    let upstream = upstream::Upstream::new(&config.upstream, metrics.clone(), cx.clock())
+        .context("prepare asking debuginfod servers")?;
+    let builds = builds::Builds::new(Arc::clone(&files), Arc::new(upstream), cx.clone());
+    let service = grpc::Symbols::new(builds, files, &config, metrics, cx.clone());
     cx.serve(Routes::new().grpc(service.into_server())).await
 }

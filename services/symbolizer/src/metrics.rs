@@ -23,6 +23,20 @@ pub(crate) struct Metrics {
     pub(crate) conversion_seconds: Histogram,
     /// Worker processes that crashed or took more than their share.
     pub(crate) conversion_crashes: Counter,
+    /// Questions to debuginfod servers, by what came of them.
+    pub(crate) upstream_requests: Family<UpstreamLabel, Counter>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct UpstreamLabel {
+    pub(crate) outcome: UpstreamOutcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum UpstreamOutcome {
+    Found,
+    Absent,
+    Failed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -90,6 +104,12 @@ impl Metrics {
                 "conversion_crashes",
                 "Conversions that crashed or took too much",
                 Counter::default(),
+            ),
+            upstream_requests: add(
+                r,
+                "upstream_requests",
+                "Questions to debuginfod servers",
+                Family::default(),
             ),
         }
     }

@@ -43,8 +43,11 @@ struct Tables<'a> {
     functions: Vec<Function>,
     function_ids: HashMap<(u32, u32, u32, u32), u32>,
     symbols: Vec<Symbols>,
-    reason_ids: HashMap<String, u32>,
+    reason_ids: HashMap<Reason, u32>,
 }
+
+/// Why an address has no name, and whether that may pass.
+type Reason = (String, bool);
 
 /// Which file of a build the frames are of, and their number in it.
 type FramesId = (usize, u32);
@@ -69,19 +72,20 @@ impl<'a> Tables<'a> {
         let frames = frames.map(|frame| self.frame(frame)).collect();
         self.symbols.push(Symbols {
             frames,
-            reason: String::new(),
+            ..Symbols::default()
         });
         (self.symbols.len() - 1) as u32
     }
 
-    fn reason(&mut self, reason: String) -> u32 {
+    fn reason(&mut self, reason: Reason) -> u32 {
         if let Some(&id) = self.reason_ids.get(&reason) {
             return id;
         }
         let id = self.symbols.len() as u32;
         self.symbols.push(Symbols {
             frames: Vec::new(),
-            reason: reason.clone(),
+            reason: reason.0.clone(),
+            passing: reason.1,
         });
         self.reason_ids.insert(reason, id);
         id
@@ -132,7 +136,7 @@ fn frames(
     build: &Build,
     addressing: Addressing,
     address: u64,
-) -> Result<(usize, Frames<'_>), String> {
+) -> Result<(usize, Frames<'_>), Reason> {
     // Where code lies in the executable, a separate debug file often no longer says.
     let by_place = [&build.executable, &build.debuginfo];
     let mut virtual_address = Err(Miss::NoSegment);
@@ -151,11 +155,14 @@ fn frames(
         }
     }
     found.map_err(|miss| match (&build.debuginfo, &build.executable) {
-        (Err(Absence::NoFile), Err(absence)) | (Err(absence), Err(_)) => absence.to_string(),
-        (Ok(debuginfo), Err(_)) if virtual_address.is_err() && !debuginfo.has_segments() => {
-            "the debug file does not say where code lies in the executable: upload that too"
-                .to_owned()
+        (Err(Absence::NoFile), Err(absence)) | (Err(absence), Err(_)) => {
+            (absence.to_string(), absence.is_passing())
         }
-        _ => virtual_address.err().unwrap_or(miss).to_string(),
+        (Ok(debuginfo), Err(_)) if virtual_address.is_err() && !debuginfo.has_segments() => {
+            let text =
+                "the debug file does not say where code lies in the executable: upload that too";
+            (text.to_owned(), false)
+        }
+        _ => (virtual_address.err().unwrap_or(miss).to_string(), false),
     })
 }

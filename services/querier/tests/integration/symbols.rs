@@ -48,7 +48,7 @@ impl SymbolService for Known {
             functions: vec![function(1, 2, 5), function(4, 5, 18)],
             symbols: vec![Symbols {
                 frames: vec![frame(0, 7, 3), frame(1, 20, 9)],
-                reason: String::new(),
+                ..Symbols::default()
             }],
             binaries: binaries
                 .map(|binary| BinarySymbols {

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod server;
+mod upstream;
 
 use cairn_model::{BuildId, FileKind, TenantId};
 use cairn_store::{Key, Store};

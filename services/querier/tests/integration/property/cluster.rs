@@ -304,7 +304,7 @@ impl SymbolService for Named {
         });
         let named = Symbols {
             frames: frames.collect(),
-            reason: String::new(),
+            ..Symbols::default()
         };
         let binaries = request.into_inner().binaries.into_iter().map(|binary| {
             let is_unnamed =

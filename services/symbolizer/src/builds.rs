@@ -1,0 +1,176 @@
+//! What names a build, wherever it comes from: uploaded, or else fetched from a debuginfod server.
+//!
+//! Each build is loaded once at a time for all who wait, and to its end if they go away: who asks
+//! again later finds it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cairn_chassis::Context;
+use cairn_model::{BuildId, TenantId};
+use cairn_symbols::Identity;
+use tokio::sync::Semaphore;
+
+use crate::cache::{Absence, Slot};
+use crate::error::Error;
+use crate::files::{Build, Files};
+use crate::flights::Flights;
+use crate::upstream::{Artifact, Fetched, Upstream};
+
+/// Builds that are loaded from the store at a time; each holds a symbol file in memory.
+const LOADS_MAX: usize = 16;
+
+#[derive(Clone)]
+pub(crate) struct Builds {
+    files: Arc<Files>,
+    upstream: Arc<Upstream>,
+    flights: Arc<Flights<(TenantId, BuildId), Build>>,
+    loads: Arc<Semaphore>,
+    cx: Context,
+}
+
+impl Builds {
+    pub(crate) fn new(files: Arc<Files>, upstream: Arc<Upstream>, cx: Context) -> Self {
+        Self {
+            files,
+            upstream,
+            flights: Arc::default(),
+            loads: Arc::new(Semaphore::new(LOADS_MAX)),
+            cx,
+        }
+    }
+
+    /// What names this build for this tenant, as far as it is there in time.
+    pub(crate) async fn get(&self, tenant: &TenantId, build_id: &BuildId, wait: Duration) -> Build {
+        let key = (tenant.clone(), build_id.clone());
+        let (this, about) = (self.clone(), key.clone());
+        let work = || async move { this.load(&about.0, &about.1).await };
+        let loaded = self.flights.join(&self.cx, key, work);
+        let clock = self.cx.clock();
+        tokio::select! {
+            biased;
+            loaded = loaded => loaded.unwrap_or_else(|| Build::none(Absence::Unfinished)),
+            () = clock.sleep(wait) => Build::none(Absence::Unfinished),
+        }
+    }
+
+    async fn load(&self, tenant: &TenantId, build_id: &BuildId) -> Build {
+        let mut build = self.stored(tenant, build_id).await;
+        if !build.is_wanted() || !self.upstream.knows(build_id) {
+            return build;
+        }
+        let mut absence = Absence::Nowhere;
+        for artifact in [Artifact::Debuginfo, Artifact::Executable] {
+            match self.fetch(tenant, build_id, artifact).await {
+                Ok(true) => {
+                    build = self.stored(tenant, build_id).await;
+                    // Where code lies in the executable, a debug file may not say.
+                    let places = |file: &Arc<cairn_symbols::SymbolFile>| file.has_segments();
+                    if build.debuginfo.as_ref().is_ok_and(places) || build.executable.is_ok() {
+                        break;
+                    }
+                }
+                Ok(false) => {}
+                Err(why) => absence = why,
+            }
+        }
+        if build.is_wanted() {
+            build.debuginfo = Err(absence);
+        }
+        build
+    }
+
+    async fn stored(&self, tenant: &TenantId, build_id: &BuildId) -> Build {
+        let _turn = self.loads.acquire().await.expect("it is never closed");
+        match self.files.build(tenant, build_id).await {
+            Ok(build) => build,
+            Err(error) => {
+                let chain = error.chain();
+                tracing::warn!(%tenant, %build_id, chain, "a symbol file can't be read");
+                Build::none(Absence::Unread)
+            }
+        }
+    }
+
+    /// Whether a file came from upstream and is stored now. Why not, unless there simply is none.
+    async fn fetch(
+        &self,
+        tenant: &TenantId,
+        build_id: &BuildId,
+        artifact: Artifact,
+    ) -> Result<bool, Absence> {
+        let fetched = async {
+            let path = self.files.converter().scratch_file()?;
+            let fetched = self.upstream.fetch(build_id, artifact, &path).await?;
+            let Fetched::File { server } = fetched else {
+                return Ok(false);
+            };
+            let elf = Bytes::from(tokio::fs::read(&path).await?);
+            match self.keep(tenant, build_id, (elf, &path)).await {
+                Err(Error::Refused(reason)) => {
+                    tracing::warn!(%build_id, server, reason, "a fetched file is of no use");
+                    self.upstream.is_bad(build_id, artifact, &reason);
+                    Err(Error::Refused(reason))
+                }
+                other => other.map(|()| true),
+            }
+        };
+        fetched.await.map_err(|error: Error| match error {
+            Error::Refused(reason) => Absence::Bad(reason.into()),
+            Error::Upstream(trouble) => Absence::Unasked(trouble.to_string().into()),
+            error => {
+                let chain = error.chain();
+                tracing::warn!(%tenant, %build_id, chain, "a fetched file can't be kept");
+                Absence::Unread
+            }
+        })
+    }
+
+    /// Stores a fetched file as if the tenant had uploaded it. [`Error::Refused`] is about the file.
+    async fn keep(
+        &self,
+        tenant: &TenantId,
+        build_id: &BuildId,
+        (elf, path): (Bytes, &std::path::Path),
+    ) -> Result<(), Error> {
+        let identity = {
+            let elf = elf.clone();
+            self.cx.compute(move || Identity::read(&elf)).await
+        };
+        let identity = identity.map_err(|error| Error::Refused(error.to_string()))?;
+        if identity.build_ids().all(|id| id != build_id) {
+            let text = "it is a file of another build".to_owned();
+            return Err(Error::Refused(text));
+        }
+        let converter = self.files.converter();
+        let symbols = converter.convert(path, &self.cx.clock()).await?;
+        let slot = Slot {
+            tenant: tenant.clone(),
+            build_id: build_id.clone(),
+            kind: identity.kind,
+        };
+        match self.files.keep(&slot, &[], elf, symbols.into()).await {
+            // Somebody uploaded it meanwhile.
+            Err(Error::Taken(_)) => Ok(()),
+            outcome => outcome,
+        }
+    }
+}
+
+impl Build {
+    fn none(absence: Absence) -> Self {
+        Self {
+            debuginfo: Err(absence),
+            executable: Err(Absence::NoFile),
+        }
+    }
+
+    /// Whether others may have what the tenant did not upload.
+    fn is_wanted(&self) -> bool {
+        let lacks = |answer: &crate::cache::Answer| {
+            matches!(answer, Err(Absence::NoFile | Absence::Refused(_)))
+        };
+        lacks(&self.debuginfo) && lacks(&self.executable)
+    }
+}

@@ -1,0 +1,237 @@
+//! Files that nobody uploaded, from debuginfod servers: a real one, and such as misbehave.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use cairn_symbolizer::{Config, UpstreamServer};
+use cairn_wire::cairn::symbols::v1::{Addressing, Binary, SymbolizeRequest};
+
+use crate::server::{Known, Server, Upload, config, native};
+use crate::{IN_MIX, WORK_PIE};
+
+mod fake;
+mod real;
+
+use fake::{Answer, Fake};
+
+const NOWHERE: &str = "no file of this build id was uploaded, and no debuginfod server has one";
+const LATER: &str = "is still being fetched or read: ask again";
+
+async fn server(urls: &[String], change: impl FnOnce(&mut Config)) -> Server {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut config = config(&folder);
+    let servers = urls.iter().map(|url| UpstreamServer {
+        url: url.clone(),
+        ..UpstreamServer::default()
+    });
+    config.upstream.servers = servers.collect();
+    // What is stored is looked up anew each time.
+    config.absence_ttl = Duration::ZERO;
+    change(&mut config);
+    Server::start_with(config, folder).await
+}
+
+async fn name(server: &Server, tenant: &str) -> String {
+    let known = server.symbolize(tenant, WORK_PIE, Addressing::Virtual, &[IN_MIX]);
+    let Known { frames, reason } = known.await.remove(0);
+    match frames.into_iter().next() {
+        Some(frame) => frame.function,
+        None => reason,
+    }
+}
+
+#[tokio::test]
+async fn servers_are_asked_in_order_for_what_nobody_uploaded() {
+    let elf = native("work_pie");
+    let (first, second) = (Fake::start().await, Fake::start().await);
+    second.say("executable", Answer::GetOnly(elf.clone()));
+    let server = server(&[first.url(), second.url()], |_| {}).await;
+    assert_eq!(name(&server, "a").await, "mix");
+    let path = |artifact| format!("GET /buildid/{WORK_PIE}/{artifact}");
+    let asked = [path("debuginfo"), path("executable")];
+    assert_eq!(first.asked(), asked);
+    assert_eq!(second.asked(), asked);
+
+    // It is kept for this tenant, and another one's is its own.
+    assert_eq!(name(&server, "a").await, "mix");
+    assert_eq!(second.asked().len(), 2);
+    assert_eq!(name(&server, "b").await, "mix");
+    assert_eq!(second.asked().len(), 3, "that it has no debuginfo is known");
+    // What was uploaded is not asked for.
+    server.upload(Upload::of("c", &elf)).await.expect("stored");
+    assert_eq!(name(&server, "c").await, "mix");
+    assert_eq!(second.asked().len(), 3);
+    // Ids that no server of this kind can know are not either.
+    let odd = server.reason("a", "go/not-hex", 1).await;
+    assert_eq!(odd, "no file of this build id was uploaded");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn absences_are_remembered_for_their_time_and_errors_are_not() {
+    for (ttl, times) in [(Duration::from_secs(3600), 1), (Duration::ZERO, 3)] {
+        let fake = Fake::start().await;
+        let server = server(&[fake.url()], |config| config.upstream.absence_ttl = ttl).await;
+        for _ in 0..3 {
+            assert_eq!(name(&server, "a").await, NOWHERE);
+        }
+        assert_eq!(fake.asked().len(), 2 * times, "for {ttl:?}");
+        server.stop().await;
+    }
+    let fake = Fake::start().await;
+    let server = server(&[fake.url()], |_| {}).await;
+    fake.say("debuginfo", Answer::Status(500));
+    let told = name(&server, "a").await;
+    assert!(
+        told.ends_with("/: it answers 500") || told.ends_with(": it answers 500"),
+        "{told}"
+    );
+    fake.say("debuginfo", Answer::File(native("work_pie")));
+    assert_eq!(name(&server, "a").await, "mix");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_fails_again_and_again_is_left_alone_and_others_are_asked() {
+    let (bad, good) = (Fake::start().await, Fake::start().await);
+    bad.say("debuginfo", Answer::Status(503));
+    bad.say("executable", Answer::Status(503));
+    let server = server(&[bad.url(), good.url()], |config| {
+        config.upstream.absence_ttl = Duration::ZERO;
+        config.upstream.pause = Duration::from_secs(3600);
+    })
+    .await;
+    for _ in 0..5 {
+        let told = name(&server, "a").await;
+        assert!(told.contains("could not be asked"), "{told}");
+    }
+    assert_eq!(bad.asked().len(), 3, "failures_max");
+    assert_eq!(good.asked().len(), 10);
+    let told = name(&server, "a").await;
+    assert!(told.contains("left alone for a while"), "{told}");
+    good.say("debuginfo", Answer::File(native("work_pie")));
+    assert_eq!(name(&server, "a").await, "mix");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_question_waits_no_longer_than_its_time_and_a_later_one_gets_the_names() {
+    let fake = Fake::start().await;
+    fake.say("debuginfo", Answer::Silence(native("work_pie")));
+    let server = server(&[fake.url()], |_| {}).await;
+    let binary = |build_id: &str| Binary {
+        build_id: build_id.to_owned(),
+        addressing: Addressing::Virtual.into(),
+        addresses: vec![IN_MIX],
+    };
+    let mut request = tonic::Request::new(SymbolizeRequest {
+        tenant: "a".to_owned(),
+        binaries: vec![binary(WORK_PIE), binary("go/not-hex")],
+    });
+    request.set_timeout(Duration::from_secs(2));
+    let answer = server.client.clone().symbolize(request).await;
+    let answer = answer.expect("in time").into_inner();
+    let symbols = |at: usize| &answer.symbols[answer.binaries[at].symbols[0] as usize];
+    assert!(symbols(0).reason.ends_with(LATER), "{answer:?}");
+    assert!(symbols(0).passing, "{answer:?}");
+    assert!(!symbols(1).passing, "{answer:?}");
+
+    // The fetch goes on without anybody waiting, and is not begun anew.
+    fake.speak();
+    assert_eq!(name(&server, "a").await, "mix");
+    assert_eq!(fake.asked().len(), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_given_up() {
+    let fake = Fake::start().await;
+    fake.say("debuginfo", Answer::Silence(Vec::new()));
+    fake.say("executable", Answer::Silence(Vec::new()));
+    let server = server(&[fake.url()], |config| {
+        config.upstream.time_max = Duration::from_millis(300);
+    })
+    .await;
+    let told = name(&server, "a").await;
+    assert!(told.contains("could not be asked"), "{told}");
+    assert!(told.contains("timed out"), "{told}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn garbage_is_of_no_use_and_not_fetched_again_until_that_is_forgotten() {
+    let another = native("cpp_pie");
+    let crafted = [&native("work_pie")[..0x300], &[0xff; 5000]].concat();
+    for (garbage, told) in [
+        (b"not a program".to_vec(), "is not an ELF file"),
+        (another, "it is a file of another build"),
+        (crafted, "is of no use"),
+        (
+            vec![0; 2 << 20],
+            "more than upstream.bytes_max=1048576 bytes",
+        ),
+    ] {
+        let fake = Fake::start().await;
+        fake.say("debuginfo", Answer::File(garbage));
+        let server = server(&[fake.url()], |config| {
+            config.upstream.bytes_max = ByteSize::mib(1);
+        })
+        .await;
+        for _ in 0..2 {
+            let reason = name(&server, "a").await;
+            assert!(reason.contains(told), "{reason}");
+            assert!(reason.contains("is of no use"), "{reason}");
+        }
+        assert_eq!(fake.asked().len(), 2, "{told}");
+        // Nobody is kept from uploading the right one.
+        let elf = native("work_pie");
+        server.upload(Upload::of("a", &elf)).await.expect("stored");
+        assert_eq!(name(&server, "a").await, "mix");
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_sent_and_only_to_the_server_itself() {
+    let (elsewhere, fake) = (Fake::start().await, Fake::start().await);
+    let elf = native("work_pie");
+    elsewhere.say("debuginfo", Answer::File(elf.clone()));
+    let target = format!("{}/buildid/{WORK_PIE}/debuginfo", elsewhere.url());
+    fake.say("debuginfo", Answer::Redirect(target));
+    let token = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(token.path(), "Bearer secret\n").expect("written");
+    let server = server(&[fake.url()], |config| {
+        config.upstream.servers[0].token_file = Some(token.path().to_owned());
+    })
+    .await;
+    let told = name(&server, "a").await;
+    assert!(told.contains("it sends us to another place"), "{told}");
+    assert_eq!(elsewhere.asked(), Vec::<String>::new());
+    assert!(fake.heads()[0].contains("authorization: Bearer secret\r\n"));
+
+    let within = format!("{}/moved/debuginfo", fake.url());
+    fake.say("buildid", Answer::Redirect(within));
+    fake.say("moved", Answer::File(elf));
+    assert_eq!(name(&server, "a").await, "mix");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn names_that_lead_to_private_addresses_are_refused_unless_allowed() {
+    for allowed in [false, true] {
+        let fake = Fake::start().await;
+        fake.say("debuginfo", Answer::File(native("work_pie")));
+        let url = fake.url().replace("127.0.0.1", "localhost");
+        let server = server(&[url], |config| {
+            config.upstream.servers[0].private_addresses = allowed;
+        })
+        .await;
+        let told = name(&server, "a").await;
+        match allowed {
+            true => assert_eq!(told, "mix"),
+            false => assert!(told.contains("private_addresses does not allow"), "{told}"),
+        }
+        assert_eq!(fake.asked().len(), usize::from(allowed));
+        server.stop().await;
+    }
+}
