@@ -1,18 +1,23 @@
 //! Addresses looked up per second in an open symbol file: random, sorted, and opening it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use cairn_model::Addressing;
-use cairn_symbols::{Limits, SymbolFile, convert};
+use cairn_symbols::{Companions, Limits, SymbolFile};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 
 const ADDRESSES: u64 = 100_000;
 
+fn convert(elf: &[u8]) -> Vec<u8> {
+    cairn_symbols::convert(elf, &Companions::default(), &Limits::default()).expect("converts")
+}
+
 #[expect(clippy::print_stdout, reason = "figures need to say of what they are")]
 fn main() {
     let elf = elf();
-    let file = SymbolFile::open(&convert(&elf, &Limits::default()).expect("converts"));
+    let file = SymbolFile::open(convert(&elf));
     let (file, addresses) = (file.expect("opens"), addresses(&elf));
     let (mut named, mut frames) = (0, 0);
     file.lookup_all(Addressing::Virtual, &addresses, |_, found| {
@@ -49,7 +54,7 @@ fn walk(file: &SymbolFile, addresses: &[u64]) -> usize {
     let mut seen = 0;
     file.lookup_all(Addressing::Virtual, addresses, |_, frames| {
         for frame in frames.into_iter().flatten() {
-            seen += frame.function.len() + frame.file.len() + frame.line as usize;
+            seen += frame.function().len() + frame.file().len() + frame.line as usize;
         }
     });
     seen
@@ -58,17 +63,36 @@ fn walk(file: &SymbolFile, addresses: &[u64]) -> usize {
 #[divan::bench]
 fn random(bencher: Bencher<'_, '_>) {
     let elf = elf();
-    let file = SymbolFile::open(&convert(&elf, &Limits::default()).expect("converts"));
+    let file = SymbolFile::open(convert(&elf));
     let (file, addresses) = (file.expect("opens"), addresses(&elf));
     bencher
         .counter(ItemsCount::new(ADDRESSES))
         .bench(|| walk(&file, black_box(&addresses)));
 }
 
+/// As [`random`], without reading the texts: who asks for many addresses reads each text once.
+#[divan::bench]
+fn random_numbers(bencher: Bencher<'_, '_>) {
+    let elf = elf();
+    let file = SymbolFile::open(convert(&elf));
+    let (file, addresses) = (file.expect("opens"), addresses(&elf));
+    let walk = |addresses: &[u64]| {
+        let mut seen = 0;
+        file.lookup_all(Addressing::Virtual, addresses, |_, frames| {
+            let frames = frames.into_iter().flatten();
+            seen += frames.map(|frame| frame.line as usize).sum::<usize>();
+        });
+        seen
+    };
+    bencher
+        .counter(ItemsCount::new(ADDRESSES))
+        .bench(|| walk(black_box(&addresses)));
+}
+
 #[divan::bench]
 fn sorted(bencher: Bencher<'_, '_>) {
     let elf = elf();
-    let file = SymbolFile::open(&convert(&elf, &Limits::default()).expect("converts"));
+    let file = SymbolFile::open(convert(&elf));
     let (file, mut addresses) = (file.expect("opens"), addresses(&elf));
     addresses.sort_unstable();
     bencher
@@ -78,10 +102,19 @@ fn sorted(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn open(bencher: Bencher<'_, '_>) {
-    let bytes = convert(&elf(), &Limits::default()).expect("converts");
+    let bytes: Arc<[u8]> = convert(&elf()).into();
     bencher
         .counter(BytesCount::new(bytes.len()))
-        .bench(|| SymbolFile::open(black_box(&bytes)));
+        .bench(|| SymbolFile::open(black_box(Arc::clone(&bytes))));
+}
+
+#[divan::bench]
+fn verify(bencher: Bencher<'_, '_>) {
+    let bytes = convert(&elf());
+    let file = SymbolFile::open(bytes.clone()).expect("opens");
+    bencher
+        .counter(BytesCount::new(bytes.len()))
+        .bench(|| file.verify());
 }
 
 #[divan::bench(sample_count = 3, sample_size = 1)]
@@ -89,5 +122,5 @@ fn conversion(bencher: Bencher<'_, '_>) {
     let elf = elf();
     bencher
         .counter(BytesCount::new(elf.len()))
-        .bench(|| convert(black_box(&elf), &Limits::default()));
+        .bench(|| convert(black_box(&elf)));
 }

@@ -1,17 +1,14 @@
 //! From an ELF file to the bytes of a symbol file.
 
-use symbolic_debuginfo::ParseObjectOptions;
-use symbolic_debuginfo::elf::ElfObject;
-
 use crate::elf::Elf;
-use crate::format;
-use crate::paint::Painter;
-use crate::{Error, dwarf};
+use crate::layers::{self, Piece};
+use crate::tables::Tables;
+use crate::{Error, dwarf, format, pclntab};
 
 /// What one conversion may use, at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of the file.
+    /// Bytes of the file, and of each that comes with it.
     pub file_bytes_max: u64,
     /// Bytes of one section after inflating; a larger one is read as absent.
     pub section_bytes_max: usize,
@@ -32,26 +29,41 @@ impl Default for Limits {
     }
 }
 
-/// Reads names, files and lines out of an ELF file: from DWARF with inlined calls where it covers
-/// an address, from the symbol tables elsewhere.
-pub fn convert(elf: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
-    let bytes = elf.len() as u64;
-    if bytes > limits.file_bytes_max {
-        return Err(Error::TooLarge {
-            bytes,
-            max: limits.file_bytes_max,
-        });
-    }
-    let outline = Elf::parse(elf)?;
-    let mut options = ParseObjectOptions::default();
-    options.max_decompressed_section_size = Some(limits.section_bytes_max);
-    let object = ElfObject::parse_with_opts(elf, options)
-        .map_err(|error| Error::NotElf(error.to_string()))?;
+/// The files that an ELF file refers to, as far as they are there; [`crate::Wanted`] says which it
+/// wants. Without them it is converted as far as it goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Companions<'a> {
+    /// What it shares with other debug files: `.gnu_debugaltlink`.
+    pub alt: Option<&'a [u8]>,
+    /// The package of its split units: `.dwp`.
+    pub package: Option<&'a [u8]>,
+}
 
-    let mut painter = Painter::new(limits, outline.is_go());
-    outline.paint_symbols(&mut painter)?;
-    let dwarf_units_skipped = dwarf::paint(&object, &mut painter)?;
-    let segments = outline.code_segments()?;
-    let tables = painter.finish()?;
-    Ok(format::encode(&tables, &segments, dwarf_units_skipped))
+/// Reads names, files and lines out of an ELF file: from DWARF with inlined calls where it covers
+/// an address, else from the table that Go keeps in every binary, else from the symbol tables.
+pub fn convert(elf: &[u8], companions: &Companions<'_>, limits: &Limits) -> Result<Vec<u8>, Error> {
+    let files = [Some(elf), companions.alt, companions.package];
+    for bytes in files.into_iter().flatten().map(|file| file.len() as u64) {
+        if bytes > limits.file_bytes_max {
+            return Err(Error::TooLarge {
+                bytes,
+                max: limits.file_bytes_max,
+            });
+        }
+    }
+    let elf = Elf::parse(elf, limits.section_bytes_max)?;
+    let code = elf.code();
+    let mut tables = Tables::new(limits, elf.is_go());
+    let symbols = elf.symbols(&mut tables)?;
+    let go = pclntab::read(&elf, &code, &mut tables)?;
+    let dwarf = dwarf::read(&elf, companions, &code, &symbols, &mut tables)?;
+    let mut pieces = symbols;
+    for piece in &mut pieces {
+        piece.id = tables.bare_location(piece.id)?;
+    }
+    let mut top: Vec<Piece> = dwarf.functions;
+    for below in [go, dwarf.lines, pieces] {
+        top = layers::over(&top, &below);
+    }
+    format::encode(&tables, &top, &elf.code_segments()?, dwarf.lost)
 }

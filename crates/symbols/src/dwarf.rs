@@ -1,144 +1,131 @@
-//! Functions, lines and inlined calls out of DWARF. Which sections to read and how is symbolic's.
+//! Functions, lines and inlined calls out of DWARF 2 to 5, one unit at a time.
+//!
+//! Which calls lead to an address is said by the tree of entries alone, never by where other code
+//! lies; which line it is, by the line table. Knows nothing of symbol tables but what is handed in.
 
-use std::collections::HashMap;
-use std::ops::Range;
+mod names;
+mod paths;
+mod rows;
+mod sections;
+mod unit;
 
-use symbolic_common::{clean_path, join_path};
-use symbolic_debuginfo::elf::ElfObject;
-use symbolic_debuginfo::{FileInfo, Function};
+use std::rc::Rc;
 
+use gimli::{DebugInfoOffset, UnitType};
+
+use self::sections::{Debug, Loaded, Reader};
+use self::unit::Walk;
 use crate::Error;
-use crate::format::{DEPTH_MAX, NONE};
-use crate::names;
-use crate::paint::{Painter, Place};
+use crate::convert::Companions;
+use crate::elf::{Code, Elf};
+use crate::format::Lost;
+use crate::layers::{self, Piece};
+use crate::tables::Tables;
 
 /// Broken units in one file after which the rest is not tried.
 const BROKEN_UNITS_MAX: u32 = 10_000;
 
-/// Paints every function that the file's DWARF describes. A unit that can't be read is skipped,
-/// its functions keep the names that the symbol table gives; returns how many were.
-pub(crate) fn paint(object: &ElfObject<'_>, painter: &mut Painter) -> Result<u32, Error> {
-    if !object.has_debug_info() {
-        return Ok(0);
-    }
-    let unreadable = |error: symbolic_debuginfo::dwarf::DwarfError| {
-        Error::Unreadable(format!("{}", error.kind()))
+/// What the debug information says; ids are locations.
+#[derive(Default)]
+pub(crate) struct Named {
+    /// Code of functions, with the calls that were inlined.
+    pub(crate) functions: Vec<Piece>,
+    /// Lines of code that no unit describes as a function, named after symbols: assembly.
+    pub(crate) lines: Vec<Piece>,
+    pub(crate) lost: Lost,
+}
+
+/// Reads every function that the file's DWARF describes. A unit that can't be read is skipped,
+/// its functions keep the names that the symbol table gives. `symbols` names code that has lines
+/// but no function.
+pub(crate) fn read(
+    elf: &Elf<'_>,
+    companions: &Companions<'_>,
+    code: &Code,
+    symbols: &[Piece],
+    tables: &mut Tables,
+) -> Result<Named, Error> {
+    let loaded = Loaded::new(elf, companions);
+    let Some(debug) = calmly(|| loaded.debug()).flatten() else {
+        return Ok(Named::default());
     };
-    let session = object.debug_session().map_err(unreadable)?;
-    let mut walk = Walk {
-        painter,
-        base: object.load_address(),
-        files: HashMap::new(),
-        key: Vec::new(),
-    };
-    let mut broken = 0;
-    let mut functions = session.functions();
-    while let Some(function) = calmly(|| functions.next())? {
-        match function {
-            Ok(function) => {
-                let range = walk.range_of(&function, 0..u64::MAX);
-                walk.function(&function, range, 0)?;
+    let mut walk = Walk::new(&debug, code, symbols, tables);
+    let mut headers = debug.main.units();
+    loop {
+        // Where the next unit begins is not known if a header can't be read.
+        let header = match calmly(|| headers.next()) {
+            Some(Ok(Some(header))) => header,
+            Some(Ok(None)) => break,
+            Some(Err(_)) | None => {
+                walk.named.lost.skipped += 1;
+                break;
             }
-            Err(_) if broken < BROKEN_UNITS_MAX => broken += 1,
-            Err(error) => return Err(unreadable(error)),
-        }
-    }
-    Ok(broken)
-}
-
-/// Runs a step of the library, which panics on some malformed files where overflow is checked.
-fn calmly<T>(step: impl FnOnce() -> T) -> Result<T, Error> {
-    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(step));
-    done.map_err(|_| Error::Unreadable("it is malformed".to_owned()))
-}
-
-struct Walk<'p> {
-    painter: &'p mut Painter,
-    /// Addresses of symbolic are relative to this.
-    base: u64,
-    /// (compilation folder, folder, name), joined by zero bytes, to the path's string.
-    files: HashMap<Vec<u8>, u32>,
-    key: Vec<u8>,
-}
-
-impl Walk<'_> {
-    fn function(
-        &mut self,
-        function: &Function<'_>,
-        range: Range<u64>,
-        depth: u32,
-    ) -> Result<(), Error> {
-        let raw_name = function.name.as_str();
-        if raw_name.is_empty() || range.is_empty() || depth >= DEPTH_MAX {
-            return Ok(());
-        }
-        let first = function.lines.first();
-        let file = match first {
-            Some(line) => self.file(function.compilation_dir, &line.file)?,
-            None => NONE,
         };
-        let id = self
-            .painter
-            .function(raw_name, function.name.language(), file)?;
-        if let Some(first) = first
-            && !function.inline
-            && first.address == function.address
-        {
-            self.painter.start_line(id, line_number(first.line));
+        // A partial unit is code of nobody: the units that import it say where its functions are.
+        if !matches!(
+            header.type_(),
+            UnitType::Compilation | UnitType::Skeleton(_)
+        ) {
+            continue;
         }
-        // Code without a line record still belongs to the function.
-        let unknown = Place {
-            function: id,
-            file,
-            line: 0,
-        };
-        self.painter.paint(range.clone(), unknown, depth)?;
-        for line in &function.lines {
-            let place = Place {
-                function: id,
-                file: self.file(function.compilation_dir, &line.file)?,
-                line: line_number(line.line),
-            };
-            let start = self.base.saturating_add(line.address);
-            let end = start.saturating_add(line.size.unwrap_or(1));
-            let clipped = start.max(range.start)..end.min(range.end);
-            self.painter.paint(clipped, place, depth)?;
+        match calmly(|| walk.unit(header)) {
+            Some(Ok(())) => {}
+            Some(Err(unit::Failure::Limit(error))) => return Err(error),
+            Some(Err(unit::Failure::Malformed)) | None => {
+                walk.named.lost.skipped += 1;
+                if walk.named.lost.skipped >= BROKEN_UNITS_MAX {
+                    break;
+                }
+            }
         }
-        for inlinee in &function.inlinees {
-            let inner = self.range_of(inlinee, range.clone());
-            self.function(inlinee, inner, depth + 1)?;
-        }
-        Ok(())
     }
-
-    /// The function's addresses, as far as they lie within its caller's.
-    fn range_of(&self, function: &Function<'_>, within: Range<u64>) -> Range<u64> {
-        let start = self.base.saturating_add(function.address);
-        let end = self.base.saturating_add(function.end_address());
-        start.max(within.start)..end.min(within.end)
-    }
-
-    fn file(&mut self, compilation_dir: &[u8], file: &FileInfo<'_>) -> Result<u32, Error> {
-        let (folder, name) = (file.dir_str(), file.name_str());
-        if name.is_empty() {
-            return Ok(NONE);
-        }
-        self.key.clear();
-        for part in [compilation_dir, folder.as_bytes(), name.as_bytes()] {
-            self.key.extend_from_slice(part);
-            self.key.push(0);
-        }
-        if let Some(&id) = self.files.get(&self.key) {
-            return Ok(id);
-        }
-        let compilation_dir = String::from_utf8_lossy(compilation_dir);
-        let path = join_path(&join_path(&compilation_dir, &folder), &name);
-        let id = self.painter.string(names::cut(&clean_path(&path)))?;
-        self.files.insert(self.key.clone(), id);
-        Ok(id)
-    }
+    let mut named = walk.named;
+    // Units may claim the same code: linkers keep one of several copies, and debug information
+    // of the others then often points to that one. The first unit is the one whose copy was kept.
+    named.functions = layers::settle(&named.functions);
+    named.lines = layers::settle(&named.lines);
+    Ok(named)
 }
 
-fn line_number(line: u64) -> u32 {
-    u32::try_from(line).unwrap_or(0)
+/// Whether a unit has its functions in another file.
+pub(crate) fn is_split(elf: &Elf<'_>) -> bool {
+    // Both ways of saying so keep addresses in a table of their own.
+    if elf.section(".debug_addr").is_none() {
+        return false;
+    }
+    let companions = Companions::default();
+    let loaded = Loaded::new(elf, &companions);
+    let look = || {
+        let debug = loaded.debug()?;
+        let mut headers = debug.main.units();
+        while let Ok(Some(header)) = headers.next() {
+            let unit = debug.main.unit(header).ok()?;
+            if unit.dwo_id.is_some() {
+                return Some(());
+            }
+        }
+        None
+    };
+    calmly(look).flatten().is_some()
+}
+
+/// Runs a step of the library, which may panic on malformed files where overflow is checked.
+fn calmly<T>(step: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)).ok()
+}
+
+/// A unit of any of the files, kept while others refer to it.
+type SharedUnit<'a> = Rc<gimli::Unit<Reader<'a>>>;
+
+/// Where each unit of a section begins, so that the one with an entry is found.
+fn unit_starts(debug: &Debug<'_>, is_alt: bool) -> Vec<DebugInfoOffset> {
+    let Some(dwarf) = debug.file(is_alt) else {
+        return Vec::new();
+    };
+    let mut starts = Vec::new();
+    let mut headers = dwarf.units();
+    while let Ok(Some(header)) = headers.next() {
+        starts.extend(header.debug_info_offset());
+    }
+    starts
 }

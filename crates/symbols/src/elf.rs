@@ -1,31 +1,94 @@
-//! What an ELF file says outside of its debug information: segments, symbols, build ids.
+//! What an ELF file says outside of its debug information: segments, sections, companions.
+
+mod identity;
+mod plt;
+mod symbols;
+
+use std::borrow::Cow;
+use std::ops::Range;
 
 use object::elf::{PF_X, SHF_EXECINSTR};
-use object::read::{Object, ObjectSection, ObjectSegment, ObjectSymbol};
-use object::{SectionFlags, SectionIndex, SegmentFlags, SymbolKind};
-use sha2::{Digest, Sha256};
+use object::read::{Object, ObjectSection, ObjectSegment};
+use object::{SectionFlags, SegmentFlags};
 
-use cairn_model::{BuildId, FileKind};
+use cairn_model::FileKind;
 
+pub use self::identity::Identity;
 use crate::Error;
 use crate::format::Segment;
-use crate::paint::{Painter, SymbolSpan};
+use crate::inflate;
 
 /// Executable segments of one file; real ones have one or two.
 const SEGMENTS_MAX: usize = 1024;
+/// Sections that hold code; a kernel has dozens, an object per function would be one too many.
+const CODE_SECTIONS_MAX: usize = 1 << 16;
 
 pub(crate) struct Elf<'a> {
-    file: object::File<'a>,
+    pub(crate) file: object::File<'a>,
+    section_bytes_max: usize,
+}
+
+/// Another file that a file refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The name that the file gives, with or without folders.
+    pub name: String,
+    /// Of the file referred to, in hex; empty if the reference names none.
+    pub build_id: String,
+}
+
+/// The files beside it that a file needs before everything in it can be named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// What several debug files share, as dwz makes it: `.gnu_debugaltlink`.
+    pub alt: Option<Link>,
+    /// The debug file of a stripped one: `.gnu_debuglink`. It is converted by itself.
+    pub debug: Option<Link>,
+    /// Some units have their functions in `.dwo` files: the package (`.dwp`) of them is wanted.
+    pub package: bool,
+}
+
+impl Wanted {
+    /// Reads which files a file wants. Pure: fetching them is the caller's business.
+    pub fn read(elf: &[u8], section_bytes_max: usize) -> Result<Self, Error> {
+        let elf = Elf::parse(elf, section_bytes_max)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let alt = elf.file.gnu_debugaltlink().ok().flatten();
+        let debug = elf.file.gnu_debuglink().ok().flatten();
+        Ok(Self {
+            alt: alt.map(|(name, id)| Link {
+                name: text(name),
+                build_id: identity::hex(id),
+            }),
+            debug: debug.map(|(name, _)| Link {
+                name: text(name),
+                build_id: String::new(),
+            }),
+            package: crate::dwarf::is_split(&elf),
+        })
+    }
 }
 
 impl<'a> Elf<'a> {
-    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+    pub(crate) fn parse(bytes: &'a [u8], section_bytes_max: usize) -> Result<Self, Error> {
         let not_elf = |error: object::read::Error| Error::NotElf(error.to_string());
         let file = object::File::parse(bytes).map_err(not_elf)?;
         match file.kind() {
             object::ObjectKind::Relocatable => Err(Error::Relocatable),
-            _ => Ok(Self { file }),
+            _ => Ok(Self {
+                file,
+                section_bytes_max,
+            }),
         }
+    }
+
+    /// A file that this one refers to: it has no code, so any kind will do.
+    pub(crate) fn companion<'c>(&self, bytes: &'c [u8]) -> Option<Elf<'c>> {
+        let file = object::File::parse(bytes).ok()?;
+        Some(Elf {
+            file,
+            section_bytes_max: self.section_bytes_max,
+        })
     }
 
     /// A file without the content of its code can only serve beside the executable.
@@ -52,6 +115,24 @@ impl<'a> Elf<'a> {
             .any(|name| self.file.section_by_name(name).is_some())
     }
 
+    /// A section's content, inflated; `None` if it is absent, damaged or too large.
+    pub(crate) fn section(&self, name: &str) -> Option<Cow<'a, [u8]>> {
+        // Compressed sections had names of their own before ELF had a mark for them.
+        let old = || {
+            self.file
+                .section_by_name(&name.replacen(".debug_", ".zdebug_", 1))
+        };
+        let section = self.file.section_by_name(name).or_else(old)?;
+        let data = section.compressed_data().ok()?;
+        inflate::section(&data, self.section_bytes_max)
+    }
+
+    /// The ELF file with nothing but symbols that some distributions leave in stripped ones.
+    pub(crate) fn mini_debuginfo(&self) -> Option<Vec<u8>> {
+        let packed = self.section(".gnu_debugdata")?;
+        inflate::xz(&packed, self.section_bytes_max)
+    }
+
     /// The segments that hold code, which translate file offsets into virtual addresses.
     ///
     /// A file that keeps only debug information has them without content; such a segment covers
@@ -59,10 +140,8 @@ impl<'a> Elf<'a> {
     pub(crate) fn code_segments(&self) -> Result<Vec<Segment>, Error> {
         let mut segments = Vec::new();
         for segment in self.file.segments() {
-            let executable =
-                matches!(segment.flags(), SegmentFlags::Elf { p_flags } if p_flags & PF_X != 0);
             let (offset, bytes) = segment.file_range();
-            if !executable || bytes == 0 {
+            if !is_executable(segment.flags()) || bytes == 0 {
                 continue;
             }
             if segments.len() == SEGMENTS_MAX {
@@ -80,155 +159,52 @@ impl<'a> Elf<'a> {
         Ok(segments)
     }
 
-    /// Names what the symbol tables name. A smaller symbol wins over one that holds it, and one
-    /// that states its size over one that does not.
-    pub(crate) fn paint_symbols(&self, painter: &mut Painter) -> Result<(), Error> {
-        let code = self.code_sections();
-        let mut spans: Vec<SymbolSpan<'_>> = self
-            .file
-            .symbols()
-            .chain(self.file.dynamic_symbols())
-            .filter_map(|symbol| span_of_symbol(&symbol, &code))
-            .collect();
-        spans.sort_by_key(|span| span.start);
-        let starts: Vec<u64> = spans.iter().map(|span| span.start).collect();
-        for span in spans.iter_mut().filter(|span| !span.sized) {
-            let next = starts.partition_point(|&start| start <= span.start);
-            let next = starts.get(next).copied().unwrap_or(u64::MAX);
-            span.end = span.end.min(next);
-        }
-        // Painted last wins. The name decides between aliases, so that the order of the table
-        // does not; names with leading underscores are the internal ones.
-        spans.sort_by(|a, b| {
-            let size = |span: &SymbolSpan<'_>| span.end.saturating_sub(span.start);
-            let rank = |span: &SymbolSpan<'_>| (span.sized, std::cmp::Reverse(size(span)));
-            rank(a)
-                .cmp(&rank(b))
-                .then_with(|| a.global.cmp(&b.global))
-                .then_with(|| underscores(b.name).cmp(&underscores(a.name)))
-                .then_with(|| b.name.cmp(a.name))
-        });
-        spans.iter().try_for_each(|span| painter.symbol(span))
-    }
-
-    /// (section, its last address + 1) of the sections that hold code.
-    fn code_sections(&self) -> Vec<(SectionIndex, u64)> {
-        let executable = |flags| matches!(flags, SectionFlags::Elf { sh_flags } if sh_flags & u64::from(SHF_EXECINSTR) != 0);
+    /// Where code may lie. Debug information of code that the linker dropped points elsewhere.
+    pub(crate) fn code(&self) -> Code {
         let sections = self.file.sections();
-        let code = sections.filter(|section| executable(section.flags()));
-        code.map(|section| {
-            let end = section.address().saturating_add(section.size());
-            (section.index(), end)
-        })
-        .collect()
+        let sections = sections
+            .filter(|section| is_code(section.flags()))
+            .map(|section| range(section.address(), section.size()));
+        let mut ranges: Vec<_> = sections.take(CODE_SECTIONS_MAX).collect();
+        if ranges.is_empty() {
+            let segments = self.file.segments();
+            let segments = segments.filter(|segment| is_executable(segment.flags()));
+            ranges = segments
+                .map(|segment| range(segment.address(), segment.size()))
+                .take(SEGMENTS_MAX)
+                .collect();
+        }
+        ranges.retain(|range| range.start < range.end);
+        ranges.sort_by_key(|range| range.start);
+        Code { ranges }
     }
+}
+
+/// The ranges of addresses that hold code, in order.
+pub(crate) struct Code {
+    ranges: Vec<Range<u64>>,
+}
+
+impl Code {
+    /// The range as far as the code goes in which it begins; `None` if it begins in none.
+    pub(crate) fn clip(&self, range: Range<u64>) -> Option<Range<u64>> {
+        let behind = self
+            .ranges
+            .partition_point(|code| code.start <= range.start);
+        let code = self.ranges.get(behind.checked_sub(1)?)?;
+        let end = range.end.min(code.end);
+        (range.start < end).then_some(range.start..end)
+    }
+}
+
+fn range(start: u64, bytes: u64) -> Range<u64> {
+    start..start.saturating_add(bytes)
 }
 
 fn is_code(flags: SectionFlags) -> bool {
-    matches!(flags, SectionFlags::Elf { sh_flags } if sh_flags & u64::from(SHF_EXECINSTR) != 0)
+    matches!(flags, SectionFlags::Elf { sh_flags, .. } if sh_flags.contains(SHF_EXECINSTR))
 }
 
-fn underscores(name: &str) -> usize {
-    name.bytes().take_while(|&b| b == b'_').count()
-}
-
-fn span_of_symbol<'a>(
-    symbol: &object::Symbol<'a, '_>,
-    code: &[(SectionIndex, u64)],
-) -> Option<SymbolSpan<'a>> {
-    let section = symbol.section_index()?;
-    let (_, section_end) = *code.iter().find(|(index, _)| *index == section)?;
-    let name = symbol.name().ok()?;
-    // ARM marks the kind of content with `$a`, `$x`; assemblers leave `.L` labels behind.
-    let marks = name.is_empty() || name.starts_with('$') || name.starts_with(".L");
-    let kind = matches!(
-        symbol.kind(),
-        SymbolKind::Text | SymbolKind::Unknown | SymbolKind::Label
-    );
-    if marks || !kind {
-        return None;
-    }
-    let start = symbol.address();
-    let sized = symbol.size() > 0;
-    let end = match sized {
-        true => start.saturating_add(symbol.size()).min(section_end),
-        false => section_end,
-    };
-    (start < end).then_some(SymbolSpan {
-        start,
-        end,
-        name,
-        sized,
-        global: symbol.is_global() && !symbol.is_weak(),
-    })
-}
-
-/// What a file says it is, and the names by which agents may call it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    pub kind: FileKind,
-    /// Of the linker's note.
-    pub gnu: Option<BuildId>,
-    /// Of Go's own note.
-    pub go: Option<BuildId>,
-    /// The hash of the file that OpenTelemetry's profiler sends, which only the executable itself
-    /// has: stripping changes it.
-    pub hash: Option<BuildId>,
-}
-
-impl Identity {
-    pub fn read(elf: &[u8]) -> Result<Self, Error> {
-        let parsed = Elf::parse(elf)?;
-        let gnu = parsed.file.build_id().ok().flatten();
-        let kind = parsed.kind();
-        let hash = (kind == FileKind::Executable).then(|| head_tail_hash(elf));
-        Ok(Self {
-            kind,
-            gnu: gnu.and_then(|bytes| BuildId::parse(&hex(bytes)).ok()),
-            go: go_build_id(&parsed.file).and_then(|id| BuildId::parse(id).ok()),
-            hash: hash.and_then(|hash| BuildId::parse(&hash).ok()),
-        })
-    }
-
-    /// All build ids, best first.
-    pub fn build_ids(&self) -> impl Iterator<Item = &BuildId> {
-        [&self.gnu, &self.go, &self.hash].into_iter().flatten()
-    }
-
-    /// Whether the file carries a build id, rather than only having a hash.
-    pub fn is_stated(&self) -> bool {
-        self.gnu.is_some() || self.go.is_some()
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The text of Go's own note: owner `Go`, type 4.
-fn go_build_id<'a>(file: &object::File<'a>) -> Option<&'a str> {
-    let note = file.section_by_name(".note.go.buildid")?.data().ok()?;
-    let word = |at: usize| {
-        let bytes = note.get(at..at + 4)?.try_into().ok()?;
-        Some(match file.is_little_endian() {
-            true => u32::from_le_bytes(bytes),
-            false => u32::from_be_bytes(bytes),
-        })
-    };
-    let (owner_bytes, id_bytes, kind) = (word(0)?, word(4)? as usize, word(8)?);
-    if owner_bytes != 4 || kind != 4 || note.get(12..16)? != b"Go\0\0" {
-        return None;
-    }
-    std::str::from_utf8(note.get(16..16usize.checked_add(id_bytes)?)?).ok()
-}
-
-/// The first 16 bytes, in hex, of SHA-256 over the first 4096 bytes, the last 4096 bytes and the
-/// length as eight bytes, highest first.
-fn head_tail_hash(file: &[u8]) -> String {
-    const PART: usize = 4096;
-    let mut hash = Sha256::new();
-    hash.update(&file[..file.len().min(PART)]);
-    hash.update(&file[file.len().saturating_sub(PART)..]);
-    hash.update((file.len() as u64).to_be_bytes());
-    hex(&hash.finalize()[..16])
+fn is_executable(flags: SegmentFlags) -> bool {
+    matches!(flags, SegmentFlags::Elf { p_flags, .. } if p_flags.contains(PF_X))
 }

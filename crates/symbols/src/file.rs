@@ -1,55 +1,56 @@
-//! A symbol file in memory, and the answers it gives.
+//! A symbol file, mapped or in memory, and the answers it gives.
 
 use std::fmt;
+use std::ops::Range;
 
 use cairn_model::Addressing;
 
 use crate::Error;
-use crate::format::{self, DEPTH_MAX, Function, Location, NONE, Raw, Segment};
+use crate::format::{self, DEPTH_MAX, HEAD_BYTES, Head, Location, NONE, Segment};
 
-/// The names, files and lines of one binary. Everything in it was checked on opening, so no
-/// lookup can fail or run away.
+/// The names, files and lines of one binary, read where they lie. Nothing but the head is read on
+/// opening; whatever the rest holds, no lookup fails, runs away or leaves the bytes.
 pub struct SymbolFile {
-    base: u64,
-    units_skipped: u32,
+    bytes: Box<dyn AsRef<[u8]> + Send + Sync>,
+    head: Head,
     segments: Vec<Segment>,
-    range_starts: Vec<u32>,
-    range_locations: Vec<u32>,
-    locations: Vec<Location>,
-    functions: Vec<Names>,
-    /// Where each string lies in `strings`.
-    spans: Vec<Span>,
-    strings: String,
-}
-
-#[derive(Clone, Copy)]
-struct Span {
-    start: u32,
-    end: u32,
-}
-
-/// A function with its strings found: one look at memory less for each.
-struct Names {
-    name: Span,
-    system_name: Span,
-    start_line: u32,
 }
 
 /// One call at an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    /// As people write it: demangled, without parameters.
-    pub function: &'a str,
-    /// As the linker knows it, without what the compiler appended.
-    pub system_name: &'a str,
-    /// Empty if unknown.
-    pub file: &'a str,
+    file: &'a SymbolFile,
+    function: [u32; 4],
+    source: u32,
     /// The line on which the function begins; 0 if unknown.
     pub start_line: u32,
     /// The line of this call; 0 if unknown.
     pub line: u32,
+    /// The column of this call; 0 if unknown.
+    pub column: u32,
     /// The call was inlined into the next frame.
     pub inlined: bool,
+}
+
+impl<'a> Frame<'a> {
+    /// As people write it: demangled, without parameters.
+    pub fn function(&self) -> &'a str {
+        self.file.text(self.function[0], self.function[1])
+    }
+
+    /// As the linker knows it, without what the compiler appended.
+    pub fn system_name(&self) -> &'a str {
+        self.file.text(self.function[2], self.function[3])
+    }
+
+    /// Empty if unknown.
+    pub fn file(&self) -> &'a str {
+        let files = self.file.table::<8>(&self.file.head.files);
+        match files.get(self.source as usize) {
+            Some(row) => self.file.text(word(row, 0), word(row, 4)),
+            None => "",
+        }
+    }
 }
 
 /// Why an address has no name.
@@ -62,37 +63,37 @@ pub enum Miss {
 }
 
 impl SymbolFile {
-    /// Opens what [`crate::convert`] made. The bytes are not trusted: they come from storage.
-    pub fn open(bytes: &[u8]) -> Result<Self, Error> {
-        let raw = format::decode(bytes)?;
-        check_ranges(&raw)?;
-        check_locations(&raw)?;
-        let strings = check_strings(&raw)?;
-        let starts = std::iter::once(0).chain(raw.string_ends.iter().copied());
-        let spans = starts.zip(&raw.string_ends);
-        let spans: Vec<Span> = spans.map(|(start, &end)| Span { start, end }).collect();
-        let functions = raw.functions.iter().map(|function| Names {
-            name: spans[function.name as usize],
-            system_name: spans[function.system_name as usize],
-            start_line: function.start_line,
+    /// Opens what [`crate::convert`] made: a vector, or a file that is mapped. The bytes are not
+    /// trusted. Only the head is checked; [`Self::verify`] checks the rest.
+    pub fn open(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self, Error> {
+        let head = format::decode(bytes.as_ref())?;
+        let rows = bytes.as_ref()[head.segments.clone()].as_chunks::<24>().0;
+        let segments = rows.iter().map(|row| Segment {
+            offset: long(row, 0),
+            address: long(row, 8),
+            bytes: long(row, 16),
         });
         Ok(Self {
-            base: raw.base,
-            units_skipped: raw.units_skipped,
-            segments: raw.segments,
-            range_starts: raw.range_starts,
-            range_locations: raw.range_locations,
-            locations: raw.locations,
-            functions: functions.collect(),
-            spans,
-            strings,
+            segments: segments.collect(),
+            bytes: Box::new(bytes),
+            head,
         })
+    }
+
+    /// Whether the bytes are what was written, at the cost of reading them all. Who keeps a file
+    /// for long asks once, when it arrives.
+    pub fn verify(&self) -> Result<(), Error> {
+        let body = self.slice(&(HEAD_BYTES..self.head.text.end));
+        if crc32fast::hash(body) != self.head.body_crc {
+            return Err(Error::Damaged("its checksum does not match"));
+        }
+        Ok(())
     }
 
     /// The calls active at an address, innermost first.
     pub fn lookup(&self, addressing: Addressing, address: u64) -> Result<Frames<'_>, Miss> {
         let address = self.virtual_address(addressing, address)?;
-        self.frames(self.range_of(address))
+        self.frames(self.location_at(address))
     }
 
     /// Looks up many addresses, in the order given, and hands each answer to `answer` with its
@@ -103,16 +104,8 @@ impl SymbolFile {
         addresses: &[u64],
         mut answer: impl FnMut(usize, Result<Frames<'a>, Miss>),
     ) {
-        let mut near = 0;
         for (at, &address) in addresses.iter().enumerate() {
-            let found = self
-                .virtual_address(addressing, address)
-                .and_then(|address| {
-                    let range = self.range_near(near, address);
-                    near = range.unwrap_or(near);
-                    self.frames(range)
-                });
-            answer(at, found);
+            answer(at, self.lookup(addressing, address));
         }
     }
 
@@ -134,69 +127,94 @@ impl SymbolFile {
     }
 
     pub fn has_functions(&self) -> bool {
-        !self.locations.is_empty()
+        !self.head.locations.is_empty()
     }
 
     /// Units of DWARF that could not be read.
     pub fn units_skipped(&self) -> u32 {
-        self.units_skipped
+        self.head.lost.skipped
     }
 
-    /// Bytes of memory that this symbol file holds.
+    /// Units of DWARF whose functions are in a file that was not there.
+    pub fn units_missing(&self) -> u32 {
+        self.head.lost.missing
+    }
+
+    /// Bytes that this symbol file holds, in memory or mapped.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>()
-            + size_of_val(&*self.segments)
-            + size_of_val(&*self.range_starts)
-            + size_of_val(&*self.range_locations)
-            + size_of_val(&*self.locations)
-            + size_of_val(&*self.functions)
-            + size_of_val(&*self.spans)
-            + self.strings.len()
+        size_of::<Self>() + size_of_val(&*self.segments) + self.head.text.end
     }
 
-    fn range_of(&self, address: u64) -> Option<usize> {
-        let delta = u32::try_from(address.checked_sub(self.base)?).ok()?;
-        self.range_starts
-            .partition_point(|&start| start <= delta)
-            .checked_sub(1)
+    fn location_at(&self, address: u64) -> Option<u32> {
+        let delta = u32::try_from(address.checked_sub(self.head.base)?).ok()?;
+        let directory = self.table::<4>(&self.head.directory);
+        let bucket = (delta >> self.head.shift) as usize;
+        // Behind the last entry there is nothing but what the last range says.
+        let bucket = bucket.min(directory.len().checked_sub(2)?);
+        let (first, last) = (word(&directory[bucket], 0), word(&directory[bucket + 1], 0));
+        let ranges = self.table::<8>(&self.head.ranges);
+        let some = ranges.get(first as usize..last as usize)?;
+        let behind = some.partition_point(|row| word(row, 0) <= delta);
+        let row = ranges.get((first as usize + behind).checked_sub(1)?)?;
+        Some(word(row, 4))
     }
 
-    /// As [`Self::range_of`], looking first behind a range that lies before the answer.
-    fn range_near(&self, near: usize, address: u64) -> Option<usize> {
-        let delta = u32::try_from(address.checked_sub(self.base)?).ok()?;
-        let starts = &self.range_starts;
-        if starts.get(near).is_none_or(|&start| start > delta) {
-            return self.range_of(address);
-        }
-        let (mut low, mut step) = (near, 1);
-        while starts.get(low + step).is_some_and(|&start| start <= delta) {
-            low += step;
-            step *= 2;
-        }
-        let high = (low + step).min(starts.len());
-        Some(low + starts[low..high].partition_point(|&start| start <= delta) - 1)
-    }
-
-    fn frames(&self, range: Option<usize>) -> Result<Frames<'_>, Miss> {
-        match range.map(|range| self.range_locations[range]) {
+    fn frames(&self, location: Option<u32>) -> Result<Frames<'_>, Miss> {
+        match location {
             None | Some(NONE) => Err(Miss::NoFunction),
             Some(location) => Ok(Frames {
                 file: self,
                 location,
+                left: DEPTH_MAX + 1,
             }),
         }
     }
 
-    fn text(&self, span: Span) -> &str {
-        &self.strings[span.start as usize..span.end as usize]
+    fn location(&self, id: u32) -> Option<Location> {
+        let row = self.table::<20>(&self.head.locations).get(id as usize)?;
+        Some(Location {
+            function: word(row, 0),
+            file: word(row, 4),
+            line: word(row, 8),
+            parent: word(row, 12),
+            column: u16::from_le_bytes([row[16], row[17]]),
+            depth: u16::from_le_bytes([row[18], row[19]]),
+        })
     }
+
+    /// Rows of `N` bytes.
+    fn table<const N: usize>(&self, place: &Range<usize>) -> &[[u8; N]] {
+        self.slice(place).as_chunks::<N>().0
+    }
+
+    fn slice(&self, place: &Range<usize>) -> &[u8] {
+        let bytes = (*self.bytes).as_ref();
+        bytes.get(place.clone()).unwrap_or(&[])
+    }
+
+    fn text(&self, at: u32, bytes: u32) -> &str {
+        let (at, bytes) = (at as usize, bytes as usize);
+        let text = self
+            .slice(&self.head.text)
+            .get(at..at.saturating_add(bytes));
+        std::str::from_utf8(text.unwrap_or(&[])).unwrap_or("")
+    }
+}
+
+fn word(row: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([row[at], row[at + 1], row[at + 2], row[at + 3]])
+}
+
+fn long(row: &[u8], at: usize) -> u64 {
+    u64::from(word(row, at + 4)) << 32 | u64::from(word(row, at))
 }
 
 impl fmt::Debug for SymbolFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SymbolFile")
-            .field("ranges", &self.range_starts.len())
-            .field("functions", &self.functions.len())
+            .field("bytes", &self.head.text.end)
+            .field("ranges", &(self.head.ranges.len() / 8))
+            .field("functions", &(self.head.functions.len() / 20))
             .finish_non_exhaustive()
     }
 }
@@ -206,6 +224,7 @@ impl fmt::Debug for SymbolFile {
 pub struct Frames<'a> {
     file: &'a SymbolFile,
     location: u32,
+    left: u32,
 }
 
 impl Frames<'_> {
@@ -219,70 +238,23 @@ impl<'a> Iterator for Frames<'a> {
     type Item = Frame<'a>;
 
     fn next(&mut self) -> Option<Frame<'a>> {
-        let location = *self.file.locations.get(self.location as usize)?;
-        self.location = location.parent;
-        let function = &self.file.functions[location.function as usize];
+        self.left = self.left.checked_sub(1)?;
+        let location = self.file.location(self.location)?;
+        // Parents come first, so chains can't be circles.
+        self.location = match location.parent < self.location {
+            true => location.parent,
+            false => NONE,
+        };
+        let functions = self.file.table::<20>(&self.file.head.functions);
+        let row = functions.get(location.function as usize)?;
         Some(Frame {
-            function: self.file.text(function.name),
-            system_name: self.file.text(function.system_name),
-            file: match location.file {
-                NONE => "",
-                file => self.file.text(self.file.spans[file as usize]),
-            },
-            start_line: function.start_line,
+            file: self.file,
+            function: [0, 4, 8, 12].map(|at| word(row, at)),
+            source: location.file,
+            start_line: word(row, 16),
             line: location.line,
+            column: u32::from(location.column),
             inlined: location.parent != NONE,
         })
     }
-}
-
-fn check_ranges(raw: &Raw<'_>) -> Result<(), Error> {
-    if !raw.range_starts.is_sorted_by(|a, b| a < b) {
-        return Err(Error::Damaged("its ranges are not in order"));
-    }
-    let known = |&location: &u32| location == NONE || (location as usize) < raw.locations.len();
-    if !raw.range_locations.iter().all(known) {
-        return Err(Error::Damaged("a range names no location"));
-    }
-    Ok(())
-}
-
-fn check_locations(raw: &Raw<'_>) -> Result<(), Error> {
-    let mut depths: Vec<u32> = Vec::with_capacity(raw.locations.len());
-    let string = |id: u32| (id as usize) < raw.string_ends.len();
-    for location in &raw.locations {
-        let depth = match location.parent {
-            NONE => 0,
-            // Parents come first, so chains can't be circles.
-            parent => match depths.get(parent as usize) {
-                Some(&depth) if depth < DEPTH_MAX => depth + 1,
-                _ => return Err(Error::Damaged("a location has no caller")),
-            },
-        };
-        depths.push(depth);
-        if location.function as usize >= raw.functions.len() {
-            return Err(Error::Damaged("a location names no function"));
-        }
-        if location.file != NONE && !string(location.file) {
-            return Err(Error::Damaged("a location names no file"));
-        }
-    }
-    let named = |f: &Function| string(f.name) && string(f.system_name);
-    if !raw.functions.iter().all(named) {
-        return Err(Error::Damaged("a function has no name"));
-    }
-    Ok(())
-}
-
-fn check_strings(raw: &Raw<'_>) -> Result<String, Error> {
-    let strings = std::str::from_utf8(raw.string_bytes)
-        .map_err(|_| Error::Damaged("its strings are not text"))?;
-    let mut start = 0;
-    for &end in &raw.string_ends {
-        if end < start || !strings.is_char_boundary(end as usize) {
-            return Err(Error::Damaged("its strings overlap"));
-        }
-        start = end;
-    }
-    Ok(strings.to_owned())
 }

@@ -1,7 +1,6 @@
 //! Names of functions: without what the compiler appended, and as people write them.
 
-use symbolic_common::{Language, Name, NameMangling};
-use symbolic_demangle::{Demangle, DemangleOptions};
+use crate::demangle::{Mode, demangle};
 
 /// Longer names are cut: crafted ones demangle to sizes without bound.
 const NAME_BYTES_MAX: usize = 16 << 10;
@@ -40,13 +39,9 @@ pub(crate) fn bare(name: &str) -> &str {
     rest
 }
 
-/// The name as people write it: demangled, with neither parameters nor return type.
-pub(crate) fn readable(bare: &str, language: Language) -> String {
-    let name = Name::new(bare, NameMangling::Unknown, language);
-    match name.demangle(DemangleOptions::name_only()) {
-        Some(demangled) => cut(&demangled).to_owned(),
-        None => bare.to_owned(),
-    }
+/// The name as people write it: what a symbol file shows to those who ask for nothing else.
+pub(crate) fn readable(bare: &str) -> String {
+    cut(&demangle(bare, Mode::Simple)).to_owned()
 }
 
 /// The start of a text, at most as long as a name may be.
@@ -81,7 +76,6 @@ mod tests {
 
     #[test]
     fn names_are_demangled_without_parameters() {
-        let readable = |name| readable(name, Language::Unknown);
         assert_eq!(readable("_ZN3foo3barEiPKc"), "foo::bar");
         assert_eq!(
             readable("_ZN4core3fmt5write17h0123456789abcdefE"),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use cairn_model::Addressing;
-use cairn_symbols::{Error, Limits, SymbolFile, VERSION, convert};
+use cairn_symbols::{Companions, Error, Limits, SymbolFile, VERSION, convert};
 
 /// Room for mutated files to claim, without testing the machine's memory.
 const LIMITS: Limits = Limits {
@@ -47,10 +47,10 @@ impl Seeded {
 
 /// Converts, and walks whatever came out.
 fn exercise(elf: &[u8]) {
-    let Ok(bytes) = convert(elf, &LIMITS) else {
+    let Ok(bytes) = convert(elf, &Companions::default(), &LIMITS) else {
         return;
     };
-    let file = SymbolFile::open(&bytes).expect("what conversion writes opens");
+    let file = SymbolFile::open(bytes).expect("what conversion writes opens");
     let addresses: Vec<u64> = (0..0x6000).step_by(7).chain([u64::MAX]).collect();
     for addressing in [Addressing::FileOffset, Addressing::Virtual] {
         file.lookup_all(addressing, &addresses, |_, frames| {
@@ -96,7 +96,7 @@ fn mutated_files_do_not_panic() {
 #[test]
 fn what_is_no_executable_is_refused_by_name() {
     let refused = |bytes: &[u8]| {
-        convert(bytes, &LIMITS)
+        convert(bytes, &Companions::default(), &LIMITS)
             .expect_err("no executable")
             .to_string()
     };
@@ -109,18 +109,32 @@ fn what_is_no_executable_is_refused_by_name() {
     assert!(refused(&large).contains("more than the 1048576 that are allowed"));
 }
 
+fn good(binary: &str) -> Vec<u8> {
+    convert(&read(binary), &Companions::default(), &LIMITS).expect("converts")
+}
+
+/// Bytes of the head, and of those before what its own checksum covers.
+const HEAD: usize = 72;
+const HEAD_UNCHECKED: usize = 16;
+
 #[test]
-fn damaged_symbol_files_do_not_open() {
-    let good = convert(&read("cpp_pie"), &LIMITS).expect("converts");
-    for at in (0..good.len()).step_by(11) {
+fn damaged_symbol_files_do_not_open_or_are_found_out() {
+    let good = good("cpp_pie");
+    let verify = |bytes: &[u8]| SymbolFile::open(bytes.to_vec())?.verify();
+    assert_eq!(verify(&good), Ok(()));
+    for at in (0..good.len()).step_by(11).chain(0..HEAD) {
         let mut damaged = good.clone();
         damaged[at] ^= 0x10;
-        assert!(SymbolFile::open(&damaged).is_err(), "byte {at}");
-        assert!(SymbolFile::open(&good[..at]).is_err(), "cut at {at}");
+        assert!(verify(&damaged).is_err(), "byte {at}");
+        assert_eq!(SymbolFile::open(damaged).is_err(), at < HEAD, "byte {at}");
+        assert!(
+            SymbolFile::open(good[..at].to_vec()).is_err(),
+            "cut at {at}"
+        );
     }
     let mut newer = good;
     newer[8] += 1;
-    let error = SymbolFile::open(&newer).expect_err("another version");
+    let error = SymbolFile::open(newer).expect_err("another version");
     assert_eq!(
         error,
         Error::Version {
@@ -131,22 +145,28 @@ fn damaged_symbol_files_do_not_open() {
 }
 
 #[test]
-fn crafted_symbol_files_with_good_checksums_do_not_panic() {
-    let good = convert(&read("work_pie"), &LIMITS).expect("converts");
-    let addresses: Vec<u64> = (0..0x3000).collect();
+fn crafted_symbol_files_do_not_panic() {
+    let good = good("work_pie");
+    let addresses: Vec<u64> = (0..0x3000).step_by(3).collect();
     for seed in 0..20_000 {
         let mut random = Seeded(seed);
         let mut crafted = good.clone();
-        for _ in 0..=random.below(4) {
-            let at = 16 + random.below(crafted.len() - 16);
+        for _ in 0..=random.below(8) {
+            // Counts and sizes are in the head, where a checksum keeps most damage out.
+            let at = match random.below(4) {
+                0 => HEAD_UNCHECKED + random.below(HEAD - HEAD_UNCHECKED),
+                _ => HEAD + random.below(crafted.len() - HEAD),
+            };
             crafted[at] = random.byte();
         }
-        let crc = crc32fast::hash(&crafted[16..]);
+        let crc = crc32fast::hash(&crafted[HEAD_UNCHECKED..HEAD]);
         crafted[12..16].copy_from_slice(&crc.to_le_bytes());
-        if let Ok(file) = SymbolFile::open(&crafted) {
+        if let Ok(file) = SymbolFile::open(crafted) {
             for addressing in [Addressing::FileOffset, Addressing::Virtual] {
                 file.lookup_all(addressing, &addresses, |_, frames| {
-                    assert!(frames.into_iter().flatten().count() <= 513, "seed {seed}");
+                    let frames = frames.into_iter().flatten();
+                    let read = frames.map(|f| f.function().len() + f.file().len());
+                    assert!(read.count() <= 513, "seed {seed}");
                 });
             }
         }

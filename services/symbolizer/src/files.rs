@@ -185,7 +185,10 @@ impl Files {
     }
 
     async fn open(&self, bytes: Bytes) -> Result<Arc<SymbolFile>, cairn_symbols::Error> {
-        let open = move || SymbolFile::open(&bytes).map(Arc::new);
+        let open = move || {
+            let file = SymbolFile::open(bytes)?;
+            file.verify().map(|()| Arc::new(file))
+        };
         self.cx.compute(open).await
     }
 

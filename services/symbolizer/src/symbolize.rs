@@ -92,17 +92,10 @@ impl<'a> Tables<'a> {
     }
 
     fn frame(&mut self, frame: cairn_symbols::Frame<'a>) -> Frame {
-        let cairn_symbols::Frame {
-            function,
-            system_name,
-            file,
-            start_line,
-            line,
-            inlined,
-        } = frame;
-        let name = self.string(function);
-        let system_name = self.string(system_name);
-        let file = self.string(file);
+        let name = self.string(frame.function());
+        let system_name = self.string(frame.system_name());
+        let file = self.string(frame.file());
+        let start_line = frame.start_line;
         let functions = &mut self.functions;
         let key = (name, system_name, file, start_line);
         let function = *self.function_ids.entry(key).or_insert_with(|| {
@@ -116,9 +109,9 @@ impl<'a> Tables<'a> {
         });
         Frame {
             function,
-            line: i64::from(line),
-            column: 0,
-            inlined,
+            line: i64::from(frame.line),
+            column: i64::from(frame.column),
+            inlined: frame.inlined,
         }
     }
 

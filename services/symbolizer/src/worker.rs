@@ -9,7 +9,7 @@ use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cairn_symbols::Limits;
+use cairn_symbols::{Companions, Limits};
 use memmap2::Mmap;
 
 use crate::config::Sandbox;
@@ -104,7 +104,7 @@ fn convert(elf: &[u8], memory_max: u64) -> Result<Vec<u8>, String> {
         section_bytes_max: usize::try_from(memory_max / 2).unwrap_or(usize::MAX),
         ..Limits::default()
     };
-    cairn_symbols::convert(elf, &limits).map_err(|error| error.to_string())
+    cairn_symbols::convert(elf, &Companions::default(), &limits).map_err(|error| error.to_string())
 }
 
 /// None if the file is empty, which can't be mapped.

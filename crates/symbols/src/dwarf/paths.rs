@@ -1,0 +1,116 @@
+//! Paths of source files, whole and tidy.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::sections::{Dwarf, Reader, Unit};
+use crate::Error;
+use crate::format::NONE;
+use crate::names;
+use crate::tables::Tables;
+
+/// The files of one unit's line table, as strings, read when they are asked for.
+#[derive(Default)]
+pub(super) struct Files {
+    known: HashMap<u64, u32>,
+}
+
+impl Files {
+    pub(super) fn get<'a>(
+        &mut self,
+        (dwarf, unit): (&Dwarf<'a>, &Unit<'a>),
+        file: u64,
+        tables: &mut Tables,
+    ) -> Result<u32, Error> {
+        if let Some(&id) = self.known.get(&file) {
+            return Ok(id);
+        }
+        let id = match path(dwarf, unit, file) {
+            Some(path) => tables.string(names::cut(&path))?,
+            None => NONE,
+        };
+        self.known.insert(file, id);
+        Ok(id)
+    }
+}
+
+fn path<'a>(dwarf: &Dwarf<'a>, unit: &Unit<'a>, file: u64) -> Option<String> {
+    let header = unit.line_program.as_ref()?.header();
+    let entry = header.file(file)?;
+    let text = |value| -> Option<Cow<'a, str>> {
+        let text: Reader<'a> = dwarf.attr_string(unit, value).ok()?;
+        Some(text.to_string_lossy())
+    };
+    let name = text(entry.path_name()).filter(|name| !name.is_empty())?;
+    let mut path = match unit.comp_dir {
+        Some(folder) => folder.to_string_lossy().into_owned(),
+        None => String::new(),
+    };
+    // Folder 0 is that of the compilation. Since version 5 the table has it like any other, and
+    // where it is relative to nothing, everybody else puts it twice; files are found by their ends.
+    let is_listed = |&index: &u64| index > 0 || header.version() >= 5;
+    let folder = Some(entry.directory_index()).filter(is_listed);
+    if let Some(folder) = folder
+        .and_then(|index| header.directory(index))
+        .and_then(text)
+    {
+        path = join(&path, &folder);
+    }
+    Some(tidy(&join(&path, &name)))
+}
+
+fn is_absolute(path: &str) -> bool {
+    let drive = path.as_bytes().get(1) == Some(&b':');
+    path.starts_with(['/', '\\']) || drive && path.as_bytes()[0].is_ascii_alphabetic()
+}
+
+fn join(folder: &str, path: &str) -> String {
+    match folder.is_empty() || is_absolute(path) {
+        true => path.to_owned(),
+        false => format!("{}/{path}", folder.trim_end_matches('/')),
+    }
+}
+
+/// Without `.`, `..` and doubled slashes, so that one file has one spelling.
+fn tidy(path: &str) -> String {
+    let rooted = path.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|&last| last != "..") => {
+                parts.pop();
+            }
+            // There is nothing above the root.
+            ".." if rooted => {}
+            part => parts.push(part),
+        }
+    }
+    let root = if rooted { "/" } else { "" };
+    format!("{root}{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_file_has_one_spelling() {
+        for (path, want) in [
+            (
+                "/build/glibc/./malloc/malloc.c",
+                "/build/glibc/malloc/malloc.c",
+            ),
+            ("/a/b/../c//d.c", "/a/c/d.c"),
+            ("/../a.c", "/a.c"),
+            ("../x/../../a.c", "../../a.c"),
+            ("a.c", "a.c"),
+        ] {
+            assert_eq!(tidy(path), want);
+        }
+        assert_eq!(join("/a/", "b.c"), "/a/b.c");
+        assert_eq!(join("/a", "/b.c"), "/b.c");
+        assert_eq!(join("C:\\a", "C:\\b.c"), "C:\\b.c");
+        assert_eq!(join("", "b.c"), "b.c");
+    }
+}
