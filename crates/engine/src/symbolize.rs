@@ -154,17 +154,17 @@ fn key(symbols: &Symbols, mapping: &cairn_model::Mapping) -> Option<(BuildId, Ad
 }
 
 /// The same stacks and values with functions named by what `name` makes of their names for the
-/// linker. Functions that have none keep the name that they have.
+/// linker, or of the only name that they have.
 pub fn rename(partial: Partial, name: impl Fn(&str) -> Cow<'_, str>) -> Partial {
     let symbols = &partial.symbols;
     let mut into = Interner::default();
     let mut renamed = Vec::with_capacity(symbols.functions.len());
     for function in &symbols.functions {
         let system_name = symbols.str(function.system_name);
-        let shown = match system_name {
-            "" => Cow::Borrowed(symbols.str(function.name)),
-            _ => name(system_name),
-        };
+        let shown = name(match system_name {
+            "" => symbols.str(function.name),
+            _ => system_name,
+        });
         let function = Function {
             name: into.str(&shown),
             system_name: into.str(system_name),

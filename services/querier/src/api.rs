@@ -16,13 +16,17 @@ pub(crate) mod pyroscope;
 pub(crate) mod render;
 pub(crate) mod time;
 
+use std::time::Duration;
+
 use cairn_model::TenantId;
+use cairn_symbols::Mode;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::Status;
 
 use crate::error::{Error, Warning, chain};
 use crate::explain::Explain;
 use crate::notes::Notes;
+use crate::querier::{Querier, Session};
 
 const PARTIAL: HeaderName = HeaderName::from_static("cairn-partial");
 const WARNING: HeaderName = HeaderName::from_static("cairn-warning");
@@ -31,6 +35,8 @@ const REMARK: HeaderName = HeaderName::from_static("cairn-remark");
 /// How large a call may be that a trimmed flame graph does not show.
 const MAX_ERROR: HeaderName = HeaderName::from_static("cairn-max-error");
 const EXPLAIN: HeaderName = HeaderName::from_static("cairn-explain");
+/// How a request over gRPC or Connect wants functions to be named.
+const DEMANGLE: HeaderName = HeaderName::from_static("cairn-demangle");
 /// Warnings in the headers of an answer; more than a few help nobody and may break a proxy.
 const HEADER_WARNINGS_MAX: usize = 10;
 const HEADER_WARNING_BYTES_MAX: usize = 300;
@@ -41,6 +47,31 @@ pub(crate) fn tenant(extensions: &http::Extensions) -> TenantId {
         .get::<TenantId>()
         .cloned()
         .unwrap_or_else(TenantId::anonymous)
+}
+
+/// One request: who asks, how long they wait, and how they want functions to be named.
+pub(crate) fn session(
+    querier: &Querier,
+    (headers, extensions): (&HeaderMap, &http::Extensions),
+    timeout: Option<Duration>,
+) -> Result<Session, Error> {
+    let mut session = querier.session(tenant(extensions), timeout);
+    if let Some(names) = headers.get(DEMANGLE) {
+        session.names = Some(names_of(names.to_str().unwrap_or_default())?);
+    }
+    Ok(session)
+}
+
+pub(crate) fn names_of(text: &str) -> Result<Mode, Error> {
+    match text {
+        "none" => Ok(Mode::None),
+        "simple" => Ok(Mode::Simple),
+        "templates" => Ok(Mode::Templates),
+        "full" => Ok(Mode::Full),
+        _ => Err(Error::Invalid(format!(
+            "invalid demangle: {text:?} is none of none, simple, templates, full"
+        ))),
+    }
 }
 
 /// Says in an answer's headers what is missing from it.

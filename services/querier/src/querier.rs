@@ -12,6 +12,7 @@ use cairn_chassis::{Context, Turn};
 use cairn_engine::{Answer, FOLDED, GroupBy, Point, Query, Question, Scanned, Series, Stats};
 use cairn_model::{Code, Labels, Matcher, ProfileType, TenantId, TimeRange};
 use cairn_store::Store;
+use cairn_symbols::Mode;
 use cairn_trie::Partial;
 use futures::future::try_join_all;
 
@@ -65,6 +66,8 @@ pub(crate) struct Session {
     pub(crate) tenant: TenantId,
     pub(crate) deadline: Deadline,
     pub(crate) explain: Explain,
+    /// How functions are named; if nothing is said as they are stored.
+    pub(crate) names: Option<Mode>,
     late: Late,
     pub(crate) notes: Notes,
 }
@@ -165,6 +168,7 @@ impl Querier {
             tenant,
             deadline: Deadline::after(&self.0.cx.clock(), limit),
             explain: Explain::default(),
+            names: None,
             late: Late::default(),
             notes: Notes::default(),
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cairn_engine::{Frame, Names, Wanted};
 use cairn_model::{Addressing, BuildId, Code};
+use cairn_symbols::demangle;
 use cairn_trie::Partial;
 use cairn_wire::cairn::symbols::v1::symbol_service_client::SymbolServiceClient;
 use cairn_wire::cairn::symbols::v1::{self as wire, SymbolizeRequest, SymbolizeResponse};
@@ -44,7 +45,7 @@ pub(crate) async fn symbolize(session: &Session, partial: Partial) -> (Partial, 
         })
         .await;
     if wanted.is_empty() {
-        return (partial, Vec::new());
+        return (shown(session, partial).await, Vec::new());
     }
     let limit = session.querier.config().limits.symbolize_timeout;
     // Names are worth waiting for, but not the whole answer.
@@ -69,6 +70,7 @@ pub(crate) async fn symbolize(session: &Session, partial: Partial) -> (Partial, 
     let partial = session
         .compute(move || cairn_engine::name(partial, &names))
         .await;
+    let partial = shown(session, partial).await;
     let failure = failure.map(|failure| {
         let text = format!("some frames have no name, from {failure}");
         Warning::new("", failure.code, text)
@@ -79,6 +81,17 @@ pub(crate) async fn symbolize(session: &Session, partial: Partial) -> (Partial, 
         Warning::new("", Code::Unavailable, text)
     });
     (partial, failure.into_iter().chain(passing).collect())
+}
+
+/// The same with functions named as the request wants it, if it says so.
+async fn shown(session: &Session, partial: Partial) -> Partial {
+    match session.names {
+        None => partial,
+        Some(names) => {
+            let rename = move || cairn_engine::rename(partial, |name| demangle(name, names));
+            session.compute(rename).await
+        }
+    }
 }
 
 /// What is known when time is up, and one of the reasons why that is not all.

@@ -115,7 +115,8 @@ fn obey(elf: &[u8], memory_max: u64) -> Result<Vec<u8>, String> {
     let mark = elf.windows(MARK.len()).rposition(|part| part == MARK);
     let Some(at) = mark else {
         let limits = cairn_symbols::Limits::default();
-        return cairn_symbols::convert(elf, &Default::default(), &limits).map_err(|error| error.to_string());
+        return cairn_symbols::convert(elf, &Default::default(), &limits)
+            .map_err(|error| error.to_string());
     };
     let order = std::str::from_utf8(&elf[at + MARK.len()..]).expect("an order is text");
     let mut order = order.split('|');

@@ -59,6 +59,9 @@ pub struct Query {
     /// Tell on standard error who was asked, what was read, and how long it took.
     #[arg(long)]
     explain: bool,
+    /// How much to show of the names of C++, Rust, Swift, D and Go functions, instead of what is stored.
+    #[arg(long, value_enum)]
+    demangle: Option<Demangle>,
     /// Rows of the table, of functions or profiles.
     #[arg(long, default_value_t = 25)]
     limit: usize,
@@ -84,6 +87,29 @@ enum Output {
     Pgo,
     /// Single profiles, the newest first, with the ids that select them.
     Profiles,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Demangle {
+    /// As linkers see them.
+    None,
+    /// Without parameters and arguments of templates.
+    Simple,
+    /// With arguments of templates.
+    Templates,
+    /// With all of that.
+    Full,
+}
+
+impl Demangle {
+    fn header(self) -> MetadataValue<tonic::metadata::Ascii> {
+        MetadataValue::from_static(match self {
+            Self::None => "none",
+            Self::Simple => "simple",
+            Self::Templates => "templates",
+            Self::Full => "full",
+        })
+    }
 }
 
 impl Query {
@@ -147,6 +173,10 @@ impl Query {
             report_type: ReportType::Pprof.into(),
             ..Default::default()
         });
+        if let Some(names) = self.demangle {
+            let metadata = request.metadata_mut();
+            metadata.insert("cairn-demangle", names.header());
+        }
         if self.explain {
             let asked = MetadataValue::from_static("true");
             request.metadata_mut().insert(explain::HEADER, asked);

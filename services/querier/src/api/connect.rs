@@ -15,7 +15,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
 use super::http_error::body_of;
-use super::{status, tenant};
+use super::{session, status};
 use crate::error::Error;
 use crate::querier::{Querier, Reply, Session};
 
@@ -56,7 +56,7 @@ where
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, accepted).into_response();
     };
     let answered = async {
-        let session = querier.session(tenant(extensions), timeout(headers)?);
+        let session = session(querier, (headers, extensions), timeout(headers)?)?;
         let asked = session.clone();
         let answered = async {
             let max = querier.config().limits.message_bytes_max;

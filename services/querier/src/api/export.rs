@@ -54,7 +54,8 @@ async fn shared(
     Path(id): Path<String>,
     extensions: Extensions,
 ) -> Response {
-    respond(&querier, &extensions, async |session| {
+    let params = Params::default();
+    respond(&querier, &extensions, params, async |session, _| {
         Ok(file(session.shared(&id).await?.profile, &[]))
     })
     .await

@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{flag, status, tenant};
+use super::{flag, session, status};
 use crate::error::Error;
 use crate::querier::{Querier, Reply, Session};
 
@@ -16,7 +16,9 @@ where
 {
     let (metadata, extensions, message) = request.into_parts();
     let asked = metadata.into_headers();
-    let session = querier.session(tenant(&extensions), cairn_wire::grpc_timeout(&asked));
+    let timeout = cairn_wire::grpc_timeout(&asked);
+    let session = session(querier, (&asked, &extensions), timeout);
+    let session = session.map_err(|error| status(&error))?;
     let (deadline, explain) = (session.deadline.clone(), session.explain.clone());
     let notes = session.notes.clone();
     let answer = answer(session, message);

@@ -7,7 +7,7 @@ use http::Extensions;
 
 use super::http_error::failure;
 use super::params::Params;
-use super::{note, tenant};
+use super::{names_of, note, tenant};
 use crate::error::Error;
 use crate::querier::{Querier, Session};
 
@@ -19,7 +19,7 @@ where
     get(
         move |State(querier): State<Querier>, RawQuery(query): RawQuery, extensions: Extensions| async move {
             let params = Params::parse(&query.unwrap_or_default());
-            respond(&querier, &extensions, |session| call(session, params)).await
+            respond(&querier, &extensions, params, call).await
         },
     )
 }
@@ -27,14 +27,20 @@ where
 pub(crate) async fn respond<F>(
     querier: &Querier,
     extensions: &Extensions,
-    call: impl FnOnce(Session) -> F,
+    params: Params,
+    call: impl FnOnce(Session, Params) -> F,
 ) -> Response
 where
     F: Future<Output = Result<Response, Error>>,
 {
-    let session = querier.session(tenant(extensions), None);
+    let mut session = querier.session(tenant(extensions), None);
+    match params.get(&["demangle"]).map(names_of) {
+        Some(Ok(names)) => session.names = Some(names),
+        Some(Err(error)) => return failure(&error),
+        None => {}
+    }
     let (deadline, notes) = (session.deadline.clone(), session.notes.clone());
-    match deadline.bound(call(session)).await {
+    match deadline.bound(call(session, params)).await {
         Ok(mut response) => {
             note(&notes, response.headers_mut());
             response

@@ -101,7 +101,7 @@ async fn values(
     extensions: Extensions,
 ) -> Response {
     let params = Params::parse(&query.unwrap_or_default());
-    respond(&querier, &extensions, async |session| {
+    respond(&querier, &extensions, params, async |session, params| {
         let names = names(&session, &params, Question::LabelValues(name)).await?;
         json(&names.value, &names.warnings)
     })

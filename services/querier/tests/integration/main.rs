@@ -7,6 +7,7 @@ mod by_id;
 mod cache;
 mod captured;
 mod chart;
+mod demangle;
 mod diff;
 mod drill;
 mod exports;

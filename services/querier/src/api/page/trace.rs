@@ -54,7 +54,7 @@ pub(super) async fn trace(
     extensions: Extensions,
 ) -> Response {
     let params = Params::parse(&query.unwrap_or_default());
-    respond(&querier, &extensions, async |session| {
+    respond(&querier, &extensions, params, async |session, params| {
         answer(session, params, &id).await
     })
     .await
