@@ -1,13 +1,14 @@
 //! Opened symbol files in memory, bounded in bytes. Knows neither the store nor where files come
 //! from.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cairn_model::{BuildId, FileKind, TenantId};
 use cairn_symbols::SymbolFile;
 use parking_lot::Mutex;
+
+use crate::lru::Lru;
 
 /// What one entry takes besides the symbol file itself, so that absences are bounded too.
 const ENTRY_BYTES: usize = 512;
@@ -56,29 +57,13 @@ impl Absence {
 }
 
 pub(crate) struct Cache {
-    bytes_max: usize,
+    bytes_max: u64,
     absence_ttl: Duration,
-    entries: Mutex<Entries>,
-}
-
-#[derive(Default)]
-struct Entries {
-    by_slot: HashMap<Slot, Entry>,
-    /// Least recently used first.
-    by_use: BTreeMap<u64, Slot>,
-    uses: u64,
-    bytes: usize,
-}
-
-struct Entry {
-    answer: Answer,
-    since: Instant,
-    bytes: usize,
-    last_use: u64,
+    entries: Mutex<Lru<Slot, (Answer, Instant)>>,
 }
 
 impl Cache {
-    pub(crate) fn new(bytes_max: usize, absence_ttl: Duration) -> Self {
+    pub(crate) fn new(bytes_max: u64, absence_ttl: Duration) -> Self {
         Self {
             bytes_max,
             absence_ttl,
@@ -87,63 +72,35 @@ impl Cache {
     }
 
     pub(crate) fn get(&self, slot: &Slot, now: Instant) -> Option<Answer> {
-        let entries = &mut *self.entries.lock();
-        let entry = entries.by_slot.get_mut(slot)?;
-        if entry.answer.is_err() && now.duration_since(entry.since) >= self.absence_ttl {
+        let mut entries = self.entries.lock();
+        let (answer, since) = entries.touch(slot)?.clone();
+        if answer.is_err() && now.duration_since(since) >= self.absence_ttl {
             entries.remove(slot);
             return None;
         }
-        entries.uses += 1;
-        entries.by_use.remove(&entry.last_use);
-        entries.by_use.insert(entries.uses, slot.clone());
-        entry.last_use = entries.uses;
-        Some(entry.answer.clone())
+        Some(answer)
     }
 
     pub(crate) fn insert(&self, slot: Slot, answer: Answer, now: Instant) {
         let held = answer.as_ref().map_or(0, |file| file.memory_bytes());
-        let bytes = ENTRY_BYTES + held;
-        let entries = &mut *self.entries.lock();
+        let bytes = (ENTRY_BYTES + held) as u64;
+        let mut entries = self.entries.lock();
         entries.remove(&slot);
         if bytes > self.bytes_max {
             return;
         }
-        while entries.bytes + bytes > self.bytes_max {
-            let (_, oldest) = entries
-                .by_use
-                .pop_first()
-                .expect("bytes are held by entries");
-            entries.remove(&oldest);
+        while entries.bytes() + bytes > self.bytes_max {
+            entries.pop().expect("bytes are held by entries");
         }
-        entries.uses += 1;
-        entries.bytes += bytes;
-        entries.by_use.insert(entries.uses, slot.clone());
-        entries.by_slot.insert(
-            slot,
-            Entry {
-                answer,
-                since: now,
-                bytes,
-                last_use: entries.uses,
-            },
-        );
+        entries.insert(slot, (answer, now), bytes);
     }
 
     pub(crate) fn remove(&self, slot: &Slot) {
         self.entries.lock().remove(slot);
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.entries.lock().bytes
-    }
-}
-
-impl Entries {
-    fn remove(&mut self, slot: &Slot) {
-        if let Some(entry) = self.by_slot.remove(slot) {
-            self.by_use.remove(&entry.last_use);
-            self.bytes -= entry.bytes;
-        }
+    pub(crate) fn bytes(&self) -> u64 {
+        self.entries.lock().bytes()
     }
 }
 
@@ -163,7 +120,7 @@ mod tests {
     #[test]
     fn the_least_recently_used_goes_first_and_the_bound_holds() {
         let now = Instant::now();
-        let cache = Cache::new(3 * ENTRY_BYTES, Duration::from_secs(1));
+        let cache = Cache::new(3 * ENTRY_BYTES as u64, Duration::from_secs(1));
         for name in ["a", "b", "c"] {
             cache.insert(slot(name), Err(Absence::NoFile), now);
         }
@@ -174,10 +131,10 @@ mod tests {
             .filter(|name| cache.get(&slot(name), now).is_some())
             .collect();
         assert_eq!(kept, ["a", "c", "d"]);
-        assert_eq!(cache.bytes(), 3 * ENTRY_BYTES);
+        assert_eq!(cache.bytes(), 3 * ENTRY_BYTES as u64);
         cache.remove(&slot("a"));
         cache.remove(&slot("a"));
-        assert_eq!(cache.bytes(), 2 * ENTRY_BYTES);
+        assert_eq!(cache.bytes(), 2 * ENTRY_BYTES as u64);
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub struct Config {
     pub store: cairn_store::Config,
     /// Memory of opened symbol files; the least recently used go first.
     pub cache_bytes_max: ByteSize,
+    pub cache: Cache,
     /// How long it is remembered that there is no file, unless one is uploaded here.
     #[serde(with = "humantime_serde")]
     pub absence_ttl: Duration,
@@ -25,6 +26,17 @@ pub struct Config {
     pub upload: UploadConfig,
     pub conversion: ConversionConfig,
     pub upstream: UpstreamConfig,
+}
+
+/// Symbol files on a disk, for stores that are farther away than one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// A folder of this process alone; it is made if it is missing, and what is in it may be
+    /// deleted while the process does not run. Empty: nothing is kept.
+    pub path: PathBuf,
+    /// Room on the disk that the files take at most.
+    pub bytes_max: ByteSize,
 }
 
 /// Settings of taking files in.
@@ -76,6 +88,7 @@ impl Default for Config {
         Self {
             store: cairn_store::Config::default(),
             cache_bytes_max: ByteSize::mib(256),
+            cache: Cache::default(),
             absence_ttl: Duration::from_secs(10),
             addresses_max: 100_000,
             upload: UploadConfig::default(),
@@ -89,6 +102,15 @@ impl config::Service for Config {
     fn within(mut self, bytes: u64) -> Self {
         self.cache_bytes_max = ByteSize::b(bytes / 2);
         self
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            bytes_max: ByteSize::gib(4),
+        }
     }
 }
 

@@ -13,8 +13,10 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::cache::{Absence, Answer, Cache, Slot};
 use crate::config::Config;
 use crate::convert::Converter;
+use crate::disk::Disk;
 use crate::error::Error;
 use crate::metrics::{LoadLabel, Metrics, Source};
+use crate::symbol_files::SymbolFiles;
 
 /// Loads at a time, at most: slots that share a stripe wait for each other, so no file is loaded
 /// twice at once.
@@ -22,6 +24,7 @@ const STRIPES: usize = 16;
 
 pub(crate) struct Files {
     store: Store,
+    symbols: SymbolFiles,
     converter: Converter,
     cache: Cache,
     stripes: [Mutex<()>; STRIPES],
@@ -66,14 +69,15 @@ impl Slot {
 
 impl Files {
     pub(crate) fn new(
-        store: Store,
+        (store, disk): (Store, Option<Disk>),
         converter: Converter,
         config: &Config,
         metrics: Metrics,
         cx: Context,
     ) -> Self {
-        let bytes_max = usize::try_from(config.cache_bytes_max.as_u64()).unwrap_or(usize::MAX);
+        let bytes_max = config.cache_bytes_max.as_u64();
         Self {
+            symbols: SymbolFiles::new(store.clone(), disk, metrics.clone(), cx.clone()),
             store,
             converter,
             cache: Cache::new(bytes_max, config.absence_ttl),
@@ -139,16 +143,8 @@ impl Files {
     }
 
     async fn load(&self, slot: &Slot) -> Result<(Answer, Source), Error> {
-        match self.store.get(slot.symbols_key()).await {
-            Ok(bytes) => match self.open(bytes).await {
-                Ok(file) => return Ok((Ok(file), Source::Store)),
-                Err(error) => {
-                    tracing::warn!(key = %slot.symbols_key(), %error, "a symbol file is made again");
-                    self.store.delete(slot.symbols_key()).await?;
-                }
-            },
-            Err(cairn_store::Error::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
+        if let Some((file, from)) = self.symbols.get(slot.symbols_key()).await? {
+            return Ok((Ok(file), from));
         }
         let elf = match self.store.get(slot.file_key()).await {
             Ok(elf) => elf,

@@ -4,12 +4,15 @@ mod builds;
 mod cache;
 mod config;
 mod convert;
+mod disk;
 mod error;
 mod files;
 mod flights;
 mod grpc;
+mod lru;
 mod metrics;
 mod sandbox;
+mod symbol_files;
 mod symbolize;
 mod upload;
 mod upstream;
@@ -21,7 +24,7 @@ use anyhow::Context as _;
 use cairn_chassis::Routes;
 use cairn_store::Store;
 
-pub use config::{Config, ConversionConfig, Sandbox, UploadConfig};
+pub use config::{Cache, Config, ConversionConfig, Sandbox, UploadConfig};
 pub use upstream::{UpstreamConfig, UpstreamServer};
 pub use worker::{Conversion, worker_main, worker_main_of};
 
@@ -32,8 +35,15 @@ pub async fn run(config: Config, cx: cairn_chassis::Context) -> anyhow::Result<(
     let metrics = cx.metrics(metrics::Metrics::register);
     let converter = convert::Converter::new(&config.conversion, metrics.clone())
         .context("prepare conversion")?;
+    let disk = match &config.cache {
+        cache if cache.path.as_os_str().is_empty() => None,
+        Cache { path, bytes_max } => Some(
+            disk::Disk::open(path, bytes_max.as_u64())
+                .with_context(|| format!("open the cache in {}", path.display()))?,
+        ),
+    };
     let files = Arc::new(files::Files::new(
-        store,
+        (store, disk),
         converter,
         &config,
         metrics.clone(),

@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     pub(crate) loads: Family<LoadLabel, Counter>,
     /// Memory of opened symbol files.
     pub(crate) cached_bytes: Gauge,
+    /// Symbol files on the disk.
+    pub(crate) disk_bytes: Gauge,
     /// Seconds from starting a worker process to its end.
     pub(crate) conversion_seconds: Histogram,
     /// Worker processes that crashed or took more than their share.
@@ -71,6 +73,8 @@ pub(crate) struct LoadLabel {
 pub(crate) enum Source {
     /// Opened already.
     Memory,
+    /// A symbol file on the disk.
+    Disk,
     /// The stored symbol file.
     Store,
     /// The stored ELF file, converted again.
@@ -91,6 +95,12 @@ impl Metrics {
                 r,
                 "cached_bytes",
                 "Memory of opened symbol files",
+                Gauge::default(),
+            ),
+            disk_bytes: add(
+                r,
+                "disk_bytes",
+                "Symbol files on the disk",
                 Gauge::default(),
             ),
             conversion_seconds: add(

@@ -217,3 +217,36 @@ async fn a_dead_symbolizer_leaves_addresses_and_a_warning() {
     assert!(names.contains(&"cart+0x4010".into()), "{names:?}");
     fixture.stop().await;
 }
+
+#[tokio::test]
+async fn why_addresses_have_no_name_is_explained_and_a_warning_if_it_may_pass() {
+    let symbolizer = crate::symbols::start().await;
+    let address = format!("http://{}", symbolizer.address());
+    let fixture = Fixture::with(|config, _| config.symbolizer = address).await;
+    for (at, build_id) in ["dead", "beef", "ab"].into_iter().enumerate() {
+        let native = Sent {
+            at: START + at as i64,
+            build_id,
+            samples: &[("main;0x4010", "", 8), ("main;0x4020", "", 1)],
+            ..Sent::default()
+        };
+        fixture.add(&head(&[native])).await;
+    }
+    let (total, texts) = warnings(&fixture).await;
+    assert_eq!(total, 27);
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    let told = "2 addresses have no name yet, such as: it is being fetched";
+    assert!(texts[0].contains(told), "{texts:?}");
+
+    let explained = flamegraph().replace("flamegraph", "explain");
+    let explained = fixture.json(&explained).await;
+    let steps = explained["steps"].as_array().unwrap().iter();
+    let step = steps.clone().find(|step| step["source"] == "symbolizer");
+    let unnamed = serde_json::json!([
+        {"build_id": "beef", "addresses": 2, "reason": "it is being fetched"},
+        {"build_id": "dead", "addresses": 2, "reason": "it was refused"},
+    ]);
+    assert_eq!(step.unwrap()["unnamed"], unnamed, "{explained}");
+    fixture.stop().await;
+    symbolizer.stop().await.unwrap();
+}

@@ -1,4 +1,5 @@
-//! A symbolizer that knows every address: `inner`, inlined into `outer` of `/src/app.c`.
+//! A symbolizer that knows every address: `inner`, inlined into `outer` of `/src/app.c`. Of build
+//! [`REFUSED`] it knows none, and of [`FETCHED`] none yet.
 
 use cairn_chassis::{Options, Process, Routes};
 use cairn_wire::cairn::symbols::v1::symbol_service_server::{SymbolService, SymbolServiceServer};
@@ -7,6 +8,9 @@ use cairn_wire::cairn::symbols::v1::{
     Symbols, UploadRequest, UploadResponse,
 };
 use tonic::{Request, Response, Status, Streaming};
+
+pub(crate) const REFUSED: &str = "dead";
+pub(crate) const FETCHED: &str = "beef";
 
 struct Known;
 
@@ -21,6 +25,14 @@ pub(crate) async fn start() -> Process {
     });
     process.ready().await;
     process
+}
+
+fn unnamed(reason: &str, passing: bool) -> Symbols {
+    Symbols {
+        frames: Vec::new(),
+        reason: reason.to_owned(),
+        passing,
+    }
 }
 
 #[tonic::async_trait]
@@ -46,13 +58,21 @@ impl SymbolService for Known {
         Ok(Response::new(SymbolizeResponse {
             strings: strings.map(str::to_owned).to_vec(),
             functions: vec![function(1, 2, 5), function(4, 5, 18)],
-            symbols: vec![Symbols {
-                frames: vec![frame(0, 7, 3), frame(1, 20, 9)],
-                ..Symbols::default()
-            }],
+            symbols: vec![
+                Symbols {
+                    frames: vec![frame(0, 7, 3), frame(1, 20, 9)],
+                    ..Symbols::default()
+                },
+                unnamed("it was refused", false),
+                unnamed("it is being fetched", true),
+            ],
             binaries: binaries
                 .map(|binary| BinarySymbols {
-                    symbols: vec![0; binary.addresses.len()],
+                    symbols: match binary.build_id.as_str() {
+                        REFUSED => vec![1; binary.addresses.len()],
+                        FETCHED => vec![2; binary.addresses.len()],
+                        _ => vec![0; binary.addresses.len()],
+                    },
                 })
                 .collect(),
         }))

@@ -15,6 +15,7 @@ const WORK_PIE: &str = "1c8446f0ed602f28d3201a0505086fd690db3531";
 const WORK_PIE_HASH: &str = "0ea5ac675e9628556a1c0cca44e33d0f";
 /// Inside the loop of `leaf`, into which `mix` is inlined.
 const IN_MIX: u64 = 0x1228;
+const NO_FILE: &str = "no file of this build id was uploaded";
 
 fn chain(symbols: &Known) -> Vec<(&str, i64, bool)> {
     let frames = symbols.frames.iter();
@@ -161,6 +162,50 @@ async fn symbol_files_that_are_missing_or_damaged_are_made_again() {
         folder = server.stop().await;
         assert_eq!(store.get(symbols).await.expect("made again"), good);
     }
+}
+
+#[tokio::test]
+async fn symbol_files_on_the_disk_are_used_unless_they_are_damaged() {
+    let server = Server::start().await;
+    server
+        .upload(Upload::of("a", &native("work_pie")))
+        .await
+        .expect("stored");
+    let mut folder = server.stop().await;
+    let cache = folder.path().join("cache");
+    let with_cache = |folder: &tempfile::TempDir| {
+        let mut config = config(folder);
+        config.cache.path.clone_from(&cache);
+        config
+    };
+    let only = || {
+        let mut files = std::fs::read_dir(&cache).expect("listed");
+        let file = files.next().expect("one is kept").expect("listed").path();
+        assert!(files.next().is_none());
+        file
+    };
+    let mut written = None;
+    for damaged in [false, true, false] {
+        if damaged {
+            let mut bytes = std::fs::read(only()).expect("read");
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(only(), bytes).expect("written");
+        }
+        let server = Server::start_with(with_cache(&folder), folder).await;
+        let answer = server.symbolize("a", WORK_PIE, Addressing::Virtual, &[IN_MIX]);
+        assert_eq!(chain(&answer.await[0])[0].0, "mix");
+        folder = server.stop().await;
+        let bytes = std::fs::read(only()).expect("read");
+        assert_eq!(*written.get_or_insert_with(|| bytes.clone()), bytes);
+    }
+    // Nothing is asked of the store for it any more.
+    std::fs::remove_dir_all(folder.path().join("store")).expect("removed");
+    let server = Server::start_with(with_cache(&folder), folder).await;
+    let answer = server.symbolize("a", WORK_PIE, Addressing::Virtual, &[IN_MIX]);
+    assert_eq!(chain(&answer.await[0])[0].0, "mix");
+    assert_eq!(server.reason("b", WORK_PIE, IN_MIX).await, NO_FILE);
+    server.stop().await;
 }
 
 #[tokio::test]
