@@ -2,6 +2,7 @@
 
 mod hostile;
 mod server;
+mod soak;
 mod upstream;
 
 use cairn_model::{BuildId, FileKind, TenantId};
