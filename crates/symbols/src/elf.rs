@@ -110,9 +110,24 @@ impl<'a> Elf<'a> {
     }
 
     pub(crate) fn is_go(&self) -> bool {
-        [".gopclntab", ".data.rel.ro.gopclntab", ".note.go.buildid"]
+        let note = self.file.section_by_name(".note.go.buildid");
+        note.is_some() || self.pclntab_section().is_some()
+    }
+
+    /// Go's table of functions.
+    pub(crate) fn pclntab(&self) -> Option<Cow<'a, [u8]>> {
+        let data = self.pclntab_section()?.compressed_data().ok()?;
+        inflate::section(&data, self.section_bytes_max)
+    }
+
+    pub(crate) fn pclntab_address(&self) -> Option<u64> {
+        self.pclntab_section().map(|section| section.address())
+    }
+
+    fn pclntab_section(&self) -> Option<object::Section<'a, '_>> {
+        [".gopclntab", ".data.rel.ro.gopclntab"]
             .iter()
-            .any(|name| self.file.section_by_name(name).is_some())
+            .find_map(|name| self.file.section_by_name(name))
     }
 
     /// A section's content, inflated; `None` if it is absent, damaged or too large.

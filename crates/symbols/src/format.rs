@@ -366,3 +366,92 @@ pub(crate) fn decode(file: &[u8]) -> Result<Head, Error> {
         std::cmp::Ordering::Equal => Ok(head),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::convert::Limits;
+
+    fn sample() -> Vec<u8> {
+        let mut tables = Tables::new(&Limits::default(), false);
+        let outer = tables.function("_ZN3foo3barEi", 7).expect("few strings");
+        let inner = tables.function("memcpy", 0).expect("few strings");
+        let file = tables.string("/a/b.c").expect("few strings");
+        let mut location = |location| tables.location(location).expect("few").expect("flat");
+        let call = Location {
+            function: outer,
+            file,
+            line: 12,
+            column: 3,
+            ..Location::UNKNOWN
+        };
+        let call = location(call);
+        let inlined = location(Location {
+            function: inner,
+            parent: call,
+            ..Location::UNKNOWN
+        });
+        let piece = |start, end, id| Piece { start, end, id };
+        let pieces = [
+            piece(0x1000, 0x1010, call),
+            piece(0x1010, 0x1020, inlined),
+            piece(0x4000, 0x4001, call),
+        ];
+        let segment = Segment {
+            offset: 0x400,
+            address: 0x1000,
+            bytes: 0x4000,
+        };
+        let lost = Lost {
+            skipped: 1,
+            missing: 2,
+        };
+        encode(&tables, &pieces, &[segment], lost).expect("narrow")
+    }
+
+    /// Files that were written stay as they are: who changes the layout raises the version, and
+    /// then the sum.
+    #[test]
+    fn the_layout_changes_only_with_the_version() {
+        let sum = crc32fast::hash(&sample());
+        assert_eq!(
+            (VERSION, sum),
+            (2, GOLDEN),
+            "raise VERSION: the sum is {sum:#x}"
+        );
+    }
+
+    const GOLDEN: u32 = 0xfd60_661a;
+
+    #[test]
+    fn ranges_and_gaps_are_found() {
+        use cairn_model::Addressing;
+        let file = crate::SymbolFile::open(sample()).expect("whole");
+        let lines = |addressing, address| -> Vec<u32> {
+            let frames = file.lookup(addressing, address).into_iter().flatten();
+            frames.map(|frame| frame.line).collect()
+        };
+        for (address, want) in [
+            (0, vec![]),
+            (0xfff, vec![]),
+            (0x1000, vec![12]),
+            (0x100f, vec![12]),
+            (0x1010, vec![0, 12]),
+            (0x101f, vec![0, 12]),
+            (0x1020, vec![]),
+            (0x3fff, vec![]),
+            (0x4000, vec![12]),
+            (0x4001, vec![]),
+            (u64::MAX, vec![]),
+        ] {
+            assert_eq!(lines(Addressing::Virtual, address), want, "{address:#x}");
+            let offset = address.wrapping_sub(0xc00);
+            let want = if (0x400..0x4400).contains(&offset) {
+                want
+            } else {
+                vec![]
+            };
+            assert_eq!(lines(Addressing::FileOffset, offset), want, "{address:#x}");
+        }
+    }
+}

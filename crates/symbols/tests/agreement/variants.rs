@@ -47,6 +47,10 @@ fn every_version_and_compression_agrees() {
     let folder = Folder::new("versions");
     for version in ["-gdwarf-2", "-gdwarf-3", "-gdwarf-4", "-gdwarf-5"] {
         for kind in ["-pie", "-no-pie", "-static-pie"] {
+            // The C library is the same whatever the version.
+            if kind == "-static-pie" && version != "-gdwarf-5" {
+                continue;
+            }
             let program = folder.compile("program", &[version, kind, "-fPIE"]);
             assert_explained(&tally(&program, 16), &Kind::EXPLAINED);
             if kind != "-pie" {
