@@ -18,10 +18,12 @@ mod parca_diff;
 mod parca_graph;
 mod parca_names;
 mod pyroscope;
+mod pyroscope_heatmap;
 mod pyroscope_names;
 mod pyroscope_series;
 mod read;
 mod shape;
+mod singles;
 mod stacks;
 mod trimmed;
 

@@ -14,7 +14,8 @@ use futures::future::{BoxFuture, join_all};
 use super::case::Asked;
 use super::expected::{self, Bars};
 use super::stacks::{Stack, below, innermost, stacks, total};
-use super::{Place, client::Client, parca, pyroscope_names, pyroscope_series, read, trimmed};
+use super::{Place, client::Client, parca, read, trimmed};
+use super::{pyroscope_heatmap, pyroscope_names, pyroscope_series};
 use crate::model::{self, Row, Sums};
 
 pub(crate) const NANOS_PER_MILLI: i64 = 1_000_000;
@@ -28,7 +29,7 @@ pub(crate) async fn check(place: &Place<'_>, asked: &Asked) {
         asked,
         all: stacks(&rows),
     };
-    let all: [BoxFuture<'_, ()>; 9] = [
+    let all: [BoxFuture<'_, ()>; 10] = [
         Box::pin(pyroscope.trees(parca)),
         Box::pin(pyroscope.profiles(parca)),
         Box::pin(pyroscope.graph_of_calls()),
@@ -38,6 +39,7 @@ pub(crate) async fn check(place: &Place<'_>, asked: &Asked) {
         Box::pin(pyroscope.unsigned(&rows)),
         Box::pin(pyroscope_series::check(&pyroscope, &rows)),
         Box::pin(pyroscope_names::check(&pyroscope, &rows)),
+        Box::pin(pyroscope_heatmap::check(&pyroscope, &rows)),
     ];
     join_all(all).await;
 }
