@@ -18,7 +18,7 @@ use crate::reads::Reads;
 use crate::repeats::Batches;
 use crate::rows::{Layout, Part, Rows};
 use crate::samples::{Columns, SAMPLES};
-use crate::symbols::{FUNCTIONS, LOCATIONS, MAPPINGS, PackedStacks, STACKS, STRINGS};
+use crate::symbols::{self, FUNCTIONS, LOCATIONS, MAPPINGS, PackedStacks, STACKS, STRINGS};
 use crate::table;
 use crate::tables::{Index, Links, RowRange, SampleColumns, Stacks};
 use crate::toc::{Tail, Toc};
@@ -275,6 +275,13 @@ impl Block {
             }
             false => Ok(None),
         }
+    }
+
+    /// The build ids of its binaries, which take little of it to read.
+    pub async fn build_ids(&self) -> Result<Vec<String>, Error> {
+        let sections = self.sections(&[MAPPINGS, STRINGS]).await?;
+        let [mappings, strings] = sections.try_into().expect("one section per name");
+        symbols::read_build_ids(mappings, strings)
     }
 
     async fn packed_stacks(&self) -> Result<PackedStacks, Error> {

@@ -1,5 +1,6 @@
 //! Sections that say what stacks are: `stacks`, `locations`, `mappings`, `functions`, `strings`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_array::builder::{Int64Builder, ListBuilder, StructBuilder, UInt32Builder};
@@ -93,6 +94,15 @@ fn read(sections: [Bytes; 5], stacks: u32) -> Result<Stacks, Error> {
         trie,
         nodes,
     })
+}
+
+/// What the sections `mappings` and `strings` say of binaries: each build id once, in order.
+pub(crate) fn read_build_ids(mappings: Bytes, strings: Bytes) -> Result<Vec<String>, Error> {
+    let strings = read_strings(strings)?;
+    let mappings = read_mappings(mappings, strings.len())?;
+    let ids = mappings.iter().map(|mapping| strings.get(mapping.build_id));
+    let ids: BTreeSet<&str> = ids.filter(|id| !id.is_empty()).collect();
+    Ok(ids.into_iter().map(str::to_owned).collect())
 }
 
 fn write_stacks(stacks: &Stacks, properties: WriterPropertiesBuilder) -> Result<Encoded, Error> {

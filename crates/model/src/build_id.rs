@@ -5,7 +5,8 @@ use std::fmt;
 /// What identifies one build of a binary, in one spelling.
 ///
 /// Agents spell GNU build ids as lower or upper hex, some with a `gnu-` prefix; Go build ids are
-/// base64 with slashes. Hex is lowered, the prefix dropped, everything else is kept.
+/// base64 with slashes; source maps have UUIDs, with dashes or without. Hex is lowered, the prefix
+/// and the dashes are dropped, everything else is kept.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BuildId(String);
 
@@ -23,14 +24,37 @@ pub enum FileKind {
     Executable,
     /// A file that carries the debug information of another.
     Debuginfo,
+    /// An archive of source files.
+    Sources,
+    /// What leads from minified JavaScript to its source.
+    SourceMap,
 }
 
 impl FileKind {
+    pub const ALL: [Self; 4] = [
+        Self::Executable,
+        Self::Debuginfo,
+        Self::Sources,
+        Self::SourceMap,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Executable => "executable",
             Self::Debuginfo => "debuginfo",
+            Self::Sources => "sources",
+            Self::SourceMap => "sourcemap",
         }
+    }
+
+    /// Undoes [`FileKind::as_str`].
+    pub fn of_str(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// Whether it is an ELF file, which says itself what it is.
+    pub fn is_elf(self) -> bool {
+        matches!(self, Self::Executable | Self::Debuginfo)
     }
 }
 
@@ -42,6 +66,9 @@ impl BuildId {
         }
         if bare.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Ok(Self(bare.to_ascii_lowercase()));
+        }
+        if is_uuid(bare) {
+            return Ok(Self(bare.replace('-', "").to_ascii_lowercase()));
         }
         Ok(Self(bare.to_owned()))
     }
@@ -66,9 +93,28 @@ impl BuildId {
     }
 }
 
+/// Eight, four, four, four and twelve hex digits with dashes between.
+fn is_uuid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
+}
+
 impl fmt::Display for BuildId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl serde::Serialize for BuildId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for BuildId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
     }
 }
 
@@ -90,6 +136,10 @@ mod tests {
             BuildId::parse("Xy_1/abC-").expect("valid").as_str(),
             "Xy_1/abC-"
         );
+        let uuid = BuildId::parse("85314830-023F-4cf1-a267-535f4e37bb17").expect("valid");
+        assert_eq!(uuid.as_str(), "85314830023f4cf1a267535f4e37bb17");
+        let odd = BuildId::parse("8531483-0023f-4cf1-a267-535f4e37bb17").expect("valid");
+        assert_eq!(odd.as_str(), "8531483-0023f-4cf1-a267-535f4e37bb17");
     }
 
     #[test]

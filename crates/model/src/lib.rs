@@ -20,6 +20,7 @@ mod stack_index;
 mod stretch;
 mod tenant;
 mod time;
+mod upload_id;
 mod writer_id;
 
 pub use block_id::BlockId;
@@ -42,4 +43,5 @@ pub use stack_index::StackIndex;
 pub use stretch::Stretch;
 pub use tenant::{InvalidTenant, TenantId};
 pub use time::TimeRange;
+pub use upload_id::{InvalidUploadId, UploadId};
 pub use writer_id::{InvalidWriter, WriterId};

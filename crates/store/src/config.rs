@@ -9,6 +9,7 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
+use object_store::signer::Signer;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
 use crate::Error;
@@ -117,6 +118,15 @@ pub(crate) struct Connection {
     /// Where the objects are, in words.
     pub(crate) place: String,
     pub(crate) is_folder: bool,
+    pub(crate) signer: Option<Signing>,
+}
+
+/// Makes URLs by which others may do one thing to one object.
+#[derive(Clone)]
+pub(crate) struct Signing {
+    pub(crate) signer: Arc<dyn Signer>,
+    /// The folder in the bucket that holds every object.
+    pub(crate) prefix: Path,
 }
 
 impl Config {
@@ -136,6 +146,7 @@ impl Config {
                 objects: Arc::clone(objects),
                 place: objects.to_string(),
                 is_folder: false,
+                signer: None,
             });
         }
         match &self.s3 {
@@ -158,6 +169,7 @@ impl Config {
             objects: Arc::new(folder),
             place,
             is_folder: true,
+            signer: None,
         })
     }
 }
@@ -173,6 +185,10 @@ impl S3 {
             place: place.clone(),
             source: error.into(),
         })?;
+        let signer = Signing {
+            signer: Arc::new(bucket.clone()),
+            prefix: prefix.clone(),
+        };
         let objects: Arc<dyn ObjectStore> = match prefix.as_ref() {
             "" => Arc::new(bucket),
             _ => Arc::new(PrefixStore::new(bucket, prefix)),
@@ -181,6 +197,7 @@ impl S3 {
             objects,
             place,
             is_folder: false,
+            signer: Some(signer),
         })
     }
 

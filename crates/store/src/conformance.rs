@@ -4,12 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cairn_model::{BlockId, BuildId, FileKind, TenantId, WriterId};
+use cairn_model::{BlockId, BuildId, FileKind, TenantId, UploadId, WriterId};
 use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::faulty::{Faults, Server};
-use crate::{BlockObject, Config, Error, Key, Store};
+use crate::{BlockObject, Config, DebuginfoName, Error, Key, Store};
 
 mod http;
 mod servers;
@@ -92,25 +92,37 @@ async fn debuginfo_contract(store: &Store) {
     let ids = ["ab", "a/b"].map(|id| BuildId::parse(id).expect("valid"));
     for build_id in &ids {
         let kind = FileKind::Debuginfo;
-        let (tenant, bytes) = (&tenant, Bytes::from_static(b"elf"));
-        let file = Key::Debuginfo {
-            tenant,
-            build_id,
-            kind,
-        };
-        let refusal = Key::Refusal {
-            tenant,
-            build_id,
-            kind,
-        };
-        store.create(file, bytes.clone()).await.expect("created");
-        store.create(refusal, bytes).await.expect("created");
+        let upload = UploadId(7);
+        let state = DebuginfoName::State { kind, number: 1 };
+        for name in [DebuginfoName::File { kind, upload }, state] {
+            let key = Key::Debuginfo {
+                tenant: &tenant,
+                build_id,
+                name: &name,
+            };
+            let bytes = Bytes::from_static(b"elf");
+            store.create(key, bytes).await.expect("created");
+        }
     }
-    let listed = store.list_debuginfo(&tenant).await.expect("listed");
+    let listed = store.list_debuginfo(&tenant, None).await.expect("listed");
     let listed: Vec<_> = listed.iter().map(|f| (&f.build_id, f.bytes)).collect();
-    assert_eq!(listed, [(&ids[1], 3), (&ids[0], 3)]);
+    assert_eq!(
+        listed,
+        [(&ids[1], 3), (&ids[1], 3), (&ids[0], 3), (&ids[0], 3)]
+    );
+    // A build id that begins like another is another.
+    let longer = BuildId::parse("a").expect("valid");
+    for (build_id, count) in [(&ids[0], 2), (&longer, 0)] {
+        let listed = store.list_debuginfo(&tenant, Some(build_id)).await;
+        assert_eq!(listed.expect("listed").len(), count, "{build_id}");
+    }
+    let tenants = store.list_debuginfo_tenants().await.expect("listed");
+    assert_eq!(tenants, [tenant]);
     let other = TenantId::parse("u").expect("valid");
-    assert_eq!(store.list_debuginfo(&other).await.expect("listed"), []);
+    assert_eq!(
+        store.list_debuginfo(&other, None).await.expect("listed"),
+        []
+    );
 }
 
 async fn log_contract(store: &Store) {

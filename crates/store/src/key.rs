@@ -2,8 +2,15 @@
 
 use std::fmt;
 
-use cairn_model::{BlockId, BuildId, FileKind, ShareId, TenantId, WriterId};
+use cairn_model::{BlockId, BuildId, ShareId, TenantId, WriterId};
 use object_store::path::Path;
+
+mod debuginfo;
+
+pub use debuginfo::DebuginfoName;
+pub(crate) use debuginfo::{
+    build_folder, debuginfo_folder, debuginfo_of_path, tenant_debuginfo_folder,
+};
 
 /// The name of one object. Every part is a checked type, so no part can leave its folder. What is
 /// kept for one tenant lies under its name. A segment of a log is the one kind of object that holds
@@ -12,25 +19,11 @@ use object_store::path::Path;
 pub enum Key<'a> {
     /// `blocks/{tenant}/{id}.cairn`: an immutable block of profiles.
     Block { tenant: &'a TenantId, id: BlockId },
-    /// `debuginfo/{tenant}/{build id}/{kind}/file`: an uploaded ELF file as it came.
+    /// `debuginfo/{tenant}/{build id}/{name}`: what is known of one build of a binary.
     Debuginfo {
         tenant: &'a TenantId,
         build_id: &'a BuildId,
-        kind: FileKind,
-    },
-    /// `debuginfo/{tenant}/{build id}/{kind}/refused`: why the last upload was refused.
-    Refusal {
-        tenant: &'a TenantId,
-        build_id: &'a BuildId,
-        kind: FileKind,
-    },
-    /// `debuginfo/{tenant}/{build id}/{kind}/symbols.{version}`: what conversion made of the
-    /// upload. The version is that of the symbol file format: a new one never reads an old file.
-    SymbolFile {
-        tenant: &'a TenantId,
-        build_id: &'a BuildId,
-        kind: FileKind,
-        version: u32,
+        name: &'a DebuginfoName,
     },
     /// `shares/{tenant}/{id}`: a profile that somebody made a link to. Its id says when it expires.
     Share { tenant: &'a TenantId, id: ShareId },
@@ -60,8 +53,6 @@ impl<'a> Key<'a> {
         match self {
             Self::Block { tenant, .. }
             | Self::Debuginfo { tenant, .. }
-            | Self::Refusal { tenant, .. }
-            | Self::SymbolFile { tenant, .. }
             | Self::Share { tenant, .. } => Some(tenant),
             Self::LogSegment { .. } | Self::Probe { .. } => None,
         }
@@ -80,19 +71,11 @@ impl fmt::Display for Key<'_> {
             Self::Debuginfo {
                 tenant,
                 build_id,
-                kind,
-            } => write!(f, "{}/file", Folder(tenant, build_id, *kind)),
-            Self::Refusal {
-                tenant,
-                build_id,
-                kind,
-            } => write!(f, "{}/refused", Folder(tenant, build_id, *kind)),
-            Self::SymbolFile {
-                tenant,
-                build_id,
-                kind,
-                version,
-            } => write!(f, "{}/symbols.{version}", Folder(tenant, build_id, *kind)),
+                name,
+            } => {
+                let build_id = build_id.key_segment();
+                write!(f, "{DEBUGINFO}/{tenant}/{build_id}/{name}")
+            }
             Self::Share { tenant, id } => write!(f, "{SHARES}/{tenant}/{id}"),
             Self::LogSegment {
                 writer,
@@ -101,17 +84,6 @@ impl fmt::Display for Key<'_> {
             } => write!(f, "{LOG}/{writer}/{incarnation:020}/{first:020}"),
             Self::Probe { nonce, number } => write!(f, "{PROBE}/{nonce:032x}/{number}"),
         }
-    }
-}
-
-/// Where all objects of one file of a binary lie.
-struct Folder<'a>(&'a TenantId, &'a BuildId, FileKind);
-
-impl fmt::Display for Folder<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(tenant, build_id, kind) = self;
-        let (build_id, kind) = (build_id.key_segment(), kind.as_str());
-        write!(f, "{DEBUGINFO}/{tenant}/{build_id}/{kind}")
     }
 }
 
@@ -135,28 +107,6 @@ pub(crate) fn block_of_path(tenant: &TenantId, path: &Path) -> Option<BlockId> {
     let id = path.filename()?.strip_suffix(BLOCK_SUFFIX)?.parse().ok()?;
     // Listing must name only objects that reading by key finds again.
     (Key::Block { tenant, id }.path() == *path).then_some(id)
-}
-
-/// The folder of one tenant's uploaded files.
-pub(crate) fn tenant_debuginfo_folder(tenant: &TenantId) -> Path {
-    Path::from(format!("{DEBUGINFO}/{tenant}"))
-}
-
-/// The uploaded file that a listed path names, unless it is something made of one.
-pub(crate) fn debuginfo_of_path(tenant: &TenantId, path: &Path) -> Option<(BuildId, FileKind)> {
-    let mut parts = path.parts().skip(2);
-    let (segment, folder) = (parts.next()?, parts.next()?);
-    let build_id = build_id_of_segment(segment.as_ref())?;
-    let kinds = [FileKind::Executable, FileKind::Debuginfo];
-    let kind = kinds
-        .into_iter()
-        .find(|kind| kind.as_str() == folder.as_ref())?;
-    let key = Key::Debuginfo {
-        tenant,
-        build_id: &build_id,
-        kind,
-    };
-    (key.path() == *path).then_some((build_id, kind))
 }
 
 /// The folder that holds one folder of shared profiles per tenant.
@@ -209,22 +159,6 @@ pub(crate) fn first_of_path(writer: &WriterId, incarnation: u64, path: &Path) ->
     (key.path() == *path).then_some(first)
 }
 
-/// Undoes [`BuildId::key_segment`].
-fn build_id_of_segment(segment: &str) -> Option<BuildId> {
-    let mut bytes = segment.bytes();
-    let mut text = Vec::with_capacity(segment.len());
-    while let Some(byte) = bytes.next() {
-        text.push(match byte {
-            b'_' => {
-                let hex = [bytes.next()?, bytes.next()?];
-                u8::from_str_radix(std::str::from_utf8(&hex).ok()?, 16).ok()?
-            }
-            plain => plain,
-        });
-    }
-    BuildId::parse(std::str::from_utf8(&text).ok()?).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,41 +166,15 @@ mod tests {
     #[test]
     fn keys_are_spelled_as_documented() {
         let tenant = TenantId::parse("team-a.b_c").expect("valid");
-        let build_id = BuildId::parse("go/a-B_1").expect("valid");
         let id: BlockId = "01J00000000000000000000000".parse().expect("valid");
-        let keys = [
-            Key::Block {
-                tenant: &tenant,
-                id,
-            },
-            Key::Debuginfo {
-                tenant: &tenant,
-                build_id: &build_id,
-                kind: FileKind::Executable,
-            },
-            Key::Refusal {
-                tenant: &tenant,
-                build_id: &build_id,
-                kind: FileKind::Executable,
-            },
-            Key::SymbolFile {
-                tenant: &tenant,
-                build_id: &build_id,
-                kind: FileKind::Debuginfo,
-                version: 3,
-            },
-        ];
-        let spelled = [
-            "blocks/team-a.b_c/01J00000000000000000000000.cairn",
-            "debuginfo/team-a.b_c/go_2fa_2dB_5f1/executable/file",
-            "debuginfo/team-a.b_c/go_2fa_2dB_5f1/executable/refused",
-            "debuginfo/team-a.b_c/go_2fa_2dB_5f1/debuginfo/symbols.3",
-        ];
-        for (key, spelled) in keys.iter().zip(spelled) {
-            assert_eq!(key.to_string(), spelled);
-            assert_eq!(key.path().as_ref(), spelled);
-            assert_eq!(key.tenant(), Some(&tenant));
-        }
+        let key = Key::Block {
+            tenant: &tenant,
+            id,
+        };
+        let spelled = "blocks/team-a.b_c/01J00000000000000000000000.cairn";
+        assert_eq!(key.to_string(), spelled);
+        assert_eq!(key.path().as_ref(), spelled);
+        assert_eq!(key.tenant(), Some(&tenant));
     }
 
     #[test]
@@ -356,31 +264,6 @@ mod tests {
             "blocks/team-a/6a2f1c00-0123456789abcdef0123456789abcdef",
         ] {
             assert_eq!(share_of_path(&Path::from(foreign)), None, "{foreign}");
-        }
-    }
-
-    #[test]
-    fn debuginfo_paths_read_back_and_foreign_ones_do_not() {
-        let tenant = TenantId::anonymous();
-        let build_id = BuildId::parse("go/a-B_1").expect("valid");
-        let key = Key::Debuginfo {
-            tenant: &tenant,
-            build_id: &build_id,
-            kind: FileKind::Debuginfo,
-        };
-        let found = debuginfo_of_path(&tenant, &key.path());
-        assert_eq!(found, Some((build_id, FileKind::Debuginfo)));
-        for foreign in [
-            "debuginfo/anonymous/ab/debuginfo/symbols.1",
-            "debuginfo/anonymous/ab/other/file",
-            "debuginfo/anonymous/AB/debuginfo/file",
-            "debuginfo/anonymous/a_zz/debuginfo/file",
-            "debuginfo/anonymous/a_/debuginfo/file",
-            "debuginfo/anonymous/file",
-            "debuginfo/other/ab/debuginfo/file",
-        ] {
-            let found = debuginfo_of_path(&tenant, &Path::from(foreign));
-            assert_eq!(found, None, "{foreign}");
         }
     }
 }

@@ -18,6 +18,6 @@ mod store;
 pub use config::InProcess;
 pub use config::{Config, S3};
 pub use error::Error;
-pub use key::Key;
+pub use key::{DebuginfoName, Key};
 pub use store::Store;
 pub use store::list::{BlockObject, DebuginfoObject, LogObject};

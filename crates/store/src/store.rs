@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::signer::Method;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
-use crate::config::Connection;
+use crate::config::{Connection, Signing};
 use crate::{Config, Error, Key, probe};
 
 pub(crate) mod list;
@@ -24,6 +26,7 @@ pub struct Store {
     objects: Arc<dyn ObjectStore>,
     /// Whether objects are files, of which all parts are read in one go.
     is_folder: bool,
+    signer: Option<Signing>,
 }
 
 impl Store {
@@ -37,8 +40,13 @@ impl Store {
             objects,
             place,
             is_folder,
+            signer,
         } = config.connect()?;
-        let store = Self { objects, is_folder };
+        let store = Self {
+            objects,
+            is_folder,
+            signer,
+        };
         let effort = match is_folder {
             true => probe::Effort::Folder,
             false => probe::Effort::Network,
@@ -52,6 +60,7 @@ impl Store {
         Self {
             objects: Arc::new(InMemory::new()),
             is_folder: false,
+            signer: None,
         }
     }
 
@@ -61,6 +70,7 @@ impl Store {
         Self {
             objects,
             is_folder: false,
+            signer: None,
         }
     }
 
@@ -135,6 +145,22 @@ impl Store {
     pub async fn size(&self, key: Key<'_>) -> Result<u64, Error> {
         let meta = self.objects.head(&key.path()).await;
         Ok(meta.map_err(|error| Error::new(key, error))?.size)
+    }
+
+    /// A URL to which whoever has it may put the object under this key, as often as it likes until
+    /// it expires; none where the store has no such URLs.
+    pub async fn signed_put(
+        &self,
+        key: Key<'_>,
+        lifetime: Duration,
+    ) -> Result<Option<String>, Error> {
+        let Some(Signing { signer, prefix }) = &self.signer else {
+            return Ok(None);
+        };
+        let path: Path = prefix.parts().chain(key.path().parts()).collect();
+        let url = signer.signed_url(Method::PUT, &path, lifetime).await;
+        let url = url.map_err(|error| Error::new(key, error))?;
+        Ok(Some(url.into()))
     }
 
     /// Removes an object; removing what is not there is a success. A power cut may bring the

@@ -31,6 +31,12 @@ pub mod cairn {
     }
 }
 
+pub mod debuginfo {
+    pub mod v1alpha1 {
+        tonic::include_proto!("debuginfo.v1alpha1");
+    }
+}
+
 pub mod opentelemetry {
     pub mod proto {
         pub mod collector {

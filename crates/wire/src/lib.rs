@@ -18,7 +18,7 @@ pub use convert::{
     timestamp,
 };
 pub use encoded_profile::EncodedProfile;
-pub use generated::{cairn, opentelemetry, parca, perftools, push, querier, types};
+pub use generated::{cairn, debuginfo, opentelemetry, parca, perftools, push, querier, types};
 pub use status::{
     already_exists, code_of, connect_code, failed_precondition, grpc_code, http_status,
     public_text, status, status_with_id, unimplemented,

@@ -28,6 +28,9 @@ pub struct Config {
     /// What fails together with this ingester, such as a data centre: shards are spread over zones.
     pub zone: String,
     pub catalog: CatalogConfig,
+    /// The symbolizer to which debug information goes that agents send here, as a URI. Empty if it
+    /// is in this process, or agents reach it elsewhere.
+    pub symbolizer: String,
     /// What one request may hold.
     pub limits: Limits,
     /// What is different for single tenants.
@@ -174,6 +177,7 @@ impl Default for Config {
             address: String::new(),
             zone: String::new(),
             catalog: CatalogConfig::default(),
+            symbolizer: String::new(),
             limits: Limits::default(),
             tenants: BTreeMap::new(),
             log: LogConfig::default(),

@@ -5,6 +5,7 @@ mod admit;
 mod attime;
 mod body;
 mod caller;
+mod debuginfo;
 mod forward;
 pub(crate) mod ingest;
 pub(crate) mod otlp;
@@ -53,6 +54,13 @@ pub(crate) fn routes(ingester: &Ingester) -> Routes {
             ingester: ingester.clone(),
             server: forward::server(ingester.clone(), router.clone()),
         }),
+    };
+    let routes = match ingester.config().symbolizer.as_str() {
+        "" => routes,
+        symbolizer => {
+            let passed = debuginfo::Passed::new(ingester.cx().clone(), symbolizer);
+            routes.grpc(passed.clone()).http(passed.paths())
+        }
     };
     routes
         .grpc(Admitted {

@@ -12,10 +12,11 @@ use cairn_model::{BuildId, TenantId};
 use cairn_symbols::Identity;
 use tokio::sync::Semaphore;
 
-use crate::cache::{Absence, Slot};
+use crate::cache::Absence;
 use crate::error::Error;
 use crate::files::{Build, Files};
 use crate::flights::Flights;
+use crate::records::Place;
 use crate::upstream::{Artifact, Fetched, Upstream};
 
 /// Builds that are loaded from the store at a time; each holds a symbol file in memory.
@@ -145,16 +146,12 @@ impl Builds {
         }
         let converter = self.files.converter();
         let symbols = converter.convert(path, &self.cx.clock()).await?;
-        let slot = Slot {
+        let place = Place {
             tenant: tenant.clone(),
             build_id: build_id.clone(),
             kind: identity.kind,
         };
-        match self.files.keep(&slot, &[], elf, symbols.into()).await {
-            // Somebody uploaded it meanwhile.
-            Err(Error::Taken(_)) => Ok(()),
-            outcome => outcome,
-        }
+        self.files.keep_fetched(&place, elf, symbols.into()).await
     }
 }
 

@@ -4,21 +4,22 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cairn_model::{BuildId, FileKind, TenantId};
+use cairn_model::UploadId;
 use cairn_symbols::SymbolFile;
 use parking_lot::Mutex;
 
 use crate::lru::Lru;
+use crate::records::Place;
 
 /// What one entry takes besides the symbol file itself, so that absences are bounded too.
 const ENTRY_BYTES: usize = 512;
 
-/// Whose file of which binary. The tenant is part of it: no answer crosses tenants.
+/// Which upload of whose file of which binary: one content for ever. The tenant is part of it: no
+/// answer crosses tenants.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Slot {
-    pub(crate) tenant: TenantId,
-    pub(crate) build_id: BuildId,
-    pub(crate) kind: FileKind,
+    pub(crate) place: Place,
+    pub(crate) upload: UploadId,
 }
 
 /// A symbol file, or why there is none.
@@ -95,10 +96,6 @@ impl Cache {
         entries.insert(slot, (answer, now), bytes);
     }
 
-    pub(crate) fn remove(&self, slot: &Slot) {
-        self.entries.lock().remove(slot);
-    }
-
     pub(crate) fn bytes(&self) -> u64 {
         self.entries.lock().bytes()
     }
@@ -107,13 +104,18 @@ impl Cache {
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "an Instant has no other origin")]
 mod tests {
+    use cairn_model::{BuildId, FileKind, TenantId};
+
     use super::*;
 
     fn slot(name: &str) -> Slot {
         Slot {
-            tenant: TenantId::anonymous(),
-            build_id: BuildId::parse(name).expect("valid"),
-            kind: FileKind::Executable,
+            place: Place {
+                tenant: TenantId::anonymous(),
+                build_id: BuildId::parse(name).expect("valid"),
+                kind: FileKind::Executable,
+            },
+            upload: UploadId(1),
         }
     }
 
@@ -132,9 +134,6 @@ mod tests {
             .collect();
         assert_eq!(kept, ["a", "c", "d"]);
         assert_eq!(cache.bytes(), 3 * ENTRY_BYTES as u64);
-        cache.remove(&slot("a"));
-        cache.remove(&slot("a"));
-        assert_eq!(cache.bytes(), 2 * ENTRY_BYTES as u64);
     }
 
     #[test]
@@ -142,10 +141,8 @@ mod tests {
         let now = Instant::now();
         let cache = Cache::new(1 << 20, Duration::from_secs(1));
         cache.insert(slot("a"), Err(Absence::NoFile), now);
-        let other = Slot {
-            tenant: TenantId::parse("other").expect("valid"),
-            ..slot("a")
-        };
+        let mut other = slot("a");
+        other.place.tenant = TenantId::parse("other").expect("valid");
         assert!(cache.get(&other, now).is_none());
         assert!(cache.get(&slot("a"), now).is_some());
         assert!(

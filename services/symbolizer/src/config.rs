@@ -1,5 +1,6 @@
 //! The symbolizer's settings. Owns no defaults of other crates: sub-structs live where they are used.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,11 +46,51 @@ pub struct Cache {
 pub struct UploadConfig {
     /// Bytes of one file. A file is in memory once while it is stored.
     pub bytes_max: ByteSize,
-    /// Uploads at a time; more are told to come back.
+    /// Uploads that arrive at a time; more wait half a minute, and are told to come back then.
     pub concurrent_max: usize,
     /// How long one upload may take to arrive.
     #[serde(with = "humantime_serde")]
     pub time_max: Duration,
+    /// After this an announced upload that has not ended may be begun anew by others.
+    #[serde(with = "humantime_serde")]
+    pub stale_after: Duration,
+    /// How long the end of an upload is not answered while the file is read for the first time, so
+    /// that who uploads one of no use is told.
+    #[serde(with = "humantime_serde")]
+    pub answer_after: Duration,
+    /// Whether agents put files into the object store themselves.
+    pub signed_urls: SignedUrls,
+    /// How long a file is kept after it was last uploaded or asked for, if no block refers to it;
+    /// 0 s keeps it for ever.
+    #[serde(with = "humantime_serde")]
+    pub unused_kept_for: Duration,
+    /// Between two looks at what is not needed any more.
+    #[serde(with = "humantime_serde")]
+    pub sweep_interval: Duration,
+    /// What each tenant may keep.
+    pub quota: QuotaConfig,
+    /// Quotas of single tenants, by name.
+    pub tenants: BTreeMap<String, QuotaConfig>,
+}
+
+/// Whether agents get URLs by which they put files into the object store themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignedUrls {
+    /// They send files here.
+    #[default]
+    Off,
+    /// If the store has such URLs. Agents must reach it under the address that Cairn uses.
+    Auto,
+}
+
+/// What a tenant may keep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuotaConfig {
+    /// Bytes of all its files together, as they were uploaded.
+    pub bytes_max: ByteSize,
+    pub files_max: u64,
 }
 
 /// Settings of the worker processes that read files nobody vouches for.
@@ -118,8 +159,24 @@ impl Default for UploadConfig {
     fn default() -> Self {
         Self {
             bytes_max: ByteSize::mib(512),
-            concurrent_max: 4,
+            concurrent_max: 16,
             time_max: Duration::from_secs(10 * 60),
+            stale_after: Duration::from_secs(17 * 60),
+            answer_after: Duration::from_secs(20),
+            signed_urls: SignedUrls::Off,
+            unused_kept_for: Duration::from_secs(30 * 24 * 60 * 60),
+            sweep_interval: Duration::from_secs(60 * 60),
+            quota: QuotaConfig::default(),
+            tenants: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for QuotaConfig {
+    fn default() -> Self {
+        Self {
+            bytes_max: ByteSize::gib(100),
+            files_max: 20_000,
         }
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use cairn_model::Code;
 
+use crate::record::Reason;
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("{0}")]
@@ -12,11 +14,36 @@ pub(crate) enum Error {
     Tenant(#[from] cairn_model::InvalidTenant),
     #[error(transparent)]
     BuildId(#[from] cairn_model::InvalidBuildId),
+    /// What came is not what was announced.
+    #[error("{0}")]
+    Mismatch(String),
     /// The file is at fault; the reason is kept.
     #[error("the file was refused: {0}")]
     Refused(String),
-    #[error("build id {0} has another file already, and a build id keeps its file")]
-    Taken(String),
+    /// No upload is wanted of what is there already.
+    #[error("{}", .0.text())]
+    Unwanted(Reason),
+    /// An upload that is not wanted was announced all the same.
+    #[error(
+        "upload should not have been attempted to be initiated, a previous check should have \
+         failed with: {}", .0.text()
+    )]
+    Unasked(Reason),
+    /// Something has to come before, or is over.
+    #[error("{0}")]
+    NotNow(&'static str),
+    #[error("{0}")]
+    Missing(String),
+    #[error("the quota of debuginfo is used up: {0}")]
+    Quota(String),
+    #[error("others change what is known of build id {0} without end: try again later")]
+    Contended(String),
+    #[error("read the record {0}")]
+    Record(String, #[source] Option<serde_json::Error>),
+    #[error("read which builds block {0} refers to")]
+    Block(String, #[source] Box<cairn_block::Error>),
+    #[error("read {0}")]
+    Texts(String, #[source] Box<crate::sources::Error>),
     #[error("too many files are being uploaded: try again later")]
     Busy,
     #[error("the upload did not finish within {0:?}")]
@@ -48,11 +75,19 @@ impl Error {
 
     pub(crate) fn code(&self) -> Code {
         match self {
-            Self::Invalid(_) | Self::Tenant(_) | Self::BuildId(_) | Self::Refused(_) => {
-                Code::Invalid
+            Self::Invalid(_)
+            | Self::Tenant(_)
+            | Self::BuildId(_)
+            | Self::Mismatch(_)
+            | Self::Refused(_) => Code::Invalid,
+            Self::Unwanted(_) | Self::Unasked(_) | Self::NotNow(_) => Code::Conflict,
+            Self::Missing(_) => Code::NotFound,
+            Self::Quota(_) => Code::Exhausted,
+            Self::Record(..) | Self::Texts(..) => Code::Corrupt,
+            Self::Block(_, error) => error.code(),
+            Self::Busy | Self::Broken(_) | Self::Contended(_) | Self::Upstream(_) => {
+                Code::Unavailable
             }
-            Self::Taken(_) => Code::Conflict,
-            Self::Busy | Self::Broken(_) | Self::Upstream(_) => Code::Unavailable,
             Self::Slow(_) => Code::Timeout,
             Self::Store(error) => error.code(),
             Self::Convert(_) | Self::Scratch(_) => Code::Internal,

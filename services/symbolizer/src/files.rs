@@ -1,12 +1,14 @@
 //! The symbol files of a tenant's binaries: in memory, from the store, or converted again.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cairn_chassis::Context;
-use cairn_model::{BuildId, FileKind, TenantId};
-use cairn_store::{Key, Store};
+use cairn_model::{BuildId, FileKind, TenantId, UploadId};
+use cairn_store::{DebuginfoName, Store};
 use cairn_symbols::SymbolFile;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -17,16 +19,26 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::metrics::{LoadLabel, Metrics, Source};
 use crate::symbol_files::SymbolFiles;
+use crate::record::{Record, Refusal, Stored};
+use crate::records::{Change, Place, Records};
 
 /// Loads at a time, at most: slots that share a stripe wait for each other, so no file is loaded
 /// twice at once.
 const STRIPES: usize = 16;
+/// Builds of which it is remembered what was uploaded; some hundred bytes each.
+const KNOWN_MAX: usize = 10_000;
 
 pub(crate) struct Files {
-    store: Store,
+    records: Records,
     symbols: SymbolFiles,
     converter: Converter,
     cache: Cache,
+    /// What the records said lately. Other replicas change them, so this is believed for a short
+    /// time only.
+    known: parking_lot::Mutex<HashMap<(TenantId, BuildId), (Instant, Known)>>,
+    known_ttl: Duration,
+    /// The last day on which the use of a build was noted.
+    noted: parking_lot::Mutex<HashMap<(TenantId, BuildId), u32>>,
     stripes: [Mutex<()>; STRIPES],
     hasher: RandomState,
     metrics: Metrics,
@@ -40,28 +52,22 @@ pub(crate) struct Build {
     pub(crate) executable: Answer,
 }
 
+/// What was uploaded of one build.
+#[derive(Clone)]
+struct Known {
+    debuginfo: Result<Slot, Absence>,
+    executable: Result<Slot, Absence>,
+}
+
 impl Slot {
-    pub(crate) fn file_key(&self) -> Key<'_> {
-        Key::Debuginfo {
-            tenant: &self.tenant,
-            build_id: &self.build_id,
-            kind: self.kind,
-        }
+    pub(crate) fn file(&self) -> DebuginfoName {
+        self.place.file(self.upload)
     }
 
-    fn refusal_key(&self) -> Key<'_> {
-        Key::Refusal {
-            tenant: &self.tenant,
-            build_id: &self.build_id,
-            kind: self.kind,
-        }
-    }
-
-    fn symbols_key(&self) -> Key<'_> {
-        Key::SymbolFile {
-            tenant: &self.tenant,
-            build_id: &self.build_id,
-            kind: self.kind,
+    pub(crate) fn symbols(&self) -> DebuginfoName {
+        DebuginfoName::Symbols {
+            kind: self.place.kind,
+            upload: self.upload,
             version: cairn_symbols::VERSION,
         }
     }
@@ -78,9 +84,12 @@ impl Files {
         let bytes_max = config.cache_bytes_max.as_u64();
         Self {
             symbols: SymbolFiles::new(store.clone(), disk, metrics.clone(), cx.clone()),
-            store,
+            records: Records::new(store),
             converter,
             cache: Cache::new(bytes_max, config.absence_ttl),
+            known: parking_lot::Mutex::default(),
+            known_ttl: config.absence_ttl,
+            noted: parking_lot::Mutex::default(),
             stripes: std::array::from_fn(|_| Mutex::new(())),
             hasher: RandomState::new(),
             metrics,
@@ -88,8 +97,8 @@ impl Files {
         }
     }
 
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
+    pub(crate) fn records(&self) -> &Records {
+        &self.records
     }
 
     pub(crate) fn converter(&self) -> &Converter {
@@ -102,18 +111,87 @@ impl Files {
         tenant: &TenantId,
         build_id: &BuildId,
     ) -> Result<Build, Error> {
-        let slot = |kind| Slot {
-            tenant: tenant.clone(),
-            build_id: build_id.clone(),
-            kind,
-        };
+        let known = self.known(tenant, build_id).await?;
         Ok(Build {
-            debuginfo: self.file(slot(FileKind::Debuginfo)).await?,
-            executable: self.file(slot(FileKind::Executable)).await?,
+            debuginfo: self.answer(known.debuginfo).await?,
+            executable: self.answer(known.executable).await?,
         })
     }
 
-    async fn file(&self, slot: Slot) -> Result<Answer, Error> {
+    /// Forgets what was uploaded of this build, after a change made here.
+    pub(crate) fn forget(&self, tenant: &TenantId, build_id: &BuildId) {
+        let key = (tenant.clone(), build_id.clone());
+        self.known.lock().remove(&key);
+    }
+
+    async fn known(&self, tenant: &TenantId, build_id: &BuildId) -> Result<Known, Error> {
+        let key = (tenant.clone(), build_id.clone());
+        let now = self.cx.clock().instant();
+        let is_fresh = |since: Instant| now.duration_since(since) < self.known_ttl;
+        if let Some((since, known)) = self.known.lock().get(&key)
+            && is_fresh(*since)
+        {
+            return Ok(known.clone());
+        }
+        let folder = self.records.folder(tenant, build_id).await?;
+        let slot = async |kind| {
+            let place = Place {
+                tenant: tenant.clone(),
+                build_id: build_id.clone(),
+                kind,
+            };
+            let (place, record) = self.records.find(&folder, &place).await?;
+            Ok::<_, Error>(readable(place, record))
+        };
+        let known = Known {
+            debuginfo: slot(FileKind::Debuginfo).await?,
+            executable: slot(FileKind::Executable).await?,
+        };
+        for slot in [&known.debuginfo, &known.executable].into_iter().flatten() {
+            self.note_use(&slot.place).await;
+        }
+        let mut all = self.known.lock();
+        if all.len() >= KNOWN_MAX {
+            all.retain(|_, (since, _)| is_fresh(*since));
+        }
+        if all.len() >= KNOWN_MAX {
+            all.clear();
+        }
+        all.insert(key, (now, known.clone()));
+        Ok(known)
+    }
+
+    /// Notes, once a day, that a build is in use, so that its files are kept.
+    async fn note_use(&self, place: &Place) {
+        let today = self.cx.clock().now() / (24 * 60 * 60 * 1_000_000_000);
+        let today = u32::try_from(today).unwrap_or_default();
+        let key = (place.tenant.clone(), place.build_id.clone());
+        if self.noted.lock().insert(key.clone(), today) == Some(today) {
+            return;
+        }
+        if let Err(error) = self.records.note_use(place, today).await {
+            tracing::warn!(%error, build_id = %place.build_id, "its use is not noted");
+            self.noted.lock().remove(&key);
+        }
+        let mut noted = self.noted.lock();
+        if noted.len() > KNOWN_MAX {
+            noted.clear();
+        }
+    }
+
+    async fn answer(&self, slot: Result<Slot, Absence>) -> Result<Answer, Error> {
+        match slot {
+            Ok(slot) => self.file(slot).await,
+            Err(absence) => {
+                let from = Source::Nowhere;
+                self.metrics.loads.get_or_create(&LoadLabel { from }).inc();
+                Ok(Err(absence))
+            }
+        }
+    }
+
+    /// The symbol file of an upload.
+    pub(crate) async fn file(&self, slot: Slot) -> Result<Answer, Error> {
         if let Some(answer) = self.cached(&slot) {
             return Ok(answer);
         }
@@ -137,47 +215,121 @@ impl Files {
         Some(answer)
     }
 
-    async fn turn(&self, slot: &Slot) -> MutexGuard<'_, ()> {
+    pub(crate) async fn turn(&self, slot: &Slot) -> MutexGuard<'_, ()> {
         let stripe = self.hasher.hash_one(slot) as usize % STRIPES;
         self.stripes[stripe].lock().await
     }
 
     async fn load(&self, slot: &Slot) -> Result<(Answer, Source), Error> {
-        if let Some((file, from)) = self.symbols.get(slot.symbols_key()).await? {
+        let symbols = slot.symbols();
+        let key = slot.place.key(&symbols);
+        if let Some((file, from)) = self.symbols.get(key).await? {
             return Ok((Ok(file), from));
         }
-        let elf = match self.store.get(slot.file_key()).await {
+        let store = self.records.store();
+        let elf = match store.get(slot.place.key(&slot.file())).await {
             Ok(elf) => elf,
+            // It was deleted or refused since the record was read.
             Err(cairn_store::Error::NotFound { .. }) => {
-                let absence = self.refusal(slot).await?;
-                return Ok((Err(absence), Source::Nowhere));
+                self.forget(&slot.place.tenant, &slot.place.build_id);
+                return Ok((Err(Absence::NoFile), Source::Nowhere));
             }
             Err(error) => return Err(error.into()),
         };
-        let path = self.converter.scratch_file()?;
-        tokio::fs::write(&path, elf).await?;
-        let symbols = match self.converter.convert(&path, &self.cx.clock()).await {
-            Ok(symbols) => Bytes::from(symbols),
-            Err(Error::Refused(reason)) => {
-                return Ok((Err(Absence::Refused(reason.into())), Source::Conversion));
-            }
-            Err(error) => return Err(error),
+        let symbols = match self.converted(slot, elf).await? {
+            Ok(symbols) => symbols,
+            Err(absence) => return Ok((Err(absence), Source::Conversion)),
         };
         let file = self.open(symbols.clone()).await.map_err(not_ours)?;
-        self.create_unless_there(slot.symbols_key(), symbols)
-            .await?;
+        match store.create(key, symbols).await {
+            Ok(()) | Err(cairn_store::Error::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         Ok((Ok(file), Source::Conversion))
     }
 
-    async fn refusal(&self, slot: &Slot) -> Result<Absence, Error> {
-        match self.store.get(slot.refusal_key()).await {
-            Ok(reason) => {
-                let reason = String::from_utf8_lossy(&reason);
-                Ok(Absence::Refused(reason.into()))
+    /// What a worker makes of an upload. One of no use is known as such from then on.
+    pub(crate) async fn converted(
+        &self,
+        slot: &Slot,
+        file: Bytes,
+    ) -> Result<Result<Bytes, Absence>, Error> {
+        let path = self.converter.scratch_file()?;
+        tokio::fs::write(&path, &file).await?;
+        drop(file);
+        match self.converter.convert(&path, &self.cx.clock()).await {
+            Ok(made) => Ok(Ok(Bytes::from(made))),
+            Err(Error::Refused(reason)) => {
+                self.refuse(slot, &reason).await?;
+                Ok(Err(Absence::Refused(reason.into())))
             }
-            Err(cairn_store::Error::NotFound { .. }) => Ok(Absence::NoFile),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
+    }
+
+    /// Keeps what a debuginfod server gave as if the tenant had uploaded it, unless somebody did.
+    /// The record comes last here too.
+    pub(crate) async fn keep_fetched(
+        &self,
+        place: &Place,
+        elf: Bytes,
+        symbols: Bytes,
+    ) -> Result<(), Error> {
+        self.open(symbols.clone()).await.map_err(not_ours)?;
+        let slot = Slot {
+            place: place.clone(),
+            upload: UploadId(self.cx.random().u128()),
+        };
+        let stored = Stored {
+            upload: slot.upload,
+            finished_unix_ms: self.cx.clock().now() / 1_000_000,
+            bytes: elf.len() as u64,
+            hash: String::new(),
+            is_fetched: true,
+            refusal: None,
+        };
+        let store = self.records.store();
+        store.create_once(place.key(&slot.file()), elf).await?;
+        store
+            .create_once(place.key(&slot.symbols()), symbols)
+            .await?;
+        let decide = |record: Option<&Record>| {
+            Ok(match Record::fetched(record, stored.clone()) {
+                Some(next) => Change::Write(Box::new(next), ()),
+                None => Change::Keep(()),
+            })
+        };
+        self.records.change(place, decide).await?;
+        self.forget(&place.tenant, &place.build_id);
+        Ok(())
+    }
+
+    /// Runs what takes long on a core of its own.
+    pub(crate) async fn compute<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> R {
+        self.cx.compute(work).await
+    }
+
+    /// Keeps why a file is of no use, and then not the file.
+    async fn refuse(&self, slot: &Slot, reason: &str) -> Result<(), Error> {
+        let refusal = Refusal {
+            reason: reason.to_owned(),
+            by_version: cairn_symbols::VERSION,
+        };
+        let decide = |record: Option<&Record>| {
+            let next = record.and_then(|record| record.refuse(slot.upload, refusal.clone()));
+            Ok(match next {
+                Some(next) => Change::Write(Box::new(next), ()),
+                None => Change::Keep(()),
+            })
+        };
+        self.records.change(&slot.place, decide).await?;
+        let file = slot.file();
+        self.records.store().delete(slot.place.key(&file)).await?;
+        self.forget(&slot.place.tenant, &slot.place.build_id);
+        Ok(())
     }
 
     async fn open(&self, bytes: Bytes) -> Result<Arc<SymbolFile>, cairn_symbols::Error> {
@@ -188,64 +340,22 @@ impl Files {
         self.cx.compute(open).await
     }
 
-    /// Stores an upload and what it was converted to, and forgets earlier refusals. `aliases` are
-    /// the other build ids of the file.
-    pub(crate) async fn keep(
-        &self,
-        slot: &Slot,
-        aliases: &[BuildId],
-        elf: Bytes,
-        symbols: Bytes,
-    ) -> Result<(), Error> {
-        self.open(symbols.clone()).await.map_err(not_ours)?;
-        let _turn = self.turn(slot).await;
-        // A client that lost the answer sends the file again.
-        match self.store.create_once(slot.file_key(), elf).await {
-            Err(cairn_store::Error::AlreadyExists { .. }) => {
-                return Err(Error::Taken(slot.build_id.to_string()));
-            }
-            outcome => outcome?,
-        }
-        self.create_unless_there(slot.symbols_key(), symbols.clone())
-            .await?;
-        self.store.delete(slot.refusal_key()).await?;
-        self.cache.remove(slot);
-        for alias in aliases {
-            let alias = Slot {
-                build_id: alias.clone(),
-                ..slot.clone()
-            };
-            self.create_unless_there(alias.symbols_key(), symbols.clone())
-                .await?;
-            self.cache.remove(&alias);
-        }
-        self.note_size();
-        Ok(())
-    }
-
-    /// Keeps why a file was refused, for those who wonder where its names are.
-    pub(crate) async fn keep_refusal(&self, slot: &Slot, reason: &str) -> Result<(), Error> {
-        let _turn = self.turn(slot).await;
-        self.store.delete(slot.refusal_key()).await?;
-        let reason = Bytes::copy_from_slice(reason.as_bytes());
-        self.create_unless_there(slot.refusal_key(), reason).await?;
-        // An answer from a file that is there stays right.
-        if self.cached(slot).is_some_and(|answer| answer.is_err()) {
-            self.cache.remove(slot);
-        }
-        Ok(())
-    }
-
-    async fn create_unless_there(&self, key: Key<'_>, bytes: Bytes) -> Result<(), Error> {
-        match self.store.create(key, bytes).await {
-            Ok(()) | Err(cairn_store::Error::AlreadyExists { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     fn note_size(&self) {
         let bytes = i64::try_from(self.cache.bytes()).unwrap_or(i64::MAX);
         self.metrics.cached_bytes.set(bytes);
+    }
+}
+
+/// What of a record readers get.
+fn readable(place: Place, record: Option<Record>) -> Result<Slot, Absence> {
+    let file = record.and_then(|record| record.file);
+    let file = file.ok_or(Absence::NoFile)?;
+    match file.refusal {
+        None => Ok(Slot {
+            place,
+            upload: file.upload,
+        }),
+        Some(refusal) => Err(Absence::Refused(refusal.reason.into())),
     }
 }
 

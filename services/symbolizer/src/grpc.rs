@@ -1,28 +1,22 @@
 //! `cairn.symbols.v1.SymbolService` over gRPC: requests checked, errors told.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_chassis::Context;
-use cairn_model::{Addressing, BuildId, Code, FileKind};
+use cairn_model::{Addressing, BuildId, Code};
 use cairn_wire::cairn::symbols::v1::symbol_service_server::{SymbolService, SymbolServiceServer};
-use cairn_wire::cairn::symbols::v1::{
-    self as wire, FileType, ListRequest, ListResponse, StoredFile, SymbolizeRequest,
-    SymbolizeResponse, UploadRequest, UploadResponse,
-};
-use tokio::sync::Semaphore;
+use cairn_wire::cairn::symbols::v1::{self as wire, SymbolizeRequest, SymbolizeResponse};
 use tonic::codec::CompressionEncoding;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status};
 
 use crate::builds::Builds;
-use crate::config::{Config, UploadConfig};
+use crate::config::Config;
 use crate::error::Error;
-use crate::files::Files;
-use crate::metrics::{AddressLabel, Metrics, Named, Outcome, UploadLabel};
+use crate::metrics::{AddressLabel, Metrics, Named};
 use crate::symbolize::{Asked, symbolize};
-use crate::upload::{Stored, tenant_of, upload};
+use crate::uploads::tenant_of;
 
-/// Bytes of one message: an upload's chunk, or the addresses of one request.
+/// Bytes of the addresses of one request.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
 /// How long a question takes at most that does not say it.
@@ -31,27 +25,15 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct Symbols {
     builds: Builds,
-    files: Arc<Files>,
-    upload: UploadConfig,
-    uploads: Arc<Semaphore>,
     addresses_max: usize,
     metrics: Metrics,
     cx: Context,
 }
 
 impl Symbols {
-    pub(crate) fn new(
-        builds: Builds,
-        files: Arc<Files>,
-        config: &Config,
-        metrics: Metrics,
-        cx: Context,
-    ) -> Self {
+    pub(crate) fn new(builds: Builds, config: &Config, metrics: Metrics, cx: Context) -> Self {
         Self {
             builds,
-            files,
-            upload: config.upload.clone(),
-            uploads: Arc::new(Semaphore::new(config.upload.concurrent_max)),
             addresses_max: config.addresses_max,
             metrics,
             cx,
@@ -106,29 +88,6 @@ impl Symbols {
             self.metrics.addresses.get_or_create(&label).inc_by(count);
         }
     }
-
-    async fn upload(&self, stream: Streaming<UploadRequest>) -> Result<Stored, Error> {
-        let _slot = self.uploads.try_acquire().map_err(|_| Error::Busy)?;
-        upload(&self.files, &self.upload, &self.cx, stream).await
-    }
-
-    async fn list(&self, request: &ListRequest) -> Result<ListResponse, Error> {
-        let tenant = tenant_of(&request.tenant)?;
-        let found = self.files.store().list_debuginfo(&tenant).await?;
-        let files = found.into_iter().map(|file| StoredFile {
-            build_id: file.build_id.to_string(),
-            r#type: match file.kind {
-                FileKind::Debuginfo => FileType::Debuginfo,
-                FileKind::Executable => FileType::Executable,
-            }
-            .into(),
-            bytes: file.bytes,
-            uploaded_unix_ms: file.stored_unix_ms,
-        });
-        Ok(ListResponse {
-            files: files.collect(),
-        })
-    }
 }
 
 #[tonic::async_trait]
@@ -141,33 +100,6 @@ impl SymbolService for Symbols {
         // What is known by then still has to be sent.
         let wait = timeout.unwrap_or(TIMEOUT) / 10 * 9;
         let answer = self.symbolize(request.into_inner(), wait).await;
-        answer.map(Response::new).map_err(|error| told(&error))
-    }
-
-    async fn upload(
-        &self,
-        request: Request<Streaming<UploadRequest>>,
-    ) -> Result<Response<UploadResponse>, Status> {
-        let result = self.upload(request.into_inner()).await;
-        let outcome = match &result {
-            Ok(_) => Outcome::Stored,
-            Err(error) if error.code() == Code::Invalid => Outcome::Refused,
-            Err(_) => Outcome::Failed,
-        };
-        self.metrics
-            .uploads
-            .get_or_create(&UploadLabel { outcome })
-            .inc();
-        let stored = result.map_err(|error| told(&error))?;
-        self.metrics.stored_bytes.inc_by(stored.bytes);
-        Ok(Response::new(UploadResponse {
-            build_id: stored.build_id.to_string(),
-            bytes: stored.bytes,
-        }))
-    }
-
-    async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
-        let answer = self.list(request.get_ref()).await;
         answer.map(Response::new).map_err(|error| told(&error))
     }
 }
@@ -189,10 +121,15 @@ fn binary(binary: wire::Binary) -> Result<Binary, Error> {
 }
 
 /// What the client reads. Faults of ours are logged here, since clients are not told them.
-fn told(error: &Error) -> Status {
+pub(crate) fn told(error: &Error) -> Status {
     let code = error.code();
     if matches!(code, Code::Internal | Code::Corrupt) {
         tracing::error!(error = error.chain(), "a request failed");
     }
-    cairn_wire::status(code, &error.to_string())
+    let text = error.to_string();
+    match error {
+        Error::Unwanted(_) => cairn_wire::already_exists(&text),
+        Error::Unasked(_) | Error::NotNow(_) => cairn_wire::failed_precondition(&text),
+        _ => cairn_wire::status(code, &text),
+    }
 }

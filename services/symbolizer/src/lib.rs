@@ -6,15 +6,22 @@ mod config;
 mod convert;
 mod disk;
 mod error;
+mod file_service;
 mod files;
 mod flights;
 mod grpc;
 mod lru;
 mod metrics;
+mod parca;
+mod pyroscope;
+mod record;
+mod records;
 mod sandbox;
 mod symbol_files;
+mod sources;
 mod symbolize;
-mod upload;
+mod texts;
+mod uploads;
 mod upstream;
 mod worker;
 
@@ -24,7 +31,9 @@ use anyhow::Context as _;
 use cairn_chassis::Routes;
 use cairn_store::Store;
 
-pub use config::{Cache, Config, ConversionConfig, Sandbox, UploadConfig};
+pub use config::{
+    Cache, Config, ConversionConfig, QuotaConfig, Sandbox, SignedUrls, UploadConfig,
+};
 pub use upstream::{UpstreamConfig, UpstreamServer};
 pub use worker::{Conversion, worker_main, worker_main_of};
 
@@ -51,7 +60,21 @@ pub async fn run(config: Config, cx: cairn_chassis::Context) -> anyhow::Result<(
     ));
     let upstream = upstream::Upstream::new(&config.upstream, metrics.clone(), cx.clock())
         .context("prepare asking debuginfod servers")?;
-    let builds = builds::Builds::new(Arc::clone(&files), Arc::new(upstream), cx.clone());
-    let service = grpc::Symbols::new(builds, files, &config, metrics, cx.clone());
-    cx.serve(Routes::new().grpc(service.into_server())).await
+    let upstream = Arc::new(upstream);
+    let uploads = Arc::new(uploads::Uploads::new(
+        (Arc::clone(&files), Arc::clone(&upstream)),
+        config.upload.clone(),
+        metrics.clone(),
+        cx.clone(),
+    ));
+    let sweeper = Arc::clone(&uploads);
+    cx.own("sweep", async move { sweeper.run_sweep().await });
+    let builds = builds::Builds::new(files, upstream, cx.clone());
+    let service = grpc::Symbols::new(builds, &config, metrics, cx.clone());
+    let routes = Routes::new()
+        .grpc(service.into_server())
+        .grpc(file_service::server(Arc::clone(&uploads)))
+        .grpc(parca::server(Arc::clone(&uploads)))
+        .http(pyroscope::routes(uploads));
+    cx.serve(routes).await
 }

@@ -76,7 +76,8 @@ impl SymbolFiles {
         let (key, now) = (key.to_string(), self.cx.clock().now());
         let read = move || {
             let map = disk.read(&key, now)?;
-            let opened = open(&Raw::Mapped(map));
+            // The disk's checksum covers what the file's own does.
+            let opened = SymbolFile::open(map).map(Arc::new);
             if opened.is_err() {
                 disk.remove(&key);
             }
@@ -90,7 +91,7 @@ impl SymbolFiles {
         let (disk, key, now) = (self.disk.clone(), key.to_string(), self.cx.clock().now());
         let keep = move || {
             let Some(disk) = disk else {
-                return open(&Raw::Held(bytes));
+                return open(Raw::Held(bytes));
             };
             let raw = match disk.write(&key, &bytes, now) {
                 Ok(Some(map)) => Raw::Mapped(map),
@@ -100,7 +101,7 @@ impl SymbolFiles {
                     Raw::Held(bytes)
                 }
             };
-            let opened = open(&raw);
+            let opened = open(raw);
             if opened.is_err() {
                 disk.remove(&key);
             }
@@ -118,6 +119,7 @@ impl SymbolFiles {
     }
 }
 
-fn open(raw: &Raw) -> Opened {
-    SymbolFile::open(raw.as_ref()).map(Arc::new)
+fn open(raw: Raw) -> Opened {
+    let file = SymbolFile::open(raw)?;
+    file.verify().map(|()| Arc::new(file))
 }

@@ -137,7 +137,6 @@ impl Upstream {
     }
 
     /// Whether a server has debug information of a build or its executable, without fetching it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "uploads will ask it"))]
     pub(crate) async fn exists(&self, build_id: &BuildId) -> Result<bool, Error> {
         if !self.knows(build_id) {
             return Ok(false);

@@ -14,6 +14,7 @@ use memmap2::Mmap;
 
 use crate::config::Sandbox;
 use crate::sandbox::{self, Bounds};
+use crate::sources;
 
 /// The first argument of a process that is started as a worker.
 pub(crate) const ARGUMENT: &str = "__convert";
@@ -99,7 +100,12 @@ fn work(arguments: &[OsString], conversion: Conversion) -> Result<String, (u8, S
     Ok(remark)
 }
 
+/// An archive of sources is made into something else.
 fn convert(elf: &[u8], memory_max: u64) -> Result<Vec<u8>, String> {
+    if sources::is_archive(elf) {
+        let made = sources::convert(elf, &sources::Limits::default());
+        return made.map_err(|error| error.to_string());
+    }
     let limits = Limits {
         section_bytes_max: usize::try_from(memory_max / 2).unwrap_or(usize::MAX),
         ..Limits::default()

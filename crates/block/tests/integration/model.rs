@@ -1,6 +1,6 @@
 //! The naive model: rows as a map from everything that tells them apart, all spelled out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -182,6 +182,11 @@ fn timed(attrs: String, time: u32) -> String {
 /// All of a block.
 pub(crate) async fn read(block: &Block) -> Result<(Arc<Index>, Arc<Stacks>, SampleColumns), Error> {
     let (index, stacks) = (block.index().await?, block.stacks().await?);
+    let symbols = &stacks.symbols;
+    let ids = symbols.mappings.iter();
+    let ids = ids.map(|mapping| symbols.strings.get(mapping.build_id));
+    let ids: BTreeSet<&str> = ids.filter(|id| !id.is_empty()).collect();
+    assert!(ids.into_iter().eq(block.build_ids().await?));
     let ranges: Vec<_> = index.profiles.iter().map(|profile| profile.rows).collect();
     let mut rows = SampleColumns::default();
     let mut next = 0;

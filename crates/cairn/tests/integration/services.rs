@@ -7,6 +7,8 @@ use cairn_model::{Limits, TimeRange};
 use cairn_pprof::canonical;
 use cairn_testkit::generator::{Generator, Spec};
 use cairn_testkit::process::{Process, binary, spawn};
+use cairn_wire::parca::debuginfo::v1alpha1::ShouldInitiateUploadRequest;
+use cairn_wire::parca::debuginfo::v1alpha1::debuginfo_service_client::DebuginfoServiceClient;
 
 use crate::cairn::{Client, PATIENCE, address_after};
 
@@ -41,17 +43,18 @@ impl Cluster {
     fn start(data: &Path) -> Self {
         let (own, store) = (data.join("ingester"), data.join("store"));
         let (own, store) = (text(&own), text(&store));
+        let symbolizer = start("symbolizer", &[("CAIRN__SYMBOLIZER__STORE__PATH", store)]);
+        let symbols = format!("http://{}", symbolizer.address);
         let ingester = start(
             "ingester",
             &[
                 ("CAIRN__INGESTER__DATA", own),
                 ("CAIRN__INGESTER__STORE__PATH", store),
                 ("CAIRN__INGESTER__TAIL__FLUSH_INTERVAL", "300ms"),
+                ("CAIRN__INGESTER__SYMBOLIZER", &symbols),
             ],
         );
         let catalog = format!("http://{}", ingester.address);
-        let symbolizer = start("symbolizer", &[("CAIRN__SYMBOLIZER__STORE__PATH", store)]);
-        let symbols = format!("http://{}", symbolizer.address);
         let compactor = start(
             "compactor",
             &[
@@ -84,11 +87,33 @@ impl Cluster {
     }
 }
 
+/// Agents know one address only.
+async fn debuginfo_is_taken_where_profiles_are(url: &str) {
+    let mut agent = DebuginfoServiceClient::connect(url.to_owned())
+        .await
+        .unwrap();
+    let asked = ShouldInitiateUploadRequest {
+        build_id: "abcd".to_owned(),
+        ..Default::default()
+    };
+    let answer = agent
+        .should_initiate_upload(asked)
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(answer.should_initiate_upload, "{answer:?}");
+    let path = "/debuginfo.v1alpha1.DebuginfoService/Upload/abcd";
+    let address = url.strip_prefix("http://").unwrap().parse().unwrap();
+    let (status, body) = cairn_testkit::process::request(address, "POST", path).unwrap();
+    assert_eq!(status, 412, "{}", String::from_utf8_lossy(&body));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_processes_answer_like_one() {
     let data = tempfile::tempdir().unwrap();
     let cluster = Cluster::start(data.path());
     let url = |service: &Service| format!("http://{}", service.address);
+    debuginfo_is_taken_where_profiles_are(&url(&cluster.ingester)).await;
     let client = Client::connect_to(&url(&cluster.ingester), &url(&cluster.querier)).await;
     let generator = Generator::new(Spec {
         pods: 8,

@@ -1,7 +1,7 @@
 //! What is in the store. Names only objects that reading by key finds again: what is foreign there
 //! is passed over.
 
-use cairn_model::{BlockId, BuildId, FileKind, ShareId, TenantId, WriterId};
+use cairn_model::{BlockId, BuildId, ShareId, TenantId, WriterId};
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use object_store::ObjectMeta;
@@ -9,7 +9,7 @@ use object_store::path::Path;
 
 use super::Store;
 use crate::Error;
-use crate::key::{self, Key};
+use crate::key::{self, DebuginfoName, Key};
 
 /// A block that a listing found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,11 +18,11 @@ pub struct BlockObject {
     pub bytes: u64,
 }
 
-/// An uploaded file that a listing found.
+/// Something of a build of a binary that a listing found.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DebuginfoObject {
     pub build_id: BuildId,
-    pub kind: FileKind,
+    pub name: DebuginfoName,
     pub bytes: u64,
     /// When it was stored, by the store's clock.
     pub stored_unix_ms: i64,
@@ -52,20 +52,35 @@ impl Store {
         .await
     }
 
-    /// The tenant's uploaded files, by build id.
-    pub async fn list_debuginfo(&self, tenant: &TenantId) -> Result<Vec<DebuginfoObject>, Error> {
-        let folder = key::tenant_debuginfo_folder(tenant);
+    /// Everything about builds of the tenant's binaries, or about this one only, by build id.
+    pub async fn list_debuginfo(
+        &self,
+        tenant: &TenantId,
+        build_id: Option<&BuildId>,
+    ) -> Result<Vec<DebuginfoObject>, Error> {
+        let folder = match build_id {
+            Some(build_id) => key::build_folder(tenant, build_id),
+            None => key::tenant_debuginfo_folder(tenant),
+        };
         let found = self.objects.list(Some(&folder));
         named(&folder, found, |object| {
-            let (build_id, kind) = key::debuginfo_of_path(tenant, &object.location)?;
+            let (build_id, name) = key::debuginfo_of_path(tenant, &object.location)?;
             Some(DebuginfoObject {
                 build_id,
-                kind,
+                name,
                 bytes: object.size,
                 stored_unix_ms: object.last_modified.timestamp_millis(),
             })
         })
         .await
+    }
+
+    /// Every tenant that has something about binaries, in the order of their names.
+    pub async fn list_debuginfo_tenants(&self) -> Result<Vec<TenantId>, Error> {
+        let folders = self.folders(&key::debuginfo_folder()).await?;
+        let mut tenants: Vec<_> = folders.iter().filter_map(key::tenant_of_folder).collect();
+        tenants.sort();
+        Ok(tenants)
     }
 
     /// The shared profiles of all tenants.

@@ -4,10 +4,9 @@
 use cairn_chassis::{Options, Process, Routes};
 use cairn_wire::cairn::symbols::v1::symbol_service_server::{SymbolService, SymbolServiceServer};
 use cairn_wire::cairn::symbols::v1::{
-    BinarySymbols, Frame, Function, ListRequest, ListResponse, SymbolizeRequest, SymbolizeResponse,
-    Symbols, UploadRequest, UploadResponse,
+    BinarySymbols, Frame, Function, SymbolizeRequest, SymbolizeResponse, Symbols,
 };
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status};
 
 pub(crate) const REFUSED: &str = "dead";
 pub(crate) const FETCHED: &str = "beef";
@@ -76,16 +75,5 @@ impl SymbolService for Known {
                 })
                 .collect(),
         }))
-    }
-
-    async fn upload(
-        &self,
-        _: Request<Streaming<UploadRequest>>,
-    ) -> Result<Response<UploadResponse>, Status> {
-        Ok(Response::new(Default::default()))
-    }
-
-    async fn list(&self, _: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
-        Ok(Response::new(Default::default()))
     }
 }

@@ -124,9 +124,11 @@ async fn a_worker_that_crashes_hangs_or_babbles_ends_alone() {
         let failed = failed.expect_err("no symbol file came out");
         assert_eq!(failed.code(), code, "{script}: {failed:?}");
         assert!(failed.message().contains(told), "{script}: {failed:?}");
-        let reason = server.reason("a", WORK_PIE, IN_MIX).await;
-        let kept = reason.contains(told);
-        assert_eq!(kept, code == Code::InvalidArgument, "{script}: {reason}");
+        // What is no fault of the file is tried again by whoever needs names of it.
+        if code == Code::InvalidArgument {
+            let reason = server.reason("a", WORK_PIE, IN_MIX).await;
+            assert!(reason.contains(told), "{script}: {reason}");
+        }
         server.stop().await;
     }
 }

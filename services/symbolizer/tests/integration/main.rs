@@ -1,12 +1,18 @@
 //! The symbolizer served in process, asked over gRPC, with real worker processes.
 
 mod hostile;
+mod http;
+mod keeping;
+mod parca;
+mod pyroscope;
 mod server;
 mod soak;
+mod signed;
+mod sources;
 mod upstream;
 
-use cairn_model::{BuildId, FileKind, TenantId};
-use cairn_store::{Key, Store};
+use cairn_model::{BuildId, TenantId};
+use cairn_store::{DebuginfoName, Key, Store};
 use cairn_wire::cairn::symbols::v1::{Addressing, Binary, FileType, ListRequest, SymbolizeRequest};
 
 use server::{Known, Server, Upload, config, native};
@@ -85,7 +91,7 @@ async fn tenants_neither_see_nor_change_each_others_files() {
 
     let list = |tenant: &str| {
         let tenant = tenant.to_owned();
-        let mut client = server.client.clone();
+        let mut client = server.files.clone();
         async move { client.list(ListRequest { tenant }).await.expect("listed") }
     };
     let listed = list("a").await.into_inner().files;
@@ -126,8 +132,8 @@ async fn a_build_id_keeps_the_file_it_first_got() {
     *changed.last_mut().expect("it has bytes") ^= 1;
     let refused = server.upload(Upload::of("a", &changed)).await;
     let refused = refused.expect_err("another file");
-    assert_eq!(refused.code(), tonic::Code::Aborted);
-    assert!(refused.message().contains("has another file already"));
+    assert_eq!(refused.code(), tonic::Code::AlreadyExists);
+    assert!(refused.message().contains("no new upload is needed"));
     server.stop().await;
 }
 
@@ -142,15 +148,15 @@ async fn symbol_files_that_are_missing_or_damaged_are_made_again() {
         TenantId::parse("a").expect("valid"),
         BuildId::parse(WORK_PIE).expect("valid"),
     );
-    let symbols = Key::SymbolFile {
-        tenant: &tenant,
-        build_id: &build_id,
-        kind: FileKind::Executable,
-        version: cairn_symbols::VERSION,
-    };
     let store = Store::open(&config(&folder).store, 1)
         .await
         .expect("opened");
+    let name = symbol_file(&store, &tenant, &build_id).await;
+    let symbols = Key::Debuginfo {
+        tenant: &tenant,
+        build_id: &build_id,
+        name: &name,
+    };
     let good = store.get(symbols).await.expect("stored by the upload");
     for damage in [None, Some(good.slice(..good.len() / 2))] {
         store.delete(symbols).await.expect("deleted");
@@ -163,6 +169,37 @@ async fn symbol_files_that_are_missing_or_damaged_are_made_again() {
         folder = server.stop().await;
         assert_eq!(store.get(symbols).await.expect("made again"), good);
     }
+}
+
+async fn symbol_file(store: &Store, tenant: &TenantId, build_id: &BuildId) -> DebuginfoName {
+    let objects = store.list_debuginfo(tenant, Some(build_id)).await;
+    let names = objects
+        .expect("listed")
+        .into_iter()
+        .map(|object| object.name);
+    let mut symbols = names.filter(|name| match name {
+        DebuginfoName::Symbols { version, .. } => *version == cairn_symbols::VERSION,
+        _ => false,
+    });
+    symbols.next().expect("stored by the upload")
+}
+
+/// What `objcopy` makes of a binary of the corpus.
+pub(crate) fn objcopy(binary: &str, option: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let made = folder.path().join("made");
+    let status = std::process::Command::new("objcopy")
+        .arg(option)
+        .arg(
+            cairn_testkit::corpus::root()
+                .join("generated/native/bin")
+                .join(binary),
+        )
+        .arg(&made)
+        .status();
+    let status = status.expect("objcopy runs: apt-get install binutils");
+    assert!(status.success());
+    std::fs::read(&made).expect("objcopy wrote it")
 }
 
 #[tokio::test]
@@ -212,19 +249,8 @@ async fn symbol_files_on_the_disk_are_used_unless_they_are_damaged() {
 #[tokio::test]
 async fn names_come_from_the_debug_file_and_places_from_the_executable() {
     let server = Server::start().await;
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let make = |option: &str| {
-        let made = folder.path().join("made");
-        let status = std::process::Command::new("objcopy")
-            .arg(option)
-            .arg(cairn_testkit::corpus::root().join("generated/native/bin/work_pie"))
-            .arg(&made)
-            .status();
-        let status = status.expect("objcopy runs: apt-get install binutils");
-        assert!(status.success());
-        std::fs::read(&made).expect("objcopy wrote it")
-    };
-    let (debug, stripped) = (make("--only-keep-debug"), make("--strip-all"));
+    let debug = objcopy("work_pie", "--only-keep-debug");
+    let stripped = objcopy("work_pie", "--strip-all");
 
     server
         .upload(Upload::of("a", &debug))

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use bytesize::ByteSize;
 use cairn_chassis::{Options, Process};
 use cairn_symbolizer::{Config, ConversionConfig, UploadConfig};
+use cairn_wire::cairn::symbols::v1::file_service_client::FileServiceClient;
 use cairn_wire::cairn::symbols::v1::symbol_service_client::SymbolServiceClient;
 use cairn_wire::cairn::symbols::v1::upload_request::Part;
 use cairn_wire::cairn::symbols::v1::{
@@ -19,6 +20,7 @@ use tonic::transport::Channel;
 pub(crate) struct Server {
     process: Process,
     pub(crate) client: SymbolServiceClient<Channel>,
+    pub(crate) files: FileServiceClient<Channel>,
     pub(crate) folder: TempDir,
 }
 
@@ -93,6 +95,7 @@ pub(crate) fn config(folder: &TempDir) -> Config {
             scratch: Some(folder.path().join("scratch")),
             ..ConversionConfig::default()
         },
+        absence_ttl: std::time::Duration::from_secs(1),
         ..Config::default()
     }
 }
@@ -111,19 +114,31 @@ impl Server {
         process.run("symbolizer", |cx| cairn_symbolizer::run(config, cx));
         process.ready().await;
         let address = format!("http://{}", process.address());
-        let client = SymbolServiceClient::connect(address)
-            .await
-            .expect("it listens");
+        let client = SymbolServiceClient::connect(address.clone()).await;
+        let files = FileServiceClient::connect(address).await;
         Self {
             process,
-            client,
+            client: client.expect("it listens"),
+            files: files.expect("it listens"),
             folder,
         }
     }
 
+    pub(crate) fn address(&self) -> String {
+        format!("http://{}", self.process.address())
+    }
+
+    /// Another replica over the same store. It forgets soon what it knows of files, as do both.
+    pub(crate) async fn beside(one: &Self) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut config = config(&folder);
+        config.store = cairn_store::Config::folder(one.folder.path().join("store"));
+        Self::start_with(config, folder).await
+    }
+
     /// Stops it; the folder with what it stored stays.
     pub(crate) async fn stop(self) -> TempDir {
-        drop(self.client);
+        drop((self.client, self.files));
         self.process.stop().await.expect("it stops in order");
         self.folder
     }
@@ -144,7 +159,7 @@ impl Server {
             .into_iter()
             .map(|part| UploadRequest { part: Some(part) });
         let stream = tokio_stream::iter(requests.collect::<Vec<_>>());
-        let answer = self.client.clone().upload(stream).await?;
+        let answer = self.files.clone().upload(stream).await?;
         Ok(answer.into_inner())
     }
 

@@ -18,12 +18,11 @@ use cairn_store::faulty::{FaultyStore, Server};
 use cairn_store::{InProcess, Key, Store};
 use cairn_wire::cairn::symbols::v1::symbol_service_server::{SymbolService, SymbolServiceServer};
 use cairn_wire::cairn::symbols::v1::{
-    BinarySymbols, Frame, Function, ListRequest, ListResponse, SymbolizeRequest, SymbolizeResponse,
-    Symbols, UploadRequest, UploadResponse,
+    BinarySymbols, Frame, Function, SymbolizeRequest, SymbolizeResponse, Symbols,
 };
 use futures::FutureExt;
 use parking_lot::RwLock;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status};
 
 use super::names;
 use crate::fixture::{START, meta, open_catalog};
@@ -320,16 +319,5 @@ impl SymbolService for Named {
             symbols: vec![named, Symbols::default()],
             binaries,
         }))
-    }
-
-    async fn upload(
-        &self,
-        _: Request<Streaming<UploadRequest>>,
-    ) -> Result<Response<UploadResponse>, Status> {
-        Err(cairn_wire::unimplemented("files are not taken"))
-    }
-
-    async fn list(&self, _: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
-        Err(cairn_wire::unimplemented("files are not taken"))
     }
 }

@@ -1,0 +1,278 @@
+//! Records in the store. Each change is a new object with the next number, created only if nobody
+//! else has created it: of several replicas that decide at once one wins, and the others read what
+//! it wrote and decide anew. Nothing is ever replaced.
+
+use bytes::Bytes;
+use cairn_model::{BuildId, FileKind, TenantId, UploadId};
+use cairn_store::{DebuginfoName, DebuginfoObject, Key, Store};
+
+use crate::error::Error;
+use crate::record::Record;
+
+/// How often a change is decided anew before others have to be waited for.
+const ATTEMPTS: u32 = 16;
+/// Bytes of one record: far more than any of ours has.
+const RECORD_BYTES_MAX: u64 = 64 << 10;
+
+/// Which kind of file of which build.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) tenant: TenantId,
+    pub(crate) build_id: BuildId,
+    pub(crate) kind: FileKind,
+}
+
+/// What a decision leads to.
+pub(crate) enum Change<T> {
+    /// Nothing is to be written.
+    Keep(T),
+    Write(Box<Record>, T),
+}
+
+/// What the folder of one build holds.
+#[derive(Debug, Default)]
+pub(crate) struct Folder {
+    objects: Vec<DebuginfoObject>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Records {
+    store: Store,
+}
+
+impl Place {
+    pub(crate) fn key<'a>(&'a self, name: &'a DebuginfoName) -> Key<'a> {
+        Key::Debuginfo {
+            tenant: &self.tenant,
+            build_id: &self.build_id,
+            name,
+        }
+    }
+
+    pub(crate) fn file(&self, upload: UploadId) -> DebuginfoName {
+        DebuginfoName::File {
+            kind: self.kind,
+            upload,
+        }
+    }
+}
+
+impl Folder {
+    /// The number of the newest record; 0 if there is none.
+    fn newest(&self, kind: FileKind) -> u32 {
+        let numbers = self.objects.iter().filter_map(|object| match object.name {
+            DebuginfoName::State { kind: of, number } if of == kind => Some(number),
+            _ => None,
+        });
+        numbers.max().unwrap_or(0)
+    }
+
+    /// The builds that have this build id too, by what their files say.
+    fn also(&self, kind: FileKind) -> impl Iterator<Item = &BuildId> {
+        self.objects
+            .iter()
+            .filter_map(move |object| match &object.name {
+                DebuginfoName::Also {
+                    kind: of,
+                    of: other,
+                } if *of == kind => Some(other),
+                _ => None,
+            })
+    }
+}
+
+impl Folder {
+    /// The same, whatever kind of file says so.
+    pub(crate) fn also_any(&self) -> impl Iterator<Item = &BuildId> {
+        FileKind::ALL.into_iter().flat_map(|kind| self.also(kind))
+    }
+}
+
+impl Records {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) async fn folder(
+        &self,
+        tenant: &TenantId,
+        build_id: &BuildId,
+    ) -> Result<Folder, Error> {
+        let objects = self.store.list_debuginfo(tenant, Some(build_id)).await?;
+        Ok(Folder { objects })
+    }
+
+    /// The newest record and its number.
+    pub(crate) async fn read(&self, place: &Place) -> Result<(u32, Option<Record>), Error> {
+        let folder = self.folder(&place.tenant, &place.build_id).await?;
+        self.read_from(&folder, place).await
+    }
+
+    /// The same, where the folder is known.
+    async fn read_from(
+        &self,
+        folder: &Folder,
+        place: &Place,
+    ) -> Result<(u32, Option<Record>), Error> {
+        let number = folder.newest(place.kind);
+        if number == 0 {
+            return Ok((0, None));
+        }
+        Ok((number, self.get(place, number).await?))
+    }
+
+    /// The record with this number. Old ones are deleted.
+    pub(crate) async fn get(&self, place: &Place, number: u32) -> Result<Option<Record>, Error> {
+        let name = DebuginfoName::State {
+            kind: place.kind,
+            number,
+        };
+        let key = place.key(&name);
+        let bytes = match self.store.get(key).await {
+            Ok(bytes) => bytes,
+            Err(cairn_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if bytes.len() as u64 > RECORD_BYTES_MAX {
+            return Err(Error::Record(key.to_string(), None));
+        }
+        let record = serde_json::from_slice(&bytes);
+        let record = record.map_err(|error| Error::Record(key.to_string(), Some(error)))?;
+        Ok(Some(record))
+    }
+
+    /// Decides on the newest record until the decision is written, or is to write nothing.
+    pub(crate) async fn change<T>(
+        &self,
+        place: &Place,
+        mut decide: impl FnMut(Option<&Record>) -> Result<Change<T>, Error>,
+    ) -> Result<T, Error> {
+        for _ in 0..ATTEMPTS {
+            let (number, record) = self.read(place).await?;
+            let (next, outcome) = match decide(record.as_ref())? {
+                Change::Keep(outcome) => return Ok(outcome),
+                Change::Write(next, outcome) => (next, outcome),
+            };
+            let name = DebuginfoName::State {
+                kind: place.kind,
+                number: number + 1,
+            };
+            let bytes = serde_json::to_vec(&next).expect("a record is plain data");
+            // Two that write the very same agree. An announced upload has an id of its own.
+            match self.store.create_once(place.key(&name), bytes.into()).await {
+                Ok(()) => return Ok(outcome),
+                Err(cairn_store::Error::AlreadyExists { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Contended(place.build_id.to_string()))
+    }
+
+    /// Where the file of a build is and its record: under this build id, or under one that the file
+    /// has besides. Files that are readable come before those that were refused or are on their way.
+    pub(crate) async fn find(
+        &self,
+        folder: &Folder,
+        place: &Place,
+    ) -> Result<(Place, Option<Record>), Error> {
+        let (_, own) = self.read_from(folder, place).await?;
+        if own.as_ref().is_some_and(|own| own.readable().is_some()) {
+            return Ok((place.clone(), own));
+        }
+        for other in folder.also(place.kind) {
+            let other = Place {
+                build_id: other.clone(),
+                ..place.clone()
+            };
+            let (_, record) = self.read(&other).await?;
+            if record
+                .as_ref()
+                .is_some_and(|other| other.readable().is_some())
+            {
+                return Ok((other, record));
+            }
+        }
+        Ok((place.clone(), own))
+    }
+
+    /// Notes that the file at this place has another build id.
+    pub(crate) async fn also(&self, place: &Place, other: &BuildId) -> Result<(), Error> {
+        let name = DebuginfoName::Also {
+            kind: place.kind,
+            of: place.build_id.clone(),
+        };
+        let key = Key::Debuginfo {
+            tenant: &place.tenant,
+            build_id: other,
+            name: &name,
+        };
+        self.note(key).await
+    }
+
+    /// Notes that the build of this file was needed on this day.
+    pub(crate) async fn note_use(&self, place: &Place, day: u32) -> Result<(), Error> {
+        let name = DebuginfoName::Used { day };
+        self.note(place.key(&name)).await
+    }
+
+    async fn note(&self, key: Key<'_>) -> Result<(), Error> {
+        match self.store.create(key, Bytes::new()).await {
+            Ok(()) | Err(cairn_store::Error::AlreadyExists { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Upload;
+
+    /// Each announces an upload if there is none.
+    async fn begin(records: Records, place: Place, id: u128) -> Option<u128> {
+        let upload = Upload {
+            id: UploadId(id),
+            started_unix_ms: 0,
+            bytes: 1,
+            hash: String::new(),
+            also: Vec::new(),
+            is_hash: false,
+            is_signed: false,
+        };
+        let decide = |record: Option<&Record>| {
+            Ok(match record.and_then(|record| record.upload.as_ref()) {
+                Some(_) => Change::Keep(None),
+                None => {
+                    let next = Record::begin(record, upload.clone());
+                    Change::Write(Box::new(next), Some(id))
+                }
+            })
+        };
+        records.change(&place, decide).await.expect("decided")
+    }
+
+    #[tokio::test]
+    async fn of_many_that_decide_at_once_one_wins_and_the_others_see_it() {
+        let records = Records::new(Store::memory());
+        let place = |build_id: &str| Place {
+            tenant: TenantId::anonymous(),
+            build_id: BuildId::parse(build_id).expect("valid"),
+            kind: FileKind::Debuginfo,
+        };
+        for build_id in ["ab", "go/x"] {
+            let all = (1..=50).map(|id| begin(records.clone(), place(build_id), id));
+            let outcomes = futures::future::join_all(all).await;
+            let winners: Vec<u128> = outcomes.into_iter().flatten().collect();
+            assert_eq!(winners.len(), 1);
+            let (number, record) = records.read(&place(build_id)).await.expect("read");
+            let upload = record.and_then(|record| record.upload).expect("an upload");
+            assert_eq!((number, upload.id.0), (1, winners[0]));
+        }
+        let (number, record) = records.read(&place("cd")).await.expect("read");
+        assert_eq!((number, record), (0, None));
+    }
+}

@@ -1,0 +1,66 @@
+//! Whether a file is what its upload says. Pure.
+
+use cairn_model::{BuildId, FileKind};
+use cairn_symbols::Identity;
+
+use crate::error::Error;
+use crate::record::Upload;
+use crate::records::Place;
+use crate::sources;
+
+/// The other build ids of a file, or why it is of no use under this one.
+pub(crate) fn judge(place: &Place, upload: &Upload, bytes: &[u8]) -> Result<Vec<BuildId>, String> {
+    let mut also = match place.kind {
+        FileKind::Executable | FileKind::Debuginfo => {
+            let identity = identity(bytes)?;
+            let claimed = Some(&place.build_id);
+            // Of what was left out of the file, its hash can't be told any more.
+            if !(upload.is_hash && identity.hash.is_none()) {
+                named(claimed, &identity).map_err(|error| error.to_string())?;
+            }
+            identity.build_ids().cloned().collect()
+        }
+        FileKind::Sources => match sources::is_archive(bytes) {
+            true => Vec::new(),
+            false => return Err("sources are a tar archive, plain or with zstd".to_owned()),
+        },
+        FileKind::SourceMap => match bytes.trim_ascii_start().first() {
+            Some(b'{' | b')') => Vec::new(),
+            _ => return Err("a source map is JSON".to_owned()),
+        },
+    };
+    // What the client says comes last: who states it in the file is preferred.
+    also.extend(upload.also.iter().cloned());
+    let mut seen = vec![place.build_id.clone()];
+    also.retain(|build_id| {
+        let is_new = !seen.contains(build_id);
+        seen.push(build_id.clone());
+        is_new
+    });
+    Ok(also)
+}
+
+/// What an ELF file says it is.
+pub(crate) fn identity(elf: &[u8]) -> Result<Identity, String> {
+    Identity::read(elf).map_err(|error| error.to_string())
+}
+
+/// The build id to store a file under. One that the client claims is taken unless the file carries
+/// another.
+pub(crate) fn named(claimed: Option<&BuildId>, identity: &Identity) -> Result<BuildId, Error> {
+    let own = identity.build_ids().next();
+    match (claimed, own) {
+        (None, Some(own)) => Ok(own.clone()),
+        (None, None) => Err(Error::Invalid(
+            "the file carries no build id: say which build it is of".into(),
+        )),
+        (Some(claimed), Some(own))
+            if identity.is_stated() && identity.build_ids().all(|id| id != claimed) =>
+        {
+            Err(Error::Invalid(format!(
+                "the file says that its build id is {own}, not {claimed}"
+            )))
+        }
+        (Some(claimed), _) => Ok(claimed.clone()),
+    }
+}

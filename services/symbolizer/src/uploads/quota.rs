@@ -1,0 +1,94 @@
+//! How much a tenant may keep. What it keeps is read from the store now and then: several replicas
+//! may let in a little more together than each would alone.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use cairn_model::TenantId;
+use cairn_store::{DebuginfoName, DebuginfoObject};
+use parking_lot::Mutex;
+
+use super::Uploads;
+use crate::config::QuotaConfig;
+use crate::error::Error;
+
+/// How long it is believed what a tenant keeps, besides what comes here.
+const BELIEVED: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+pub(super) struct Quotas {
+    kept: Mutex<HashMap<TenantId, (Instant, Kept)>>,
+}
+
+/// What a tenant keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    files: u64,
+    bytes: u64,
+}
+
+impl Kept {
+    pub(super) fn of(objects: &[DebuginfoObject]) -> Self {
+        let mut kept = Self::default();
+        for object in objects {
+            if matches!(object.name, DebuginfoName::File { .. }) {
+                kept.files += 1;
+                kept.bytes += object.bytes;
+            }
+        }
+        kept
+    }
+
+    /// Whether a file of this size may come besides.
+    fn allows(self, bytes: u64, quota: &QuotaConfig) -> Result<(), Error> {
+        let bytes_max = quota.bytes_max.as_u64();
+        if self.files >= quota.files_max {
+            let (files, max) = (self.files, quota.files_max);
+            let text = format!("{files} files are kept, and {max} are allowed");
+            return Err(Error::Quota(text));
+        }
+        let kept = self.bytes;
+        if kept.saturating_add(bytes) > bytes_max {
+            let text = format!(
+                "{kept} bytes are kept, this file has {bytes}, and {bytes_max} are allowed"
+            );
+            return Err(Error::Quota(text));
+        }
+        Ok(())
+    }
+}
+
+impl Uploads {
+    /// Whether this tenant may keep a file of this size besides what it keeps.
+    pub(crate) async fn check_quota(&self, tenant: &TenantId, bytes: u64) -> Result<(), Error> {
+        let now = self.cx.clock().instant();
+        let quota = self.config.tenants.get(tenant.as_str());
+        let quota = quota.unwrap_or(&self.config.quota);
+        let known = self.quotas.kept.lock().get(tenant).copied();
+        let is_fresh = |since: Instant| now.duration_since(since) < BELIEVED;
+        if let Some((since, kept)) = known
+            && is_fresh(since)
+        {
+            return kept.allows(bytes, quota);
+        }
+        let store = self.files.records().store();
+        let kept = Kept::of(&store.list_debuginfo(tenant, None).await?);
+        let mut all = self.quotas.kept.lock();
+        all.retain(|_, (since, _)| is_fresh(*since));
+        all.insert(tenant.clone(), (now, kept));
+        kept.allows(bytes, quota)
+    }
+
+    /// Counts a file that is about to come.
+    pub(super) fn count_kept(&self, tenant: &TenantId, bytes: u64) {
+        if let Some((_, kept)) = self.quotas.kept.lock().get_mut(tenant) {
+            kept.files += 1;
+            kept.bytes = kept.bytes.saturating_add(bytes);
+        }
+    }
+
+    /// Has it read anew what a tenant keeps.
+    pub(super) fn recount(&self, tenant: &TenantId) {
+        self.quotas.kept.lock().remove(tenant);
+    }
+}

@@ -1,0 +1,404 @@
+//! Now and then deletes what nobody needs: bytes that no record names, records that newer ones
+//! followed, and files that were not used for long and that no block refers to.
+//!
+//! Several replicas may do it at once: deleting twice is deleting. Whatever is younger than
+//! [`GRACE`] stays, since a decision on an older state may still be on its way.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+use cairn_block::Block;
+use cairn_model::{BuildId, FileKind, TenantId};
+use cairn_store::{DebuginfoName, DebuginfoObject, Key};
+
+use super::Uploads;
+use super::inventory::{Entry, upload_of};
+use crate::error::Error;
+use crate::record::Record;
+use crate::records::Place;
+
+/// No request takes as long as this.
+const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long it is remembered that a file was deleted.
+const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+type Known<'a> = HashMap<(&'a BuildId, FileKind), &'a Record>;
+
+/// A file that nobody asked for in a long time.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unused {
+    pub(super) place: Place,
+    /// All its names.
+    pub(super) build_ids: HashSet<BuildId>,
+}
+
+/// The objects of a tenant that nothing leads to any more.
+pub(super) fn leftovers<'a>(
+    objects: &'a [DebuginfoObject],
+    entries: &[Entry],
+    now_unix_ms: i64,
+) -> Vec<&'a DebuginfoObject> {
+    let known = known(entries);
+    let newest = newest(objects);
+    let is_left = |object: &&DebuginfoObject| {
+        let age = Duration::from_millis((now_unix_ms - object.stored_unix_ms).max(0) as u64);
+        if age < GRACE {
+            return false;
+        }
+        let record = |build_id, kind| known.get(&(build_id, kind)).copied();
+        match &object.name {
+            DebuginfoName::State { kind, number } => {
+                let newest = newest.get(&(&object.build_id, *kind));
+                let is_newest = newest == Some(number);
+                let record = record(&object.build_id, *kind);
+                let is_empty =
+                    record.is_some_and(|record| record.upload.is_none() && record.file.is_none());
+                !is_newest || (is_empty && age >= REMEMBERED)
+            }
+            // Whoever writes it writes the record next.
+            DebuginfoName::Also { kind, of } => {
+                let record = record(of, *kind);
+                record.is_none_or(|record| record.upload.is_none() && record.readable().is_none())
+            }
+            // Beginning anew with each day, the last one tells enough.
+            DebuginfoName::Used { day } => {
+                let last = objects.iter().filter_map(|other| match other.name {
+                    DebuginfoName::Used { day } if other.build_id == object.build_id => Some(day),
+                    _ => None,
+                });
+                last.max() != Some(*day)
+            }
+            name => match (upload_of(name), name.kind()) {
+                (Some(upload), Some(kind)) => {
+                    let record = record(&object.build_id, kind);
+                    let is_needed = record.is_some_and(|record| record.needs(upload));
+                    let is_taken = matches!(name, DebuginfoName::Incoming { .. })
+                        && record.is_some_and(|record| record.upload.is_none());
+                    !is_needed || is_taken
+                }
+                _ => false,
+            },
+        }
+    };
+    objects.iter().filter(is_left).collect()
+}
+
+/// The files that were neither uploaded nor used in the time that they are kept for.
+pub(super) fn unused(
+    objects: &[DebuginfoObject],
+    entries: &[Entry],
+    kept_for: Duration,
+    now_unix_ms: i64,
+) -> Vec<Unused> {
+    let mut names: HashMap<(&BuildId, FileKind), HashSet<BuildId>> = HashMap::new();
+    let mut used: HashMap<&BuildId, i64> = HashMap::new();
+    for object in objects {
+        match &object.name {
+            DebuginfoName::Also { kind, of } => {
+                let names = names.entry((of, *kind)).or_default();
+                names.insert(object.build_id.clone());
+            }
+            DebuginfoName::Used { day } => {
+                let end = (i64::from(*day) + 1) * DAY.as_millis() as i64;
+                let last = used.entry(&object.build_id).or_default();
+                *last = end.max(*last);
+            }
+            _ => {}
+        }
+    }
+    let is_unused = |entry: &&Entry| {
+        let Some(file) = entry.record.readable() else {
+            return false;
+        };
+        let last = used.get(&entry.place.build_id).copied().unwrap_or_default();
+        let since = now_unix_ms - last.max(file.finished_unix_ms);
+        entry.record.upload.is_none() && since > kept_for.as_millis() as i64
+    };
+    let unused = entries.iter().filter(is_unused).map(|entry| {
+        let names = names.remove(&(&entry.place.build_id, entry.place.kind));
+        let mut build_ids = names.unwrap_or_default();
+        build_ids.insert(entry.place.build_id.clone());
+        Unused {
+            place: entry.place.clone(),
+            build_ids,
+        }
+    });
+    unused.collect()
+}
+
+fn known(entries: &[Entry]) -> Known<'_> {
+    let known = entries.iter();
+    known
+        .map(|entry| ((&entry.place.build_id, entry.place.kind), &entry.record))
+        .collect()
+}
+
+fn newest(objects: &[DebuginfoObject]) -> HashMap<(&BuildId, FileKind), u32> {
+    let mut newest = HashMap::new();
+    for object in objects {
+        if let DebuginfoName::State { kind, number } = object.name {
+            let known = newest.entry((&object.build_id, kind)).or_default();
+            *known = number.max(*known);
+        }
+    }
+    newest
+}
+
+impl Uploads {
+    /// Sweeps until the process stops.
+    pub(crate) async fn run_sweep(&self) {
+        let stopping = self.cx.stopping();
+        loop {
+            // Not all replicas at once.
+            let jitter = 0.75 + (self.cx.random().u64() % 512) as f64 / 1024.0;
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = self.sleep(self.config.sweep_interval.mul_f64(jitter)) => {}
+            }
+            if let Err(error) = self.sweep_all().await {
+                let error = anyhow::Error::new(error);
+                tracing::warn!(error = format!("{error:#}"), "debuginfo is not swept");
+            }
+        }
+    }
+
+    async fn sweep_all(&self) -> Result<(), Error> {
+        let store = self.files.records().store();
+        for tenant in store.list_debuginfo_tenants().await? {
+            self.sweep_tenant(&tenant).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn sweep_tenant(&self, tenant: &TenantId) -> Result<(), Error> {
+        let store = self.files.records().store();
+        let objects = store.list_debuginfo(tenant, None).await?;
+        let entries = self.entries(tenant, &objects).await?;
+        let now = self.now_unix_ms();
+        for object in leftovers(&objects, &entries, now) {
+            let key = Key::Debuginfo {
+                tenant,
+                build_id: &object.build_id,
+                name: &object.name,
+            };
+            store.delete(key).await?;
+        }
+        let kept_for = self.config.unused_kept_for;
+        if kept_for.is_zero() {
+            return Ok(());
+        }
+        let unused = unused(&objects, &entries, kept_for, now);
+        if unused.is_empty() {
+            return Ok(());
+        }
+        // If one block can't be read, nothing is known of what it refers to.
+        let in_blocks = self.in_blocks(tenant).await?;
+        for Unused { place, build_ids } in unused {
+            match build_ids
+                .iter()
+                .any(|build_id| in_blocks.contains(build_id))
+            {
+                // It is looked for again when that is long ago.
+                true => self.files.records().note_use(&place, self.today()).await?,
+                false => {
+                    let bytes = self.delete_place(&place).await?.map(|bytes| bytes.bytes);
+                    tracing::info!(
+                        %tenant, build_id = %place.build_id, kind = place.kind.as_str(), bytes,
+                        "a file was not used for long, and no block refers to it: it is deleted"
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The builds that blocks of this tenant refer to.
+    async fn in_blocks(&self, tenant: &TenantId) -> Result<BTreeSet<BuildId>, Error> {
+        let store = self.files.records().store();
+        let mut found = BTreeSet::new();
+        for block in store.list_blocks(tenant).await? {
+            let ids = async {
+                let block = Block::open(store, tenant, block.id, Some(block.bytes)).await?;
+                block.build_ids().await
+            };
+            match ids.await {
+                Ok(ids) => found.extend(ids.iter().filter_map(|id| BuildId::parse(id).ok())),
+                // It was merged into another since it was listed: read that later.
+                Err(error) => return Err(Error::Block(block.id.to_string(), Box::new(error))),
+            }
+        }
+        Ok(found)
+    }
+
+    fn today(&self) -> u32 {
+        u32::try_from(self.now_unix_ms() / DAY.as_millis() as i64).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_model::UploadId;
+
+    use super::*;
+    use crate::record::{Refusal, Stored, Upload};
+
+    const NOW: i64 = 1_000 * DAY.as_millis() as i64;
+    const KIND: FileKind = FileKind::Debuginfo;
+
+    fn id(text: &str) -> BuildId {
+        BuildId::parse(text).expect("valid")
+    }
+
+    fn days_ago(days: i64) -> i64 {
+        NOW - days * DAY.as_millis() as i64
+    }
+
+    fn object(build_id: &str, name: DebuginfoName, days: i64) -> DebuginfoObject {
+        DebuginfoObject {
+            build_id: id(build_id),
+            name,
+            bytes: 1,
+            stored_unix_ms: days_ago(days),
+        }
+    }
+
+    fn entry(build_id: &str, record: Record) -> Entry {
+        Entry {
+            place: Place {
+                tenant: TenantId::anonymous(),
+                build_id: id(build_id),
+                kind: KIND,
+            },
+            record,
+        }
+    }
+
+    fn stored(upload: u128, days: i64, is_refused: bool) -> Record {
+        Record {
+            file: Some(Stored {
+                upload: UploadId(upload),
+                finished_unix_ms: days_ago(days),
+                bytes: 1,
+                hash: String::new(),
+                is_fetched: false,
+                refusal: is_refused.then(|| Refusal {
+                    reason: String::new(),
+                    by_version: 1,
+                }),
+            }),
+            ..Record::default()
+        }
+    }
+
+    fn upload(id: u128) -> Option<Upload> {
+        Some(Upload {
+            id: UploadId(id),
+            started_unix_ms: 0,
+            bytes: 0,
+            hash: String::new(),
+            also: Vec::new(),
+            is_hash: false,
+            is_signed: false,
+        })
+    }
+
+    fn state(number: u32) -> DebuginfoName {
+        DebuginfoName::State { kind: KIND, number }
+    }
+
+    fn file(upload: u128) -> DebuginfoName {
+        DebuginfoName::File {
+            kind: KIND,
+            upload: UploadId(upload),
+        }
+    }
+
+    fn incoming(upload: u128) -> DebuginfoName {
+        DebuginfoName::Incoming {
+            kind: KIND,
+            upload: UploadId(upload),
+        }
+    }
+
+    fn also(of: &str) -> DebuginfoName {
+        DebuginfoName::Also {
+            kind: KIND,
+            of: id(of),
+        }
+    }
+
+    #[test]
+    fn what_nothing_leads_to_goes_when_it_is_old() {
+        let replacing = Record {
+            upload: upload(3),
+            ..stored(2, 100, false)
+        };
+        let deleted = Record {
+            deleted_unix_ms: Some(days_ago(40)),
+            ..Record::default()
+        };
+        let entries = [
+            entry("aa", replacing),
+            entry("bb", stored(4, 100, true)),
+            entry("cc", deleted),
+            entry("dd", stored(5, 100, false)),
+        ];
+        let used = |day| DebuginfoName::Used { day };
+        let objects = [
+            (object("aa", state(3), 40), false),
+            (object("aa", state(2), 2), true),
+            (object("aa", state(1), 0), false),
+            (object("aa", file(1), 2), true),
+            (object("aa", file(1), 0), false),
+            (object("aa", file(2), 2), false),
+            (object("aa", file(3), 2), false),
+            (object("aa", incoming(3), 2), false),
+            (object("bb", state(9), 40), false),
+            (object("bb", file(4), 2), true),
+            (object("cc", state(2), 31), true),
+            (object("cc", file(7), 2), true),
+            (object("dd", file(5), 900), false),
+            (object("dd", incoming(5), 2), true),
+            (object("dd", used(900), 100), true),
+            (object("dd", used(950), 50), false),
+            (object("ee", file(6), 2), true),
+            (object("ff", also("dd"), 100), false),
+            (object("ff", also("cc"), 100), true),
+            (object("ff", also("99"), 0), false),
+        ];
+        let all: Vec<_> = objects.iter().map(|(object, _)| object.clone()).collect();
+        let left = leftovers(&all, &entries, NOW);
+        for (object, is_left) in &objects {
+            assert_eq!(left.contains(&object), *is_left, "{object:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_unused_when_neither_uploaded_nor_asked_for_lately() {
+        let entries = [
+            entry("aa", stored(1, 31, false)),
+            entry("bb", stored(1, 29, false)),
+            entry("cc", stored(1, 100, false)),
+            entry("dd", stored(1, 100, true)),
+            entry(
+                "ee",
+                Record {
+                    upload: upload(2),
+                    ..stored(1, 100, false)
+                },
+            ),
+        ];
+        let objects = [
+            object("cc", DebuginfoName::Used { day: 975 }, 25),
+            object("a1", also("aa"), 31),
+            object("a2", also("bb"), 31),
+        ];
+        let unused = unused(&objects, &entries, 30 * DAY, NOW);
+        let expected = Unused {
+            place: entries[0].place.clone(),
+            build_ids: HashSet::from([id("aa"), id("a1")]),
+        };
+        assert_eq!(unused, [expected]);
+    }
+}
