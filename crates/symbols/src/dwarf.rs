@@ -25,6 +25,9 @@ use crate::tables::Tables;
 /// Broken units in one file after which the rest is not tried.
 const BROKEN_UNITS_MAX: u32 = 10_000;
 
+/// Units that are looked at to see whether any is split.
+const LOOKS_MAX: usize = 1 << 12;
+
 /// What the debug information says; ids are locations.
 #[derive(Default)]
 pub(crate) struct Named {
@@ -98,7 +101,8 @@ pub(crate) fn is_split(elf: &Elf<'_>) -> bool {
     let look = || {
         let debug = loaded.debug()?;
         let mut headers = debug.main.units();
-        while let Ok(Some(header)) = headers.next() {
+        for _ in 0..LOOKS_MAX {
+            let header = headers.next().ok().flatten()?;
             let unit = debug.main.unit(header).ok()?;
             if unit.dwo_id.is_some() {
                 return Some(());

@@ -214,7 +214,7 @@ impl<'b> Header<'b> {
         let (mut call, mut tree) = (Values { steps: Vec::new() }, None);
         if has_tree {
             let value = |n: usize| self.word(tables.checked_add(n.checked_mul(4)?)?);
-            let offset = value((values + INLINE_TREE) as usize)?;
+            let offset = value(values.checked_add(INLINE_TREE)? as usize)?;
             // All bits: there is none.
             if offset != u32::MAX {
                 tree = self.module.function_data(offset);

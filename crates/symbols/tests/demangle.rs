@@ -260,10 +260,6 @@ fn names_of_libstdcxx() -> Vec<String> {
     names.filter(|name| name.starts_with("_Z")).collect()
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the figures in the document come from here"
-)]
 #[test]
 fn thousands_of_cpp_names_are_what_the_reference_prints() {
     let names = names_of_libstdcxx();

@@ -1,8 +1,9 @@
 //! Names of functions, wherever the entries that hold them are.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::rc::Rc;
 
+use foldhash::fast::FixedState;
 use gimli::{AttributeValue, DebugInfoOffset, DwLang, UnitOffset, constants as dw};
 
 use super::rows::number;
@@ -20,7 +21,9 @@ const UNITS_MAX: usize = 256;
 /// Functions whose names are kept because units referred to them.
 const KNOWN_MAX: usize = 1 << 20;
 /// Spaces and types around a function.
-const DEPTH_MAX: usize = 64;
+pub(super) const SPACES_MAX: usize = 64;
+/// Bytes of such names in one unit.
+const AROUND_BYTES_MAX: usize = 64 << 20;
 
 /// An entry, wherever it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,8 +43,38 @@ struct Said<'a> {
     origin: Option<Entry>,
 }
 
+type HashMap<K, V> = hashbrown::HashMap<K, V, FixedState>;
+
 /// The names of namespaces and types around functions that have no linkage name.
-pub(super) type Around = HashMap<UnitOffset, String>;
+#[derive(Default)]
+pub(super) struct Around {
+    by_entry: HashMap<UnitOffset, Rc<str>>,
+    last: Option<Rc<str>>,
+    bytes: usize,
+}
+
+impl Around {
+    /// Notes what is around an entry; nothing once there is too much of it.
+    pub(super) fn note(&mut self, entry: UnitOffset, spaces: &[Space<'_>]) {
+        if spaces.is_empty() || self.bytes > AROUND_BYTES_MAX {
+            return;
+        }
+        let joined = join(spaces);
+        let shared = match self.last.take().filter(|last| **last == *joined) {
+            Some(last) => last,
+            None => {
+                self.bytes += joined.len();
+                joined.into()
+            }
+        };
+        self.by_entry.insert(entry, Rc::clone(&shared));
+        self.last = Some(shared);
+    }
+
+    fn get(&self, entry: UnitOffset) -> Option<Rc<str>> {
+        self.by_entry.get(&entry).cloned()
+    }
+}
 
 /// The function of an entry without a name.
 pub(super) const NO_FUNCTION: u32 = NONE;
@@ -51,6 +84,7 @@ pub(super) struct Names<'d, 'a> {
     starts: [Option<Vec<DebugInfoOffset>>; 2],
     units: HashMap<(bool, DebugInfoOffset), (SharedUnit<'a>, Around)>,
     /// Functions by entry, of the unit that is read and of others.
+    here: HashMap<UnitOffset, Option<u32>>,
     known: HashMap<Entry, Option<u32>>,
 }
 
@@ -68,18 +102,17 @@ impl<'d, 'a> Names<'d, 'a> {
         Self {
             debug,
             starts: [None, None],
-            units: HashMap::new(),
-            known: HashMap::new(),
+            units: HashMap::default(),
+            here: HashMap::default(),
+            known: HashMap::default(),
         }
     }
 
     /// Forgets what was said of the entries of one unit.
     pub(super) fn next_unit(&mut self) {
-        match self.known.len() > KNOWN_MAX {
-            true => self.known.clear(),
-            false => self
-                .known
-                .retain(|entry, _| !matches!(entry, Entry::Here(_))),
+        self.here.clear();
+        if self.known.len() > KNOWN_MAX {
+            self.known.clear();
         }
     }
 
@@ -90,11 +123,18 @@ impl<'d, 'a> Names<'d, 'a> {
         entry: Entry,
         tables: &mut Tables,
     ) -> Result<Option<u32>, Error> {
-        if let Some(&known) = self.known.get(&entry) {
+        let known = match entry {
+            Entry::Here(offset) => self.here.get(&offset),
+            Entry::Main(_) | Entry::Alt(_) => self.known.get(&entry),
+        };
+        if let Some(&known) = known {
             return Ok(known);
         }
         let function = self.read(here, entry, tables)?;
-        self.known.insert(entry, function);
+        match entry {
+            Entry::Here(offset) => self.here.insert(offset, function),
+            Entry::Main(_) | Entry::Alt(_) => self.known.insert(entry, function),
+        };
         Ok(function)
     }
 
@@ -106,7 +146,7 @@ impl<'d, 'a> Names<'d, 'a> {
     ) -> Result<Option<u32>, Error> {
         let (mut linkage, mut line) = (None, None);
         // The name, and the entry that it and its surroundings come from.
-        let mut name: Option<(Reader<'a>, Option<String>)> = None;
+        let mut name: Option<(Reader<'a>, Option<Rc<str>>)> = None;
         let mut next = Some(entry);
         for _ in 0..HOPS_MAX {
             let Some(at) = next else { break };
@@ -148,11 +188,11 @@ impl<'d, 'a> Names<'d, 'a> {
     }
 
     /// What an entry says, and the names around it.
-    fn said(&mut self, here: &Here<'_, 'a>, at: Entry) -> Option<(Said<'a>, Option<String>)> {
+    fn said(&mut self, here: &Here<'_, 'a>, at: Entry) -> Option<(Said<'a>, Option<Rc<str>>)> {
         let (is_alt, offset) = match at {
             Entry::Here(offset) => {
                 let said = said(here.dwarf, here.unit, offset, at, here.is_split)?;
-                return Some((said, here.around.get(&offset).cloned()));
+                return Some((said, here.around.get(offset)));
             }
             Entry::Main(offset) => (false, offset),
             Entry::Alt(offset) => (true, offset),
@@ -172,7 +212,7 @@ impl<'d, 'a> Names<'d, 'a> {
             let unit = dwarf.unit(dwarf.unit_header(start).ok()?).ok()?;
             let around = match has_spaces(&unit) || has_spaces(here.unit) {
                 true => around(dwarf, &unit),
-                false => Around::new(),
+                false => Around::default(),
             };
             self.units
                 .insert((is_alt, start), (SharedUnit::new(unit), around));
@@ -180,7 +220,7 @@ impl<'d, 'a> Names<'d, 'a> {
         let (unit, around) = self.units.get(&(is_alt, start))?;
         let local = offset.to_unit_offset(&unit.header)?;
         let said = said(dwarf, unit, local, at, false)?;
-        Some((said, around.get(&local).cloned()))
+        Some((said, around.get(local)))
     }
 }
 
@@ -248,7 +288,7 @@ pub(super) fn needs_spaces(specs: &[gimli::AttributeSpecification]) -> bool {
 
 /// What is around each function of a unit that is read for the sake of others.
 fn around<'a>(dwarf: &Dwarf<'a>, unit: &Unit<'a>) -> Around {
-    let mut found = Around::new();
+    let mut found = Around::default();
     let Ok(mut entries) = unit.entries_raw(None) else {
         return found;
     };
@@ -266,12 +306,9 @@ fn around<'a>(dwarf: &Dwarf<'a>, unit: &Unit<'a>) -> Around {
             spaces.pop();
         }
         let specs = abbreviation.attributes();
-        if !is_space(abbreviation.tag()) || spaces.len() >= DEPTH_MAX {
-            if abbreviation.tag() == dw::DW_TAG_subprogram
-                && needs_spaces(specs)
-                && let Some(around) = join(&spaces)
-            {
-                found.insert(offset, around);
+        if !is_space(abbreviation.tag()) || spaces.len() >= SPACES_MAX {
+            if abbreviation.tag() == dw::DW_TAG_subprogram && needs_spaces(specs) {
+                found.note(offset, &spaces);
             }
             if entries.skip_attributes(specs).is_err() {
                 break;
@@ -287,13 +324,18 @@ fn around<'a>(dwarf: &Dwarf<'a>, unit: &Unit<'a>) -> Around {
 }
 
 /// The names of spaces, from the outside in.
-pub(super) fn join(spaces: &[Space<'_>]) -> Option<String> {
-    let name = |space: &Space<'_>| match space.1.and_then(text) {
-        Some(name) => names::cut(&name).to_owned(),
-        None => "(anonymous namespace)".to_owned(),
-    };
-    let names: Vec<String> = spaces.iter().map(name).collect();
-    (!names.is_empty()).then(|| names.join("::"))
+fn join(spaces: &[Space<'_>]) -> String {
+    let mut joined = String::new();
+    for (_, name) in spaces {
+        if !joined.is_empty() {
+            joined.push_str("::");
+        }
+        match name.and_then(text) {
+            Some(name) => joined.push_str(names::cut(&name)),
+            None => joined.push_str("(anonymous namespace)"),
+        }
+    }
+    names::cut(&joined).to_owned()
 }
 
 fn said<'a>(

@@ -4,6 +4,9 @@ use super::sections::Unit;
 use super::unit::Failure;
 use crate::elf::Code;
 
+/// Lines of one unit; more are not read.
+const ROWS_MAX: usize = 1 << 24;
+
 /// Addresses of one line; `file` is the line table's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row {
@@ -30,6 +33,9 @@ pub(super) fn read(unit: &Unit<'_>, code: &Code) -> Result<Vec<Row>, Failure> {
             && let Some(range) = code.clip(before.start..address)
         {
             // Of several rows at one address the last one counts, as it has all that precede it.
+            if rows.len() >= ROWS_MAX {
+                return Err(Failure::Malformed);
+            }
             rows.push(Row {
                 end: range.end,
                 ..before

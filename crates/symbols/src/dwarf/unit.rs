@@ -19,6 +19,8 @@ use crate::tables::Tables;
 const DEPTH_MAX: usize = 1024;
 /// Ranges of one function; more are not read.
 const RANGES_MAX: usize = 1 << 16;
+/// Ranges of all functions and calls of one unit.
+const UNIT_RANGES_MAX: usize = 1 << 23;
 
 /// Why a unit was not read to its end.
 pub(super) enum Failure {
@@ -182,15 +184,13 @@ impl<'w, 'a> Walk<'w, 'a> {
             }
             entries.read_attributes(specs, &mut attributes)?;
             if is_space {
-                if abbreviation.has_children() && spaces.len() < DEPTH_MAX {
+                if abbreviation.has_children() && spaces.len() < names::SPACES_MAX {
                     spaces.push((depth, names::space_name(dwarf, unit, &attributes)));
                 }
                 continue;
             }
-            if names::needs_spaces(specs)
-                && let Some(around) = names::join(&spaces)
-            {
-                found.around.insert(offset, around);
+            if names::needs_spaces(specs) {
+                found.around.note(offset, &spaces);
             }
             let scope = Scope {
                 entry: Entry::Here(offset),
@@ -255,6 +255,9 @@ impl<'w, 'a> Walk<'w, 'a> {
             }
         }
         found.ranges.truncate(kept);
+        if kept > UNIT_RANGES_MAX {
+            return Err(Failure::Malformed);
+        }
         if kept == before {
             return Ok(None);
         }

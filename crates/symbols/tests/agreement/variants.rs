@@ -118,6 +118,36 @@ fn split_units_agree_if_their_package_is_there() {
     }
 }
 
+#[test]
+fn split_units_that_stayed_in_the_file_agree() {
+    let folder = Folder::new("within");
+    let program = folder.compile("program", &["-g", "-gsplit-dwarf"]);
+    let mut arguments = Vec::new();
+    for name in ["info", "abbrev", "str", "str_offsets", "line", "rnglists"] {
+        let section = format!(".debug_{name}.dwo={name}");
+        let dump = [
+            "--dump-section",
+            &section,
+            "program-workpp.dwo",
+            "/dev/null",
+        ];
+        folder.run("objcopy", &dump);
+        // Not every program has each of them.
+        if !folder.0.join(name).exists() {
+            continue;
+        }
+        arguments.extend(["--add-section".to_owned(), section]);
+    }
+    arguments.extend(["program".to_owned(), "within".to_owned()]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    folder.run("objcopy", &arguments);
+    let within = folder.0.join("within");
+    let elf = std::fs::read(&within).unwrap();
+    let tally = tally_of((&within, &program), &Companions::default(), addresses(&elf));
+    assert_explained(&tally, &[]);
+    folder.done();
+}
+
 /// Symbols of a stripped program, packed, as Fedora keeps them.
 #[test]
 fn mini_debuginfo_names_what_symbols_do() {
