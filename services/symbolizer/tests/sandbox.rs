@@ -60,16 +60,22 @@ fn main() -> ExitCode {
         .enable_all()
         .build();
     runtime.expect("a runtime").block_on(async {
-        every_attack_ends_its_own_worker_and_nothing_else().await;
+        // What is not about time has much of it, on busy machines too.
+        let (timed, others) = ATTACKS.into_iter().partition(|(_, told)| *told == TIME);
+        every_attack_ends_its_own_worker_and_nothing_else(others, Duration::from_secs(120)).await;
+        every_attack_ends_its_own_worker_and_nothing_else(timed, Duration::from_secs(3)).await;
     });
     ExitCode::SUCCESS
 }
 
-async fn every_attack_ends_its_own_worker_and_nothing_else() {
+async fn every_attack_ends_its_own_worker_and_nothing_else(
+    attacks: Vec<(&str, &str)>,
+    time_max: Duration,
+) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut config = config(&folder);
     config.conversion.program = Some(std::env::current_exe().expect("it has a path"));
-    config.conversion.time_max = Duration::from_secs(2);
+    config.conversion.time_max = time_max;
     config.conversion.memory_max = ByteSize::mib(64);
     config.conversion.output_bytes_max = ByteSize::mib(8);
     let server = Server::start_with(config, folder).await;
@@ -82,7 +88,7 @@ async fn every_attack_ends_its_own_worker_and_nothing_else() {
     let target = format!("{}", listener.local_addr().expect("it is bound"));
     let forbidden = server.folder.path().join("forbidden");
 
-    for (attack, reason) in ATTACKS {
+    for (attack, reason) in attacks {
         let mut file = elf.clone();
         file.extend_from_slice(MARK);
         let forbidden = forbidden.display();
