@@ -130,17 +130,25 @@ fn count_profiles(sums: &mut Series, all: &Series) {
     }
 }
 
-/// Every group has a time; the rest of it are the labels of a series.
+/// Every group has a time; the rest of it are the labels of a series. Of several values of one label
+/// the lowest counts, as in the series of whole profiles.
 fn sums(partial: &Partial) -> Result<Series, Error> {
     let mut groups = Vec::with_capacity(partial.groups.len());
     for Group(pairs) in &partial.groups {
         let mut time = 0;
-        let mut labels = Vec::new();
+        let mut labels: BTreeMap<&str, String> = BTreeMap::new();
         for (name, value) in pairs {
-            match value {
-                GroupValue::Num { value, .. } if **name == *TIME_LABEL => time = *value,
-                GroupValue::Num { value, .. } => labels.push((&**name, value.to_string())),
-                GroupValue::Str(text) => labels.push((&**name, text.to_string())),
+            let text = match value {
+                GroupValue::Num { value, .. } if **name == *TIME_LABEL => {
+                    time = *value;
+                    continue;
+                }
+                GroupValue::Num { value, .. } => value.to_string(),
+                GroupValue::Str(text) => text.to_string(),
+            };
+            match labels.get(&**name) {
+                Some(known) if *known <= text => {}
+                _ => drop(labels.insert(name, text)),
             }
         }
         let labels = Labels::from_pairs(labels);
@@ -224,6 +232,36 @@ mod tests {
         for bad in [0.0, -1.0, 0.0001, f64::NAN, f64::INFINITY, 1e300] {
             assert!(step_nanos(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_sample_with_several_values_of_a_label_is_in_the_series_of_the_lowest() {
+        let number = |value| GroupValue::Num {
+            value,
+            unit: "".into(),
+        };
+        let text = |text: &str| GroupValue::Str(text.into());
+        let group = [
+            (TIME_LABEL, number(7)),
+            ("size", number(-5)),
+            ("size", number(5)),
+            ("thread", text("t2")),
+            ("thread", text("t1")),
+        ];
+        let group = group.map(|(name, value)| (name.into(), value));
+        let partial = Partial {
+            groups: vec![Group(group.to_vec())],
+            values: vec![cairn_trie::Value {
+                node: 0,
+                group: 0,
+                value: 3,
+            }],
+            ..Partial::default()
+        };
+        let Series(series) = sums(&partial).expect("labels");
+        let labels = Labels::from_pairs([("size", "-5"), ("thread", "t1")]).expect("valid");
+        assert_eq!(series.keys().collect::<Vec<_>>(), [&labels]);
+        assert_eq!(series[&labels][&7].value, 3);
     }
 
     #[test]
