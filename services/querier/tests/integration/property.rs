@@ -17,7 +17,9 @@ mod parca;
 mod parca_diff;
 mod parca_graph;
 mod parca_names;
+mod profiles;
 mod pyroscope;
+mod pyroscope_exemplars;
 mod pyroscope_heatmap;
 mod pyroscope_names;
 mod pyroscope_series;
@@ -51,6 +53,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const PER_LATE_CASE: u32 = 20;
 
 /// A querier that is asked, and what its answers must miss.
+#[derive(Clone)]
 pub(crate) struct Place<'a> {
     address: SocketAddr,
     /// For messages.
@@ -70,6 +73,18 @@ impl Place<'_> {
 
     fn said(&self, what: &str) -> String {
         format!("{what} from {}", self.name)
+    }
+
+    /// The same where only profiles of this range are looked for.
+    fn within(&self, range: TimeRange) -> Self {
+        let is_within = |id: &&String| {
+            let mut blocks = self.blocks.iter();
+            blocks.any(|block| block.id.to_string() == **id && block.range.overlaps(&range))
+        };
+        Self {
+            missing: self.missing.iter().filter(is_within).cloned().collect(),
+            ..self.clone()
+        }
     }
 
     /// Answers name each block that is missing from them, and nothing else.

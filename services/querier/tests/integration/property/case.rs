@@ -14,6 +14,8 @@ use crate::model::{self, Made, Row, made, matchers, rows};
 pub(crate) const BLOCKS: usize = 3;
 /// Between the times of two cases, so that they share a cluster and see nothing of each other.
 const APART: i64 = 3600 * SECOND;
+/// Seconds that times of some cases are multiples of, so that several profiles share one.
+const COARSE: i64 = 8;
 /// Stands for the model's largest value: reports add up several of it.
 const LARGE: i64 = 1 << 40;
 
@@ -72,7 +74,7 @@ pub(crate) fn cases(fault: Fault) -> impl Strategy<Value = Case> {
     let label = prop::sample::select(vec!["thread", "size", "c", "a", "trace_id"]);
     let sum_by = prop::sample::subsequence(vec!["a", "b", "c", "thread"], 0..3);
     let asked = (
-        (matchers(), any::<bool>()),
+        (prop_oneof![Just(Vec::new()), matchers()], any::<bool>()),
         (0i64..10, 12i64..40),
         label,
         sum_by,
@@ -93,6 +95,14 @@ pub(crate) fn cases(fault: Fault) -> impl Strategy<Value = Case> {
     let has_sign = prop::bool::weighted(0.25);
     let profiles = has_sign
         .prop_flat_map(move |has_sign| prop::collection::vec(placed(repeats, has_sign), 1..10));
+    let is_coarse = prop::bool::weighted(0.3);
+    let profiles = (profiles, is_coarse).prop_map(|(mut profiles, is_coarse)| {
+        if is_coarse {
+            let times = profiles.iter_mut().map(|placed| &mut placed.made.time);
+            times.for_each(|time| *time -= *time % COARSE);
+        }
+        profiles
+    });
     let fates = (first, fate.clone(), fate);
     (profiles, fates, asked).prop_map(|(profiles, fates, asked)| {
         let ((matchers, wants_delta), range, label, sum_by, step, shape) = asked;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::case::Asked;
 use super::expected::{self, Bars, Paths};
 use super::stacks::stacks;
-use super::{Place, names_agree};
+use super::{Place, names_agree, profiles};
 use crate::fixture::{SECOND, encoded};
 use crate::model::Row;
 
@@ -20,12 +20,13 @@ pub(crate) async fn check(place: &Place<'_>, asked: &Asked) {
     let rows = asked.matching();
     let range = range("from", "until", (asked.range.start, asked.range.end));
     let selected = format!("query={}&{range}", encoded(&asked.selector()));
-    let all: [BoxFuture<'_, ()>; 5] = [
+    let all: [BoxFuture<'_, ()>; 6] = [
         Box::pin(graph(place, &rows, &selected)),
         Box::pin(series(place, asked, (&rows, &selected))),
         Box::pin(render(place, asked, &rows)),
         Box::pin(diff(place, asked, &rows)),
         Box::pin(names(place, asked, (&rows, &selected))),
+        Box::pin(profiles::check(place, asked, &rows)),
     ];
     join_all(all).await;
 }

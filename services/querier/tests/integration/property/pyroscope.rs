@@ -15,7 +15,7 @@ use super::case::Asked;
 use super::expected::{self, Bars};
 use super::stacks::{Stack, below, innermost, stacks, total};
 use super::{Place, client::Client, parca, read, trimmed};
-use super::{pyroscope_heatmap, pyroscope_names, pyroscope_series};
+use super::{pyroscope_exemplars, pyroscope_heatmap, pyroscope_names, pyroscope_series};
 use crate::model::{self, Row, Sums};
 
 pub(crate) const NANOS_PER_MILLI: i64 = 1_000_000;
@@ -29,7 +29,7 @@ pub(crate) async fn check(place: &Place<'_>, asked: &Asked) {
         asked,
         all: stacks(&rows),
     };
-    let all: [BoxFuture<'_, ()>; 10] = [
+    let all: [BoxFuture<'_, ()>; 11] = [
         Box::pin(pyroscope.trees(parca)),
         Box::pin(pyroscope.profiles(parca)),
         Box::pin(pyroscope.graph_of_calls()),
@@ -40,6 +40,7 @@ pub(crate) async fn check(place: &Place<'_>, asked: &Asked) {
         Box::pin(pyroscope_series::check(&pyroscope, &rows)),
         Box::pin(pyroscope_names::check(&pyroscope, &rows)),
         Box::pin(pyroscope_heatmap::check(&pyroscope, &rows)),
+        Box::pin(pyroscope_exemplars::check(&pyroscope, &rows)),
     ];
     join_all(all).await;
 }

@@ -92,6 +92,12 @@ fn are_told_apart(rows: &[&Row], wanted: &[&Row], (group_by, of): (&[String], Of
     })
 }
 
+/// The rows of one profile.
+pub(crate) fn of_profile<'a>(rows: &[&'a Row], (set, time): &(Set, i64)) -> Vec<&'a Row> {
+    let is_of = |row: &&&Row| row.time == *time && labels(row) == *set;
+    rows.iter().filter(is_of).copied().collect()
+}
+
 /// Ids of profiles: one each, wherever it is told.
 #[derive(Default)]
 pub(crate) struct Ids(BTreeMap<String, (Set, i64)>);
