@@ -14,6 +14,7 @@ mod filters;
 mod names;
 mod pages;
 mod parca;
+mod parca_chart;
 mod parca_diff;
 mod parca_graph;
 mod parca_names;

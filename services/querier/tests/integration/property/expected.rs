@@ -48,17 +48,17 @@ pub(crate) fn inverted(stacks: &[Stack<'_>]) -> Paths {
 /// Below the values of labels, if any is there.
 pub(crate) fn grouped(stacks: &[Stack<'_>], labels: &[String], key_by: KeyBy) -> Paths {
     let path = |stack: &Stack<'_>| {
-        let shown = labels.iter().filter_map(|label| {
-            let value = shown(stack.row, label)?;
-            Some(format!("{label}={value}"))
-        });
-        let shown: Vec<String> = shown.collect();
-        let mut path = Vec::new();
-        path.extend((!shown.is_empty()).then(|| shown.join(",")));
-        path.extend(stack.keyed(key_by));
-        path
+        let group = group_name(stack.row, labels).into_iter();
+        group.chain(stack.keyed(key_by)).collect()
     };
     tree(stacks.iter().map(|stack| (path(stack), stack.value())))
+}
+
+/// What a flame graph calls the labels of a row, if it has any of them.
+pub(crate) fn group_name(row: &Row, labels: &[String]) -> Option<String> {
+    let pair = |label: &String| Some(format!("{label}={}", shown(row, label)?));
+    let pairs: Vec<String> = labels.iter().filter_map(pair).collect();
+    (!pairs.is_empty()).then(|| pairs.join(","))
 }
 
 pub(crate) fn add<K: Ord>(

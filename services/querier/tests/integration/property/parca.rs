@@ -16,7 +16,7 @@ use tonic::transport::Channel;
 use super::case::Asked;
 use super::expected::{self, Paths, Points};
 use super::stacks::{Stack, stacks, total};
-use super::{Place, parca_diff, parca_names, read};
+use super::{Place, parca_chart, parca_diff, parca_names, read};
 use crate::model::{Row, Sums};
 
 /// What other APIs must say as well.
@@ -30,13 +30,14 @@ pub(crate) struct Told {
 pub(crate) async fn check(place: &Place<'_>, asked: &Asked) {
     let rows = asked.matching();
     let parca = Parca::connect(place, asked, &rows).await;
-    let all: [BoxFuture<'_, ()>; 7] = [
+    let all: [BoxFuture<'_, ()>; 8] = [
         Box::pin(parca.whole().map(|_| ())),
         Box::pin(parca.parts()),
         Box::pin(parca.graphs()),
         Box::pin(parca.single(&rows)),
         Box::pin(parca.range(&rows)),
         Box::pin(parca_diff::check(&parca, &rows)),
+        Box::pin(parca_chart::check(&parca, &rows)),
         Box::pin(parca_names::check(&parca, &rows)),
     ];
     join_all(all).await;

@@ -11,6 +11,7 @@ use futures::future::{BoxFuture, join_all};
 use super::expected::{self, Edges, Paths, Table};
 use super::parca::{NESTED, Parca};
 use super::read;
+use super::shape::fields;
 use super::stacks::{Stack, total};
 
 /// Part of the total below which a graph of calls leads past functions unless told otherwise.
@@ -114,7 +115,7 @@ impl Parca<'_> {
         let shape = &self.asked.shape;
         let request = QueryRequest {
             group_by: Some(GroupBy {
-                fields: shape.fields(),
+                fields: fields(&shape.labels, shape.key_by),
             }),
             invert_call_stack: None,
             sandwich_by_function: None,

@@ -57,6 +57,34 @@ pub(crate) fn flame(response: wire::QueryResponse, key_by: KeyBy) -> Flame {
     }
 }
 
+/// Path of names and the times at which they begin, outermost first -> cumulative and flat value.
+pub(crate) type Drawn = BTreeMap<Vec<(String, i64)>, (i64, i64)>;
+
+/// How many calls deep a chart is, the root included, and what it shows.
+pub(crate) fn chart(response: wire::QueryResponse, key_by: KeyBy) -> (usize, Drawn) {
+    let Some(Report::FlamegraphArrow(graph)) = response.report else {
+        panic!("another report");
+    };
+    let record = record(&graph.record);
+    let column = |name: &str| ints(record.column_by_name(name).unwrap());
+    let (parents, times) = (column("parent"), column("timestamp"));
+    let (cumulative, flat) = (column("cumulative"), column("flat"));
+    let names = node_names(&record, key_by);
+    let mut of_row: Vec<Vec<(String, i64)>> = Vec::new();
+    let mut drawn = Drawn::new();
+    for row in 0..record.num_rows() {
+        let mut path = match parents[row] {
+            -1 => Vec::new(),
+            parent => of_row[parent as usize].clone(),
+        };
+        path.extend((row > 0).then(|| (names[row].clone(), times[row])));
+        expected::add(&mut drawn, path.clone(), (cumulative[row], flat[row]));
+        of_row.push(path);
+    }
+    let height = graph.height as usize;
+    (height, expected::without_zeros(drawn))
+}
+
 /// Of a function, an address without a name, or labels.
 fn node_names(record: &RecordBatch, key_by: KeyBy) -> Vec<String> {
     let column = |name: &str| texts(record.column_by_name(name).unwrap());

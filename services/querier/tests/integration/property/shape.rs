@@ -107,24 +107,6 @@ impl Shape {
         }
     }
 
-    /// As fields to group by.
-    pub(crate) fn fields(&self) -> Vec<String> {
-        let KeyBy {
-            file,
-            address,
-            mapping,
-        } = self.key_by;
-        let wanted = [
-            (file, "function_file_name"),
-            (address, "location_address"),
-            (mapping, "mapping_file"),
-        ];
-        let keys = wanted.iter().filter(|(wanted, _)| *wanted);
-        let keys = keys.map(|(_, field)| (*field).to_owned());
-        let labels = self.labels.iter().map(|label| format!("labels.{label}"));
-        labels.chain(keys).collect()
-    }
-
     /// Calls that some stacks begin with.
     pub(crate) fn prefix(&self, stacks: &[Stack<'_>]) -> Vec<String> {
         let (at, len) = self.below;
@@ -159,4 +141,22 @@ impl Shape {
         }
         (shown, trimmed)
     }
+}
+
+/// As fields to group by.
+pub(crate) fn fields(labels: &[String], key_by: KeyBy) -> Vec<String> {
+    let KeyBy {
+        file,
+        address,
+        mapping,
+    } = key_by;
+    let wanted = [
+        (file, "function_file_name"),
+        (address, "location_address"),
+        (mapping, "mapping_file"),
+    ];
+    let keys = wanted.iter().filter(|(wanted, _)| *wanted);
+    let keys = keys.map(|(_, field)| (*field).to_owned());
+    let labels = labels.iter().map(|label| format!("labels.{label}"));
+    labels.chain(keys).collect()
 }
