@@ -25,6 +25,7 @@ mod pyroscope_heatmap;
 mod pyroscope_names;
 mod pyroscope_series;
 mod read;
+mod render;
 mod shape;
 mod singles;
 mod stacks;

@@ -1,4 +1,4 @@
-//! What the page, Pyroscope's render and the downloads say, against what the rows add up to.
+//! What the page says, against what the rows add up to.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,11 @@ use futures::future::{BoxFuture, join_all};
 use serde_json::Value;
 
 use super::case::Asked;
-use super::expected::{self, Bars, Paths};
+use super::expected::{self, Paths};
 use super::stacks::stacks;
-use super::{Place, names_agree, profiles};
+use super::{Place, names_agree, profiles, render};
 use crate::fixture::{SECOND, encoded};
 use crate::model::Row;
-
-/// Steps of a render's timeline over a minute.
-const RENDER_STEP: i64 = 15 * SECOND;
 
 /// All of them, from one querier.
 pub(crate) async fn check(place: &Place<'_>, asked: &Asked) {
@@ -23,7 +20,7 @@ pub(crate) async fn check(place: &Place<'_>, asked: &Asked) {
     let all: [BoxFuture<'_, ()>; 6] = [
         Box::pin(graph(place, &rows, &selected)),
         Box::pin(series(place, asked, (&rows, &selected))),
-        Box::pin(render(place, asked, &rows)),
+        Box::pin(render::check(place, asked, &rows)),
         Box::pin(diff(place, asked, &rows)),
         Box::pin(names(place, asked, (&rows, &selected))),
         Box::pin(profiles::check(place, asked, &rows)),
@@ -74,12 +71,12 @@ pub(crate) fn range(from: &str, until: &str, (start, end): (i64, i64)) -> String
     format!("{from}={start}&{until}={end}")
 }
 
-fn strings(list: &Value) -> Vec<String> {
+pub(crate) fn strings(list: &Value) -> Vec<String> {
     let all = list.as_array().unwrap().iter();
     all.map(|text| text.as_str().unwrap().to_owned()).collect()
 }
 
-fn ints(list: &Value) -> Vec<i64> {
+pub(crate) fn ints(list: &Value) -> Vec<i64> {
     let all = list.as_array().unwrap().iter();
     all.map(|value| value.as_i64().unwrap()).collect()
 }
@@ -127,53 +124,6 @@ async fn series(place: &Place<'_>, asked: &Asked, (rows, selected): (&[&Row], &s
         (labels, points.collect())
     });
     assert_eq!(got, expected.collect(), "{}", place.said("page's series"));
-}
-
-async fn render(place: &Place<'_>, asked: &Asked, rows: &[&Row]) {
-    let range = range("from", "until", (asked.range.start, asked.range.end));
-    let path = format!(
-        "/pyroscope/render?query={}&{range}",
-        encoded(&asked.anchored())
-    );
-    let found = place.json(&path).await;
-    let bearer = &found["flamebearer"];
-    assert_eq!(
-        bars(bearer),
-        expected::bars(&expected::paths(&stacks(rows))),
-        "{}",
-        place.said("render")
-    );
-    let total: i64 = rows.iter().map(|row| row.value()).sum();
-    assert_eq!(bearer["numTicks"], total);
-
-    let timeline = &found["timeline"];
-    assert_eq!(timeline["durationDelta"], RENDER_STEP / SECOND);
-    let start = timeline["startTime"].as_i64().unwrap();
-    let points = expected::points(rows, &asked.profile_type, (RENDER_STEP, &[]));
-    let mut expected: BTreeMap<i64, i64> = BTreeMap::new();
-    for (time, (value, ..)) in points.into_values().flatten() {
-        *expected.entry(time / SECOND).or_default() += value;
-    }
-    let samples = ints(&timeline["samples"]).into_iter().enumerate();
-    let got = samples.map(|(at, value)| (start + at as i64 * RENDER_STEP / SECOND, value));
-    let got: BTreeMap<i64, i64> = got.filter(|(_, value)| *value != 0).collect();
-    expected.retain(|_, value| *value != 0);
-    assert_eq!(got, expected, "{}", place.said("timeline"));
-}
-
-fn bars(bearer: &Value) -> Bars {
-    let names = strings(&bearer["names"]);
-    let mut all = Bars::new();
-    for (level, bars) in bearer["levels"].as_array().unwrap().iter().enumerate() {
-        for bar in ints(bars).chunks(4) {
-            let name = match level {
-                0 => String::new(),
-                _ => names[bar[3] as usize].clone(),
-            };
-            expected::add(&mut all, (level, name), (bar[1], bar[2]));
-        }
-    }
-    expected::without_zeros(all)
 }
 
 /// The first half of the range, then the second.
