@@ -18,6 +18,7 @@ mod parca_chart;
 mod parca_diff;
 mod parca_graph;
 mod parca_names;
+mod parca_share;
 mod profiles;
 mod pyroscope;
 mod pyroscope_exemplars;
@@ -75,6 +76,14 @@ impl Place<'_> {
 
     fn said(&self, what: &str) -> String {
         format!("{what} from {}", self.name)
+    }
+
+    /// The same where no block is read.
+    fn whole(&self) -> Self {
+        Self {
+            missing: Vec::new(),
+            ..self.clone()
+        }
     }
 
     /// The same where only profiles of this range are looked for.

@@ -94,7 +94,13 @@ pub(super) async fn query(
     let notes = session.notes.clone();
     let report = move || {
         let opened = Opened::read(&shared)?;
-        let mut reply = shape.report(opened.subject(profile_type.as_deref())?, &notes)?;
+        // Only files keep the labels of samples: to graphs and tables they are no calls.
+        let group_by = match shape.report {
+            ReportType::Pprof => GroupBy::SampleLabels,
+            _ => GroupBy::Nothing,
+        };
+        let subject = opened.subject(profile_type.as_deref(), group_by)?;
+        let mut reply = shape.report(subject, &notes)?;
         reply.warnings.extend(opened.warning);
         let report = match reply.value.report {
             Some(Report::Flamegraph(graph)) => wire::query_response::Report::Flamegraph(graph),
@@ -208,7 +214,7 @@ impl Opened {
     }
 
     /// The stacks of the named type, or of the first one.
-    fn subject(&self, wanted: Option<&str>) -> Result<Subject, Error> {
+    fn subject(&self, wanted: Option<&str>, group_by: GroupBy) -> Result<Subject, Error> {
         let types = self.types()?;
         let wanted = wanted.filter(|text| !text.is_empty());
         let found = match wanted {
@@ -219,7 +225,7 @@ impl Opened {
             let text = "the shared profile has no such profile type".to_owned();
             return Err(Error::Invalid(text));
         };
-        let stacks = Question::Stacks(GroupBy::SampleLabels);
+        let stacks = Question::Stacks(group_by);
         let Answer::Stacks(compare) = self.ask(Some(profile_type.clone()), stacks) else {
             return Err(WrongAnswer.into());
         };

@@ -16,7 +16,7 @@ use tonic::transport::Channel;
 use super::case::Asked;
 use super::expected::{self, Paths, Points};
 use super::stacks::{Stack, stacks, total};
-use super::{Place, parca_chart, parca_diff, parca_names, read};
+use super::{Place, parca_chart, parca_diff, parca_names, parca_share, read};
 use crate::model::{Row, Sums};
 
 /// What other APIs must say as well.
@@ -30,7 +30,7 @@ pub(crate) struct Told {
 pub(crate) async fn check(place: &Place<'_>, asked: &Asked) {
     let rows = asked.matching();
     let parca = Parca::connect(place, asked, &rows).await;
-    let all: [BoxFuture<'_, ()>; 8] = [
+    let all: [BoxFuture<'_, ()>; 9] = [
         Box::pin(parca.whole().map(|_| ())),
         Box::pin(parca.parts()),
         Box::pin(parca.graphs()),
@@ -38,6 +38,7 @@ pub(crate) async fn check(place: &Place<'_>, asked: &Asked) {
         Box::pin(parca.range(&rows)),
         Box::pin(parca_diff::check(&parca, &rows)),
         Box::pin(parca_chart::check(&parca, &rows)),
+        Box::pin(parca_share::check(&parca)),
         Box::pin(parca_names::check(&parca, &rows)),
     ];
     join_all(all).await;
