@@ -11,6 +11,7 @@ pub(crate) mod cluster;
 mod expected;
 mod exports;
 mod filters;
+mod growth;
 mod names;
 mod pages;
 mod parca;
@@ -40,7 +41,7 @@ use bytes::Bytes;
 use cairn_block::Head;
 use cairn_model::TimeRange;
 use futures::future::{BoxFuture, join_all};
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -67,6 +68,8 @@ pub(crate) struct Place<'a> {
     blocks: &'a [Written],
     /// Times of all profiles of blocks, of all cases.
     stored: Option<TimeRange>,
+    /// Whether some stacks of counters have less than before.
+    has_shrunk: bool,
 }
 
 impl Place<'_> {
@@ -76,6 +79,14 @@ impl Place<'_> {
 
     fn said(&self, what: &str) -> String {
         format!("{what} from {}", self.name)
+    }
+
+    /// The same where stacks of counters have less than before, or not.
+    fn shrinking(&self, has_shrunk: bool) -> Self {
+        Self {
+            has_shrunk,
+            ..self.clone()
+        }
     }
 
     /// The same where no block is read.
@@ -101,14 +112,13 @@ impl Place<'_> {
     /// Answers name each block that is missing from them, and nothing else.
     fn check_flags(&self, headers: &HeaderMap) {
         let all = headers.get_all("cairn-warning").iter();
-        let texts: BTreeSet<String> = all.map(|text| text.to_str().unwrap().to_owned()).collect();
+        let mut texts: BTreeSet<String> =
+            all.map(|text| text.to_str().unwrap().to_owned()).collect();
         let flagged = headers.contains_key("cairn-partial");
-        assert_eq!(
-            flagged,
-            !self.missing.is_empty(),
-            "{}: {texts:?}",
-            self.name
-        );
+        let is_partial = self.has_shrunk || !self.missing.is_empty();
+        assert_eq!(flagged, is_partial, "{}: {texts:?}", self.name);
+        let shrunk = texts.extract_if(.., |text| text.contains("less at the end"));
+        assert_eq!(shrunk.count() > 0, self.has_shrunk, "{}", self.name);
         let named = texts.iter().map(|text| {
             let rest = text.strip_prefix("block ").unwrap_or(text);
             rest.split(':').next().unwrap_or_default().to_owned()
@@ -118,12 +128,17 @@ impl Place<'_> {
     }
 
     async fn get(&self, path: &str) -> Bytes {
+        let response = self.get_unflagged(path).await;
+        self.check_flags(response.headers());
+        response.into_body()
+    }
+
+    async fn get_unflagged(&self, path: &str) -> Response<Bytes> {
         let request = Request::get(format!("{}{path}", self.url()));
         let response = send(request.body(Full::default()).unwrap()).await;
         let text = String::from_utf8_lossy(response.body()).into_owned();
         assert_eq!(response.status(), 200, "{path}: {text}");
-        self.check_flags(response.headers());
-        response.into_body()
+        response
     }
 
     async fn json(&self, path: &str) -> serde_json::Value {
@@ -160,7 +175,11 @@ const FAMILIES: [Family; 3] = [
     |place, asked| {
         let pages = pages::check(place, asked);
         Box::pin(async {
-            futures::join!(pages, Box::pin(exports::check(place, asked)));
+            futures::join!(
+                pages,
+                Box::pin(exports::check(place, asked)),
+                Box::pin(growth::check(place, asked))
+            );
         })
     },
 ];
@@ -217,6 +236,7 @@ async fn ask_everything(
             missing: missing.to_vec(),
             blocks,
             stored: cluster.stored,
+            has_shrunk: false,
         };
         let families = families.iter().enumerate();
         let families = families.map(|(at, _)| FAMILIES[(at + turn) % FAMILIES.len()]);

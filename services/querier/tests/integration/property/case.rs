@@ -42,6 +42,7 @@ struct Placed {
 }
 
 /// What a case asks, of the rows that can be read.
+#[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) profile_type: ProfileType,
     pub(crate) matchers: Vec<Matcher>,
@@ -95,8 +96,11 @@ pub(crate) fn cases(fault: Fault) -> impl Strategy<Value = Case> {
     let has_sign = prop::bool::weighted(0.25);
     let profiles = has_sign
         .prop_flat_map(move |has_sign| prop::collection::vec(placed(repeats, has_sign), 1..10));
-    let is_coarse = prop::bool::weighted(0.3);
-    let profiles = (profiles, is_coarse).prop_map(|(mut profiles, is_coarse)| {
+    let likeness = (prop::bool::weighted(0.5), prop::bool::weighted(0.3));
+    let profiles = (profiles, likeness).prop_map(|(mut profiles, (has_counter, is_coarse))| {
+        if has_counter {
+            profiles = of_one_counter(profiles);
+        }
         if is_coarse {
             let times = profiles.iter_mut().map(|placed| &mut placed.made.time);
             times.for_each(|time| *time -= *time % COARSE);
@@ -122,6 +126,26 @@ pub(crate) fn cases(fault: Fault) -> impl Strategy<Value = Case> {
             shape,
         }
     })
+}
+
+/// Makes half of the profiles those of one counter, which has what it began with in all of them.
+fn of_one_counter(mut profiles: Vec<Placed>) -> Vec<Placed> {
+    let first = profiles[0].made.clone();
+    for (at, Placed { made, .. }) in profiles.iter_mut().enumerate() {
+        if at % 2 != 0 {
+            // Nobody stores both what counters grew by and how they stood.
+            made.name = if first.name == "cpu" { "mem" } else { "cpu" };
+            continue;
+        }
+        let samples = first.samples.iter().chain(&made.samples).cloned();
+        *made = Made {
+            time: made.time,
+            duration: 0,
+            samples: samples.collect(),
+            ..first.clone()
+        };
+    }
+    profiles
 }
 
 fn placed(repeats: bool, has_sign: bool) -> impl Strategy<Value = Placed> {
@@ -244,6 +268,30 @@ impl Asked {
             weights: None,
             question: Question::LabelNames,
         }
+    }
+
+    /// The type of what counters grew by, of which only the counters themselves can be read.
+    pub(crate) fn counters(&self) -> Option<(ProfileType, Vec<&Row>)> {
+        let query = self.query(None);
+        let matching: Vec<&Row> = self.rows.iter().filter(|row| row.matches(&query)).collect();
+        let types = matching.iter().filter(|row| !row.profile_type.delta);
+        let grown = types.map(|row| ProfileType {
+            delta: true,
+            ..row.profile_type.clone()
+        });
+        let is_alone = |of: &ProfileType| matching.iter().all(|row| row.profile_type != *of);
+        // Those of which there is most.
+        let of_counters = |of: ProfileType| {
+            let counter = ProfileType {
+                delta: false,
+                ..of.clone()
+            };
+            let rows = matching.iter().copied();
+            let rows: Vec<&Row> = rows.filter(|row| row.profile_type == counter).collect();
+            (of, rows)
+        };
+        let all = grown.filter(is_alone).map(of_counters);
+        all.max_by_key(|(_, rows)| rows.len())
     }
 
     /// The rows that a report is about.

@@ -67,7 +67,7 @@ pub(crate) struct Parca<'a> {
 }
 
 impl<'a> Parca<'a> {
-    async fn connect(place: &'a Place<'a>, asked: &'a Asked, rows: &[&'a Row]) -> Self {
+    pub(crate) async fn connect(place: &'a Place<'a>, asked: &'a Asked, rows: &[&'a Row]) -> Self {
         Self {
             client: QueryServiceClient::connect(place.url()).await.unwrap(),
             place,
@@ -211,6 +211,18 @@ impl<'a> Parca<'a> {
 
     async fn range(&self, rows: &[&Row]) {
         let Asked {
+            step,
+            sum_by,
+            profile_type,
+            ..
+        } = self.asked;
+        let points = expected::points(rows, profile_type, (*step, sum_by));
+        self.check_range(points, "QueryRange").await;
+    }
+
+    /// `points` are those of all series.
+    pub(crate) async fn check_range(&self, points: Points, what: &str) {
+        let Asked {
             range,
             step,
             sum_by,
@@ -241,9 +253,8 @@ impl<'a> Parca<'a> {
                 Points::new()
             }
         };
-        let all = expected::points(rows, profile_type, (*step, sum_by));
-        let expected = expected::largest(all, shape.limit);
-        assert_eq!(found, expected, "{}", self.said("QueryRange"));
+        let expected = expected::largest(points, shape.limit);
+        assert_eq!(found, expected, "{}", self.said(what));
     }
 }
 

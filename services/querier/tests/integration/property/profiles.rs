@@ -71,7 +71,7 @@ pub(crate) async fn check(place: &Place<'_>, asked: &Asked, rows: &[&Row]) {
 }
 
 /// All pages in one list. `place` is what the answer must say of the rest of the range.
-async fn listed<'a>(
+pub(crate) async fn listed<'a>(
     asked: &Asked,
     order: &str,
     place: impl Fn(TimeRange) -> Place<'a>,
