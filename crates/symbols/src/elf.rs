@@ -48,6 +48,15 @@ pub struct Wanted {
     pub package: bool,
 }
 
+impl Link {
+    /// Whether a file is the one referred to, by its build id. It need not have code.
+    pub fn leads_to(&self, file: &[u8]) -> bool {
+        let parsed = object::File::parse(file).ok();
+        let id = parsed.and_then(|file| Some(identity::hex(file.build_id().ok()??)));
+        !self.build_id.is_empty() && id.is_some_and(|id| id == self.build_id)
+    }
+}
+
 impl Wanted {
     /// Reads which files a file wants. Pure: fetching them is the caller's business.
     pub fn read(elf: &[u8], section_bytes_max: usize) -> Result<Self, Error> {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use cairn_chassis::Context;
 use cairn_model::{BuildId, TenantId};
-use cairn_symbols::Identity;
+use cairn_symbols::{Identity, Wanted};
+use tempfile::TempPath;
 use tokio::sync::Semaphore;
 
 use crate::cache::Absence;
@@ -21,6 +22,9 @@ use crate::upstream::{Artifact, Fetched, Upstream};
 
 /// Builds that are loaded from the store at a time; each holds a symbol file in memory.
 const LOADS_MAX: usize = 16;
+
+/// Bytes of a section that names another file, inflated.
+const HEADS_MAX: usize = 64 << 20;
 
 #[derive(Clone)]
 pub(crate) struct Builds {
@@ -80,6 +84,34 @@ impl Builds {
             build.debuginfo = Err(absence);
         }
         build
+    }
+
+    /// The file that others of a package share debug information with, if this one does and the
+    /// servers have that. What could not be asked must be asked before anything is kept.
+    async fn shared(&self, elf: &Bytes) -> Result<Option<TempPath>, Error> {
+        let elf = elf.clone();
+        let read = move || Wanted::read(&elf, HEADS_MAX).ok()?.alt;
+        let Some(link) = self.cx.compute(read).await else {
+            return Ok(None);
+        };
+        let build_id = BuildId::parse(&link.build_id).ok();
+        let Some(build_id) = build_id.filter(|id| self.upstream.knows(id)) else {
+            return Ok(None);
+        };
+        let path = self.files.converter().scratch_file()?;
+        let fetched = self.upstream.fetch(&build_id, Artifact::Debuginfo, &path);
+        match fetched.await {
+            Ok(Fetched::File { .. }) => {}
+            Ok(Fetched::Absent) | Err(Error::Refused(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let alt = Bytes::from(tokio::fs::read(&path).await?);
+        let is_it = self.cx.compute(move || link.leads_to(&alt)).await;
+        if !is_it {
+            let text = "it is no file of this build";
+            self.upstream.is_bad(&build_id, Artifact::Debuginfo, text);
+        }
+        Ok(is_it.then_some(path))
     }
 
     async fn stored(&self, tenant: &TenantId, build_id: &BuildId) -> Build {
@@ -144,8 +176,11 @@ impl Builds {
             let text = "it is a file of another build".to_owned();
             return Err(Error::Refused(text));
         }
-        let converter = self.files.converter();
-        let symbols = converter.convert(path, &self.cx.clock()).await?;
+        let (converter, clock) = (self.files.converter(), self.cx.clock());
+        let symbols = match self.shared(&elf).await? {
+            Some(alt) => converter.convert_with(path, &alt, &clock).await?,
+            None => converter.convert(path, &clock).await?,
+        };
         let place = Place {
             tenant: tenant.clone(),
             build_id: build_id.clone(),

@@ -2,6 +2,7 @@
 //! does is in `worker`.
 
 use std::fs::File;
+use std::io::SeekFrom;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -11,7 +12,7 @@ use anyhow::Context as _;
 use cairn_chassis::Clock;
 use rustix::process::Signal;
 use tempfile::TempPath;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
@@ -68,6 +69,29 @@ impl Converter {
 
     /// The symbol file of an ELF file. [`Error::Refused`] means that the file is at fault.
     pub(crate) async fn convert(&self, elf: &Path, clock: &Clock) -> Result<Vec<u8>, Error> {
+        let bytes = tokio::fs::metadata(elf).await?.len();
+        self.run((elf, bytes), clock).await
+    }
+
+    /// The same with the file that it shares debug information with, which is appended to it.
+    pub(crate) async fn convert_with(
+        &self,
+        elf: &Path,
+        alt: &Path,
+        clock: &Clock,
+    ) -> Result<Vec<u8>, Error> {
+        let mut file = tokio::fs::File::options().write(true).open(elf).await?;
+        let bytes = file.metadata().await?.len();
+        let aligned = bytes.next_multiple_of(worker::ALIGNMENT);
+        file.seek(SeekFrom::Start(aligned)).await?;
+        let mut alt = tokio::fs::File::open(alt).await?;
+        tokio::io::copy(&mut alt, &mut file).await?;
+        file.flush().await?;
+        self.run((elf, bytes), clock).await
+    }
+
+    /// `elf` has so many bytes; another may follow in its file.
+    async fn run(&self, elf: (&Path, u64), clock: &Clock) -> Result<Vec<u8>, Error> {
         let _slot = self.slots.acquire().await.expect("it is never closed");
         let output = self.scratch_file()?;
         let start = clock.instant();
@@ -107,12 +131,12 @@ impl Converter {
     }
 
     /// The worker needs no path: its files are its standard input and output.
-    fn start(&self, elf: &Path, output: &Path) -> anyhow::Result<Child> {
+    fn start(&self, (elf, bytes): (&Path, u64), output: &Path) -> anyhow::Result<Child> {
         let input = File::open(elf).context("open a file to convert")?;
         let output = File::options().write(true).open(output);
         let output = output.context("open a file for symbols")?;
         Command::new(&self.program)
-            .args(worker::arguments(&self.bounds, self.sandbox))
+            .args(worker::arguments(&self.bounds, self.sandbox, bytes))
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(input))

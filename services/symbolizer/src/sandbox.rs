@@ -17,7 +17,7 @@ pub(crate) struct Bounds {
 }
 
 /// The program's own variables and stacks, which are no memory of the conversion.
-const OWN_MEMORY: u64 = 64 << 20;
+const OWN_MEMORY: u64 = 16 << 20;
 /// Addresses that a program takes without having memory behind them: its code, and what its
 /// allocator sets aside.
 const OWN_ADDRESSES: u64 = 1 << 30;

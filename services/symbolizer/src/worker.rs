@@ -1,6 +1,7 @@
-//! The worker process: one ELF file in, one symbol file out. What it reads is hostile, so it may
-//! crash, and whoever made the file may come to command it. It gets the two files as open
-//! descriptors, and before it looks at the first byte it gives up everything else.
+//! The worker process: one ELF file in, or two that belong together, one symbol file out. What it
+//! reads is hostile, so it may crash, and whoever made the file may come to command it. It gets
+//! input and output as open descriptors, and before it looks at the first byte it gives up
+//! everything else.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -24,8 +25,13 @@ pub(crate) const EXIT_REFUSED: u8 = 3;
 /// Something else failed, and standard error says what.
 pub(crate) const EXIT_FAILED: u8 = 4;
 
-/// Makes a symbol file of an ELF file within so many bytes of memory, or says what is wrong with it.
-pub type Conversion = fn(elf: &[u8], memory_max: u64) -> Result<Vec<u8>, String>;
+/// Makes a symbol file of an ELF file and what it shares with others, within so many bytes of memory,
+/// or says what is wrong with it.
+pub type Conversion =
+    fn(elf: &[u8], alt: Option<&[u8]>, memory_max: u64) -> Result<Vec<u8>, String>;
+
+/// Where in the input the second file may begin: readers want their tables aligned.
+pub(crate) const ALIGNMENT: u64 = 4096;
 
 /// Acts as a worker if this process was started as one. Every program that runs the symbolizer
 /// calls it first thing in `main`, and ends with the exit code if there is one.
@@ -51,7 +57,7 @@ pub fn worker_main_of(conversion: Conversion) -> Option<ExitCode> {
 }
 
 /// What a worker is told on its command line.
-pub(crate) fn arguments(bounds: &Bounds, sandbox: Sandbox) -> [String; 5] {
+pub(crate) fn arguments(bounds: &Bounds, sandbox: Sandbox, elf_bytes: u64) -> [String; 6] {
     let word = match sandbox {
         Sandbox::Required => "required",
         Sandbox::Preferred => "preferred",
@@ -62,11 +68,13 @@ pub(crate) fn arguments(bounds: &Bounds, sandbox: Sandbox) -> [String; 5] {
         bounds.time_max.as_secs().max(1).to_string(),
         bounds.output_max.to_string(),
         word.to_owned(),
+        elf_bytes.to_string(),
     ]
 }
 
-fn bounds(arguments: &[OsString]) -> Option<(Bounds, Sandbox)> {
-    let [memory_max, seconds_max, output_max, sandbox] = arguments else {
+/// The last is how long the first file is.
+fn bounds(arguments: &[OsString]) -> Option<(Bounds, Sandbox, u64)> {
+    let [memory_max, seconds_max, output_max, sandbox, elf_bytes] = arguments else {
         return None;
     };
     let number = |text: &OsString| text.to_str()?.parse::<u64>().ok();
@@ -75,33 +83,44 @@ fn bounds(arguments: &[OsString]) -> Option<(Bounds, Sandbox)> {
         time_max: Duration::from_secs(number(seconds_max)?),
         output_max: number(output_max)?,
     };
-    match sandbox.to_str()? {
-        "required" => Some((bounds, Sandbox::Required)),
-        "preferred" => Some((bounds, Sandbox::Preferred)),
-        _ => None,
-    }
+    let sandbox = match sandbox.to_str()? {
+        "required" => Sandbox::Required,
+        "preferred" => Sandbox::Preferred,
+        _ => return None,
+    };
+    Some((bounds, sandbox, number(elf_bytes)?))
 }
 
 /// A remark for the log if it worked.
 fn work(arguments: &[OsString], conversion: Conversion) -> Result<String, (u8, String)> {
     let failed = |text: String| (EXIT_FAILED, text);
-    let (bounds, sandbox) = bounds(arguments)
-        .ok_or_else(|| failed("a worker is told three bounds and its sandbox".to_owned()))?;
+    let (bounds, sandbox, elf_bytes) = bounds(arguments)
+        .ok_or_else(|| failed("a worker is told its bounds, sandbox and input".to_owned()))?;
     let input = map_input().map_err(|error| failed(format!("map the input: {error}")))?;
-    let elf = input.as_deref().unwrap_or_default();
-    let lacks = sandbox::enter(&bounds, elf.len() as u64).map_err(failed)?;
+    let input = input.as_deref().unwrap_or_default();
+    let (elf, alt) = split(input, elf_bytes)
+        .ok_or_else(|| failed("the input is shorter than the file in it".to_owned()))?;
+    let lacks = sandbox::enter(&bounds, input.len() as u64).map_err(failed)?;
     let remark = match sandbox {
         Sandbox::Required if !lacks.is_empty() => return Err(failed(sandbox::refusal(&lacks))),
         _ => lacks.join("; "),
     };
-    let symbols = conversion(elf, bounds.memory_max).map_err(|error| (EXIT_REFUSED, error))?;
+    let symbols = conversion(elf, alt, bounds.memory_max).map_err(|error| (EXIT_REFUSED, error))?;
     let written = std::io::stdout().lock().write_all(&symbols);
     written.map_err(|error| failed(format!("write the symbol file: {error}")))?;
     Ok(remark)
 }
 
+/// The first file, and the second if there is one.
+fn split(input: &[u8], elf_bytes: u64) -> Option<(&[u8], Option<&[u8]>)> {
+    let at = |bytes: u64| usize::try_from(bytes).ok();
+    let elf = input.get(..at(elf_bytes)?)?;
+    let alt = input.get(at(elf_bytes.next_multiple_of(ALIGNMENT))?..);
+    Some((elf, alt.filter(|alt| !alt.is_empty())))
+}
+
 /// An archive of sources is made into something else.
-fn convert(elf: &[u8], memory_max: u64) -> Result<Vec<u8>, String> {
+fn convert(elf: &[u8], alt: Option<&[u8]>, memory_max: u64) -> Result<Vec<u8>, String> {
     if sources::is_archive(elf) {
         let made = sources::convert(elf, &sources::Limits::default());
         return made.map_err(|error| error.to_string());
@@ -110,7 +129,11 @@ fn convert(elf: &[u8], memory_max: u64) -> Result<Vec<u8>, String> {
         section_bytes_max: usize::try_from(memory_max / 2).unwrap_or(usize::MAX),
         ..Limits::default()
     };
-    cairn_symbols::convert(elf, &Companions::default(), &limits).map_err(|error| error.to_string())
+    let companions = Companions {
+        alt,
+        ..Companions::default()
+    };
+    cairn_symbols::convert(elf, &companions, &limits).map_err(|error| error.to_string())
 }
 
 /// None if the file is empty, which can't be mapped.

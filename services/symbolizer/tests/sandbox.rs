@@ -117,7 +117,7 @@ async fn every_attack_ends_its_own_worker_and_nothing_else(
 
 /// The conversion of this program's workers. Whatever it returns after an attack is no refusal, so
 /// that an attack which works is seen.
-fn obey(elf: &[u8], memory_max: u64) -> Result<Vec<u8>, String> {
+fn obey(elf: &[u8], _: Option<&[u8]>, memory_max: u64) -> Result<Vec<u8>, String> {
     let mark = elf.windows(MARK.len()).rposition(|part| part == MARK);
     let Some(at) = mark else {
         let limits = cairn_symbols::Limits::default();

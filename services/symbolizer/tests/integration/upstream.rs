@@ -232,3 +232,103 @@ async fn names_that_lead_to_private_addresses_are_refused_unless_allowed() {
         server.stop().await;
     }
 }
+
+/// Two programs whose debug information in common lies in a third file, as distributions do it.
+fn sharing() -> (Vec<u8>, Vec<u8>) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let source = cairn_testkit::corpus::root().join("generated/native/bin/workpp.cpp");
+    let run = |program: &str, arguments: &[&str]| {
+        let ran = std::process::Command::new(program)
+            .args(arguments)
+            .current_dir(folder.path())
+            .status();
+        let ran = ran.expect("it runs: see scripts/install-test-tools");
+        assert!(ran.success(), "{program} {arguments:?}");
+    };
+    let source = source.to_str().expect("text");
+    run("g++", &["-O2", "-g", "-Wl,--build-id", "-o", "one", source]);
+    run("g++", &["-O2", "-g", "-DOTHER", "-o", "two", source]);
+    run("dwz", &["-m", "shared", "one", "two"]);
+    let read = |name: &str| std::fs::read(folder.path().join(name)).expect("it was made");
+    (read("one"), read("shared"))
+}
+
+/// What conversion alone makes of an address.
+fn functions(elf: &[u8], alt: Option<&[u8]>, addresses: &[u64]) -> Vec<Vec<String>> {
+    let companions = cairn_symbols::Companions {
+        alt,
+        ..cairn_symbols::Companions::default()
+    };
+    let symbols = cairn_symbols::convert(elf, &companions, &cairn_symbols::Limits::default());
+    let file = cairn_symbols::SymbolFile::open(symbols.expect("converts")).expect("opens");
+    let functions = |&address: &u64| {
+        let found = file.lookup(cairn_model::Addressing::Virtual, address);
+        let frames = found.into_iter().flatten();
+        frames.map(|frame| frame.function().to_owned()).collect()
+    };
+    addresses.iter().map(functions).collect()
+}
+
+#[tokio::test]
+async fn what_a_file_shares_with_others_is_fetched_with_it() {
+    let (one, shared) = sharing();
+    let identity = cairn_symbols::Identity::read(&one).expect("an ELF file");
+    let build_id = identity.gnu.expect("it has one").to_string();
+    let link = cairn_symbols::Wanted::read(&one, 1 << 20)
+        .expect("an ELF file")
+        .alt;
+    let link = link.expect("dwz moved something").build_id;
+    let addresses: Vec<u64> = (0x1000..0x3000).step_by(4).collect();
+    let whole = functions(&one, Some(&shared), &addresses);
+    let alone = functions(&one, None, &addresses);
+    assert_ne!(whole, alone);
+
+    for (answer, expected) in [
+        (Some(Answer::File(shared.clone())), &whole),
+        (Some(Answer::File(b"garbage".to_vec())), &alone),
+        (None, &alone),
+    ] {
+        let fake = Fake::start().await;
+        fake.say(&build_id, Answer::File(one.clone()));
+        if let Some(answer) = answer {
+            fake.say(&format!("buildid/{link}"), answer);
+        }
+        let server = server(&[fake.url()], |_| {}).await;
+        let known = server.symbolize("a", &build_id, Addressing::Virtual, &addresses);
+        let named: Vec<Vec<String>> = known
+            .await
+            .into_iter()
+            .map(|known| {
+                known
+                    .frames
+                    .into_iter()
+                    .map(|frame| frame.function)
+                    .collect()
+            })
+            .collect();
+        let differs = named.iter().zip(expected).find(|(one, other)| one != other);
+        assert_eq!(differs, None);
+        assert_eq!(
+            fake.asked()[1..],
+            [format!("GET /buildid/{link}/debuginfo")]
+        );
+        server.stop().await;
+    }
+
+    // Nothing is kept that would lack names for ever because a server was down.
+    let fake = Fake::start().await;
+    fake.say(&build_id, Answer::File(one.clone()));
+    fake.say(&format!("buildid/{link}"), Answer::Status(500));
+    let server = server(&[fake.url()], |_| {}).await;
+    let reason = server.reason("a", &build_id, 0x1100).await;
+    assert!(reason.contains("could not be asked"), "{reason}");
+    fake.say(&format!("buildid/{link}"), Answer::File(shared));
+    let known = server.symbolize("a", &build_id, Addressing::Virtual, &addresses);
+    let count = known
+        .await
+        .iter()
+        .filter(|known| known.reason.is_empty())
+        .count();
+    assert!(count > 0);
+    server.stop().await;
+}

@@ -20,7 +20,7 @@ const FUNCTIONS: [(&str, &str); 5] = [
     ("_int_malloc", "malloc.c"),
     ("_int_free", "malloc.c"),
     ("new_do_write", "fileops.c"),
-    ("__qsort_r", "msort.c"),
+    ("sysmalloc", "malloc.c"),
     ("_int_realloc", "malloc.c"),
 ];
 
