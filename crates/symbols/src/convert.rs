@@ -63,7 +63,7 @@ pub fn convert(elf: &[u8], companions: &Companions<'_>, limits: &Limits) -> Resu
     }
     let mut top: Vec<Piece> = dwarf.functions;
     for below in [go, dwarf.lines, pieces] {
-        top = layers::over(&top, &below);
+        top = layers::over(top, &below);
     }
-    format::encode(&tables, &top, &elf.code_segments()?, dwarf.lost)
+    format::encode(tables, top, &elf.code_segments()?, dwarf.lost)
 }

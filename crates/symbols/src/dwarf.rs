@@ -85,8 +85,8 @@ pub(crate) fn read(
     let mut named = walk.named;
     // Units may claim the same code: linkers keep one of several copies, and debug information
     // of the others then often points to that one. The first unit is the one whose copy was kept.
-    named.functions = layers::settle(&named.functions);
-    named.lines = layers::settle(&named.lines);
+    named.functions = layers::settle(named.functions);
+    named.lines = layers::settle(named.lines);
     Ok(named)
 }
 

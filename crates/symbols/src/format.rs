@@ -104,18 +104,19 @@ pub(crate) struct Head {
     pub(crate) text: Range<usize>,
 }
 
-/// Writes the ranges, whose ids are locations, and what of the tables they need.
+/// Writes the ranges, whose ids are locations, and what of the tables they need. Takes what it
+/// gets, so that nothing is held twice when the file grows.
 pub(crate) fn encode(
-    tables: &Tables,
-    pieces: &[Piece],
+    tables: Tables,
+    pieces: Vec<Piece>,
     segments: &[Segment],
     lost: Lost,
 ) -> Result<Vec<u8>, Error> {
-    let mut used = Used::new(tables);
+    let mut used = Used::new(&tables);
     let base = pieces.first().map_or(0, |piece| piece.start);
     let mut ranges: Vec<(u32, u32)> = Vec::with_capacity(pieces.len() * 2);
     let mut end = base;
-    for piece in pieces {
+    for piece in &pieces {
         let delta = |address: u64| u32::try_from(address - base).map_err(|_| Error::TooWide);
         if piece.start > end {
             ranges.push((delta(end)?, NONE));
@@ -128,15 +129,24 @@ pub(crate) fn encode(
     {
         ranges.push((end, NONE));
     }
+    drop(pieces);
+    let Used {
+        locations,
+        functions,
+        files,
+        text,
+        ..
+    } = used;
+    drop(tables);
     let (shift, directory) = directory(&ranges);
     let counts = [
         segments.len(),
         directory.len(),
         ranges.len(),
-        used.locations.len(),
-        used.functions.len(),
-        used.files.len(),
-        used.text.len(),
+        locations.len(),
+        functions.len(),
+        files.len(),
+        text.len(),
     ];
     let bytes: usize = counts.iter().zip(ROW_BYTES).map(|(n, row)| n * row).sum();
     let mut file = Vec::with_capacity(HEAD_BYTES + bytes);
@@ -155,18 +165,18 @@ pub(crate) fn encode(
     for &(start, location) in &ranges {
         words(&mut file, &[start, location]);
     }
-    for at in &used.locations {
+    for at in &locations {
         words(&mut file, &[at.function, at.file, at.line, at.parent]);
         file.extend_from_slice(&at.column.to_le_bytes());
         file.extend_from_slice(&at.depth.to_le_bytes());
     }
-    for function in &used.functions {
+    for function in &functions {
         words(&mut file, function);
     }
-    for name in &used.files {
+    for name in &files {
         words(&mut file, name);
     }
-    file.extend_from_slice(used.text.as_bytes());
+    file.extend_from_slice(text.as_bytes());
     write_head(&mut file, base, lost, shift, &counts)?;
     Ok(file)
 }
@@ -406,7 +416,7 @@ mod tests {
             skipped: 1,
             missing: 2,
         };
-        encode(&tables, &pieces, &[segment], lost).expect("narrow")
+        encode(tables, pieces.to_vec(), &[segment], lost).expect("narrow")
     }
 
     /// Files that were written stay as they are: who changes the layout raises the version, and

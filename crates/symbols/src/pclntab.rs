@@ -42,7 +42,7 @@ pub(crate) fn read(elf: &Elf<'_>, code: &Code, tables: &mut Tables) -> Result<Ve
         };
         header.paint(&function, range, tables, &mut pieces)?;
     }
-    Ok(layers::settle(&pieces))
+    Ok(layers::settle(pieces))
 }
 
 /// Where everything is.
