@@ -111,6 +111,8 @@ impl FileKeeper {
             }
             _ => {}
         }
+        // Who uploads by hand has a reason, whatever others have.
+        let force = force || matches!(reason, Reason::Upstream | Reason::UpstreamInUse);
         let announced = Announced {
             bytes: received.bytes,
             hash: received.sha256.clone(),

@@ -18,9 +18,9 @@ use crate::convert::Converter;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::metrics::{LoadLabel, Metrics, Source};
-use crate::symbol_files::SymbolFiles;
 use crate::record::{Record, Refusal, Stored};
 use crate::records::{Change, Place, Records};
+use crate::symbol_files::SymbolFiles;
 
 /// Loads at a time, at most: slots that share a stripe wait for each other, so no file is loaded
 /// twice at once.

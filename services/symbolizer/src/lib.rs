@@ -17,8 +17,8 @@ mod pyroscope;
 mod record;
 mod records;
 mod sandbox;
-mod symbol_files;
 mod sources;
+mod symbol_files;
 mod symbolize;
 mod texts;
 mod uploads;
@@ -31,9 +31,7 @@ use anyhow::Context as _;
 use cairn_chassis::Routes;
 use cairn_store::Store;
 
-pub use config::{
-    Cache, Config, ConversionConfig, QuotaConfig, Sandbox, SignedUrls, UploadConfig,
-};
+pub use config::{Cache, Config, ConversionConfig, QuotaConfig, Sandbox, SignedUrls, UploadConfig};
 pub use upstream::{UpstreamConfig, UpstreamServer};
 pub use worker::{Conversion, worker_main, worker_main_of};
 

@@ -49,6 +49,14 @@ impl Place {
         }
     }
 
+    /// Where a client puts the bytes of an upload itself.
+    pub(crate) fn incoming(&self, upload: UploadId) -> DebuginfoName {
+        DebuginfoName::Incoming {
+            kind: self.kind,
+            upload,
+        }
+    }
+
     pub(crate) fn file(&self, upload: UploadId) -> DebuginfoName {
         DebuginfoName::File {
             kind: self.kind,

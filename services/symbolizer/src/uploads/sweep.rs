@@ -156,7 +156,11 @@ impl Uploads {
                 () = stopping.cancelled() => return,
                 () = self.sleep(self.config.sweep_interval.mul_f64(jitter)) => {}
             }
-            if let Err(error) = self.sweep_all().await {
+            let swept = tokio::select! {
+                () = stopping.cancelled() => return,
+                swept = self.sweep_all() => swept,
+            };
+            if let Err(error) = swept {
                 let error = anyhow::Error::new(error);
                 tracing::warn!(error = format!("{error:#}"), "debuginfo is not swept");
             }

@@ -6,8 +6,8 @@ mod keeping;
 mod parca;
 mod pyroscope;
 mod server;
-mod soak;
 mod signed;
+mod soak;
 mod sources;
 mod upstream;
 

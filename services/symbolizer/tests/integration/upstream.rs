@@ -6,6 +6,7 @@ use bytesize::ByteSize;
 use cairn_symbolizer::{Config, UpstreamServer};
 use cairn_wire::cairn::symbols::v1::{Addressing, Binary, SymbolizeRequest};
 
+use crate::parca::{Agent, Said};
 use crate::server::{Known, Server, Upload, config, native};
 use crate::{IN_MIX, WORK_PIE};
 
@@ -330,5 +331,34 @@ async fn what_a_file_shares_with_others_is_fetched_with_it() {
         .filter(|known| known.reason.is_empty())
         .count();
     assert!(count > 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn agents_are_told_what_debuginfod_servers_have() {
+    let elf = native("work_pie");
+    let fake = Fake::start().await;
+    fake.say("debuginfo", Answer::File(elf.clone()));
+    let server = server(&[fake.url()], |_| {}).await;
+    let agent = Agent::of(&server).await;
+    let said = Said::of(WORK_PIE, &elf);
+    let exists = "Debuginfo exists in debuginfod, therefore no upload is necessary.";
+    assert_eq!(agent.should(&said, "").await, (false, exists.to_owned()));
+    assert!(agent.should(&Said::of("0123", &elf), "").await.0);
+    // Once it was fetched it is in use here.
+    let in_use = "Debuginfo is available from debuginfod already and not marked as invalid, \
+                  therefore no new upload is needed.";
+    assert_eq!(name(&server, "anonymous").await, "mix");
+    let said = Said { kind: 1, ..said };
+    assert_eq!(agent.should(&said, "").await, (false, in_use.to_owned()));
+    let unasked = agent.initiate(&said).await.expect_err("it is there");
+    assert_eq!(unasked.code(), tonic::Code::FailedPrecondition);
+    // Whoever insists, and people, may upload all the same.
+    let forced = Said {
+        force: true,
+        ..said.clone()
+    };
+    agent.upload(&forced, &elf).await.expect("forced");
+    server.upload(Upload::of("b", &elf)).await.expect("stored");
     server.stop().await;
 }

@@ -1,0 +1,234 @@
+//! The end of an upload: what came is checked, and readers get it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cairn_model::{BuildId, Code, FileKind, UploadId};
+use cairn_store::DebuginfoName;
+
+use super::{Claim, Uploads, check, judge};
+use crate::cache::{Absence, Slot};
+use crate::error::Error;
+use crate::metrics::{Outcome, UploadLabel};
+use crate::record::{End, Halt, Record, Refusal, Stored, Upload};
+use crate::records::{Change, Place};
+
+impl Uploads {
+    /// Ends an upload whose bytes are there: from now on readers get the file, unless it is of no
+    /// use. Waits for its symbol file as long as `patience` says.
+    pub(crate) async fn end(
+        &self,
+        place: &Place,
+        id: &str,
+        patience: Duration,
+    ) -> Result<Stored, Error> {
+        let result = self.end_of(place, id, patience).await;
+        let outcome = match &result {
+            Ok(_) => Outcome::Stored,
+            Err(error) if error.code() == Code::Invalid => Outcome::Refused,
+            Err(_) => Outcome::Failed,
+        };
+        self.count(outcome, result.as_ref().map_or(0, |stored| stored.bytes));
+        result
+    }
+
+    fn count(&self, outcome: Outcome, bytes: u64) {
+        let label = UploadLabel { outcome };
+        self.metrics.uploads.get_or_create(&label).inc();
+        self.metrics.stored_bytes.inc_by(bytes);
+    }
+
+    async fn end_of(&self, place: &Place, id: &str, patience: Duration) -> Result<Stored, Error> {
+        check(place)?;
+        let (_, record) = self.files.records().read(place).await?;
+        let stored = match Record::ending(record.as_ref(), id).map_err(not_ending)? {
+            End::Before(stored) => stored,
+            End::Now(upload) => self.check_and_end(place, id, upload).await?,
+        };
+        if let Some(refusal) = stored.refusal {
+            return Err(Error::Refused(refusal.reason));
+        }
+        if place.kind != FileKind::SourceMap {
+            self.convert(place, stored.upload, patience).await?;
+        }
+        Ok(stored)
+    }
+
+    async fn check_and_end(
+        &self,
+        place: &Place,
+        id: &str,
+        upload: Upload,
+    ) -> Result<Stored, Error> {
+        let (records, name) = (self.files.records(), place.file(upload.id));
+        let (bytes, also) = self.verdict(place, &upload).await?;
+        let (also, refusal) = match also {
+            Ok(also) => (also, None),
+            Err(reason) => (Vec::new(), Some(reason)),
+        };
+        for other in &also {
+            records.also(place, other).await?;
+        }
+        let stored = Stored {
+            upload: upload.id,
+            finished_unix_ms: self.now_unix_ms(),
+            bytes,
+            hash: upload.hash,
+            is_fetched: false,
+            refusal: refusal.map(|reason| Refusal {
+                reason,
+                by_version: cairn_symbols::VERSION,
+            }),
+        };
+        let decide = |record: Option<&Record>| {
+            if let Some(next) = record.and_then(|record| record.end(stored.clone())) {
+                return Ok(Change::Write(Box::new(next), stored.clone()));
+            }
+            match Record::ending(record, id).map_err(not_ending)? {
+                End::Before(stored) => Ok(Change::Keep(stored)),
+                // It can't be: it would have ended now.
+                End::Now(_) => Err(Error::Contended(place.build_id.to_string())),
+            }
+        };
+        let stored = records.change(place, decide).await?;
+        if stored.refusal.is_some() {
+            records.store().delete(place.key(&name)).await?;
+        }
+        for build_id in also.iter().chain([&place.build_id]) {
+            self.files.forget(&place.tenant, build_id);
+        }
+        Ok(stored)
+    }
+
+    /// How many bytes came with an upload, and the other build ids of the file or why it is of no
+    /// use.
+    async fn verdict(
+        &self,
+        place: &Place,
+        upload: &Upload,
+    ) -> Result<(u64, Result<Vec<BuildId>, String>), Error> {
+        let _turn = self.turn(&self.held).await?;
+        let store = self.files.records().store();
+        if upload.is_signed {
+            self.take_incoming(place, upload).await?;
+        }
+        let name = place.file(upload.id);
+        let bytes = match self.stored_bytes(place, &name, upload).await {
+            Ok(bytes) => bytes,
+            Err(Error::Mismatch(text)) => {
+                self.give_up(place, upload.id).await?;
+                store.delete(place.key(&name)).await?;
+                return Err(Error::Invalid(text));
+            }
+            Err(error) => return Err(error),
+        };
+        let size = bytes.len() as u64;
+        let (place, upload) = (place.clone(), upload.clone());
+        let judged = move || judge::judge(&place, &upload, &bytes);
+        Ok((size, self.cx.compute(judged).await))
+    }
+
+    /// Keeps what a client has put itself, under a name that it can't put to.
+    async fn take_incoming(&self, place: &Place, upload: &Upload) -> Result<(), Error> {
+        let store = self.files.records().store();
+        let (incoming, name) = (place.incoming(upload.id), place.file(upload.id));
+        let bytes = match self.stored_bytes(place, &incoming, upload).await {
+            Ok(bytes) => bytes,
+            // It was taken before, or sent here all the same; or there is nothing at all.
+            Err(Error::NotNow(_)) => return Ok(()),
+            Err(Error::Mismatch(text)) => {
+                self.give_up(place, upload.id).await?;
+                store.delete(place.key(&incoming)).await?;
+                return Err(Error::Invalid(text));
+            }
+            Err(error) => return Err(error),
+        };
+        match store.create_once(place.key(&name), bytes).await {
+            // Something else was taken before: that holds.
+            Ok(()) | Err(cairn_store::Error::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(store.delete(place.key(&incoming)).await?)
+    }
+
+    /// The bytes of an upload, if they are what was announced.
+    async fn stored_bytes(
+        &self,
+        place: &Place,
+        name: &DebuginfoName,
+        upload: &Upload,
+    ) -> Result<Bytes, Error> {
+        let store = self.files.records().store();
+        let size = match store.size(place.key(name)).await {
+            Ok(size) => size,
+            Err(cairn_store::Error::NotFound { .. }) => {
+                return Err(Error::NotNow("no file came with this upload"));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let claim = Claim {
+            bytes: upload.bytes,
+            hash: upload.hash.clone(),
+        };
+        claim.check_size(size, self.config.bytes_max.as_u64())?;
+        let bytes = store.get(place.key(name)).await?;
+        let hashed = bytes.clone();
+        let check = move || claim.check(&hashed).map(|()| hashed);
+        self.cx.compute(check).await
+    }
+
+    pub(super) async fn give_up(&self, place: &Place, id: UploadId) -> Result<(), Error> {
+        let decide = |record: Option<&Record>| {
+            Ok(match record.and_then(|record| record.give_up(id)) {
+                Some(next) => Change::Write(Box::new(next), ()),
+                None => Change::Keep(()),
+            })
+        };
+        self.count(Outcome::Refused, 0);
+        self.files.records().change(place, decide).await
+    }
+
+    /// Has the symbol file made, which goes on when nobody waits any more.
+    async fn convert(
+        &self,
+        place: &Place,
+        upload: UploadId,
+        patience: Duration,
+    ) -> Result<(), Error> {
+        let (place, files) = (place.clone(), Arc::clone(&self.files));
+        let (done, waits) = tokio::sync::oneshot::channel();
+        self.cx.spawn("convert", async move {
+            let is_elf = place.kind.is_elf();
+            let slot = Slot { place, upload };
+            let made = match is_elf {
+                true => files.file(slot).await.map(|made| made.map(|_| ())),
+                false => files.texts(&slot).await.map(|made| made.map(|_| ())),
+            };
+            if let Err(Err(error)) = done.send(made) {
+                let error = anyhow::Error::new(error);
+                tracing::warn!(error = format!("{error:#}"), "a file is not converted yet");
+            }
+        });
+        let made = tokio::select! {
+            made = waits => made,
+            () = self.sleep(patience) => return Ok(()),
+        };
+        match made {
+            Ok(Ok(Err(Absence::Refused(reason)))) => Err(Error::Refused(reason.to_string())),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+fn not_ending(halt: Halt) -> Error {
+    match halt {
+        Halt::Unknown => Error::Missing("no debuginfo metadata found for build id".to_owned()),
+        Halt::NotBegun => {
+            Error::Missing("no debuginfo upload metadata found for build id".to_owned())
+        }
+        Halt::OtherUpload => Error::Invalid("upload id mismatch".to_owned()),
+    }
+}
