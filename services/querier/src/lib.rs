@@ -30,6 +30,7 @@ mod selectors;
 mod shares;
 mod singles;
 mod slots;
+mod sources;
 mod symbolize;
 #[cfg(test)]
 mod testing;

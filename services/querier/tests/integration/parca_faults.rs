@@ -230,7 +230,7 @@ async fn values_honour_matchers_and_having_data_opens_no_block() {
 }
 
 #[tokio::test]
-async fn sources_have_values_per_line_and_no_text() {
+async fn sources_have_values_per_line_and_the_text_that_was_uploaded() {
     let (fixture, symbolizer) = native().await;
     let request = |build_id: &str, filename: &str, source_only| {
         let mut request = merge(START, ReportType::Source);
@@ -246,9 +246,14 @@ async fn sources_have_values_per_line_and_no_text() {
         let Some(Report::Source(source)) = answer.report else {
             panic!("another report");
         };
+        let text = if build_id == "aa11" {
+            symbols::TEXT
+        } else {
+            ""
+        };
         assert_eq!(
             (source.source.as_str(), source.unit.as_str()),
-            ("", "nanoseconds")
+            (text, "nanoseconds")
         );
         let lines = record(&source.record);
         assert_eq!(ints(&lines, "line_number"), [7, 20]);
@@ -262,9 +267,14 @@ async fn sources_have_values_per_line_and_no_text() {
         };
         assert_eq!(record(&source.record).num_rows(), 0);
     }
+    let only = ask(&fixture, request("aa11", "/src/app.c", true)).await;
+    let Some(Report::Source(source)) = only.report else {
+        panic!("another report");
+    };
+    assert_eq!(source.source, symbols::TEXT);
     let mut parca = fixture.parca().await;
     let only = parca
-        .query(request("aa11", "app.c", true))
+        .query(request("aa11", "other.c", true))
         .await
         .unwrap_err();
     assert_eq!(only.code(), tonic::Code::NotFound);

@@ -2,14 +2,20 @@
 //! [`REFUSED`] it knows none, and of [`FETCHED`] none yet.
 
 use cairn_chassis::{Options, Process, Routes};
+use cairn_wire::cairn::symbols::v1::file_service_server::{FileService, FileServiceServer};
 use cairn_wire::cairn::symbols::v1::symbol_service_server::{SymbolService, SymbolServiceServer};
 use cairn_wire::cairn::symbols::v1::{
-    BinarySymbols, Frame, Function, SymbolizeRequest, SymbolizeResponse, Symbols,
+    BinarySymbols, DeleteRequest, DeleteResponse, Frame, Function, ListRequest, ListResponse,
+    SourceRequest, SourceResponse, SymbolizeRequest, SymbolizeResponse, Symbols, UploadRequest,
+    UploadResponse,
 };
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 pub(crate) const REFUSED: &str = "dead";
 pub(crate) const FETCHED: &str = "beef";
+
+/// Of `/src/app.c`.
+pub(crate) const TEXT: &str = "int main() {}\n";
 
 struct Known;
 
@@ -19,8 +25,8 @@ pub(crate) async fn start() -> Process {
         .await
         .unwrap();
     process.run("symbolizer", |cx| async move {
-        cx.serve(Routes::new().grpc(SymbolServiceServer::new(Known)))
-            .await
+        let routes = Routes::new().grpc(SymbolServiceServer::new(Known));
+        cx.serve(routes.grpc(FileServiceServer::new(Known))).await
     });
     process.ready().await;
     process
@@ -75,5 +81,37 @@ impl SymbolService for Known {
                 })
                 .collect(),
         }))
+    }
+}
+
+#[tonic::async_trait]
+impl FileService for Known {
+    async fn source(
+        &self,
+        request: Request<SourceRequest>,
+    ) -> Result<Response<SourceResponse>, Status> {
+        let request = request.into_inner();
+        match (request.build_id.as_str(), request.file.as_str()) {
+            ("aa11", "/src/app.c") => Ok(Response::new(SourceResponse {
+                text: TEXT.to_owned(),
+                file: "app.c".to_owned(),
+            })),
+            _ => Err(Status::not_found("no such file")),
+        }
+    }
+
+    async fn upload(
+        &self,
+        _: Request<Streaming<UploadRequest>>,
+    ) -> Result<Response<UploadResponse>, Status> {
+        Err(cairn_wire::unimplemented("files are not taken"))
+    }
+
+    async fn list(&self, _: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        Err(cairn_wire::unimplemented("files are not taken"))
+    }
+
+    async fn delete(&self, _: Request<DeleteRequest>) -> Result<Response<DeleteResponse>, Status> {
+        Err(cairn_wire::unimplemented("files are not taken"))
     }
 }

@@ -6,7 +6,7 @@ use cairn_model::{NONE, ProfileType};
 use cairn_trie::{Partial, Symbols};
 use cairn_wire::parca::query::v1alpha1::query_request::{Mode, ReportType};
 use cairn_wire::parca::query::v1alpha1::query_response::Report;
-use cairn_wire::parca::query::v1alpha1::{ProfileMetadata, QueryRequest, QueryResponse};
+use cairn_wire::parca::query::v1alpha1::{ProfileMetadata, QueryRequest, QueryResponse, Source};
 use prost::Message;
 
 use super::report::{Shape, Subject};
@@ -29,6 +29,15 @@ pub(super) async fn query(
         let b = Box::pin(side(&session, &ask.shape, ask.b)).await?;
         return metadata(&session, b).await;
     }
+    let source = match ask.shape.source() {
+        Some(file) => Some(file.text(&session).await?),
+        None => None,
+    };
+    if let (Some(file), Some(text)) = (ask.shape.source(), &source)
+        && file.is_text_only()
+    {
+        return Ok(text.clone().map(of_text));
+    }
     let (subject, mut warnings) = found(&session, &ask).await?;
     let Subject {
         meta,
@@ -45,12 +54,28 @@ pub(super) async fn query(
         };
         ask.shape.report(subject, notes)
     };
-    let reply = session.report(name, sides, report).await?;
+    let mut reply = session.report(name, sides, report).await?;
+    // Texts are not kept among reports: they are large, and another one may be uploaded.
+    if let (Some(Report::Source(report)), Some(text)) = (&mut reply.value.report, source) {
+        report.source = text.value;
+        warnings.extend(text.warnings);
+    }
     warnings.extend(reply.warnings);
     Ok(Reply {
         value: reply.value,
         warnings,
     })
+}
+
+/// The answer to who wants the text of a file and no values.
+fn of_text(text: String) -> QueryResponse {
+    QueryResponse {
+        report: Some(Report::Source(Source {
+            source: text,
+            ..Source::default()
+        })),
+        ..QueryResponse::default()
+    }
 }
 
 impl reports::Report for Reply<QueryResponse> {

@@ -90,6 +90,11 @@ impl Shape {
         })
     }
 
+    /// The file that the report is about, if it is about one.
+    pub(super) fn source(&self) -> Option<&SourceFile> {
+        self.source.as_ref()
+    }
+
     /// The report, and what is missing from it.
     pub(super) fn report(
         &self,

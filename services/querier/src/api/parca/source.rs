@@ -1,7 +1,7 @@
 //! The SOURCE report: what the lines of a file cost.
 //!
-//! There is no text of sources on this server, so the text is empty: clients that have the file
-//! put the values beside its lines. A client that only asks whether there is a text gets a no.
+//! The text is empty where nobody uploaded it: clients that have the file put the values beside its
+//! lines.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use cairn_trie::Partial;
 use cairn_wire::parca::query::v1alpha1::SourceReference;
 
 use super::arrow::{Columns, plain, stream};
-use crate::error::Error;
+use crate::error::{Error, Warning};
+use crate::querier::{Reply, Session};
 
 /// Clients compare this text.
 const NO_SOURCES: &str = "no sources for this build id have been uploaded";
@@ -22,6 +23,8 @@ pub(super) struct SourceFile {
     /// Empty if any binary will do.
     build_id: String,
     name: String,
+    /// Nothing but the text is asked for.
+    is_text_only: bool,
 }
 
 impl SourceFile {
@@ -39,9 +42,41 @@ impl SourceFile {
                 "source_reference needs a filename".to_owned(),
             ));
         }
-        match source_only {
-            true => Err(Error::NotFound(NO_SOURCES)),
-            false => Ok(Self { build_id, name }),
+        Ok(Self {
+            build_id,
+            name,
+            is_text_only: source_only,
+        })
+    }
+
+    pub(super) fn is_text_only(&self) -> bool {
+        self.is_text_only
+    }
+
+    /// The text, if there is one, and what kept it from being read.
+    pub(super) async fn text(&self, session: &Session) -> Result<Reply<String>, Error> {
+        let found = match self.build_id.as_str() {
+            "" => Ok(None),
+            build_id => session.source(build_id, &self.name).await,
+        };
+        match found {
+            Ok(Some(text)) => Ok(Reply {
+                value: text,
+                warnings: Vec::new(),
+            }),
+            Ok(None) if self.is_text_only => Err(Error::NotFound(NO_SOURCES)),
+            Err(failure) if self.is_text_only => Err(Error::Unread(failure.to_string())),
+            Ok(None) => Ok(Reply {
+                value: String::new(),
+                warnings: Vec::new(),
+            }),
+            Err(failure) => {
+                let text = format!("the text of the file is missing, from {failure}");
+                Ok(Reply {
+                    value: String::new(),
+                    warnings: vec![Warning::new("", failure.code, text)],
+                })
+            }
         }
     }
 
