@@ -196,7 +196,7 @@ impl Record {
     pub(crate) fn fetched(this: Option<&Self>, file: Stored) -> Option<Self> {
         let before = this.cloned().unwrap_or_default();
         let is_there = before.readable().is_some();
-        (!is_there).then(|| Self {
+        (!is_there).then_some(Self {
             file: Some(file),
             deleted_unix_ms: None,
             ..before
