@@ -112,7 +112,7 @@ impl FileKeeper {
             _ => {}
         }
         // Who uploads by hand has a reason, whatever others have.
-        let force = force || matches!(reason, Reason::Upstream | Reason::UpstreamInUse);
+        let force = force || reason == Reason::UpstreamInUse;
         let announced = Announced {
             bytes: received.bytes,
             hash: received.sha256.clone(),

@@ -14,6 +14,7 @@ use wire::upload_request::Data;
 
 use crate::error::Error;
 use crate::grpc::told;
+use crate::record::Reason;
 use crate::records::Place;
 use crate::uploads::{Announced, Uploads};
 
@@ -61,7 +62,7 @@ impl Debuginfo {
             build_id_type: _,
         } = request;
         let place = place(&build_id, r#type)?;
-        let (reason, _) = self.0.wants(&place, &hash, force).await?;
+        let reason = self.0.wants_of_agents(&place, &hash, force).await?;
         Ok(wire::ShouldInitiateUploadResponse {
             should_initiate_upload: reason.is_wanted(),
             reason: reason.text().to_owned(),
@@ -93,6 +94,9 @@ impl Debuginfo {
             Ok(bytes) => bytes,
             Err(_) => return Err(Error::Invalid("size must not be negative".to_owned())),
         };
+        if self.0.wants_of_agents(&place, &hash, force).await? == Reason::Upstream {
+            return Err(Error::Unasked(Reason::Upstream));
+        }
         let is_hash = build_id_type == i32::from(wire::BuildIdType::Hash);
         let also = file_id(&hash).filter(|_| place.kind.is_elf());
         let announced = Announced {

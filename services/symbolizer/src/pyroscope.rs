@@ -138,7 +138,7 @@ async fn should_initiate(
         is_hash: file.gnu_build_id.eq_ignore_ascii_case(&file.otel_file_id),
         ..Announced::default()
     };
-    let (mut reason, _) = uploads.wants(&place, "", false).await?;
+    let mut reason = uploads.wants_of_agents(&place, "", false).await?;
     if reason.is_wanted() {
         match uploads.begin(&place, announced).await {
             Ok(_) => {}

@@ -89,7 +89,7 @@ pub(crate) fn convert(archive: &[u8], limits: &Limits) -> Result<Vec<u8>, Error>
     let mut archive = tar::Archive::new(plain.take(limits.bytes_max + 1));
     let mut seen = 0;
     for entry in archive.entries()? {
-        let mut entry = entry.map_err(|error| too_large(error, limits))?;
+        let mut entry = entry?;
         seen += 1;
         if seen > limits.files_max {
             return Err(Error::Many(limits.files_max));
@@ -129,14 +129,6 @@ pub(crate) fn convert(archive: &[u8], limits: &Limits) -> Result<Vec<u8>, Error>
     out.extend_from_slice(&(table.len() as u64).to_le_bytes());
     out.extend_from_slice(&MAGIC);
     Ok(out)
-}
-
-/// An archive that goes on where it may not ends early for whoever reads it.
-fn too_large(error: std::io::Error, limits: &Limits) -> Error {
-    match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => Error::Large(limits.bytes_max),
-        _ => Error::Archive(error),
-    }
 }
 
 /// Where the table is, by the last [`END_BYTES`] of a file of this size.

@@ -131,11 +131,22 @@ impl Uploads {
         let records = self.files.records();
         let folder = records.folder(&place.tenant, &place.build_id).await?;
         let (_, record) = records.find(&folder, place).await?;
-        let mut reason = Record::wants(record.as_ref(), false, &self.ask(hash, force));
-        if reason == Reason::New && !force && self.is_upstream(place).await {
-            reason = Reason::Upstream;
-        }
+        let reason = Record::wants(record.as_ref(), false, &self.ask(hash, force));
         Ok((reason, record))
+    }
+
+    /// The same for agents, who need not send what a debuginfod server has.
+    pub(crate) async fn wants_of_agents(
+        &self,
+        place: &Place,
+        hash: &str,
+        force: bool,
+    ) -> Result<Reason, Error> {
+        let (reason, _) = self.wants(place, hash, force).await?;
+        match reason {
+            Reason::New if !force && self.is_upstream(place).await => Ok(Reason::Upstream),
+            reason => Ok(reason),
+        }
     }
 
     /// Announces an upload that is wanted.
