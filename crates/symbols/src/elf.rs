@@ -49,6 +49,20 @@ pub struct Wanted {
 }
 
 impl Link {
+    /// The file of what several debug files share, as dwz makes it, if this one refers to one.
+    /// Reads nothing else.
+    pub fn to_shared(elf: &[u8]) -> Option<Self> {
+        Self::shared_by(&object::File::parse(elf).ok()?)
+    }
+
+    fn shared_by(file: &object::File<'_>) -> Option<Self> {
+        let (name, id) = file.gnu_debugaltlink().ok().flatten()?;
+        Some(Self {
+            name: String::from_utf8_lossy(name).into_owned(),
+            build_id: identity::hex(id),
+        })
+    }
+
     /// Whether a file is the one referred to, by its build id. It need not have code.
     pub fn leads_to(&self, file: &[u8]) -> bool {
         let parsed = object::File::parse(file).ok();
@@ -62,13 +76,9 @@ impl Wanted {
     pub fn read(elf: &[u8], section_bytes_max: usize) -> Result<Self, Error> {
         let elf = Elf::parse(elf, section_bytes_max)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let alt = elf.file.gnu_debugaltlink().ok().flatten();
         let debug = elf.file.gnu_debuglink().ok().flatten();
         Ok(Self {
-            alt: alt.map(|(name, id)| Link {
-                name: text(name),
-                build_id: identity::hex(id),
-            }),
+            alt: Link::shared_by(&elf.file),
             debug: debug.map(|(name, _)| Link {
                 name: text(name),
                 build_id: String::new(),

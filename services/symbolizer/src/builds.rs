@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cairn_chassis::Context;
 use cairn_model::{BuildId, TenantId};
-use cairn_symbols::{Identity, Wanted};
+use cairn_symbols::{Identity, Link};
 use tempfile::TempPath;
 use tokio::sync::Semaphore;
 
@@ -23,8 +23,8 @@ use crate::upstream::{Artifact, Fetched, Upstream};
 /// Builds that are loaded from the store at a time; each holds a symbol file in memory.
 const LOADS_MAX: usize = 16;
 
-/// Bytes of a section that names another file, inflated.
-const HEADS_MAX: usize = 64 << 20;
+/// Files from upstream that are kept at a time; each is in memory whole until it is stored.
+const FETCHES_MAX: usize = 2;
 
 #[derive(Clone)]
 pub(crate) struct Builds {
@@ -32,6 +32,7 @@ pub(crate) struct Builds {
     upstream: Arc<Upstream>,
     flights: Arc<Flights<(TenantId, BuildId), Build>>,
     loads: Arc<Semaphore>,
+    fetches: Arc<Semaphore>,
     cx: Context,
 }
 
@@ -42,6 +43,7 @@ impl Builds {
             upstream,
             flights: Arc::default(),
             loads: Arc::new(Semaphore::new(LOADS_MAX)),
+            fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
             cx,
         }
     }
@@ -90,7 +92,7 @@ impl Builds {
     /// servers have that. What could not be asked must be asked before anything is kept.
     async fn shared(&self, elf: &Bytes) -> Result<Option<TempPath>, Error> {
         let elf = elf.clone();
-        let read = move || Wanted::read(&elf, HEADS_MAX).ok()?.alt;
+        let read = move || Link::to_shared(&elf);
         let Some(link) = self.cx.compute(read).await else {
             return Ok(None);
         };
@@ -139,6 +141,7 @@ impl Builds {
             let Fetched::File { server } = fetched else {
                 return Ok(false);
             };
+            let _turn = self.fetches.acquire().await.expect("it is never closed");
             let elf = Bytes::from(tokio::fs::read(&path).await?);
             match self.keep(tenant, build_id, (elf, &path)).await {
                 Err(Error::Refused(reason)) => {

@@ -143,6 +143,8 @@ impl Converter {
             .stdout(Stdio::from(output))
             .stderr(Stdio::piped())
             .kill_on_drop(true)
+            // Signals to the group of this process are not about the file.
+            .process_group(0)
             .spawn()
             .with_context(|| format!("start {}", self.program.display()))
     }
@@ -191,6 +193,10 @@ fn verdict(status: ExitStatus, words: String, bounds: &Bounds) -> Verdict {
             Some(Signal::ABORT) if words.contains("memory allocation of") => {
                 let max = bounds.memory_max;
                 format!("reading it takes more than {max} bytes of memory")
+            }
+            // Somebody ended it, or the whole machine's memory was short: the file may be good.
+            Some(Signal::KILL | Signal::TERM | Signal::INT | Signal::HUP) => {
+                return Verdict::Failed(format!("the worker was ended from outside: {status}"));
             }
             #[cfg(target_os = "linux")]
             Some(Signal::SYS) => {

@@ -89,6 +89,7 @@ impl FileKeeper {
         claimed: Option<BuildId>,
         kind: FileKind,
     ) -> Result<(BuildId, FileKind), Error> {
+        let _turn = self.0.turn_to_hold().await?;
         let elf = tokio::fs::read(&received.path).await?;
         match (self.0.compute(move || identity(&elf)).await, claimed) {
             (Ok(identity), claimed) => Ok((named(claimed.as_ref(), &identity)?, identity.kind)),

@@ -162,7 +162,7 @@ impl Files {
     }
 
     /// Notes, once a day, that a build is in use, so that its files are kept.
-    async fn note_use(&self, place: &Place) {
+    pub(crate) async fn note_use(&self, place: &Place) {
         let today = self.cx.clock().now() / (24 * 60 * 60 * 1_000_000_000);
         let today = u32::try_from(today).unwrap_or_default();
         let key = (place.tenant.clone(), place.build_id.clone());

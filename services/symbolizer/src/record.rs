@@ -157,15 +157,30 @@ impl Record {
         }
     }
 
-    /// The record after this upload has left this file; none if it is not under way any more.
+    /// The record after this upload has left this file; none if it is not under way any more. One
+    /// that is of no use does not replace one that is.
     pub(crate) fn end(&self, file: Stored) -> Option<Self> {
         let is_ours = |upload: &Upload| upload.id == file.upload;
         self.upload.as_ref().filter(|upload| is_ours(upload))?;
+        let keeps = file.refusal.is_some() && self.readable().is_some();
         Some(Self {
             upload: None,
-            file: Some(file),
+            file: match keeps {
+                true => self.file.clone(),
+                false => Some(file),
+            },
             deleted_unix_ms: None,
         })
+    }
+
+    /// The record after the file of this upload was deleted, for nobody used it; none if there is
+    /// another by now, or one is on its way.
+    pub(crate) fn delete_unused(&self, id: UploadId, now_unix_ms: i64) -> Option<Self> {
+        let is_it = self.readable().is_some_and(|file| file.upload == id);
+        match is_it && self.upload.is_none() {
+            true => self.delete(now_unix_ms),
+            false => None,
+        }
     }
 
     /// The record after this upload brought something else than was announced; none if it is not

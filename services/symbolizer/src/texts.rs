@@ -47,6 +47,7 @@ impl Files {
         let Some(slot) = slot else {
             return missing(format!("no sources of build {build_id} were uploaded"));
         };
+        self.note_use(&slot.place).await;
         let size = match self.texts(&slot).await? {
             Ok(size) => size,
             Err(absence) => return missing(absence.to_string()),

@@ -130,8 +130,12 @@ impl Uploads {
         check(place)?;
         let records = self.files.records();
         let folder = records.folder(&place.tenant, &place.build_id).await?;
-        let (_, record) = records.find(&folder, place).await?;
+        let (found, record) = records.find(&folder, place).await?;
         let reason = Record::wants(record.as_ref(), false, &self.ask(hash, force));
+        // Who hears that it is there does not send it again: it must stay.
+        if matches!(reason, Reason::There | Reason::UpstreamInUse) {
+            self.files.note_use(&found).await;
+        }
         Ok((reason, record))
     }
 
@@ -254,6 +258,11 @@ impl Uploads {
             received = receiving => received,
             () = self.sleep(self.config.time_max) => Err(Error::Slow(self.config.time_max)),
         }
+    }
+
+    /// A turn to hold a whole file in memory.
+    pub(crate) async fn turn_to_hold(&self) -> Result<SemaphorePermit<'_>, Error> {
+        self.turn(&self.held).await
     }
 
     async fn turn<'a>(&self, turns: &'a Semaphore) -> Result<SemaphorePermit<'a>, Error> {

@@ -15,6 +15,8 @@ use tonic::transport::Channel;
 use super::server::{Server, refused};
 
 const CHUNK: usize = 1 << 20;
+/// Bytes of a list of files.
+const LIST_BYTES_MAX: usize = 64 << 20;
 
 /// Upload binaries, their debug information and their sources; list and delete what was uploaded.
 #[derive(Debug, clap::Subcommand)]
@@ -92,7 +94,8 @@ impl Debuginfo {
                 Ok(())
             }
             Self::List { server } => {
-                let mut client = FileServiceClient::new(server.connect().await?);
+                let client = FileServiceClient::new(server.connect().await?);
+                let mut client = client.max_decoding_message_size(LIST_BYTES_MAX);
                 let listed = client.list(ListRequest::default()).await;
                 let listed = listed.map_err(|status| refused(&status))?;
                 list(&listed.into_inner().files, out)

@@ -50,9 +50,30 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Sections of a file that are looked through, and bytes of their names.
+const SECTIONS_MAX: usize = 1 << 16;
+const NAMES_BYTES_MAX: usize = 16 << 20;
+
+/// The section of this name, looked for in bounded time: names may overlap, so that a file can have
+/// far more bytes of them than bytes. One that does not end is damage, after which nothing is found.
+fn section<'a, 'f>(file: &'f object::File<'a>, wanted: &str) -> Option<object::Section<'a, 'f>> {
+    let mut looked_at = 0;
+    for section in file.sections().take(SECTIONS_MAX) {
+        let name = section.name_bytes().ok()?;
+        if name == wanted.as_bytes() {
+            return Some(section);
+        }
+        looked_at += name.len();
+        if looked_at > NAMES_BYTES_MAX {
+            return None;
+        }
+    }
+    None
+}
+
 /// The text of Go's own note: owner `Go`, type 4.
 fn go_build_id<'a>(file: &object::File<'a>) -> Option<&'a str> {
-    let note = file.section_by_name(".note.go.buildid")?.data().ok()?;
+    let note = section(file, ".note.go.buildid")?.data().ok()?;
     let word = |at: usize| {
         let bytes = note.get(at..at + 4)?.try_into().ok()?;
         Some(match file.is_little_endian() {

@@ -102,18 +102,40 @@ impl Uploads {
     }
 
     /// Deletes one file; none if it is not there.
-    pub(super) async fn delete_place(&self, place: &Place) -> Result<Option<Deleted>, Error> {
+    async fn delete_place(&self, place: &Place) -> Result<Option<Deleted>, Error> {
         let now = self.now_unix_ms();
+        self.delete_as(place, |record| record.delete(now)).await
+    }
+
+    /// Deletes the file of an upload that nobody used, unless something came since.
+    pub(super) async fn delete_unused(
+        &self,
+        place: &Place,
+        upload: UploadId,
+    ) -> Result<Option<Deleted>, Error> {
+        let now = self.now_unix_ms();
+        self.delete_as(place, |record| record.delete_unused(upload, now))
+            .await
+    }
+
+    async fn delete_as(
+        &self,
+        place: &Place,
+        delete: impl Fn(&Record) -> Option<Record>,
+    ) -> Result<Option<Deleted>, Error> {
         let decide = |record: Option<&Record>| {
-            Ok(match record.and_then(|record| record.delete(now)) {
+            Ok(match record.and_then(&delete) {
                 Some(next) => Change::Write(Box::new(next), true),
                 None => Change::Keep(false),
             })
         };
         let was_there = self.files.records().change(place, decide).await?;
+        if !was_there {
+            return Ok(None);
+        }
         let bytes = self.sweep(place).await?;
         self.files.forget(&place.tenant, &place.build_id);
-        Ok(was_there.then_some(Deleted { files: 1, bytes }))
+        Ok(Some(Deleted { files: 1, bytes }))
     }
 
     /// Deletes the bytes that no record of this file needs, and tells how many the uploads had.

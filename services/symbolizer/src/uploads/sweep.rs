@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use cairn_block::Block;
-use cairn_model::{BuildId, FileKind, TenantId};
+use cairn_model::{BuildId, FileKind, TenantId, UploadId};
 use cairn_store::{DebuginfoName, DebuginfoObject, Key};
 
 use super::Uploads;
@@ -29,6 +29,7 @@ type Known<'a> = HashMap<(&'a BuildId, FileKind), &'a Record>;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unused {
     pub(super) place: Place,
+    pub(super) upload: UploadId,
     /// All its names.
     pub(super) build_ids: HashSet<BuildId>,
 }
@@ -107,22 +108,23 @@ pub(super) fn unused(
             _ => {}
         }
     }
-    let is_unused = |entry: &&Entry| {
-        let Some(file) = entry.record.readable() else {
-            return false;
-        };
+    let unused_upload = |entry: &Entry| {
+        let file = entry.record.readable()?;
         let last = used.get(&entry.place.build_id).copied().unwrap_or_default();
         let since = now_unix_ms - last.max(file.finished_unix_ms);
-        entry.record.upload.is_none() && since > kept_for.as_millis() as i64
+        let is_unused = entry.record.upload.is_none() && since > kept_for.as_millis() as i64;
+        is_unused.then_some(file.upload)
     };
-    let unused = entries.iter().filter(is_unused).map(|entry| {
+    let unused = entries.iter().filter_map(|entry| {
+        let upload = unused_upload(entry)?;
         let names = names.remove(&(&entry.place.build_id, entry.place.kind));
         let mut build_ids = names.unwrap_or_default();
         build_ids.insert(entry.place.build_id.clone());
-        Unused {
+        Some(Unused {
             place: entry.place.clone(),
+            upload,
             build_ids,
-        }
+        })
     });
     unused.collect()
 }
@@ -170,7 +172,11 @@ impl Uploads {
     async fn sweep_all(&self) -> Result<(), Error> {
         let store = self.files.records().store();
         for tenant in store.list_debuginfo_tenants().await? {
-            self.sweep_tenant(&tenant).await?;
+            // What is wrong with one tenant's files holds up nobody else's.
+            if let Err(error) = self.sweep_tenant(&tenant).await {
+                let error = anyhow::Error::new(error);
+                tracing::warn!(%tenant, error = format!("{error:#}"), "debuginfo is not swept");
+            }
         }
         Ok(())
     }
@@ -198,21 +204,36 @@ impl Uploads {
         }
         // If one block can't be read, nothing is known of what it refers to.
         let in_blocks = self.in_blocks(tenant).await?;
-        for Unused { place, build_ids } in unused {
-            match build_ids
-                .iter()
-                .any(|build_id| in_blocks.contains(build_id))
-            {
+        for unused in unused {
+            let place = &unused.place;
+            let mut build_ids = unused.build_ids.iter();
+            if build_ids.any(|build_id| in_blocks.contains(build_id)) {
                 // It is looked for again when that is long ago.
-                true => self.files.records().note_use(&place, self.today()).await?,
-                false => {
-                    let bytes = self.delete_place(&place).await?.map(|bytes| bytes.bytes);
-                    tracing::info!(
-                        %tenant, build_id = %place.build_id, kind = place.kind.as_str(), bytes,
-                        "a file was not used for long, and no block refers to it: it is deleted"
-                    );
-                }
+                self.files.records().note_use(place, self.today()).await?;
+                continue;
             }
+            self.delete_if_unused(&unused).await?;
+        }
+        Ok(())
+    }
+
+    /// Reading all blocks took a while: what was asked for meanwhile stays, as does what came.
+    async fn delete_if_unused(&self, unused: &Unused) -> Result<(), Error> {
+        let Unused { place, upload, .. } = unused;
+        let store = self.files.records().store();
+        let build_id = Some(&place.build_id);
+        let objects = store.list_debuginfo(&place.tenant, build_id).await?;
+        let since = self.today().saturating_sub(1);
+        let is_used = |object: &DebuginfoObject| matches!(object.name, DebuginfoName::Used { day } if day >= since);
+        if objects.iter().any(is_used) {
+            return Ok(());
+        }
+        if let Some(deleted) = self.delete_unused(place, *upload).await? {
+            tracing::info!(
+                tenant = %place.tenant, build_id = %place.build_id, kind = place.kind.as_str(),
+                bytes = deleted.bytes,
+                "a file was not used for long, and no block refers to it: it is deleted"
+            );
         }
         Ok(())
     }
@@ -242,8 +263,6 @@ impl Uploads {
 
 #[cfg(test)]
 mod tests {
-    use cairn_model::UploadId;
-
     use super::*;
     use crate::record::{Refusal, Stored, Upload};
 
@@ -401,6 +420,7 @@ mod tests {
         let unused = unused(&objects, &entries, 30 * DAY, NOW);
         let expected = Unused {
             place: entries[0].place.clone(),
+            upload: UploadId(1),
             build_ids: HashSet::from([id("aa"), id("a1")]),
         };
         assert_eq!(unused, [expected]);

@@ -66,10 +66,14 @@ impl Act {
                 (force || is_free) && id_of(&after.upload) == Some(id) && after.file == before.file
             }
             Self::End { id, refused } => {
-                id_of(&before.upload) == Some(id)
-                    && after.upload.is_none()
-                    && file_of(&after.file) == Some(id)
-                    && after.readable().is_none() == refused
+                // What is of no use replaces nothing that is of use.
+                let holds = match refused && before.readable().is_some() {
+                    true => after.file == before.file,
+                    false => {
+                        file_of(&after.file) == Some(id) && after.readable().is_none() == refused
+                    }
+                };
+                id_of(&before.upload) == Some(id) && after.upload.is_none() && holds
             }
             Self::GiveUp { id } => {
                 id_of(&before.upload) == Some(id)
