@@ -5,27 +5,20 @@ use std::process::Command;
 
 use cairn_model::{Addressing, FileKind};
 use cairn_symbols::{Companions, Identity, Limits, Miss, SymbolFile, convert};
+use cairn_testkit::corpus;
 use object::{Object, ObjectSegment, ObjectSymbol};
 
 const WITH_DWARF: [&str; 5] = ["work_pie", "work_nopie", "work_fp", "cpp_pie", "cpp_nopie"];
 const STRIPPED: [&str; 2] = ["work_stripped", "cpp_stripped"];
 
+const BINARIES: &str = "generated/native/bin";
+
 fn path(binary: &str) -> PathBuf {
-    let corpus = std::env::var_os("CAIRN_CORPUS").map_or_else(
-        || {
-            PathBuf::from(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../../../shared/corpus"
-            ))
-        },
-        PathBuf::from,
-    );
-    corpus.join("generated/native/bin").join(binary)
+    corpus::root().join(BINARIES).join(binary)
 }
 
 fn read(binary: &str) -> Vec<u8> {
-    let path = path(binary);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    corpus::read(&format!("{BINARIES}/{binary}"))
 }
 
 fn open(elf: &[u8]) -> SymbolFile {

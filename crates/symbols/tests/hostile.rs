@@ -1,7 +1,5 @@
 //! Damaged and crafted input: refused or half understood, never a panic.
 
-use std::path::PathBuf;
-
 use cairn_model::Addressing;
 use cairn_symbols::{Companions, Error, Limits, SymbolFile, VERSION, convert};
 
@@ -14,17 +12,7 @@ const LIMITS: Limits = Limits {
 };
 
 fn read(binary: &str) -> Vec<u8> {
-    let corpus = std::env::var_os("CAIRN_CORPUS").map_or_else(
-        || {
-            PathBuf::from(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../../../shared/corpus"
-            ))
-        },
-        PathBuf::from,
-    );
-    let path = corpus.join("generated/native/bin").join(binary);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    cairn_testkit::corpus::read(&format!("generated/native/bin/{binary}"))
 }
 
 /// The same sequence in every run, so that a failure is found again.

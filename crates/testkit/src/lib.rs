@@ -4,6 +4,7 @@
 //! Owns nothing that ships. Everything here panics with a sentence on what to do: the callers are
 //! tests and the load generator.
 
+pub mod addresses;
 pub mod corpus;
 pub mod disk;
 pub mod generator;

@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cairn_block::{Block, Reads};
+use cairn_chassis::Lru;
 use cairn_model::{BlockId, Code, TenantId};
 use cairn_store::{Key, Store};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
-
-use crate::lru::Lru;
 
 /// Open blocks, bounded by number and by memory; the least recently used go first.
 #[derive(Debug)]

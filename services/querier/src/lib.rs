@@ -15,7 +15,6 @@ mod growth;
 mod hedge;
 mod late;
 mod logs;
-mod lru;
 mod metrics;
 mod notes;
 mod peers;

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cairn_chassis::Lru;
 use cairn_model::UploadId;
 use cairn_symbols::SymbolFile;
 use parking_lot::Mutex;
 
-use crate::lru::Lru;
 use crate::records::Place;
 
 /// What one entry takes besides the symbol file itself, so that absences are bounded too.
@@ -91,7 +91,7 @@ impl Cache {
             return;
         }
         while entries.bytes() + bytes > self.bytes_max {
-            entries.pop().expect("bytes are held by entries");
+            drop(entries.pop().expect("bytes are held by entries"));
         }
         entries.insert(slot, (answer, now), bytes);
     }

@@ -12,11 +12,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use cairn_chassis::Lru;
 use memmap2::{Mmap, MmapOptions};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
-
-use crate::lru::Lru;
 
 /// Behind the bytes: CRC-32 of the key's spelling and the bytes.
 const CHECKSUM_BYTES: u64 = 4;
@@ -32,8 +31,8 @@ const NAME_LEN: usize = 64;
 pub(crate) struct Disk {
     folder: PathBuf,
     bytes_max: u64,
-    /// By name.
-    files: Mutex<Lru<String, ()>>,
+    /// By name, and what each takes.
+    files: Mutex<Lru<String, u64>>,
 }
 
 impl Disk {
@@ -60,7 +59,8 @@ impl Disk {
         found.sort();
         let mut files = Lru::default();
         for (_, name, bytes) in found {
-            files.insert(name, (), taken(bytes));
+            let taken = taken(bytes);
+            files.insert(name, taken, taken);
         }
         let disk = Self {
             folder: folder.to_owned(),
@@ -108,7 +108,7 @@ impl Disk {
             let _ = fs::remove_file(&unfinished);
             return Err(error);
         }
-        self.files.lock().insert(name, (), room);
+        self.files.lock().insert(name, room, room);
         map(&path, key, now).map(Some)
     }
 
@@ -133,7 +133,7 @@ impl Disk {
             };
             match fs::remove_file(self.folder.join(&name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    files.insert(name, (), taken);
+                    files.insert(name, taken, taken);
                     return Err(error);
                 }
                 _ => {}

@@ -10,7 +10,6 @@ mod file_service;
 mod files;
 mod flights;
 mod grpc;
-mod lru;
 mod metrics;
 mod parca;
 mod pyroscope;

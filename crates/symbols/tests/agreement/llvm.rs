@@ -1,9 +1,9 @@
 //! `llvm-symbolizer`, asked about many addresses.
 
-use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+
+use cairn_testkit::addresses::answers;
 
 /// One call at an address, as either side sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,25 +16,11 @@ pub(crate) struct Call {
 
 /// The calls at each address, innermost first.
 pub(crate) fn chains(path: &Path, addresses: &[u64]) -> Vec<Vec<Call>> {
-    let mut child = Command::new("llvm-symbolizer")
-        .args(["--functions=linkage", "--no-demangle", "--inlines"])
+    let mut tool = Command::new("llvm-symbolizer");
+    tool.args(["--functions=linkage", "--no-demangle", "--inlines"])
         .args(["--output-style=LLVM", "--obj"])
-        .arg(path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("llvm-symbolizer runs: apt-get install llvm");
-    let mut stdin = child.stdin.take().unwrap();
-    let mut asked = String::new();
-    for address in addresses {
-        writeln!(asked, "{address:#x}").unwrap();
-    }
-    // Both pipes would fill up if one thread wrote everything before it read anything.
-    let output = std::thread::scope(|scope| {
-        scope.spawn(move || stdin.write_all(asked.as_bytes()).unwrap());
-        child.wait_with_output().unwrap()
-    });
-    let text = String::from_utf8(output.stdout).unwrap();
+        .arg(path);
+    let text = answers(&mut tool, addresses);
     let mut chains = vec![Vec::new()];
     let mut lines = text.lines();
     while let Some(name) = lines.next() {

@@ -18,16 +18,8 @@ use object::{Object, ObjectSymbol};
 use crate::compare::{Kind, Tally};
 
 fn corpus(binary: &str) -> PathBuf {
-    let corpus = std::env::var_os("CAIRN_CORPUS").map_or_else(
-        || {
-            PathBuf::from(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../../../shared/corpus"
-            ))
-        },
-        PathBuf::from,
-    );
-    corpus.join("generated/native/bin").join(binary)
+    let folder = cairn_testkit::corpus::root().join("generated/native/bin");
+    folder.join(binary)
 }
 
 /// Every address of every function that a symbol table gives a size.

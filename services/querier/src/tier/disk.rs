@@ -11,10 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use cairn_chassis::Lru;
 use cairn_model::{BlockId, TenantId};
 use parking_lot::Mutex;
-
-use crate::lru::Lru;
 
 /// Behind the bytes: CRC-32 of name and bytes.
 const CHECKSUM_BYTES: u64 = 4;

@@ -1,12 +1,11 @@
 //! A program, what binutils tell of it, and its samples in the formats of clients. Does not send.
 
-use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
 use cairn_parca::write::{self, Frame};
+use cairn_testkit::addresses::answers;
 use cairn_testkit::corpus;
 use prost::Message;
 
@@ -269,24 +268,9 @@ fn lines_of_source(path: &str) -> i64 {
 }
 
 fn addr2line(path: &Path, addresses: &[u64]) -> Vec<Chain> {
-    let mut child = Command::new("addr2line")
-        .args(["-a", "-f", "-i", "-e"])
-        .arg(path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("addr2line runs: scripts/install-test-tools");
-    let mut stdin = child.stdin.take().unwrap();
-    let mut asked = String::new();
-    for address in addresses {
-        writeln!(asked, "{address:#x}").unwrap();
-    }
-    // Both pipes would fill up if one thread wrote everything before it read anything.
-    let output = std::thread::scope(|scope| {
-        scope.spawn(move || stdin.write_all(asked.as_bytes()).unwrap());
-        child.wait_with_output().unwrap()
-    });
-    let text = String::from_utf8(output.stdout).unwrap();
+    let mut tool = Command::new("addr2line");
+    tool.args(["-a", "-f", "-i", "-e"]).arg(path);
+    let text = answers(&mut tool, addresses);
     let mut chains: Vec<Chain> = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {

@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 /// Values by key, in the order of their last use.
 #[derive(Debug)]
-pub(crate) struct Lru<K, V> {
+pub struct Lru<K, V> {
     entries: HashMap<K, Entry<V>>,
     /// By the number of the last use.
     order: BTreeMap<u64, K>,
@@ -32,17 +32,21 @@ impl<K, V> Default for Lru<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V> Lru<K, V> {
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.entries.len()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Of all values.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// The value, which is the one used last from now on.
-    pub(crate) fn touch(&mut self, key: &K) -> Option<&V> {
+    pub fn touch(&mut self, key: &K) -> Option<&V> {
         let entry = self.entries.get_mut(key)?;
         self.uses += 1;
         if let Some(key) = self.order.remove(&entry.used) {
@@ -53,12 +57,12 @@ impl<K: Clone + Eq + Hash, V> Lru<K, V> {
     }
 
     /// The value, which does not count as a use.
-    pub(crate) fn peek(&self, key: &K) -> Option<&V> {
+    pub fn peek(&self, key: &K) -> Option<&V> {
         self.entries.get(key).map(|entry| &entry.value)
     }
 
     /// As the one used last, in place of what had this key.
-    pub(crate) fn insert(&mut self, key: K, value: V, bytes: u64) {
+    pub fn insert(&mut self, key: K, value: V, bytes: u64) {
         self.remove(&key);
         self.uses += 1;
         self.bytes += bytes;
@@ -72,18 +76,18 @@ impl<K: Clone + Eq + Hash, V> Lru<K, V> {
     }
 
     /// In no order.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
         self.entries.keys()
     }
 
-    pub(crate) fn weigh(&mut self, key: &K, bytes: u64) {
+    pub fn weigh(&mut self, key: &K, bytes: u64) {
         if let Some(entry) = self.entries.get_mut(key) {
             self.bytes = self.bytes - entry.bytes + bytes;
             entry.bytes = bytes;
         }
     }
 
-    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+    pub fn remove(&mut self, key: &K) -> Option<V> {
         let entry = self.entries.remove(key)?;
         self.order.remove(&entry.used);
         self.bytes -= entry.bytes;
@@ -91,7 +95,7 @@ impl<K: Clone + Eq + Hash, V> Lru<K, V> {
     }
 
     /// Takes out what was not used for the longest time.
-    pub(crate) fn pop(&mut self) -> Option<(K, V)> {
+    pub fn pop(&mut self) -> Option<(K, V)> {
         let (_, key) = self.order.first_key_value()?;
         let key = key.clone();
         let value = self.remove(&key)?;
