@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Once;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use cairn_chassis::Clock;
@@ -24,6 +25,10 @@ use crate::worker;
 
 /// What is kept of a worker's last words.
 const REASON_BYTES_MAX: u64 = 2_000;
+
+const SCRATCH_PREFIX: &str = "cairn-symbolizer-";
+/// Several times as long as an upload and its conversion may take.
+const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) struct Converter {
     program: PathBuf,
@@ -44,6 +49,9 @@ impl Converter {
         let scratch = config.scratch.clone().unwrap_or_else(std::env::temp_dir);
         std::fs::create_dir_all(&scratch)
             .with_context(|| format!("make the folder {}", scratch.display()))?;
+        if let Err(error) = remove_leftovers(&scratch) {
+            tracing::warn!(%error, "what killed processes left in the scratch folder stays");
+        }
         Ok(Self {
             program,
             scratch,
@@ -62,7 +70,7 @@ impl Converter {
     /// A new, empty file that is removed when the path is dropped.
     pub(crate) fn scratch_file(&self) -> std::io::Result<TempPath> {
         let file = tempfile::Builder::new()
-            .prefix("cairn-symbolizer-")
+            .prefix(SCRATCH_PREFIX)
             .tempfile_in(&self.scratch)?;
         Ok(file.into_temp_path())
     }
@@ -162,6 +170,26 @@ impl Converter {
     }
 }
 
+/// Deletes the scratch files of processes that were killed. Others may use the folder, too: no file
+/// is worked on for as long as [`LEFTOVER_AGE`].
+fn remove_leftovers(scratch: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(scratch)? {
+        let entry = entry?;
+        if !entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(SCRATCH_PREFIX.as_bytes())
+        {
+            continue;
+        }
+        let age = entry.metadata().and_then(|about| about.modified());
+        if age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFTOVER_AGE)) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// What a worker's end means.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
@@ -220,4 +248,29 @@ async fn end_of(mut child: Child) -> std::io::Result<(ExitStatus, String)> {
     tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await?;
     let status = child.wait().await?;
     Ok((status, String::from_utf8_lossy(&words).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_killed_processes_left_goes_once_it_is_old() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let make = |name: &str, is_old: bool| {
+            let file = File::create(folder.path().join(name)).expect("made");
+            if is_old {
+                let now = file.metadata().expect("there").modified().expect("known");
+                file.set_modified(now - 2 * LEFTOVER_AGE).expect("set");
+            }
+        };
+        make("cairn-symbolizer-old", true);
+        make("cairn-symbolizer-new", false);
+        make("somebody-elses", true);
+        remove_leftovers(folder.path()).expect("readable");
+        let left = std::fs::read_dir(folder.path()).expect("readable");
+        let mut left: Vec<_> = left.map(|e| e.expect("there").file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["cairn-symbolizer-new", "somebody-elses"]);
+    }
 }
