@@ -119,12 +119,15 @@ pub(crate) fn build(
         bytes: 0,
     };
     let counts = (stacks.nodes.len() as u32, index.attr_sets.len() as u32);
-    let mut sections = vec![rows.writer.finish().map_err(output)?];
-    sections.extend(symbols::write(&stacks, &properties).map_err(output)?);
+    let rows = rows.writer.finish().map_err(output)?;
+    let symbols = symbols::write(&stacks, &properties).map_err(output)?;
     drop(stacks);
-    sections.extend(index::write((&index, &links), origins, &properties).map_err(output)?);
+    let (apart, at_end) = index::write((&index, &links), origins, &properties).map_err(output)?;
+    // What is needed first lies last, where rows end with what says where each is: most of that
+    // comes with the table of contents.
+    let sections = symbols.into_iter().chain(apart).chain([rows]).chain(at_end);
     let traces = Traces::new(&index, &links);
-    let bytes = Toc::new(&info, (level, origins), counts).finish(sections, traces);
+    let bytes = Toc::new(&info, (level, origins), counts).finish(sections.collect(), traces);
     let info = Info {
         bytes: bytes.len() as u64,
         ..info

@@ -32,12 +32,18 @@ const LINKED_PROFILES: &str = "profiles";
 
 const CHUNK_ROWS: usize = 64 << 10;
 
-/// All sections of the index. Sections of sample labels and links only if there are any.
+/// More bytes of sample labels lie apart from the rest of the index, which is read at once with the
+/// end of a block.
+const ATTRS_BYTES: usize = 64 << 10;
+
+/// All sections of the index: those that lie apart, and those that every query needs. Sections of
+/// sample labels and links only if there are any.
 pub(crate) fn write(
     (index, links): (&Index, &Links),
     origins: &Origins,
     properties: &WriterPropertiesBuilder,
-) -> Result<Vec<Encoded>, Error> {
+) -> Result<(Vec<Encoded>, Vec<Encoded>), Error> {
+    let mut apart = Vec::new();
     let mut sections = vec![
         write_types(
             &index.types,
@@ -47,12 +53,16 @@ pub(crate) fn write(
     ];
     sections.extend(labels::write(&index.label_sets, properties)?);
     if index.attr_sets.len() > 1 {
-        sections.push(labels::write_attrs(&index.attr_sets, properties.clone())?);
+        let attrs = labels::write_attrs(&index.attr_sets, properties.clone())?;
+        match attrs.bytes.len() > ATTRS_BYTES {
+            true => apart.push(attrs),
+            false => sections.push(attrs),
+        }
     }
     if links.list.len() > 1 {
-        sections.push(write_links(links, properties.clone())?);
+        apart.push(write_links(links, properties.clone())?);
     }
-    Ok(sections)
+    Ok((apart, sections))
 }
 
 /// The index sections as they lie in a block; the last one may be missing.

@@ -36,10 +36,11 @@ pub use origins::{LogName, Origins};
 pub use read::{Block, Loaded};
 pub use reads::Reads;
 pub use repeats::{Batches, Held, Shared, shared};
-pub use rows::{Part, Rows};
+pub use rows::{Decoder, Part, Rows};
 pub use samples::Columns;
 pub use symbols::PackedStacks;
 pub use tables::{
     AttrSet, Index, Links, Lsn, Postings, ProfileRow, RowRange, SampleColumns, Stacks,
 };
+pub use toc::First;
 pub use write::{Built, Info, Options, write};

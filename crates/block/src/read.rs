@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use cairn_model::{BlockId, TenantId, TimeRange};
 use cairn_store::{Key, Store};
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use crate::Error;
@@ -21,7 +22,7 @@ use crate::samples::{Columns, SAMPLES};
 use crate::symbols::{self, FUNCTIONS, LOCATIONS, MAPPINGS, PackedStacks, STACKS, STRINGS};
 use crate::table;
 use crate::tables::{Index, Links, RowRange, SampleColumns, Stacks};
-use crate::toc::{Tail, Toc};
+use crate::toc::{First, Tail, Toc};
 use crate::traces::Traces;
 use crate::write::Info;
 
@@ -34,6 +35,9 @@ const STACK_SECTIONS: [SectionName; 5] = [STACKS, LOCATIONS, MAPPINGS, FUNCTIONS
 /// bytes: what is read in vain stays in proportion.
 const AHEAD: u64 = 4;
 
+/// Bytes of an object, and where they begin in it.
+type Piece = (u64, Bytes);
+
 /// An open block: its table of contents, and of the rest what was asked for so far.
 #[derive(Debug)]
 pub struct Block {
@@ -41,7 +45,9 @@ pub struct Block {
     object: Option<Object>,
     toc: Toc,
     /// Where the end of the object begins that came with the table of contents, and that end.
-    tail: (u64, Bytes),
+    tail: Piece,
+    /// The same with more before it, until what that is about is decoded.
+    ahead: Mutex<Option<Piece>>,
     index: OnceCell<Arc<Index>>,
     links: OnceCell<Arc<Links>>,
     traces: OnceCell<Traces>,
@@ -102,22 +108,23 @@ impl Block {
                 size.map_err(Error::store)?
             }
         };
-        Self::open_from(Arc::new(store.clone()), tenant, id, size).await
+        let reads = Arc::new(store.clone());
+        Self::open_from(reads, tenant, (id, size), First::Contents).await
     }
 
     /// The same of an object whose size is known.
     pub async fn open_from(
         reads: Arc<dyn Reads>,
         tenant: &TenantId,
-        id: BlockId,
-        size: u64,
+        (id, size): (BlockId, u64),
+        first: First,
     ) -> Result<Self, Error> {
         let object = Object {
             reads,
             tenant: tenant.clone(),
             id,
         };
-        let mut range = Toc::suffix(size);
+        let mut range = Toc::suffix(size, first);
         let mut tail = object.read(std::slice::from_ref(&range)).await?.remove(0);
         let mut parsed = Toc::parse(&tail, size)?;
         if let Tail::Longer(bytes) = parsed {
@@ -125,7 +132,20 @@ impl Block {
             tail = object.read(std::slice::from_ref(&range)).await?.remove(0);
             parsed = Toc::parse(&tail, size)?;
         }
-        Self::new(Some(object), parsed, (range.start, tail))
+        let kept = Toc::suffix(size, First::Contents).start.max(range.start);
+        let read = tail.len() as u64;
+        let mut block = Self::new(
+            Some(object),
+            parsed,
+            (kept, tail.slice((kept - range.start) as usize..)),
+        )?;
+        *block.read.get_mut() = read;
+        if range.start < kept {
+            // A copy, which does not keep all of it in memory.
+            block.tail.1 = Bytes::copy_from_slice(&block.tail.1);
+            *block.ahead.get_mut() = Some((range.start, tail));
+        }
+        Ok(block)
     }
 
     /// A block that is in memory already; none of its methods wait.
@@ -134,7 +154,7 @@ impl Block {
         Self::new(None, parsed, (0, bytes))
     }
 
-    fn new(object: Option<Object>, parsed: Tail, tail: (u64, Bytes)) -> Result<Self, Error> {
+    fn new(object: Option<Object>, parsed: Tail, tail: Piece) -> Result<Self, Error> {
         let read = AtomicU64::new(match object {
             Some(_) => tail.1.len() as u64,
             None => 0,
@@ -146,6 +166,7 @@ impl Block {
             object,
             toc: *toc,
             tail,
+            ahead: Mutex::new(None),
             index: OnceCell::new(),
             links: OnceCell::new(),
             traces: OnceCell::new(),
@@ -158,6 +179,11 @@ impl Block {
     /// About how much memory is taken by what was read so far and is kept.
     pub fn memory_bytes(&self) -> usize {
         self.tail.1.len()
+            + self
+                .ahead
+                .lock()
+                .as_ref()
+                .map_or(0, |(_, ahead)| ahead.len())
             + self.toc.origins.memory_bytes()
             + self.layout.get().map_or(0, |layout| layout.memory_bytes())
             + self.index.get().map_or(0, |index| index.bytes())
@@ -221,7 +247,9 @@ impl Block {
             };
             Ok(Arc::new(index::read(sections, &self.toc, &self.origins())?))
         };
-        self.index.get_or_try_init(read).await.cloned()
+        let index = self.index.get_or_try_init(read).await.cloned();
+        self.trim_end();
+        index
     }
 
     /// The requests that rows belong to. Kept once read.
@@ -260,20 +288,41 @@ impl Block {
         self.stacks.get_or_try_init(read).await.cloned()
     }
 
-    /// Reads stacks while the index is read, which may say that nobody needs them: only if that
-    /// costs little beside the index, and decodes none of it.
-    pub async fn stacks_ahead(&self) -> Result<Option<PackedStacks>, Error> {
+    /// Reads stacks while the index is read, and decodes none of them; if the index may say that
+    /// nobody `needs` them, only if they cost little beside it. Nothing if one of both is there.
+    pub async fn stacks_ahead(&self, needed: bool) -> Result<Option<PackedStacks>, Error> {
         let bytes = |names: &[SectionName]| {
             let sections = names.iter().filter_map(|name| self.toc.find(name));
             sections.map(|section| section.bytes).sum::<u64>()
         };
         let is_cheap = bytes(&STACK_SECTIONS) <= AHEAD * bytes(&INDEX_SECTIONS);
-        match is_cheap && !self.index.initialized() && !self.stacks.initialized() {
+        let is_there = self.has_index() || self.stacks.initialized();
+        match (needed || is_cheap) && !is_there {
             true => {
                 let (packed, _) = futures::try_join!(self.packed_stacks(), self.layout())?;
                 Ok(Some(packed))
             }
             false => Ok(None),
+        }
+    }
+
+    /// Whether the index is there without a read.
+    fn has_index(&self) -> bool {
+        let names = INDEX_SECTIONS.iter().chain([&ATTRS]);
+        let mut sections = names.filter_map(|name| self.toc.find(name));
+        let (start, _) = self.end();
+        self.index.initialized() || sections.all(|section| section.offset >= start)
+    }
+
+    /// What is there of the end of the object.
+    fn end(&self) -> Piece {
+        self.ahead.lock().as_ref().unwrap_or(&self.tail).clone()
+    }
+
+    /// Forgets what came with the end once it is decoded.
+    fn trim_end(&self) {
+        if self.index.initialized() && self.layout.initialized() {
+            *self.ahead.lock() = None;
         }
     }
 
@@ -301,11 +350,6 @@ impl Block {
             self.fetch(part, Columns::ALL).await?.visit(visit)?;
         }
         Ok(())
-    }
-
-    /// Reads what says where rows are, which [`Self::parts`] would wait for. Kept once read.
-    pub async fn prepare_rows(&self) -> Result<(), Error> {
-        self.layout().await.map(drop)
     }
 
     /// Cuts `ranges` into parts to [fetch](Self::fetch) one at a time, so that memory stays bounded
@@ -367,7 +411,9 @@ impl Block {
             let parse = || Layout::parse(&footer, section.bytes, &self.toc);
             Ok(Arc::new(table::decode(SAMPLES, parse)?))
         };
-        self.layout.get_or_try_init(read).await.cloned()
+        let layout = self.layout.get_or_try_init(read).await.cloned();
+        self.trim_end();
+        layout
     }
 
     /// Whole sections, checked.
@@ -385,21 +431,23 @@ impl Block {
     }
 
     async fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
-        let (start, tail) = &self.tail;
-        match &self.object {
-            Some(object) if ranges.iter().any(|range| range.start < *start) => {
-                let bytes = object.read(ranges).await?;
-                let read = bytes.iter().map(|bytes| bytes.len() as u64).sum();
-                self.read.fetch_add(read, Ordering::Relaxed);
-                Ok(bytes)
-            }
-            // No range ends beyond the object: the table of contents was checked against its size.
-            _ => {
-                let at = |byte: u64| (byte - start) as usize;
-                let slice = |range: &Range<u64>| tail.slice(at(range.start)..at(range.end));
-                Ok(ranges.iter().map(slice).collect())
-            }
+        // No range ends beyond the object: the table of contents was checked against its size.
+        let (start, end) = self.end();
+        let at = |byte: u64| (byte - start) as usize;
+        let is_away = |range: &&Range<u64>| range.start < start;
+        let away: Vec<Range<u64>> = ranges.iter().filter(is_away).cloned().collect();
+        let mut read = Vec::new();
+        if let Some(object) = self.object.as_ref().filter(|_| !away.is_empty()) {
+            read = object.read(&away).await?;
+            let bytes = read.iter().map(|bytes| bytes.len() as u64).sum();
+            self.read.fetch_add(bytes, Ordering::Relaxed);
         }
+        let mut read = read.into_iter();
+        let of = |range: &Range<u64>| match is_away(&range) {
+            true => read.next().expect("one for each range"),
+            false => end.slice(at(range.start)..at(range.end)),
+        };
+        Ok(ranges.iter().map(of).collect())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sample rows as they are read: which bytes hold them, and decoding those.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -202,6 +203,34 @@ impl Part {
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
+
+    /// Cuts it into pieces of at most so many rows; the pages of a column end at about the same ones.
+    fn cut(&self, rows_max: u64) -> Vec<Self> {
+        let mut pieces = Vec::new();
+        let mut piece = Self {
+            group: self.group,
+            rows: Vec::new(),
+        };
+        let mut left = rows_max.max(1);
+        for range in &self.rows {
+            let mut at = range.start;
+            while at < range.end {
+                let end = range.end.min(at.saturating_add(left));
+                piece.rows.push(at..end);
+                left -= end - at;
+                at = end;
+                if left == 0 {
+                    left = rows_max.max(1);
+                    let rows = std::mem::take(&mut piece.rows);
+                    pieces.push(Self { rows, ..piece });
+                }
+            }
+        }
+        if !piece.is_empty() {
+            pieces.push(piece);
+        }
+        pieces
+    }
 }
 
 /// Sample rows in memory, compared with their checksums but still encoded.
@@ -231,6 +260,15 @@ impl Rows {
         }
     }
 
+    /// The same in pieces of about so many rows, which can be decoded beside each other.
+    pub fn cut(self, rows_max: u64) -> Vec<Self> {
+        let of = |part| Self {
+            part,
+            ..self.clone()
+        };
+        self.part.cut(rows_max).into_iter().map(of).collect()
+    }
+
     /// Gives every row to `visit`, in order: the number of a run's first row, and the run. Takes
     /// CPU time only.
     pub fn visit(&self, visit: &mut dyn FnMut(u64, &SampleColumns)) -> Result<(), Error> {
@@ -242,7 +280,8 @@ impl Rows {
         Ok(())
     }
 
-    pub(crate) fn decoder(&self) -> Result<Decoder, Error> {
+    /// The same at the pace of whoever asks.
+    pub fn decoder(&self) -> Result<Decoder, Error> {
         let stack = self.column(STACK)?;
         let value = self.column(VALUE)?;
         Ok(Decoder {
@@ -285,7 +324,7 @@ impl Rows {
 }
 
 /// Decodes rows run by run.
-pub(crate) struct Decoder {
+pub struct Decoder {
     stack: ColumnReaderImpl<Int32Type>,
     value: ColumnReaderImpl<Int64Type>,
     attr: Option<ColumnReaderImpl<Int32Type>>,
@@ -301,9 +340,17 @@ pub(crate) struct Decoder {
     at: u64,
 }
 
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder")
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Decoder {
     /// Replaces `rows` by the next run; gives the number of its first row.
-    pub(crate) fn next(&mut self, rows: &mut SampleColumns) -> Result<Option<u64>, Error> {
+    pub fn next(&mut self, rows: &mut SampleColumns) -> Result<Option<u64>, Error> {
         table::decode(SAMPLES, || self.run(rows))
     }
 

@@ -43,8 +43,23 @@ const SUFFIX_BYTES: RangeInclusive<u64> = 64 << 10..=1 << 20;
 /// traces and the checksums, which it mostly is, grow with the object.
 const SUFFIX_SHARE: u64 = 128;
 
+/// The same where the index will be needed, and what says where rows are.
+const INDEX_BYTES: RangeInclusive<u64> = 128 << 10..=2 << 20;
+
+/// They are a thirtieth of an object or less, unless its profiles have only a few rows each.
+const INDEX_SHARE: u64 = 24;
+
 /// A table of contents has no more text than this: one that was read takes memory in proportion.
 const TEXT_BYTES_MAX: u64 = 8 << 20;
+
+/// What the first read of an object is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// The table of contents, which may be all that is needed.
+    Contents,
+    /// The index and what says where rows are as well, nearly always.
+    Index,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Toc {
@@ -173,8 +188,12 @@ impl Toc {
     }
 
     /// How much to read from the end of an object of `bytes` at first.
-    pub(crate) fn suffix(bytes: u64) -> Range<u64> {
-        let read = (bytes / SUFFIX_SHARE).clamp(*SUFFIX_BYTES.start(), *SUFFIX_BYTES.end());
+    pub(crate) fn suffix(bytes: u64, first: First) -> Range<u64> {
+        let (share, allowed) = match first {
+            First::Contents => (SUFFIX_SHARE, SUFFIX_BYTES),
+            First::Index => (INDEX_SHARE, INDEX_BYTES),
+        };
+        let read = (bytes / share).clamp(*allowed.start(), *allowed.end());
         bytes.saturating_sub(read)..bytes
     }
 

@@ -51,6 +51,12 @@ impl Compute {
         Self { cores: None, clock }
     }
 
+    /// How many cores nobody has.
+    pub(crate) fn free(&self) -> usize {
+        let free = self.cores.as_ref().map_or(0, Turns::free);
+        usize::try_from(free).unwrap_or(usize::MAX)
+    }
+
     pub(crate) async fn run<R: Send + 'static>(
         &self,
         tenant: Option<&TenantId>,

@@ -125,6 +125,11 @@ impl Context {
         self.shared.compute.run_async(Some(tenant), work).await
     }
 
+    /// How many cores no such work has now.
+    pub fn free_cores(&self) -> usize {
+        self.shared.compute.free()
+    }
+
     /// A connection to the process at this address, `http://host:port` or `host:port`, made when
     /// it is first needed and shared by everybody here. Calls over it need deadlines of their own.
     pub fn channel(&self, address: &str) -> Result<Channel, InvalidAddress> {

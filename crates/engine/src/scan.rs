@@ -4,6 +4,7 @@
 //! around on overflow, everywhere: adding is then exact in any order, and a wrong total can't come
 //! from a wrong order of merging.
 
+mod decode;
 mod groups;
 mod matching;
 mod names;
@@ -11,16 +12,17 @@ mod postings;
 mod series;
 mod stacks;
 
+pub use self::decode::{Alone, Cores, Work};
 pub(crate) use self::matching::text;
 
 use std::sync::Arc;
 
 use cairn_block::{
-    Block, Error, Head, Index, Links, Lsn, PackedStacks, ProfileRow, RowRange, SampleColumns,
-    Stacks,
+    Block, Error, First, Head, Index, Links, Lsn, PackedStacks, Part, ProfileRow, RowRange,
+    SampleColumns, Stacks,
 };
 use cairn_model::TimeRange;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 
 use self::groups::By;
 use self::matching::{Plan, RowFilter, RowLabels, Selected};
@@ -69,62 +71,69 @@ pub async fn scan_block(
     block: &Block,
     query: &Query,
     source: Source<'_>,
+    cores: &dyn Cores,
 ) -> Result<Scanned, Error> {
     let traces = matching::traces(query);
     if !may_have(block, &traces).await? {
         return Ok(without_rows(query, source));
     }
-    // What is needed whatever the index says is read at the same time. A block with the trace that
-    // is asked for has most likely rows of it that match.
+    // A block with the trace that is asked for has most likely rows of it that match.
     let is_needed = query.matchers.is_empty() || !traces.is_empty();
     let wants_stacks = matches!(query.question, Question::Stacks(_));
-    let ahead = async {
-        match wants_stacks && !is_needed {
-            true => block.stacks_ahead().await,
-            false => Ok(None),
-        }
-    };
-    let (index, links, mut stacks, ahead) = futures::try_join!(
+    let (index, links, ahead) = futures::try_join!(
         block.index(),
         read_links(block, query),
-        read_stacks(block, wants_stacks && is_needed, None),
-        ahead,
+        read_ahead(block, wants_stacks, is_needed),
     )?;
     let tables = Tables {
         index: &index,
         links: &links,
     };
     let mut scan = Scan::new(tables, 0, query, source, 0);
-    if !is_needed && !scan.plan.selected.is_empty() {
-        stacks = read_stacks(block, wants_stacks, ahead).await?;
-    }
-    let count = stacks.as_ref().map_or(0, |stacks| stacks.nodes.len());
-    scan.stacks(count);
     let parts = match scan.ranges() {
         ranges if ranges.is_empty() => Vec::new(),
         ranges => block.parts(&ranges).await?,
     };
     let columns = scan.plan.columns(&query.question, &scan.labels);
-    let mut fetched = futures::stream::iter(parts)
+    let rows = parts.iter().map(Part::len).sum();
+    let fetched = futures::stream::iter(parts)
         .map(|part| block.fetch(part, columns))
         .buffered(FETCHES);
-    while let Some(rows) = fetched.try_next().await? {
-        let mut refused = Ok(());
-        rows.visit(&mut |first, columns| {
-            if refused.is_ok() {
-                refused = scan.checked_rows(first, columns, stacks.is_some().then_some(count));
-            }
-        })?;
-        refused?;
-        // Others may want the core.
-        tokio::task::yield_now().await;
-    }
+    let mut fetched = std::pin::pin!(fetched.peekable());
+    // The first rows come beside the stacks that they are about.
+    let wants_stacks = wants_stacks && !scan.plan.selected.is_empty();
+    let (stacks, _) = futures::join!(
+        read_stacks(block, wants_stacks, ahead),
+        fetched.as_mut().peek(),
+    );
+    let stacks = stacks?;
+    let count = stacks.as_ref().map_or(0, |stacks| stacks.nodes.len());
+    scan.stacks(count);
+    let checked = stacks.is_some().then_some(count);
+    // All else needs the rows of a profile one after another.
+    let helpers = match scan.sum {
+        Sum::Stacks(_) => decode::helpers(rows, cores),
+        _ => 0,
+    };
+    decode::visit(fetched, (cores, helpers), &mut |first, columns| {
+        scan.checked_rows(first, columns, checked)
+    })
+    .await?;
     let mut scanned = scan.finish(|sums| match &stacks {
         Some(stacks) => sums.partial(&stacks.symbols, &stacks.trie, Some(&stacks.nodes)),
         None => Default::default(),
     });
     scanned.stats.blocks = 1;
     Ok(scanned)
+}
+
+/// What the first read of a block should bring: one without the trace that is asked for has nothing
+/// else to tell.
+pub fn first_read(query: &Query) -> First {
+    match matching::traces(query).is_empty() {
+        true => First::Index,
+        false => First::Contents,
+    }
 }
 
 /// Whether rows of a block may name one trace of every list.
@@ -161,17 +170,28 @@ async fn read_links(block: &Block, query: &Query) -> Result<Arc<Links>, Error> {
     }
 }
 
-/// What sums per stack need besides the index, if it is clear that they are needed.
+/// Stacks that are read while the index is.
+async fn read_ahead(
+    block: &Block,
+    are_wanted: bool,
+    are_needed: bool,
+) -> Result<Option<PackedStacks>, Error> {
+    match are_wanted {
+        true => block.stacks_ahead(are_needed).await,
+        false => Ok(None),
+    }
+}
+
+/// What sums per stack need besides the index and rows.
 async fn read_stacks(
     block: &Block,
     are_needed: bool,
     ahead: Option<PackedStacks>,
 ) -> Result<Option<Arc<Stacks>>, Error> {
-    if !are_needed {
-        return Ok(None);
+    match are_needed {
+        true => block.stacks_after(ahead).await.map(Some),
+        false => Ok(None),
     }
-    let (stacks, ()) = futures::try_join!(block.stacks_after(ahead), block.prepare_rows())?;
-    Ok(Some(stacks))
 }
 
 /// What rows refer to.

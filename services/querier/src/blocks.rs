@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cairn_block::{Block, Reads};
+use cairn_block::{Block, First, Reads};
 use cairn_chassis::Lru;
 use cairn_model::{BlockId, Code, TenantId};
 use cairn_store::{Key, Store};
@@ -53,6 +53,7 @@ impl Blocks {
         tenant: &TenantId,
         id: BlockId,
         size: Option<u64>,
+        first: First,
     ) -> Result<(Arc<Block>, u64), cairn_block::Error> {
         let name = (tenant.clone(), id);
         let opening = {
@@ -71,7 +72,7 @@ impl Blocks {
         let mut is_first = false;
         let mut read = || {
             is_first = true;
-            self.read(&name, size)
+            self.read(&name, size, first)
         };
         let block = match &waiting.opening {
             Some(opening) => Arc::clone(opening.get_or_try_init(read).await?),
@@ -81,7 +82,12 @@ impl Blocks {
         Ok((block, before))
     }
 
-    async fn read(&self, name: &Name, size: Option<u64>) -> Result<Arc<Block>, cairn_block::Error> {
+    async fn read(
+        &self,
+        name: &Name,
+        size: Option<u64>,
+        first: First,
+    ) -> Result<Arc<Block>, cairn_block::Error> {
         let (tenant, id) = (&name.0, name.1);
         let size = match size {
             Some(size) => size,
@@ -90,7 +96,7 @@ impl Blocks {
                 size.map_err(cairn_block::Error::store)?
             }
         };
-        let opened = Block::open_from(Arc::clone(&self.reads), tenant, id, size).await;
+        let opened = Block::open_from(Arc::clone(&self.reads), tenant, (id, size), first).await;
         let block = Arc::new(opened.inspect_err(|error| self.distrust(name, error))?);
         let mut open = self.open.lock();
         let bytes = block.memory_bytes() as u64;
@@ -206,7 +212,10 @@ mod tests {
         let key = |id: BlockId| (TenantId::anonymous(), id);
         let read = async |blocks: &Blocks, id: BlockId| {
             let (tenant, id) = key(id);
-            let (block, _) = blocks.open(&tenant, id, None).await.expect("opened");
+            let (block, _) = blocks
+                .open(&tenant, id, None, First::Contents)
+                .await
+                .expect("opened");
             block.index().await.expect("read");
             block.stacks().await.expect("read");
             blocks.weigh(&(tenant, id), &block);
@@ -239,7 +248,10 @@ mod tests {
         // One that is too large pushes nothing else out.
         let small = blocks(3, sizes[0] - 1);
         let (tenant, id) = key(ids[1]);
-        small.open(&tenant, id, None).await.expect("opened");
+        small
+            .open(&tenant, id, None, First::Contents)
+            .await
+            .expect("opened");
         read(&small, ids[0]).await;
         assert_eq!(kept(&small), [false, true, false]);
     }
@@ -277,7 +289,7 @@ mod tests {
         });
         let blocks = Blocks::new(store.clone(), slow.clone(), 3, u64::MAX);
         let tenant = TenantId::anonymous();
-        let open = |id| blocks.open(&tenant, id, None);
+        let open = |id| blocks.open(&tenant, id, None, First::Contents);
         let reads = || slow.reads.swap(0, Ordering::Relaxed);
         let (a, b, other) = futures::join!(open(ids[0]), open(ids[0]), open(ids[1]));
         let [(a, of_a), (b, of_b), _] = [a, b, other].map(|opened| opened.expect("opened"));
@@ -319,7 +331,13 @@ mod tests {
         let (store, ids) = store(1).await;
         let blocks = Blocks::new(store.clone(), Arc::new(store), 3, u64::MAX);
         let key = (TenantId::anonymous(), ids[0]);
-        let open = async || blocks.open(&key.0, key.1, None).await.expect("opened").0;
+        let open = async || {
+            blocks
+                .open(&key.0, key.1, None, First::Contents)
+                .await
+                .expect("opened")
+                .0
+        };
         let damaged = open().await;
         let error = cairn_block::Error::TooLarge("a test");
         blocks.forget((&key, &damaged), &error);

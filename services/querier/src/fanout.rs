@@ -279,7 +279,8 @@ impl Fanout<'_> {
     ) -> Result<Answered, Failure> {
         let ticket = exchange::encode(self.tenant, self.query, source, ask);
         let peers = Peers::new(self.cx, self.limits);
-        peers.ask(address, (path, &ticket), deadline).await
+        let asked = peers.ask(self.tenant, address, (path, &ticket), deadline);
+        asked.await
     }
 }
 

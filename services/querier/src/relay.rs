@@ -78,7 +78,8 @@ impl Worker {
         });
         let ticket = exchange::encode(tenant, &wanted.0, source, &wanted.1);
         let peers = &self.relay.peers;
-        match peers.ask(&worker, (BLOCK_SCAN, &ticket), &asked).await {
+        let asked = peers.ask(tenant, &worker, (BLOCK_SCAN, &ticket), &asked);
+        match asked.await {
             Ok(answered) => return Ok(answered),
             Err(failure) => {
                 tracing::warn!(worker, error = %failure, "scanning the blocks of another worker");

@@ -9,7 +9,7 @@ use cairn_chassis::Context;
 use cairn_engine::Scanned;
 use cairn_engine::codec::DecodeLimits;
 use cairn_engine::exchange::{self, Cost, InvalidAnswer};
-use cairn_model::Code;
+use cairn_model::{Code, TenantId};
 use cairn_wire::cairn::query::v1::{ScanTicket, ScanTrailer, ScanWarning};
 use futures::TryStreamExt;
 use http::uri::PathAndQuery;
@@ -56,6 +56,7 @@ impl Peers {
     /// even notice that its time is up.
     pub(crate) async fn ask(
         &self,
+        tenant: &TenantId,
         address: &str,
         (path, ticket): (&'static str, &ScanTicket),
         deadline: &Deadline,
@@ -69,7 +70,7 @@ impl Peers {
         };
         let clock = self.cx.clock();
         tokio::select! {
-            answered = peer.scan(ticket, deadline) => answered,
+            answered = peer.scan((&self.cx, tenant), ticket, deadline) => answered,
             () = clock.sleep(deadline.left()) => {
                 Err(peer.failure(Code::Timeout, "it did not answer in time"))
             }
@@ -78,7 +79,12 @@ impl Peers {
 }
 
 impl Peer {
-    async fn scan(&self, ticket: &ScanTicket, deadline: &Deadline) -> Result<Answered, Failure> {
+    async fn scan(
+        &self,
+        (cx, tenant): (&Context, &TenantId),
+        ticket: &ScanTicket,
+        deadline: &Deadline,
+    ) -> Result<Answered, Failure> {
         let messages = self
             .do_get(ticket, deadline)
             .await
@@ -97,7 +103,8 @@ impl Peer {
         let limits = DecodeLimits {
             bytes_max: self.answer_bytes_max,
         };
-        let read = exchange::read(messages, limits).await;
+        let read = cx.compute_async(tenant, move || exchange::read(messages, limits));
+        let read = read.await;
         let mut scanned = read.map_err(|error| self.failed(error))?;
         let trailer = trailer.lock().take();
         let trailer =

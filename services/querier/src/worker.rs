@@ -11,7 +11,9 @@ use cairn_block::Block;
 use cairn_chassis::{Context, Turn};
 use cairn_engine::exchange::{Asked, BlockFlight, Cost, Partial, blocks};
 use cairn_engine::repeats::{Ask, SourceId};
-use cairn_engine::{Merge, Query, Scanned, Source as ScanSource, scan_block};
+use cairn_engine::{
+    Cores, Merge, Query, Scanned, Source as ScanSource, Work, first_read, scan_block,
+};
 use cairn_model::{BlockId, Code, TenantId};
 use cairn_wire::cairn::catalog::v1::BlockMeta;
 use cairn_wire::cairn::query::v1::ScanWarning;
@@ -227,7 +229,9 @@ impl Worker {
         let slot = self.slots.acquire(tenant, meta.bytes).await;
         let running = Running::of(&self.metrics);
         let size = (meta.bytes > 0).then_some(meta.bytes);
-        let (block, before) = self.blocks.open(tenant, id, size).await.map_err(failed)?;
+        let first = first_read(&wanted.0);
+        let opened = self.blocks.open(tenant, id, size, first).await;
+        let (block, before) = opened.map_err(failed)?;
         let used = InUse {
             blocks: Arc::clone(&self.blocks),
             key: (tenant.clone(), id),
@@ -236,13 +240,17 @@ impl Worker {
             _running: running,
         };
         let wanted = Arc::clone(wanted);
+        let cores = OfTenant {
+            tenant: tenant.clone(),
+            cx: self.cx.clone(),
+        };
         let scan = move || async move {
             let (query, ask) = &*wanted;
             let source = ScanSource {
                 id: SourceId::block(&id),
                 ask,
             };
-            let scanned = scan_block(&used.block, query, source).await;
+            let scanned = scan_block(&used.block, query, source, &cores).await;
             if let Err(error) = &scanned {
                 used.blocks.forget((&used.key, &used.block), error);
             }
@@ -253,6 +261,23 @@ impl Worker {
             Ok((scanned?, cost))
         };
         self.cx.compute_async(tenant, scan).await.map_err(failed)
+    }
+}
+
+/// Cores that a tenant may use, in turn with others.
+struct OfTenant {
+    tenant: TenantId,
+    cx: Context,
+}
+
+impl Cores for OfTenant {
+    fn free(&self) -> usize {
+        self.cx.free_cores()
+    }
+
+    fn run(&self, work: Work) -> Work {
+        let (cx, tenant) = (self.cx.clone(), self.tenant.clone());
+        async move { cx.compute_async(&tenant, || work).await }.boxed()
     }
 }
 

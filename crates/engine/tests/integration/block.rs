@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cairn_block::{Block, Options, merge, write};
-use cairn_engine::{Answer, Query, Question, Scanned, Source, scan_block, scan_head};
+use cairn_engine::{Alone, Answer, Query, Question, Scanned, Source, scan_block, scan_head};
 use cairn_model::{MatchOp, Matcher};
 use futures::executor::block_on;
 use proptest::prelude::*;
@@ -82,7 +82,7 @@ proptest! {
             },
         ).expect("a head with profiles");
         let block = Block::from_bytes(built.bytes).expect("a block");
-        let scanned = block_on(scan_block(&block, &query, Source::ALONE)).expect("a good block");
+        let scanned = block_on(scan_block(&block, &query, Source::ALONE, &Alone)).expect("a good block");
         check(&here, &query, (scanned, scan_head(head, 0, &query, Source::ALONE)))?;
     }
 }
@@ -135,13 +135,13 @@ proptest! {
         }).collect();
         for (at, (block, head)) in blocks.iter().zip(&heads).enumerate() {
             let here: Vec<Made> = all.iter().skip(at).step_by(2).cloned().collect();
-            let scanned = block_on(scan_block(block, &query, Source::ALONE)).expect("a good block");
+            let scanned = block_on(scan_block(block, &query, Source::ALONE, &Alone)).expect("a good block");
             check(&here, &query, (scanned, scan_head(head, 0, &query, Source::ALONE)))?;
         }
         let loaded: Vec<_> = blocks.iter().map(|block| block_on(block.load()).expect("read")).collect();
         let merged = merge(&loaded, 1, usize::MAX).expect("merged");
         let merged = Block::from_bytes(merged.bytes).expect("a block");
-        let scanned = block_on(scan_block(&merged, &query, Source::ALONE)).expect("a good block");
+        let scanned = block_on(scan_block(&merged, &query, Source::ALONE, &Alone)).expect("a good block");
         check(&all, &query, (scanned, answer(&all, &query)))?;
     }
 }
@@ -149,5 +149,5 @@ proptest! {
 /// Compiles only if scans can run on any thread.
 #[expect(dead_code, reason = "its signature is the test")]
 fn scan<'a>(block: &'a Block, query: &'a Query) -> impl Future<Output: Send> + Send + 'a {
-    scan_block(block, query, Source::ALONE)
+    scan_block(block, query, Source::ALONE, &Alone)
 }

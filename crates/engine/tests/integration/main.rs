@@ -3,6 +3,7 @@
 mod block;
 mod callgraph;
 mod codec;
+mod cores;
 mod model;
 mod parts;
 mod reads;

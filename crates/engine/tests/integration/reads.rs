@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cairn_block::{Block, Head, Options, Origin, merge, write};
-use cairn_engine::{Answer, GroupBy, Query, Question, Source, scan_block};
+use cairn_block::{Block, First, Head, Options, Origin, merge, write};
+use cairn_engine::{Alone, Answer, GroupBy, Query, Question, Source, scan_block};
 use cairn_model::{
     Attr, AttrValue, BlockId, Labels, Link, MatchOp, Matcher, Profile, Tables, TenantId, ValueType,
 };
 use cairn_store::faulty::{Faults, Server};
 use cairn_store::{Key, Store};
+use cairn_testkit::generator::{Generator, Spec};
 use futures::FutureExt;
 
 use crate::scan::query;
@@ -159,14 +160,14 @@ async fn a_trace_takes_two_reads_and_one_that_is_not_there_none() {
         let opened = block.read_bytes();
         for absent in 1_000_000..1_000_020 {
             let query = of_trace(absent, stacks());
-            let scanned = scan_block(&block, &query, Source::ALONE).await;
+            let scanned = scan_block(&block, &query, Source::ALONE, &Alone).await;
             let scanned = scanned.expect("a good block");
             assert_eq!((scanned.stats.profiles, scanned.stats.blocks), (0, 1));
         }
         assert_eq!((reads.take(), block.read_bytes()), (0, opened));
 
         let query = of_trace(7 * TRACES, stacks());
-        let scanned = scan_block(&block, &query, Source::ALONE).await;
+        let scanned = scan_block(&block, &query, Source::ALONE, &Alone).await;
         let scanned = scanned.expect("a good block");
         assert_eq!(reads.take(), 2);
         assert_eq!(scanned.stats.profiles, 1);
@@ -174,7 +175,7 @@ async fn a_trace_takes_two_reads_and_one_that_is_not_there_none() {
         assert_eq!(scanned.stats.rows, SAMPLES);
         // Of what is open only the rows are read.
         let names = of_trace(8 * TRACES, Question::LabelNames);
-        scan_block(&block, &names, Source::ALONE)
+        scan_block(&block, &names, Source::ALONE, &Alone)
             .await
             .expect("a good block");
         assert_eq!(reads.take(), 1);
@@ -197,7 +198,7 @@ async fn stacks_are_read_beside_an_index_that_may_need_them() {
             let block = block.expect("opened");
             reads.take();
             for rounds in [rounds, rounds - 1] {
-                let scanned = scan_block(&block, &of_pod(pod), Source::ALONE).await;
+                let scanned = scan_block(&block, &of_pod(pod), Source::ALONE, &Alone).await;
                 let scanned = scanned.expect("a good block");
                 let level = u64::from(block.level());
                 assert_eq!(scanned.stats.profiles, profiles * (1 + level), "{pod}");
@@ -217,9 +218,9 @@ async fn rows_that_no_question_asks_for_stay_where_they_are() {
             block.index().await.expect("read");
             block.stacks().await.expect("read");
             block.links().await.expect("read");
-            block.prepare_rows().await.expect("read");
+            block.parts(&[]).await.expect("read");
             let before = block.read_bytes();
-            let scan = scan_block(&block, &query, Source::ALONE);
+            let scan = scan_block(&block, &query, Source::ALONE, &Alone);
             let scanned = scan.await.expect("a good block");
             let Answer::Stacks(partial) = scanned.answer else {
                 panic!("not stacks")
@@ -244,5 +245,72 @@ async fn rows_that_no_question_asks_for_stay_where_they_are() {
             "{plain} {by_request} {all}"
         );
         assert!(plain * 4 < all * 3, "{plain} of {all}");
+    }
+}
+
+/// What most blocks are: profiles of a few pods, whose samples have no labels of their own.
+fn plain(rows: usize) -> Head {
+    let spec = Spec {
+        samples: 20,
+        ..Spec::default()
+    };
+    let generator = Generator::new(spec);
+    let mut head = Head::default();
+    for step in 0.. {
+        let profile = generator.profile(0, step % 4, step / 4);
+        let origin = Origin {
+            name: "process_cpu".into(),
+            labels: generator.labels(0, step % 4),
+            time: profile.time,
+            lsn: 1,
+            batch: 0,
+        };
+        head.append(&profile, &origin).expect("it fits");
+        if head.samples().len() >= rows {
+            break;
+        }
+    }
+    head
+}
+
+#[tokio::test]
+async fn the_end_of_a_block_says_which_stacks_and_rows_to_read_and_they_are_read_at_once() {
+    let ((store, reads), tenant) = (store(), TenantId::anonymous());
+    let built = write(&plain(800_000), Options::default()).expect("written");
+    let (id, size) = (BlockId::new(1, 1), built.info.bytes);
+    let key = Key::Block {
+        tenant: &tenant,
+        id,
+    };
+    store.create(key, built.bytes).await.expect("stored");
+    let pod = Generator::new(Spec::default()).labels(0, 1);
+    let of = |value: &str| {
+        let matcher = Matcher::new("pod", MatchOp::Equal, value);
+        Query {
+            matchers: vec![matcher.expect("valid")],
+            ..query(Question::Stacks(GroupBy::Nothing))
+        }
+    };
+    let all = query(Question::Stacks(GroupBy::Nothing));
+    let of_pod = of(pod.get("pod").expect("generated"));
+    let cases = [
+        (&all, First::Index, 1),
+        (&of_pod, First::Index, 1),
+        (&of("none"), First::Index, 0),
+        // What only a table of contents was read of takes a read more.
+        (&of_pod, First::Contents, 2),
+    ];
+    for (query, first, expected) in cases {
+        reads.take();
+        let reader = Arc::new(store.clone());
+        let block = Block::open_from(reader, &tenant, (id, size), first).await;
+        let block = block.expect("opened");
+        assert_eq!(reads.take(), 1);
+        let opened = block.read_bytes();
+        assert!(size > 2 * opened, "{opened} of {size} bytes are its end");
+        let scanned = scan_block(&block, query, Source::ALONE, &Alone).await;
+        let scanned = scanned.expect("a good block");
+        assert_eq!(reads.take(), expected, "{query:?} {first:?}");
+        assert_eq!(scanned.stats.rows > 0, expected > 0);
     }
 }

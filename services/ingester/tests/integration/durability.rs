@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cairn_block::Block;
-use cairn_engine::{Answer, GroupBy, Query, Question, Source, scan_block};
+use cairn_engine::{Alone, Answer, GroupBy, Query, Question, Source, scan_block};
 use cairn_model::{TenantId, TimeRange};
 use cairn_store::Store;
 use cairn_testkit::corpus;
@@ -48,7 +48,7 @@ async fn stored(folder: &std::path::Path) -> i64 {
         let block = Block::open(&store, &tenant, found.id, None)
             .await
             .expect("a block");
-        let scanned = scan_block(&block, &query, Source::ALONE)
+        let scanned = scan_block(&block, &query, Source::ALONE, &Alone)
             .await
             .expect("scanned");
         let Answer::Stacks(partial) = scanned.answer else {

@@ -12,14 +12,14 @@ use crate::percentile;
 use crate::stand::Stand;
 
 /// Queries of each tenant, one after the other; of the one with much data several at a time.
-const SHORT: usize = 100;
+const SHORT: usize = 300;
 const LONG_AT_ONCE: usize = 4;
 const TARGET: f64 = 2.0;
 
 pub(crate) async fn print() {
     let (small, large) = (tenant("small"), tenant("large"));
     let window = Data::of(&small, 1_000_000, 10).unwrap();
-    let month = Data::of(&large, 10_000_000, 100).unwrap();
+    let month = Arc::new(Data::of(&large, 10_000_000, 100).unwrap());
     let mut stand = Stand::start().await;
     stand.add(&window.blocks).await;
     stand.add(&month.blocks).await;
@@ -40,15 +40,17 @@ pub(crate) async fn print() {
         Arc::new(AtomicUsize::new(0)),
     );
     let long = (0..LONG_AT_ONCE).map(|at| {
-        let (queries, large, month) = (&queries, &large, &month);
+        let (queries, large, month) = (Arc::clone(&queries), large.clone(), Arc::clone(&month));
         let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
-        async move {
+        // As requests are, which do not wait for each other's computing.
+        tokio::spawn(async move {
             while !stop.load(Ordering::Relaxed) {
                 let number = done.fetch_add(1, Ordering::Relaxed);
-                ask(queries, large, month, at * 1_000_000 + number + 1).await;
+                ask(&queries, &large, &month, at * 1_000_000 + number + 1).await;
             }
-        }
+        })
     });
+    let long: Vec<_> = long.collect();
     let beside = async {
         let times = short(&queries, &small, &window, 2_000).await;
         stop.store(true, Ordering::Relaxed);

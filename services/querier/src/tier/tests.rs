@@ -1,6 +1,6 @@
-use cairn_block::{Options, write};
+use cairn_block::{First, Options, write};
 use cairn_engine::repeats::{Ask, SourceId};
-use cairn_engine::{GroupBy, Query, Question, Source, scan_block};
+use cairn_engine::{Alone, GroupBy, Query, Question, Source, scan_block};
 use cairn_model::{BlockId, TenantId, TimeRange};
 use cairn_store::Store;
 use parking_lot::Mutex;
@@ -156,7 +156,7 @@ async fn what_was_damaged_on_its_way_does_not_stay() {
             id: SourceId::block(&id),
             ask: &ask,
         };
-        let open = async || blocks.open(&tenant, id, None).await;
+        let open = async || blocks.open(&tenant, id, None, First::Contents).await;
         for _ in 0..2 {
             assert!(open().await.is_err());
             is_written().await;
@@ -164,12 +164,12 @@ async fn what_was_damaged_on_its_way_does_not_stay() {
         // What is not looked at when it is opened is found damaged later.
         *noted.damages.lock() = Some(Half::First);
         let (block, _) = open().await.expect("the end of the block is right by now");
-        let read = scan_block(&block, &query, source).await;
+        let read = scan_block(&block, &query, source, &Alone).await;
         is_written().await;
         blocks.forget((&name, &block), &read.expect_err("damaged"));
         *noted.damages.lock() = None;
         let (block, _) = open().await.expect("opened");
-        let read = scan_block(&block, &query, source).await;
+        let read = scan_block(&block, &query, source, &Alone).await;
         assert!(read.expect("right by now").stats.profiles > 0);
         stopping.cancel();
     };

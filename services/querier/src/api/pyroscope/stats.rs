@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cairn_block::Sizes;
+use cairn_block::{First, Sizes};
 use cairn_catalog::{BlockMeta, Snapshot};
 use cairn_engine::{Query, Question};
 use cairn_model::{BlockId, Code, TimeRange};
@@ -130,7 +130,7 @@ async fn divided<'a>(
         let _turn = near.slots.acquire(tenant, 0).await;
         let opened = near
             .blocks
-            .open(tenant, id, (bytes > 0).then_some(bytes))
+            .open(tenant, id, (bytes > 0).then_some(bytes), First::Contents)
             .await;
         let opened = match opened {
             Ok((block, _)) => Ok(block),
