@@ -7,6 +7,7 @@ mod block_id;
 mod build_id;
 mod builder;
 mod code;
+pub mod javascript;
 mod labels;
 mod limits;
 mod own;
@@ -31,8 +32,8 @@ pub use labels::{InvalidLabels, Labels};
 pub use limits::{Excess, Limits, TRUNCATED_FRAME};
 pub use own::own_tables;
 pub use profile::{
-    Addressing, Attr, AttrValue, Function, Line, Link, Location, Mapping, NONE, Point, Profile,
-    Samples, Stacks, StrId, Strings, Tables, ValueType,
+    Addressing, Ask, Attr, AttrValue, Function, Line, Link, Location, Mapping, NONE, Point,
+    Profile, Samples, Stacks, StrId, Strings, Tables, ValueType,
 };
 pub use profile_type::{InvalidProfileType, ProfileType};
 pub use rest::Rest;

@@ -95,6 +95,15 @@ pub enum Addressing {
     Virtual,
 }
 
+/// What the numbers of a question about names are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Ask {
+    /// Of machine code.
+    Addresses(Addressing),
+    /// Of generated code, as [`crate::javascript::Position::address`] has them.
+    Positions,
+}
+
 /// A binary. Where it was mapped is gone: addresses are normalised on decoding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mapping {

@@ -8,6 +8,10 @@ pub enum Error {
     NotElf(String),
     #[error("the file is a relocatable object, whose code has no addresses yet")]
     Relocatable,
+    #[error("the file is not a source map: {0}")]
+    NotSourceMap(String),
+    #[error("the source map can't be read: {0}")]
+    SourceMap(&'static str),
     #[error("the file has {bytes} bytes, more than the {max} that are allowed")]
     TooLarge { bytes: u64, max: u64 },
     #[error("the file has more than {max} {what}")]
@@ -27,6 +31,8 @@ impl Error {
         match self {
             Self::NotElf(_)
             | Self::Relocatable
+            | Self::NotSourceMap(_)
+            | Self::SourceMap(_)
             | Self::TooLarge { .. }
             | Self::TooMany { .. }
             | Self::Unreadable(_)

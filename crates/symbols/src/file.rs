@@ -13,7 +13,6 @@ use crate::format::{self, DEPTH_MAX, HEAD_BYTES, Head, Location, NONE, Segment};
 pub struct SymbolFile {
     bytes: Box<dyn AsRef<[u8]> + Send + Sync>,
     head: Head,
-    segments: Vec<Segment>,
 }
 
 /// One call at an address.
@@ -60,6 +59,8 @@ pub enum Miss {
     NoSegment,
     #[error("the uploaded file names no function at this address")]
     NoFunction,
+    #[error("the source map says nothing of this position")]
+    NoPosition,
 }
 
 impl SymbolFile {
@@ -67,14 +68,7 @@ impl SymbolFile {
     /// trusted. Only the head is checked; [`Self::verify`] checks the rest.
     pub fn open(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Self, Error> {
         let head = format::decode(bytes.as_ref())?;
-        let rows = bytes.as_ref()[head.segments.clone()].as_chunks::<24>().0;
-        let segments = rows.iter().map(|row| Segment {
-            offset: long(row, 0),
-            address: long(row, 8),
-            bytes: long(row, 16),
-        });
         Ok(Self {
-            segments: segments.collect(),
             bytes: Box::new(bytes),
             head,
         })
@@ -96,6 +90,21 @@ impl SymbolFile {
         self.frames(self.location_at(address))
     }
 
+    /// What a position of generated text comes from, by a source map; both numbers from 1. The
+    /// function is nameless unless the map has a name for what begins there.
+    pub fn at_position(&self, line: u32, column: u32) -> Result<Frames<'_>, Miss> {
+        let (line, column) = (line.checked_sub(1), column.checked_sub(1));
+        let (Some(line), Some(column)) = (line, column) else {
+            return Err(Miss::NoPosition);
+        };
+        let segments = self.segments();
+        let at = segments.binary_search_by_key(&u64::from(line), |row| segment(row).offset);
+        let segment = segment(&segments[at.map_err(|_| Miss::NoPosition)?]);
+        let column = u64::from(column).min(segment.bytes.saturating_sub(1));
+        let location = self.location_at(segment.address.wrapping_add(column));
+        self.frames(location).map_err(|_| Miss::NoPosition)
+    }
+
     /// Looks up many addresses, in the order given, and hands each answer to `answer` with its
     /// position. Sorted addresses are found several times faster than others.
     pub fn lookup_all<'a>(
@@ -114,8 +123,9 @@ impl SymbolFile {
         match addressing {
             Addressing::Virtual => Ok(address),
             Addressing::FileOffset => {
-                let holds = |s: &&Segment| address >= s.offset && address - s.offset < s.bytes;
-                let segment = self.segments.iter().find(holds).ok_or(Miss::NoSegment)?;
+                let holds = |s: &Segment| address >= s.offset && address - s.offset < s.bytes;
+                let mut segments = self.segments().iter().map(segment);
+                let segment = segments.find(holds).ok_or(Miss::NoSegment)?;
                 Ok(segment.address.wrapping_add(address - segment.offset))
             }
         }
@@ -123,7 +133,7 @@ impl SymbolFile {
 
     /// Whether the file says where its code lies, so that file offsets can be looked up.
     pub fn has_segments(&self) -> bool {
-        !self.segments.is_empty()
+        !self.head.segments.is_empty()
     }
 
     pub fn has_functions(&self) -> bool {
@@ -142,7 +152,11 @@ impl SymbolFile {
 
     /// Bytes that this symbol file holds, in memory or mapped.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.segments) + self.head.text.end
+        size_of::<Self>() + self.head.text.end
+    }
+
+    fn segments(&self) -> &[[u8; 24]] {
+        self.table::<24>(&self.head.segments)
     }
 
     fn location_at(&self, address: u64) -> Option<u32> {
@@ -198,6 +212,14 @@ impl SymbolFile {
             .slice(&self.head.text)
             .get(at..at.saturating_add(bytes));
         std::str::from_utf8(text.unwrap_or(&[])).unwrap_or("")
+    }
+}
+
+fn segment(row: &[u8; 24]) -> Segment {
+    Segment {
+        offset: long(row, 0),
+        address: long(row, 8),
+        bytes: long(row, 16),
     }
 }
 

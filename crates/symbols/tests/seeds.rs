@@ -7,6 +7,8 @@ use cairn_testkit::seeds::{self, STALE};
 mod check_convert;
 #[path = "../../../fuzz/checks/symbols_open.rs"]
 mod check_open;
+#[path = "../../../fuzz/checks/symbols_source_map.rs"]
+mod check_source_map;
 
 #[test]
 fn executables_do_not_panic_and_what_is_written_opens() {
@@ -18,6 +20,12 @@ fn executables_do_not_panic_and_what_is_written_opens() {
 fn symbol_files_do_not_panic() {
     let accepted = seeds::accepted("symbols_open", check_open::check);
     assert!(accepted >= 2, "only {accepted} seeds are symbol files");
+}
+
+#[test]
+fn source_maps_do_not_panic_and_what_is_written_opens() {
+    let accepted = seeds::accepted("symbols_source_map", check_source_map::check);
+    assert!(accepted >= 3, "only {accepted} seeds are source maps");
 }
 
 #[test]

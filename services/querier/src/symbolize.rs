@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use cairn_engine::{Frame, Names, Wanted};
-use cairn_model::{Addressing, BuildId, Code};
+use cairn_model::{Addressing, Ask, BuildId, Code};
 use cairn_symbols::demangle;
 use cairn_trie::Partial;
 use cairn_wire::cairn::symbols::v1::symbol_service_client::SymbolServiceClient;
@@ -144,7 +144,7 @@ fn batches(wanted: Vec<Wanted>) -> Vec<Vec<Wanted>> {
     for wanted in wanted {
         let Wanted {
             build_id,
-            addressing,
+            ask,
             addresses,
         } = wanted;
         let mut rest = &addresses[..];
@@ -159,7 +159,7 @@ fn batches(wanted: Vec<Wanted>) -> Vec<Vec<Wanted>> {
             let last = batches.last_mut().expect("one was begun");
             last.push(Wanted {
                 build_id: build_id.clone(),
-                addressing,
+                ask,
                 addresses: now.to_vec(),
             });
         }
@@ -179,9 +179,10 @@ async fn ask(
     querier.metrics().addresses_asked.inc_by(asked as u64);
     let binaries = batch.iter().map(|wanted| wire::Binary {
         build_id: wanted.build_id.to_string(),
-        addressing: match wanted.addressing {
-            Addressing::FileOffset => wire::Addressing::FileOffset,
-            Addressing::Virtual => wire::Addressing::Virtual,
+        addressing: match wanted.ask {
+            Ask::Addresses(Addressing::FileOffset) => wire::Addressing::FileOffset,
+            Ask::Addresses(Addressing::Virtual) => wire::Addressing::Virtual,
+            Ask::Positions => wire::Addressing::Position,
         }
         .into(),
         addresses: wanted.addresses.clone(),
@@ -211,7 +212,7 @@ impl Found {
         let symbols: Option<Vec<Vec<Frame<'_>>>> = answer.symbols.iter().map(frames).collect();
         let symbols = symbols?;
         for (wanted, binary) in batch.iter().zip(&answer.binaries) {
-            let key = (&wanted.build_id, wanted.addressing);
+            let key = (&wanted.build_id, wanted.ask);
             let mut unnamed: HashMap<&str, u64> = HashMap::new();
             for (address, &at) in wanted.addresses.iter().zip(&binary.symbols) {
                 let frames = symbols.get(at as usize)?;

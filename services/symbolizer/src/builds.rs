@@ -15,10 +15,11 @@ use tokio::sync::Semaphore;
 
 use crate::cache::Absence;
 use crate::error::Error;
-use crate::files::{Build, Files};
+use crate::files::{Build, Code, Files};
 use crate::flights::Flights;
 use crate::records::Place;
 use crate::upstream::{Artifact, Fetched, Upstream};
+use crate::worker::Product;
 
 /// Builds that are loaded from the store at a time; each holds a symbol file in memory.
 const LOADS_MAX: usize = 16;
@@ -30,7 +31,7 @@ const FETCHES_MAX: usize = 2;
 pub(crate) struct Builds {
     files: Arc<Files>,
     upstream: Arc<Upstream>,
-    flights: Arc<Flights<(TenantId, BuildId), Build>>,
+    flights: Arc<Flights<(TenantId, BuildId, Code), Build>>,
     loads: Arc<Semaphore>,
     fetches: Arc<Semaphore>,
     cx: Context,
@@ -49,10 +50,16 @@ impl Builds {
     }
 
     /// What names this build for this tenant, as far as it is there in time.
-    pub(crate) async fn get(&self, tenant: &TenantId, build_id: &BuildId, wait: Duration) -> Build {
-        let key = (tenant.clone(), build_id.clone());
+    pub(crate) async fn get(
+        &self,
+        tenant: &TenantId,
+        build_id: &BuildId,
+        code: Code,
+        wait: Duration,
+    ) -> Build {
+        let key = (tenant.clone(), build_id.clone(), code);
         let (this, about) = (self.clone(), key.clone());
-        let work = || async move { this.load(&about.0, &about.1).await };
+        let work = || async move { this.load(&about.0, &about.1, about.2).await };
         let loaded = self.flights.join(&self.cx, key, work);
         let clock = self.cx.clock();
         tokio::select! {
@@ -62,16 +69,18 @@ impl Builds {
         }
     }
 
-    async fn load(&self, tenant: &TenantId, build_id: &BuildId) -> Build {
-        let mut build = self.stored(tenant, build_id).await;
-        if !build.is_wanted() || !self.upstream.knows(build_id) {
+    async fn load(&self, tenant: &TenantId, build_id: &BuildId, code: Code) -> Build {
+        let mut build = self.stored(tenant, build_id, code).await;
+        // No debuginfod server has source maps.
+        let is_theirs = code == Code::Machine && self.upstream.knows(build_id);
+        if !build.is_wanted() || !is_theirs {
             return build;
         }
         let mut absence = Absence::Nowhere;
         for artifact in [Artifact::Debuginfo, Artifact::Executable] {
             match self.fetch(tenant, build_id, artifact).await {
                 Ok(true) => {
-                    build = self.stored(tenant, build_id).await;
+                    build = self.stored(tenant, build_id, code).await;
                     // Where code lies in the executable, a debug file may not say.
                     let places = |file: &Arc<cairn_symbols::SymbolFile>| file.has_segments();
                     if build.debuginfo.as_ref().is_ok_and(places) || build.executable.is_ok() {
@@ -116,9 +125,9 @@ impl Builds {
         Ok(is_it.then_some(path))
     }
 
-    async fn stored(&self, tenant: &TenantId, build_id: &BuildId) -> Build {
+    async fn stored(&self, tenant: &TenantId, build_id: &BuildId, code: Code) -> Build {
         let _turn = self.loads.acquire().await.expect("it is never closed");
-        match self.files.build(tenant, build_id).await {
+        match self.files.build(tenant, build_id, code).await {
             Ok(build) => build,
             Err(error) => {
                 let chain = error.chain();
@@ -182,7 +191,7 @@ impl Builds {
         let (converter, clock) = (self.files.converter(), self.cx.clock());
         let symbols = match self.shared(&elf).await? {
             Some(alt) => converter.convert_with(path, &alt, &clock).await?,
-            None => converter.convert(path, &clock).await?,
+            None => converter.convert(path, Product::Symbols, &clock).await?,
         };
         let place = Place {
             tenant: tenant.clone(),

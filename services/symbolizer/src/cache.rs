@@ -29,6 +29,8 @@ pub(crate) type Answer = Result<Arc<SymbolFile>, Absence>;
 pub(crate) enum Absence {
     #[error("no file of this build id was uploaded")]
     NoFile,
+    #[error("no source map of this debug id was uploaded")]
+    NoMap,
     #[error("the uploaded file was refused: {0}")]
     Refused(Arc<str>),
     #[error("no file of this build id was uploaded, and no debuginfod server has one")]
@@ -51,7 +53,7 @@ impl Absence {
     /// Whether a later question may have another answer though nobody uploads anything.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::NoFile | Self::Refused(_) | Self::Nowhere | Self::Bad(_) => false,
+            Self::NoFile | Self::NoMap | Self::Refused(_) | Self::Nowhere | Self::Bad(_) => false,
             Self::Unasked(_) | Self::Unfinished | Self::Unread => true,
         }
     }

@@ -21,7 +21,7 @@ use crate::config::{ConversionConfig, Sandbox};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::sandbox::Bounds;
-use crate::worker;
+use crate::worker::{self, Product};
 
 /// What is kept of a worker's last words.
 const REASON_BYTES_MAX: u64 = 2_000;
@@ -75,13 +75,19 @@ impl Converter {
         Ok(file.into_temp_path())
     }
 
-    /// The symbol file of an ELF file. [`Error::Refused`] means that the file is at fault.
-    pub(crate) async fn convert(&self, elf: &Path, clock: &Clock) -> Result<Vec<u8>, Error> {
-        let bytes = tokio::fs::metadata(elf).await?.len();
-        self.run((elf, bytes), clock).await
+    /// What is made of a file. [`Error::Refused`] means that the file is at fault.
+    pub(crate) async fn convert(
+        &self,
+        file: &Path,
+        product: Product,
+        clock: &Clock,
+    ) -> Result<Vec<u8>, Error> {
+        let bytes = tokio::fs::metadata(file).await?.len();
+        self.run((file, bytes), product, clock).await
     }
 
-    /// The same with the file that it shares debug information with, which is appended to it.
+    /// The symbol file of an ELF file and the one that it shares debug information with, which is
+    /// appended to it.
     pub(crate) async fn convert_with(
         &self,
         elf: &Path,
@@ -95,15 +101,20 @@ impl Converter {
         let mut alt = tokio::fs::File::open(alt).await?;
         tokio::io::copy(&mut alt, &mut file).await?;
         file.flush().await?;
-        self.run((elf, bytes), clock).await
+        self.run((elf, bytes), Product::Symbols, clock).await
     }
 
-    /// `elf` has so many bytes; another may follow in its file.
-    async fn run(&self, elf: (&Path, u64), clock: &Clock) -> Result<Vec<u8>, Error> {
+    /// The file has so many bytes; another may follow in it.
+    async fn run(
+        &self,
+        file: (&Path, u64),
+        product: Product,
+        clock: &Clock,
+    ) -> Result<Vec<u8>, Error> {
         let _slot = self.slots.acquire().await.expect("it is never closed");
         let output = self.scratch_file()?;
         let start = clock.instant();
-        let child = self.start(elf, &output).map_err(Error::Convert)?;
+        let child = self.start(file, product, &output).map_err(Error::Convert)?;
         let ended = tokio::time::timeout(self.bounds.time_max, end_of(child)).await;
         let took = clock.instant().duration_since(start);
         self.metrics.conversion_seconds.observe(took.as_secs_f64());
@@ -120,13 +131,13 @@ impl Converter {
         match verdict(status, words, &self.bounds) {
             Verdict::Made { remark } => {
                 self.remark(&remark);
-                let symbols = tokio::fs::read(&output).await?;
-                if symbols.is_empty() {
+                let made = tokio::fs::read(&output).await?;
+                if made.is_empty() {
                     let program = self.program.display();
                     let error = anyhow::anyhow!("{program} does not act as a worker");
                     return Err(Error::Convert(error));
                 }
-                Ok(symbols)
+                Ok(made)
             }
             Verdict::Refused(reason) => Err(Error::Refused(reason)),
             Verdict::Failed(text) => Err(Error::Convert(anyhow::Error::msg(text))),
@@ -139,12 +150,18 @@ impl Converter {
     }
 
     /// The worker needs no path: its files are its standard input and output.
-    fn start(&self, (elf, bytes): (&Path, u64), output: &Path) -> anyhow::Result<Child> {
-        let input = File::open(elf).context("open a file to convert")?;
+    fn start(
+        &self,
+        (file, bytes): (&Path, u64),
+        product: Product,
+        output: &Path,
+    ) -> anyhow::Result<Child> {
+        let input = File::open(file).context("open a file to convert")?;
         let output = File::options().write(true).open(output);
         let output = output.context("open a file for symbols")?;
+        let arguments = worker::arguments(&self.bounds, self.sandbox, product, bytes);
         Command::new(&self.program)
-            .args(worker::arguments(&self.bounds, self.sandbox, bytes))
+            .args(arguments)
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(input))

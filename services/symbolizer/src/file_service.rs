@@ -18,7 +18,9 @@ use crate::error::Error;
 use crate::grpc::told;
 use crate::record::Reason;
 use crate::records::Place;
-use crate::uploads::{Announced, Claim, Entry, Received, Uploads, identity, named, tenant_of};
+use crate::uploads::{
+    Announced, Claim, Entry, Received, Uploads, debug_id, identity, named, tenant_of,
+};
 
 /// Bytes of one chunk of an upload.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
@@ -59,15 +61,15 @@ impl FileKeeper {
         let kind = kind_of(&info)?;
         let received = self.0.take(stream.map(chunk), Claim::default()).await;
         let received = received.map_err(announced_wrong)?;
-        let (build_id, kind) = match kind.is_elf() {
-            true => self.identified(&received, claimed, kind).await?,
-            false => {
-                let text = "say which build it is of";
-                (
-                    claimed.ok_or_else(|| Error::Invalid(text.to_owned()))?,
-                    kind,
-                )
+        let (build_id, kind) = match kind {
+            FileKind::Executable | FileKind::Debuginfo => {
+                self.identified(&received, claimed, kind).await?
             }
+            FileKind::Sources => (claimed.ok_or_else(nameless)?, kind),
+            FileKind::SourceMap => match claimed {
+                Some(claimed) => (claimed, kind),
+                None => (self.debug_id(&received).await?, kind),
+            },
         };
         let place = Place {
             tenant,
@@ -96,6 +98,14 @@ impl FileKeeper {
             (Err(_), Some(claimed)) => Ok((claimed, kind)),
             (Err(reason), None) => Err(Error::Refused(reason)),
         }
+    }
+
+    /// What a source map says that it is of.
+    async fn debug_id(&self, received: &Received) -> Result<BuildId, Error> {
+        let _turn = self.0.turn_to_hold().await?;
+        let map = tokio::fs::read(&received.path).await?;
+        let id = self.0.compute(move || debug_id(&map)).await;
+        id.map_err(Error::Refused)?.ok_or_else(nameless)
     }
 
     async fn keep(&self, place: &Place, received: &Received, force: bool) -> Result<(), Error> {
@@ -208,6 +218,10 @@ fn listed(entry: Entry) -> Option<StoredFile> {
         state: FileState::Deleted.into(),
         ..about
     })
+}
+
+fn nameless() -> Error {
+    Error::Invalid("say which build it is of".to_owned())
 }
 
 /// Nothing was announced: what comes is refused for itself.

@@ -21,6 +21,7 @@ use crate::metrics::{LoadLabel, Metrics, Source};
 use crate::record::{Record, Refusal, Stored};
 use crate::records::{Change, Place, Records};
 use crate::symbol_files::SymbolFiles;
+use crate::worker::Product;
 
 /// Loads at a time, at most: slots that share a stripe wait for each other, so no file is loaded
 /// twice at once.
@@ -45,7 +46,16 @@ pub(crate) struct Files {
     cx: Context,
 }
 
-/// The symbol files that name one build. Both are asked for every address.
+/// What a build is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Code {
+    Machine,
+    /// Generated JavaScript.
+    Script,
+}
+
+/// The symbol files that name one build. Both are asked for every address. Of a script the source
+/// map stands for debug information, and there is nothing else.
 #[derive(Clone)]
 pub(crate) struct Build {
     pub(crate) debuginfo: Answer,
@@ -57,6 +67,7 @@ pub(crate) struct Build {
 struct Known {
     debuginfo: Result<Slot, Absence>,
     executable: Result<Slot, Absence>,
+    source_map: Result<Slot, Absence>,
 }
 
 impl Slot {
@@ -110,11 +121,16 @@ impl Files {
         &self,
         tenant: &TenantId,
         build_id: &BuildId,
+        code: Code,
     ) -> Result<Build, Error> {
         let known = self.known(tenant, build_id).await?;
+        let (debuginfo, executable) = match code {
+            Code::Machine => (known.debuginfo, known.executable),
+            Code::Script => (known.source_map, Err(Absence::NoMap)),
+        };
         Ok(Build {
-            debuginfo: self.answer(known.debuginfo).await?,
-            executable: self.answer(known.executable).await?,
+            debuginfo: self.answer(debuginfo).await?,
+            executable: self.answer(executable).await?,
         })
     }
 
@@ -146,8 +162,13 @@ impl Files {
         let known = Known {
             debuginfo: slot(FileKind::Debuginfo).await?,
             executable: slot(FileKind::Executable).await?,
+            source_map: match slot(FileKind::SourceMap).await? {
+                Err(Absence::NoFile) => Err(Absence::NoMap),
+                slot => slot,
+            },
         };
-        for slot in [&known.debuginfo, &known.executable].into_iter().flatten() {
+        let all = [&known.debuginfo, &known.executable, &known.source_map];
+        for slot in all.into_iter().flatten() {
             self.note_use(&slot.place).await;
         }
         let mut all = self.known.lock();
@@ -236,7 +257,7 @@ impl Files {
             }
             Err(error) => return Err(error.into()),
         };
-        let symbols = match self.converted(slot, elf).await? {
+        let symbols = match self.converted(slot, elf, Product::Symbols).await? {
             Ok(symbols) => symbols,
             Err(absence) => return Ok((Err(absence), Source::Conversion)),
         };
@@ -253,14 +274,19 @@ impl Files {
         &self,
         slot: &Slot,
         file: Bytes,
+        product: Product,
     ) -> Result<Result<Bytes, Absence>, Error> {
         let path = self.converter.scratch_file()?;
         tokio::fs::write(&path, &file).await?;
         drop(file);
-        match self.converter.convert(&path, &self.cx.clock()).await {
+        let (converter, clock) = (&self.converter, self.cx.clock());
+        match converter.convert(&path, product, &clock).await {
             Ok(made) => Ok(Ok(Bytes::from(made))),
             Err(Error::Refused(reason)) => {
-                self.refuse(slot, &reason).await?;
+                // A source map whose texts are of no use still names frames.
+                if (slot.place.kind, product) != (FileKind::SourceMap, Product::Texts) {
+                    self.refuse(slot, &reason).await?;
+                }
                 Ok(Err(Absence::Refused(reason.into())))
             }
             Err(error) => Err(error),

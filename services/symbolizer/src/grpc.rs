@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cairn_chassis::Context;
-use cairn_model::{Addressing, BuildId, Code};
+use cairn_model::{Addressing, Ask, BuildId, Code};
 use cairn_wire::cairn::symbols::v1::symbol_service_server::{SymbolService, SymbolServiceServer};
 use cairn_wire::cairn::symbols::v1::{self as wire, SymbolizeRequest, SymbolizeResponse};
 use tonic::codec::CompressionEncoding;
@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 use crate::builds::Builds;
 use crate::config::Config;
 use crate::error::Error;
+use crate::files;
 use crate::metrics::{AddressLabel, Metrics, Named};
 use crate::symbolize::{Asked, symbolize};
 use crate::uploads::tenant_of;
@@ -62,11 +63,15 @@ impl Symbols {
         }
         let binaries: Vec<Binary> = binaries.into_iter().map(binary).collect::<Result<_, _>>()?;
         let asked = binaries.into_iter().map(async |(build_id, asked)| {
-            let (addressing, addresses) = asked;
-            let build = self.builds.get(&tenant, &build_id, wait).await;
+            let (ask, addresses) = asked;
+            let code = match ask {
+                Ask::Addresses(_) => files::Code::Machine,
+                Ask::Positions => files::Code::Script,
+            };
+            let build = self.builds.get(&tenant, &build_id, code, wait).await;
             Asked {
                 build,
-                addressing,
+                ask,
                 addresses,
             }
         });
@@ -104,7 +109,7 @@ impl SymbolService for Symbols {
     }
 }
 
-type Binary = (BuildId, (Addressing, Vec<u64>));
+type Binary = (BuildId, (Ask, Vec<u64>));
 
 fn binary(binary: wire::Binary) -> Result<Binary, Error> {
     let wire::Binary {
@@ -112,12 +117,13 @@ fn binary(binary: wire::Binary) -> Result<Binary, Error> {
         addressing,
         addresses,
     } = binary;
-    let addressing = match wire::Addressing::try_from(addressing) {
-        Ok(wire::Addressing::FileOffset) => Addressing::FileOffset,
-        Ok(wire::Addressing::Virtual) => Addressing::Virtual,
+    let ask = match wire::Addressing::try_from(addressing) {
+        Ok(wire::Addressing::FileOffset) => Ask::Addresses(Addressing::FileOffset),
+        Ok(wire::Addressing::Virtual) => Ask::Addresses(Addressing::Virtual),
+        Ok(wire::Addressing::Position) => Ask::Positions,
         Err(_) => return Err(Error::Invalid(format!("no addressing {addressing}"))),
     };
-    Ok((BuildId::parse(&build_id)?, (addressing, addresses)))
+    Ok((BuildId::parse(&build_id)?, (ask, addresses)))
 }
 
 /// What the client reads. Faults of ours are logged here, since clients are not told them.

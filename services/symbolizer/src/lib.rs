@@ -32,7 +32,7 @@ use cairn_store::Store;
 
 pub use config::{Cache, Config, ConversionConfig, QuotaConfig, Sandbox, SignedUrls, UploadConfig};
 pub use upstream::{UpstreamConfig, UpstreamServer};
-pub use worker::{Conversion, worker_main, worker_main_of};
+pub use worker::{Conversion, Product, Task, worker_main, worker_main_of};
 
 /// Runs the symbolizer until the process stops.
 pub async fn run(config: Config, cx: cairn_chassis::Context) -> anyhow::Result<()> {

@@ -1,4 +1,5 @@
-//! Archives of source files, made into one file of which each text is read alone. Pure over bytes.
+//! Archives of source files, and what source maps carry of them, made into one file of which each text
+//! is read alone. Pure over bytes.
 //!
 //! What is made: the texts, each compressed with zstd, then a table of them as compressed JSON, then
 //! where the table begins and ends. Names are looked up, never opened: `..` leads nowhere.
@@ -66,6 +67,8 @@ pub(crate) enum Error {
     Empty,
     #[error("the table of texts is damaged")]
     Damaged,
+    #[error(transparent)]
+    SourceMap(#[from] cairn_symbols::Error),
 }
 
 /// Whether this is an archive of sources, rather than an ELF file.
@@ -84,8 +87,7 @@ pub(crate) fn convert(archive: &[u8], limits: &Limits) -> Result<Vec<u8>, Error>
         }
         false => Box::new(archive),
     };
-    let mut out = Vec::new();
-    let mut texts: Vec<Text> = Vec::new();
+    let mut texts = Texts::default();
     let mut archive = tar::Archive::new(plain.take(limits.bytes_max + 1));
     let mut seen = 0;
     for entry in archive.entries()? {
@@ -105,30 +107,69 @@ pub(crate) fn convert(archive: &[u8], limits: &Limits) -> Result<Vec<u8>, Error>
         }
         let mut text = Vec::new();
         entry.read_to_end(&mut text)?;
-        let packed = zstd::bulk::compress(&text, 3)?;
-        texts.push(Text {
-            name: normal(&name),
-            offset: out.len() as u64,
+        texts.add(&name, &text)?;
+    }
+    match texts.list.is_empty() {
+        true => Err(Error::Empty),
+        false => texts.finish(),
+    }
+}
+
+/// Makes one file of the sources that a source map carries, which may be none.
+pub(crate) fn of_source_map(map: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
+    let mut texts = Texts::default();
+    let bounds = cairn_symbols::Limits::default();
+    cairn_symbols::source_map_texts(map, &bounds, |name, text| {
+        let is_small = text.len() as u64 <= limits.file_bytes_max;
+        if !is_small || name.len() > limits.name_bytes_max {
+            return Ok(());
+        }
+        if texts.list.len() == limits.files_max {
+            return Err(Error::Many(limits.files_max));
+        }
+        texts.add(name, text)
+    })?;
+    texts.finish()
+}
+
+/// A file in the making.
+#[derive(Default)]
+struct Texts {
+    list: Vec<Text>,
+    out: Vec<u8>,
+}
+
+impl Texts {
+    fn add(&mut self, name: &str, text: &[u8]) -> Result<(), Error> {
+        let packed = zstd::bulk::compress(text, 3)?;
+        self.list.push(Text {
+            name: normal(name),
+            offset: self.out.len() as u64,
             packed: packed.len() as u64,
             bytes: text.len() as u64,
         });
-        out.extend_from_slice(&packed);
+        self.out.extend_from_slice(&packed);
+        Ok(())
     }
-    if texts.is_empty() {
-        return Err(Error::Empty);
+
+    fn finish(self) -> Result<Vec<u8>, Error> {
+        let Self {
+            list: mut texts,
+            mut out,
+        } = self;
+        // The last of a name first, so that it is the one that stays.
+        texts.reverse();
+        texts.sort_by(|a, b| a.name.cmp(&b.name));
+        texts.dedup_by(|a, b| a.name == b.name);
+        let table = serde_json::to_vec(&texts).map_err(std::io::Error::from)?;
+        let table = zstd::bulk::compress(&table, 3)?;
+        let offset = out.len() as u64;
+        out.extend_from_slice(&table);
+        out.extend_from_slice(&offset.to_le_bytes());
+        out.extend_from_slice(&(table.len() as u64).to_le_bytes());
+        out.extend_from_slice(&MAGIC);
+        Ok(out)
     }
-    // The last of a name first, so that it is the one that stays.
-    texts.reverse();
-    texts.sort_by(|a, b| a.name.cmp(&b.name));
-    texts.dedup_by(|a, b| a.name == b.name);
-    let table = serde_json::to_vec(&texts).map_err(std::io::Error::from)?;
-    let table = zstd::bulk::compress(&table, 3)?;
-    let offset = out.len() as u64;
-    out.extend_from_slice(&table);
-    out.extend_from_slice(&offset.to_le_bytes());
-    out.extend_from_slice(&(table.len() as u64).to_le_bytes());
-    out.extend_from_slice(&MAGIC);
-    Ok(out)
 }
 
 /// Where the table is, by the last [`END_BYTES`] of a file of this size.

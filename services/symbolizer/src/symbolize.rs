@@ -2,17 +2,18 @@
 
 use std::collections::HashMap;
 
-use cairn_model::Addressing;
+use cairn_model::javascript::Position;
+use cairn_model::{Addressing, Ask};
 use cairn_symbols::{Frames, Miss};
 use cairn_wire::cairn::symbols::v1::{BinarySymbols, Frame, Function, SymbolizeResponse, Symbols};
 
 use crate::cache::Absence;
 use crate::files::Build;
 
-/// Addresses of one binary, and what can name them.
+/// Addresses of one binary, or positions of one script, and what can name them.
 pub(crate) struct Asked {
     pub(crate) build: Build,
-    pub(crate) addressing: Addressing,
+    pub(crate) ask: Ask,
     pub(crate) addresses: Vec<u64>,
 }
 
@@ -55,14 +56,16 @@ type FramesId = (usize, u32);
 impl<'a> Tables<'a> {
     fn binary(&mut self, asked: &'a Asked) -> BinarySymbols {
         let mut known: HashMap<FramesId, u32> = HashMap::new();
-        let symbols = asked.addresses.iter().map(|&address| {
-            match frames(&asked.build, asked.addressing, address) {
-                Ok((file, frames)) => *known
-                    .entry((file, frames.id()))
-                    .or_insert_with(|| self.symbols(frames)),
-                Err(reason) => self.reason(reason),
-            }
-        });
+        let symbols =
+            asked
+                .addresses
+                .iter()
+                .map(|&address| match frames(&asked.build, asked.ask, address) {
+                    Ok((file, frames)) => *known
+                        .entry((file, frames.id()))
+                        .or_insert_with(|| self.symbols(frames)),
+                    Err(reason) => self.reason(reason),
+                });
         BinarySymbols {
             symbols: symbols.collect(),
         }
@@ -125,11 +128,11 @@ impl<'a> Tables<'a> {
 }
 
 /// The calls at an address, and by which file of the build; or why it has no name.
-fn frames(
-    build: &Build,
-    addressing: Addressing,
-    address: u64,
-) -> Result<(usize, Frames<'_>), Reason> {
+fn frames(build: &Build, ask: Ask, address: u64) -> Result<(usize, Frames<'_>), Reason> {
+    let addressing = match ask {
+        Ask::Addresses(addressing) => addressing,
+        Ask::Positions => return position(build, Position::of_address(address)),
+    };
     // Where code lies in the executable, a separate debug file often no longer says.
     let by_place = [&build.executable, &build.debuginfo];
     let mut virtual_address = Err(Miss::NoSegment);
@@ -158,4 +161,13 @@ fn frames(
         }
         _ => (virtual_address.err().unwrap_or(miss).to_string(), false),
     })
+}
+
+/// The same of a position of a script.
+fn position(build: &Build, at: Position) -> Result<(usize, Frames<'_>), Reason> {
+    let map = build.debuginfo.as_ref();
+    let map = map.map_err(|absence| (absence.to_string(), absence.is_passing()))?;
+    let frames = map.at_position(at.line, at.column);
+    let frames = frames.map_err(|miss| (miss.to_string(), false))?;
+    Ok((0, frames))
 }

@@ -1,4 +1,4 @@
-//! The text of a source file, out of an archive that somebody uploaded.
+//! The text of a source file, out of an archive or a source map that somebody uploaded.
 
 use bytes::Bytes;
 use cairn_model::{BuildId, FileKind, TenantId};
@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::files::Files;
 use crate::records::Place;
 use crate::sources::{self, END_BYTES, Text};
+use crate::worker::Product;
 
 /// A source file.
 #[derive(Debug)]
@@ -27,15 +28,18 @@ impl Files {
         file: &str,
     ) -> Result<Found, Error> {
         let folder = self.records().folder(tenant, build_id).await?;
-        let place = |build_id: &BuildId| Place {
+        let place = |build_id: &BuildId, kind| Place {
             tenant: tenant.clone(),
             build_id: build_id.clone(),
-            kind: FileKind::Sources,
+            kind,
         };
-        // An archive says of no build that it is its own, but the build's other files do.
+        // An archive says of no build that it is its own, but the build's other files do. Source
+        // maps carry sources, too.
         let mut slot = None;
-        for build_id in std::iter::once(build_id).chain(folder.also_any()) {
-            let place = place(build_id);
+        let builds = std::iter::once(build_id).chain(folder.also_any());
+        let kinds = [FileKind::Sources, FileKind::SourceMap];
+        for (build_id, kind) in builds.flat_map(|id| kinds.map(|kind| (id, kind))) {
+            let place = place(build_id, kind);
             let (_, record) = self.records().read(&place).await?;
             let upload = record.and_then(|record| Some(record.readable()?.upload));
             slot = upload.map(|upload| Slot { place, upload });
@@ -85,7 +89,7 @@ impl Files {
             Err(cairn_store::Error::NotFound { .. }) => return Ok(Err(Absence::NoFile)),
             Err(error) => return Err(error.into()),
         };
-        match self.converted(slot, archive).await? {
+        match self.converted(slot, archive, Product::Texts).await? {
             Ok(made) => {
                 let size = made.len() as u64;
                 match store.create(key, made).await {

@@ -29,7 +29,7 @@ mod receive;
 mod sweep;
 
 pub(crate) use inventory::Entry;
-pub(crate) use judge::{identity, named};
+pub(crate) use judge::{debug_id, identity, named};
 pub(crate) use receive::{Claim, Received};
 
 use crate::config::{SignedUrls, UploadConfig};

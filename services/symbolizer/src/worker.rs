@@ -1,4 +1,4 @@
-//! The worker process: one ELF file in, or two that belong together, one symbol file out. What it
+//! The worker process: one file in, or two that belong together, one symbol file or file of texts out. What it
 //! reads is hostile, so it may crash, and whoever made the file may come to command it. It gets
 //! input and output as open descriptors, and before it looks at the first byte it gives up
 //! everything else.
@@ -25,10 +25,28 @@ pub(crate) const EXIT_REFUSED: u8 = 3;
 /// Something else failed, and standard error says what.
 pub(crate) const EXIT_FAILED: u8 = 4;
 
-/// Makes a symbol file of an ELF file and what it shares with others, within so many bytes of memory,
-/// or says what is wrong with it.
-pub type Conversion =
-    fn(elf: &[u8], alt: Option<&[u8]>, memory_max: u64) -> Result<Vec<u8>, String>;
+/// What is made of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Product {
+    /// A symbol file.
+    Symbols,
+    /// A file of the texts of sources.
+    Texts,
+}
+
+/// What a worker is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'a> {
+    pub file: &'a [u8],
+    /// What it shares with others.
+    pub alt: Option<&'a [u8]>,
+    pub product: Product,
+    /// Bytes of memory.
+    pub memory_max: u64,
+}
+
+/// Makes of a file what is asked for, or says what is wrong with it.
+pub type Conversion = fn(&Task<'_>) -> Result<Vec<u8>, String>;
 
 /// Where in the input the second file may begin: readers want their tables aligned.
 pub(crate) const ALIGNMENT: u64 = 4096;
@@ -57,10 +75,19 @@ pub fn worker_main_of(conversion: Conversion) -> Option<ExitCode> {
 }
 
 /// What a worker is told on its command line.
-pub(crate) fn arguments(bounds: &Bounds, sandbox: Sandbox, elf_bytes: u64) -> [String; 6] {
+pub(crate) fn arguments(
+    bounds: &Bounds,
+    sandbox: Sandbox,
+    product: Product,
+    file_bytes: u64,
+) -> [String; 7] {
     let word = match sandbox {
         Sandbox::Required => "required",
         Sandbox::Preferred => "preferred",
+    };
+    let product = match product {
+        Product::Symbols => "symbols",
+        Product::Texts => "texts",
     };
     [
         ARGUMENT.to_owned(),
@@ -68,13 +95,22 @@ pub(crate) fn arguments(bounds: &Bounds, sandbox: Sandbox, elf_bytes: u64) -> [S
         bounds.time_max.as_secs().max(1).to_string(),
         bounds.output_max.to_string(),
         word.to_owned(),
-        elf_bytes.to_string(),
+        product.to_owned(),
+        file_bytes.to_string(),
     ]
 }
 
 /// The last is how long the first file is.
-fn bounds(arguments: &[OsString]) -> Option<(Bounds, Sandbox, u64)> {
-    let [memory_max, seconds_max, output_max, sandbox, elf_bytes] = arguments else {
+fn told(arguments: &[OsString]) -> Option<(Bounds, Sandbox, Product, u64)> {
+    let [
+        memory_max,
+        seconds_max,
+        output_max,
+        sandbox,
+        product,
+        file_bytes,
+    ] = arguments
+    else {
         return None;
     };
     let number = |text: &OsString| text.to_str()?.parse::<u64>().ok();
@@ -88,52 +124,73 @@ fn bounds(arguments: &[OsString]) -> Option<(Bounds, Sandbox, u64)> {
         "preferred" => Sandbox::Preferred,
         _ => return None,
     };
-    Some((bounds, sandbox, number(elf_bytes)?))
+    let product = match product.to_str()? {
+        "symbols" => Product::Symbols,
+        "texts" => Product::Texts,
+        _ => return None,
+    };
+    Some((bounds, sandbox, product, number(file_bytes)?))
 }
 
 /// A remark for the log if it worked.
 fn work(arguments: &[OsString], conversion: Conversion) -> Result<String, (u8, String)> {
     let failed = |text: String| (EXIT_FAILED, text);
-    let (bounds, sandbox, elf_bytes) = bounds(arguments)
+    let (bounds, sandbox, product, file_bytes) = told(arguments)
         .ok_or_else(|| failed("a worker is told its bounds, sandbox and input".to_owned()))?;
     let input = map_input().map_err(|error| failed(format!("map the input: {error}")))?;
     let input = input.as_deref().unwrap_or_default();
-    let (elf, alt) = split(input, elf_bytes)
+    let (file, alt) = split(input, file_bytes)
         .ok_or_else(|| failed("the input is shorter than the file in it".to_owned()))?;
     let lacks = sandbox::enter(&bounds, input.len() as u64).map_err(failed)?;
     let remark = match sandbox {
         Sandbox::Required if !lacks.is_empty() => return Err(failed(sandbox::refusal(&lacks))),
         _ => lacks.join("; "),
     };
-    let symbols = conversion(elf, alt, bounds.memory_max).map_err(|error| (EXIT_REFUSED, error))?;
-    let written = std::io::stdout().lock().write_all(&symbols);
-    written.map_err(|error| failed(format!("write the symbol file: {error}")))?;
+    let task = Task {
+        file,
+        alt,
+        product,
+        memory_max: bounds.memory_max,
+    };
+    let made = conversion(&task).map_err(|error| (EXIT_REFUSED, error))?;
+    let written = std::io::stdout().lock().write_all(&made);
+    written.map_err(|error| failed(format!("write what was made: {error}")))?;
     Ok(remark)
 }
 
 /// The first file, and the second if there is one.
-fn split(input: &[u8], elf_bytes: u64) -> Option<(&[u8], Option<&[u8]>)> {
+fn split(input: &[u8], file_bytes: u64) -> Option<(&[u8], Option<&[u8]>)> {
     let at = |bytes: u64| usize::try_from(bytes).ok();
-    let elf = input.get(..at(elf_bytes)?)?;
-    let alt = input.get(at(elf_bytes.next_multiple_of(ALIGNMENT))?..);
-    Some((elf, alt.filter(|alt| !alt.is_empty())))
+    let file = input.get(..at(file_bytes)?)?;
+    let alt = input.get(at(file_bytes.next_multiple_of(ALIGNMENT))?..);
+    Some((file, alt.filter(|alt| !alt.is_empty())))
 }
 
-/// An archive of sources is made into something else.
-fn convert(elf: &[u8], alt: Option<&[u8]>, memory_max: u64) -> Result<Vec<u8>, String> {
-    if sources::is_archive(elf) {
-        let made = sources::convert(elf, &sources::Limits::default());
-        return made.map_err(|error| error.to_string());
-    }
+fn convert(task: &Task<'_>) -> Result<Vec<u8>, String> {
+    let Task { file, alt, .. } = *task;
+    let is_map = cairn_symbols::is_source_map(file);
     let limits = Limits {
-        section_bytes_max: usize::try_from(memory_max / 2).unwrap_or(usize::MAX),
+        section_bytes_max: usize::try_from(task.memory_max / 2).unwrap_or(usize::MAX),
         ..Limits::default()
     };
-    let companions = Companions {
-        alt,
-        ..Companions::default()
+    let symbols = match task.product {
+        Product::Texts => {
+            let made = match is_map {
+                true => sources::of_source_map(file, &sources::Limits::default()),
+                false => sources::convert(file, &sources::Limits::default()),
+            };
+            return made.map_err(|error| error.to_string());
+        }
+        Product::Symbols if is_map => cairn_symbols::convert_source_map(file, &limits),
+        Product::Symbols => {
+            let companions = Companions {
+                alt,
+                ..Companions::default()
+            };
+            cairn_symbols::convert(file, &companions, &limits)
+        }
     };
-    cairn_symbols::convert(elf, &companions, &limits).map_err(|error| error.to_string())
+    symbols.map_err(|error| error.to_string())
 }
 
 /// None if the file is empty, which can't be mapped.

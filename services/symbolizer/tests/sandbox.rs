@@ -13,6 +13,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use cairn_symbolizer::Task;
 use cairn_wire::cairn::symbols::v1::Addressing;
 use tonic::Code;
 
@@ -117,7 +118,8 @@ async fn every_attack_ends_its_own_worker_and_nothing_else(
 
 /// The conversion of this program's workers. Whatever it returns after an attack is no refusal, so
 /// that an attack which works is seen.
-fn obey(elf: &[u8], _: Option<&[u8]>, memory_max: u64) -> Result<Vec<u8>, String> {
+fn obey(task: &Task<'_>) -> Result<Vec<u8>, String> {
+    let elf = task.file;
     let mark = elf.windows(MARK.len()).rposition(|part| part == MARK);
     let Some(at) = mark else {
         let limits = cairn_symbols::Limits::default();
@@ -155,7 +157,7 @@ fn obey(elf: &[u8], _: Option<&[u8]>, memory_max: u64) -> Result<Vec<u8>, String
             }
         }
         "allocate all at once" => {
-            std::hint::black_box(vec![0_u8; 4 * memory_max as usize]);
+            std::hint::black_box(vec![0_u8; 4 * task.memory_max as usize]);
         }
         "spin" => loop {
             std::hint::spin_loop();

@@ -26,7 +26,8 @@ pub enum Debuginfo {
         /// Programs, libraries, files with only their debug information, or archives of sources.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// Use this build id instead of the one in the file. Sources and source maps need it.
+        /// Use this build id instead of the one in the file. Sources need it, and source maps without a
+        /// debug id.
         #[arg(long)]
         build_id: Option<String>,
         /// What the files are. Of binaries the file says it.

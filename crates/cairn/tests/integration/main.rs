@@ -28,6 +28,7 @@ mod oracle;
 mod readers;
 mod rebuild;
 mod roundtrip;
+mod scripts;
 mod serve;
 mod services;
 mod stopping;

@@ -9,4 +9,5 @@ mod parts;
 mod reads;
 mod reports;
 mod scan;
+mod scripts;
 mod seeds;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cairn_engine::{
     Flame, Frame, GroupBy, Half, KeyBy, Names, folded, name, sandwich, source_lines,
 };
-use cairn_model::{Addressing, BuildId};
+use cairn_model::{Addressing, Ask, BuildId};
 use cairn_trie::Partial;
 use proptest::prelude::*;
 
@@ -150,7 +150,7 @@ fn inlined_calls_of_one_location_are_cut_apart() {
         name,
         ..Frame::default()
     });
-    names.insert((&app, Addressing::Virtual), 0x40, &frames);
+    names.insert((&app, Ask::Addresses(Addressing::Virtual)), 0x40, &frames);
     let partial = name(stacks(&[one(vec![1, 3, 0])], GroupBy::Nothing), &names);
     let text = |half| {
         let part = sandwich(&partial, "middle", half);

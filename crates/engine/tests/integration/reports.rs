@@ -7,7 +7,7 @@ use cairn_engine::{
     Answer, Flame, Frame, GroupBy, KeyBy, Kind, Meta, Names, Question, Source, Trim, folded, name,
     profile, scan_head, top, unnamed,
 };
-use cairn_model::{Addressing, BuildId, Labels};
+use cairn_model::{Addressing, Ask, BuildId, Labels};
 use cairn_trie::Partial;
 use proptest::prelude::*;
 
@@ -213,7 +213,7 @@ proptest! {
             for address in &wanted.addresses {
                 let frame = |name, line| Frame { name, line, ..Frame::default() };
                 let frames = [frame("inner", 1), frame("outer", 2)];
-                names.insert((&wanted.build_id, wanted.addressing), *address, &frames);
+                names.insert((&wanted.build_id, wanted.ask), *address, &frames);
             }
         }
         let named = name(partial.clone(), &names);
@@ -267,9 +267,13 @@ fn names_are_found_by_binary_and_kind_of_address() {
         name: "read",
         ..Frame::default()
     };
-    names.insert((&lib, Addressing::Virtual), 0x40, &[frame]);
+    names.insert((&lib, Ask::Addresses(Addressing::Virtual)), 0x40, &[frame]);
     let app = BuildId::parse("app").expect("valid");
-    names.insert((&app, Addressing::FileOffset), 0x40, &[frame]);
+    names.insert(
+        (&app, Ask::Addresses(Addressing::FileOffset)),
+        0x40,
+        &[frame],
+    );
     let flame = Flame::build(&name(partial, &names), KeyBy::default());
     assert_eq!(folded(&flame), "0x7;f;app+0x40;read 1\n");
 }
@@ -282,7 +286,7 @@ fn separators_in_names_do_not_break_lines() {
         name: "a;b\nc",
         ..Frame::default()
     };
-    names.insert((&app, Addressing::Virtual), 0x40, &[frame]);
+    names.insert((&app, Ask::Addresses(Addressing::Virtual)), 0x40, &[frame]);
     let flame = Flame::build(
         &name(stacks(&[one(vec![3])], GroupBy::Nothing), &names),
         KeyBy::default(),

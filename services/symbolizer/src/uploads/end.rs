@@ -49,9 +49,7 @@ impl Uploads {
         if let Some(refusal) = stored.refusal {
             return Err(Error::Refused(refusal.reason));
         }
-        if place.kind != FileKind::SourceMap {
-            self.convert(place, stored.upload, patience).await?;
-        }
+        self.convert(place, stored.upload, patience).await?;
         Ok(stored)
     }
 
@@ -200,11 +198,12 @@ impl Uploads {
         let (place, files) = (place.clone(), Arc::clone(&self.files));
         let (done, waits) = tokio::sync::oneshot::channel();
         self.cx.spawn("convert", async move {
-            let is_elf = place.kind.is_elf();
             let slot = Slot { place, upload };
-            let made = match is_elf {
-                true => files.file(slot).await.map(|made| made.map(|_| ())),
-                false => files.texts(&slot).await.map(|made| made.map(|_| ())),
+            let made = match slot.place.kind {
+                FileKind::Sources => files.texts(&slot).await.map(|made| made.map(|_| ())),
+                FileKind::Executable | FileKind::Debuginfo | FileKind::SourceMap => {
+                    files.file(slot).await.map(|made| made.map(|_| ()))
+                }
             };
             if let Err(Err(error)) = done.send(made) {
                 let error = anyhow::Error::new(error);

@@ -24,9 +24,14 @@ pub(crate) fn judge(place: &Place, upload: &Upload, bytes: &[u8]) -> Result<Vec<
             true => Vec::new(),
             false => return Err("sources are a tar archive, plain or with zstd".to_owned()),
         },
-        FileKind::SourceMap => match bytes.trim_ascii_start().first() {
-            Some(b'{' | b')') => Vec::new(),
-            _ => return Err("a source map is JSON".to_owned()),
+        FileKind::SourceMap => match debug_id(bytes)? {
+            Some(own) if own != place.build_id => {
+                let claimed = &place.build_id;
+                return Err(format!(
+                    "the source map says that its debug id is {own}, not {claimed}"
+                ));
+            }
+            _ => Vec::new(),
         },
     };
     // What the client says comes last: who states it in the file is preferred.
@@ -43,6 +48,16 @@ pub(crate) fn judge(place: &Place, upload: &Upload, bytes: &[u8]) -> Result<Vec<
 /// What an ELF file says it is.
 pub(crate) fn identity(elf: &[u8]) -> Result<Identity, String> {
     Identity::read(elf).map_err(|error| error.to_string())
+}
+
+/// The debug id that a source map states.
+pub(crate) fn debug_id(bytes: &[u8]) -> Result<Option<BuildId>, String> {
+    if !cairn_symbols::is_source_map(bytes) {
+        let text = "a source map is JSON, alone or in one file with the code that it is of";
+        return Err(text.to_owned());
+    }
+    let id = cairn_symbols::debug_id(bytes).map_err(|error| error.to_string())?;
+    Ok(id.and_then(|id| BuildId::parse(&id).ok()))
 }
 
 /// The build id to store a file under. One that the client claims is taken unless the file carries

@@ -8,6 +8,7 @@ mod pyroscope;
 mod server;
 mod signed;
 mod soak;
+mod source_maps;
 mod sources;
 mod upstream;
 
@@ -53,7 +54,7 @@ async fn an_uploaded_binary_names_its_addresses() {
         assert!(answer[1].frames[0].file.ends_with("work.c"));
         let reason = match addressing {
             Addressing::Virtual => "the uploaded file names no function at this address",
-            Addressing::FileOffset => "the uploaded file maps no code at this file offset",
+            _ => "the uploaded file maps no code at this file offset",
         };
         assert_eq!(answer[2].reason, reason);
         assert_eq!(answer[3].reason, reason);
