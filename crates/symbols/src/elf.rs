@@ -3,6 +3,7 @@
 mod identity;
 mod plt;
 mod symbols;
+mod unlinked;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,6 +15,7 @@ use object::{SectionFlags, SegmentFlags};
 use cairn_model::FileKind;
 
 pub use self::identity::Identity;
+use self::unlinked::Layout;
 use crate::Error;
 use crate::format::Segment;
 use crate::inflate;
@@ -25,6 +27,8 @@ const CODE_SECTIONS_MAX: usize = 1 << 16;
 
 pub(crate) struct Elf<'a> {
     pub(crate) file: object::File<'a>,
+    /// Of a file that is not linked.
+    layout: Option<Layout>,
     section_bytes_max: usize,
 }
 
@@ -92,22 +96,29 @@ impl<'a> Elf<'a> {
     pub(crate) fn parse(bytes: &'a [u8], section_bytes_max: usize) -> Result<Self, Error> {
         let not_elf = |error: object::read::Error| Error::NotElf(error.to_string());
         let file = object::File::parse(bytes).map_err(not_elf)?;
-        match file.kind() {
-            object::ObjectKind::Relocatable => Err(Error::Relocatable),
-            _ => Ok(Self {
-                file,
-                section_bytes_max,
-            }),
+        Ok(Self::of(file, section_bytes_max))
+    }
+
+    fn of(file: object::File<'a>, section_bytes_max: usize) -> Self {
+        Self {
+            layout: Layout::of(&file),
+            file,
+            section_bytes_max,
+        }
+    }
+
+    /// Where a section lies.
+    fn start(&self, section: &object::Section<'_, '_>) -> u64 {
+        match &self.layout {
+            Some(layout) => layout.start(section.index()),
+            None => section.address(),
         }
     }
 
     /// A file that this one refers to: it has no code, so any kind will do.
     pub(crate) fn companion<'c>(&self, bytes: &'c [u8]) -> Option<Elf<'c>> {
         let file = object::File::parse(bytes).ok()?;
-        Some(Elf {
-            file,
-            section_bytes_max: self.section_bytes_max,
-        })
+        Some(Elf::of(file, self.section_bytes_max))
     }
 
     /// A file without the content of its code can only serve beside the executable.
@@ -149,7 +160,7 @@ impl<'a> Elf<'a> {
             .find_map(|name| self.file.section_by_name(name))
     }
 
-    /// A section's content, inflated; `None` if it is absent, damaged or too large.
+    /// A section's content, inflated and with its addresses; `None` if it is absent, damaged or too large.
     pub(crate) fn section(&self, name: &str) -> Option<Cow<'a, [u8]>> {
         // Compressed sections had names of their own before ELF had a mark for them.
         let old = || {
@@ -158,7 +169,11 @@ impl<'a> Elf<'a> {
         };
         let section = self.file.section_by_name(name).or_else(old)?;
         let data = section.compressed_data().ok()?;
-        inflate::section(&data, self.section_bytes_max)
+        let data = inflate::section(&data, self.section_bytes_max)?;
+        match &self.layout {
+            Some(layout) => layout.fill_in(&self.file, &section, data),
+            None => Some(data),
+        }
     }
 
     /// The ELF file with nothing but symbols that some distributions leave in stripped ones.
@@ -172,6 +187,9 @@ impl<'a> Elf<'a> {
     /// A file that keeps only debug information has them without content; such a segment covers
     /// no file offset, since where the code was in the executable is not told.
     pub(crate) fn code_segments(&self) -> Result<Vec<Segment>, Error> {
+        if let Some(layout) = &self.layout {
+            return Ok(vec![layout.segment()]);
+        }
         let mut segments = Vec::new();
         for segment in self.file.segments() {
             let (offset, bytes) = segment.file_range();
@@ -198,7 +216,7 @@ impl<'a> Elf<'a> {
         let sections = self.file.sections();
         let sections = sections
             .filter(|section| is_code(section.flags()))
-            .map(|section| range(section.address(), section.size()));
+            .map(|section| range(self.start(&section), section.size()));
         let mut ranges: Vec<_> = sections.take(CODE_SECTIONS_MAX).collect();
         if ranges.is_empty() {
             let segments = self.file.segments();

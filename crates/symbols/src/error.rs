@@ -6,8 +6,6 @@ use cairn_model::Code;
 pub enum Error {
     #[error("the file is not an ELF file: {0}")]
     NotElf(String),
-    #[error("the file is a relocatable object, whose code has no addresses yet")]
-    Relocatable,
     #[error("the file is not a source map: {0}")]
     NotSourceMap(String),
     #[error("the source map can't be read: {0}")]
@@ -30,7 +28,6 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::NotElf(_)
-            | Self::Relocatable
             | Self::NotSourceMap(_)
             | Self::SourceMap(_)
             | Self::TooLarge { .. }

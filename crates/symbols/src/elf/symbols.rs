@@ -21,6 +21,15 @@ struct Span {
     name: String,
 }
 
+/// A section that holds code.
+struct CodeSection {
+    index: SectionIndex,
+    /// What to add to the addresses of its symbols.
+    moved: u64,
+    /// Its last address + 1.
+    end: u64,
+}
+
 impl Elf<'_> {
     /// Names what the symbol tables name; ids are functions. A smaller symbol wins over one that
     /// holds it, and one that states its size over one that does not.
@@ -64,13 +73,17 @@ impl Elf<'_> {
         Ok(pieces)
     }
 
-    /// (section, its last address + 1) of the sections that hold code.
-    fn code_sections(&self) -> Vec<(SectionIndex, u64)> {
+    fn code_sections(&self) -> Vec<CodeSection> {
         let sections = self.file.sections();
         let code = sections.filter(|section| is_code(section.flags()));
         code.map(|section| {
-            let end = section.address().saturating_add(section.size());
-            (section.index(), end)
+            let start = self.start(&section);
+            CodeSection {
+                index: section.index(),
+                // Symbols count from the section's start where nothing is linked.
+                moved: start.wrapping_sub(section.address()),
+                end: start.saturating_add(section.size()),
+            }
         })
         .collect()
     }
@@ -86,17 +99,17 @@ fn end_at_next(spans: &mut [Span]) {
     }
 }
 
-fn read(file: &object::File<'_>, code: &[(SectionIndex, u64)], spans: &mut Vec<Span>) {
+fn read(file: &object::File<'_>, code: &[CodeSection], spans: &mut Vec<Span>) {
     let symbols = file.symbols().chain(file.dynamic_symbols());
     spans.extend(symbols.filter_map(|symbol| span_of(&symbol, code)));
 }
 
-fn span_of(symbol: &object::Symbol<'_, '_>, code: &[(SectionIndex, u64)]) -> Option<Span> {
+fn span_of(symbol: &object::Symbol<'_, '_>, code: &[CodeSection]) -> Option<Span> {
     let section = symbol.section_index()?;
     let at = code
-        .binary_search_by_key(&section.0, |&(index, _)| index.0)
+        .binary_search_by_key(&section.0, |section| section.index.0)
         .ok()?;
-    let section_end = code[at].1;
+    let (moved, section_end) = (code[at].moved, code[at].end);
     let name = String::from_utf8_lossy(symbol.name_bytes().ok()?);
     // ARM marks the kind of content with `$a`, `$x`; assemblers leave `.L` labels behind.
     let marks = name.is_empty() || name.starts_with('$') || name.starts_with(".L");
@@ -107,7 +120,7 @@ fn span_of(symbol: &object::Symbol<'_, '_>, code: &[(SectionIndex, u64)]) -> Opt
     if marks || !kind {
         return None;
     }
-    let start = symbol.address();
+    let start = symbol.address().wrapping_add(moved);
     let sized = symbol.size() > 0;
     let end = match sized {
         true => start.saturating_add(symbol.size()).min(section_end),

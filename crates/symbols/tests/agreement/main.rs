@@ -8,6 +8,7 @@ mod compare;
 mod debian;
 mod go;
 mod llvm;
+mod unlinked;
 mod variants;
 
 use std::path::{Path, PathBuf};

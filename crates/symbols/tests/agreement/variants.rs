@@ -9,10 +9,10 @@ use crate::compare::Kind;
 use crate::{addresses, assert_explained, corpus, tally, tally_of};
 
 /// A folder of this test, removed when it ends well.
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         // What an interrupted run left behind is of no use.
         let _ = std::fs::remove_dir_all(&path);
@@ -20,7 +20,7 @@ impl Folder {
         Self(path)
     }
 
-    fn run(&self, program: &str, arguments: &[&str]) {
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) {
         let ran = Command::new(program)
             .args(arguments)
             .current_dir(&self.0)
@@ -30,14 +30,14 @@ impl Folder {
         assert!(ran.status.success(), "{program} {arguments:?}: {words}");
     }
 
-    fn compile(&self, output: &str, arguments: &[&str]) -> PathBuf {
+    pub(crate) fn compile(&self, output: &str, arguments: &[&str]) -> PathBuf {
         let source = corpus("workpp.cpp");
         let fixed = ["-O2", "-o", output, source.to_str().unwrap()];
         self.run("g++", &[&fixed, arguments].concat());
         self.0.join(output)
     }
 
-    fn done(self) {
+    pub(crate) fn done(self) {
         std::fs::remove_dir_all(&self.0).unwrap();
     }
 }
