@@ -1,7 +1,10 @@
-//! The table of functions and lines that Go keeps in every binary, stripped or not, since 1.18.
+//! The table of functions and lines that Go keeps in every binary, stripped or not, since 1.2. Inlined
+//! calls are read since 1.13; before, code of theirs has its own line, in the function that it is in.
 
+mod layout;
 mod module;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::Error;
@@ -11,6 +14,7 @@ use crate::layers::{self, Piece};
 use crate::names;
 use crate::tables::Tables;
 
+use self::layout::{Layout, Places};
 use self::module::Module;
 
 /// Functions of one binary; the largest have some hundred thousand.
@@ -20,20 +24,19 @@ const INLINED_MAX: usize = 256;
 /// Changes of a value within one function.
 const STEPS_MAX: usize = 1 << 20;
 
-/// Which tables of a function's values hold what.
+/// Which of a function's values say which inlined call is where.
 const INLINE_INDEX: u32 = 2;
-const INLINE_TREE: u32 = 3;
 
 /// What the table says; ids are locations. A function that can't be read keeps its symbol.
 pub(crate) fn read(elf: &Elf<'_>, code: &Code, tables: &mut Tables) -> Result<Vec<Piece>, Error> {
     let Some(bytes) = elf.pclntab() else {
         return Ok(Vec::new());
     };
-    let Some(header) = Header::read(elf, &bytes) else {
+    let Some(header) = Header::read(elf, bytes) else {
         return Ok(Vec::new());
     };
     let mut pieces = Vec::new();
-    for position in 0..header.functions {
+    for position in 0..header.places.count {
         let Some(function) = header.function(position) else {
             continue;
         };
@@ -47,41 +50,13 @@ pub(crate) fn read(elf: &Elf<'_>, code: &Code, tables: &mut Tables) -> Result<Ve
 
 /// Where everything is.
 struct Header<'b> {
-    bytes: &'b [u8],
+    bytes: Cow<'b, [u8]>,
     module: Module,
-    functions: usize,
     /// Code is a multiple of this many bytes.
     quantum: u32,
-    names: usize,
-    units: usize,
-    files: usize,
-    values: usize,
-    table: usize,
+    places: Places,
     layout: Layout,
 }
-
-/// What differs between versions.
-#[derive(Clone, Copy)]
-struct Layout {
-    has_start_line: bool,
-    call_bytes: usize,
-    call_name: usize,
-    call_parent: usize,
-}
-
-const SINCE_1_18: Layout = Layout {
-    has_start_line: false,
-    call_bytes: 20,
-    call_name: 12,
-    call_parent: 16,
-};
-
-const SINCE_1_20: Layout = Layout {
-    has_start_line: true,
-    call_bytes: 16,
-    call_name: 4,
-    call_parent: 8,
-};
 
 struct GoFunction {
     /// Where its description is.
@@ -112,31 +87,20 @@ struct Along {
 }
 
 impl<'b> Header<'b> {
-    fn read(elf: &Elf<'_>, bytes: &'b [u8]) -> Option<Self> {
+    fn read(elf: &Elf<'_>, bytes: Cow<'b, [u8]>) -> Option<Self> {
         let module = Module::read(elf)?;
-        let word = |at: usize| module.word(bytes, at);
-        let layout = match word(0)? {
-            0xffff_fff0 => SINCE_1_18,
-            0xffff_fff1 => SINCE_1_20,
-            _ => return None,
+        let layout = Layout::of(module.word(&bytes, 0)?)?;
+        let bytes = match layout.has_addresses {
+            true => module::filled_in(elf, &module, bytes)?,
+            false => bytes,
         };
         let (quantum, pointer) = (*bytes.get(6)?, usize::from(*bytes.get(7)?));
         if pointer != module.pointer_bytes || !matches!(quantum, 1 | 2 | 4) {
             return None;
         }
-        let field = |n: usize| module.long(bytes, 8 + n * pointer);
-        let place = |n: usize| {
-            let place = usize::try_from(field(n)?).ok()?;
-            (place <= bytes.len()).then_some(place)
-        };
         Some(Self {
-            functions: usize::try_from(field(0)?).ok()?.min(FUNCTIONS_MAX),
             quantum: u32::from(quantum),
-            names: place(3)?,
-            units: place(4)?,
-            files: place(5)?,
-            values: place(6)?,
-            table: place(7)?,
+            places: Places::read(&layout, &module, &bytes)?,
             layout,
             bytes,
             module,
@@ -144,21 +108,37 @@ impl<'b> Header<'b> {
     }
 
     fn word(&self, at: usize) -> Option<u32> {
-        self.module.word(self.bytes, at)
+        self.module.word(&self.bytes, at)
+    }
+
+    fn long(&self, at: usize) -> Option<u64> {
+        self.module.long(&self.bytes, at)
     }
 
     fn function(&self, position: usize) -> Option<GoFunction> {
-        let row = self.table.checked_add(position.checked_mul(8)?)?;
-        let entry = |row: usize| {
-            let offset = self.word(row)?;
-            self.module.text.checked_add(u64::from(offset))
+        let step = match self.layout.has_addresses {
+            true => self.module.pointer_bytes,
+            false => 4,
         };
-        let at = self.table.checked_add(self.word(row + 4)? as usize)?;
-        let range = entry(row)?..entry(row + 8)?;
+        let row = position.checked_mul(2 * step)?;
+        let row = self.places.table.checked_add(row)?;
+        let entry = |row: usize| match self.layout.has_addresses {
+            true => self.long(row),
+            false => {
+                let offset = self.word(row)?;
+                self.module.text.checked_add(u64::from(offset))
+            }
+        };
+        let described = match self.layout.has_addresses {
+            true => usize::try_from(self.long(row + step)?).ok()?,
+            false => self.word(row + step)? as usize,
+        };
+        let at = self.places.functions.checked_add(described)?;
+        let range = entry(row)?..entry(row + 2 * step)?;
         Some(GoFunction { at, range })
     }
 
-    fn text(&self, base: usize, offset: u32) -> Option<&'b str> {
+    fn text(&self, base: usize, offset: u32) -> Option<&str> {
         let text = self.bytes.get(base.checked_add(offset as usize)?..)?;
         let end = text.iter().take(1 << 16).position(|&byte| byte == 0)?;
         std::str::from_utf8(&text[..end]).ok()
@@ -201,34 +181,69 @@ impl<'b> Header<'b> {
         Ok(())
     }
 
-    fn describe(&self, function: &GoFunction) -> Option<(&'b str, Along)> {
-        let at = function.at;
-        let name = self.text(self.names, self.word(at.checked_add(4)?)?)?;
-        let (behind, tables) = match self.layout.has_start_line {
-            true => (at + 43, at + 44),
-            false => (at + 39, at + 40),
+    fn describe(&self, function: &GoFunction) -> Option<(&str, Along)> {
+        let field = |n: usize| {
+            let behind_entry = function.at.checked_add(self.entry_bytes())?;
+            self.word(behind_entry.checked_add(4 * n)?)
         };
-        let values = self.word(at + 28)?;
-        let trees = u32::from(*self.bytes.get(behind)?);
-        let has_tree = values > INLINE_INDEX && trees > INLINE_TREE;
-        let (mut call, mut tree) = (Values { steps: Vec::new() }, None);
-        if has_tree {
-            let value = |n: usize| self.word(tables.checked_add(n.checked_mul(4)?)?);
-            let offset = value(values.checked_add(INLINE_TREE)? as usize)?;
-            // All bits: there is none.
-            if offset != u32::MAX {
-                tree = self.module.function_data(offset);
-                call = self.values(value(INLINE_INDEX as usize)?)?;
-            }
-        }
+        let name = self.text(self.places.names, field(0)?)?;
+        let (call, tree) = self.calls(function)?;
         let along = Along {
-            file: self.values(self.word(at + 20)?)?,
-            line: self.values(self.word(at + 24)?)?,
+            file: self.values(field(4)?)?,
+            line: self.values(field(5)?)?,
             call,
             tree,
-            unit: self.word(at + 32)?,
+            unit: if self.layout.has_units { field(7)? } else { 0 },
         };
         Some((name, along))
+    }
+
+    /// Bytes of the address with which the description of a function begins.
+    fn entry_bytes(&self) -> usize {
+        match self.layout.has_addresses {
+            true => self.module.pointer_bytes,
+            false => 4,
+        }
+    }
+
+    /// Which inlined call is where, and the tree of them.
+    fn calls(&self, function: &GoFunction) -> Option<(Values, Option<usize>)> {
+        let behind_entry = function.at.checked_add(self.entry_bytes())?;
+        // The count of trees is the last byte before both tables.
+        let tables = behind_entry
+            + match (self.layout.has_start_line, self.layout.has_units) {
+                (true, _) => 40,
+                (false, true) => 36,
+                (false, false) => 32,
+            };
+        let values = self.word(behind_entry + 24)?;
+        let trees = u32::from(*self.bytes.get(tables - 1)?);
+        let none = (Values { steps: Vec::new() }, None);
+        if values <= INLINE_INDEX || trees <= self.layout.tree {
+            return Some(none);
+        }
+        let table = |n: usize| tables.checked_add(n.checked_mul(4)?);
+        let behind = table(values as usize)?;
+        let tree = match self.layout.has_addresses {
+            true => {
+                let step = self.module.pointer_bytes;
+                let first = behind.checked_next_multiple_of(step)?;
+                let address = self.long(first.checked_add(step * self.layout.tree as usize)?)?;
+                self.module.data_at(address)
+            }
+            // All bits: there is none.
+            false => match self.word(behind.checked_add(4 * self.layout.tree as usize)?)? {
+                u32::MAX => None,
+                offset => self.module.function_data(offset),
+            },
+        };
+        match tree {
+            None => Some(none),
+            tree => {
+                let calls = self.word(table(INLINE_INDEX as usize)?)?;
+                Some((self.values(calls)?, tree))
+            }
+        }
     }
 
     /// Pairs of differences: of the value, signs in the lowest bit, and of the address.
@@ -239,7 +254,7 @@ impl<'b> Header<'b> {
         }
         let mut rest = self
             .bytes
-            .get(self.values.checked_add(offset as usize)?..)?;
+            .get(self.places.values.checked_add(offset as usize)?..)?;
         let (mut value, mut end) = (-1i32, 0u64);
         loop {
             let change = varint(&mut rest)?;
@@ -294,16 +309,22 @@ impl<'b> Header<'b> {
     }
 
     /// The name, first line and caller's offset of an inlined call.
-    fn inlined(&self, along: &Along, index: usize) -> Option<(&'b str, u32, u32)> {
+    fn inlined(&self, along: &Along, index: usize) -> Option<(&str, u32, u32)> {
         let Layout {
             has_start_line,
             call_bytes,
             call_name,
             call_parent,
+            ..
         } = self.layout;
         let row = along.tree?.checked_add(index.checked_mul(call_bytes)?)?;
         let word = |at: usize| self.module.word(&self.module.data, row.checked_add(at)?);
-        let name = self.text(self.names, word(call_name)?)?;
+        // Callers come first in a tree; what is none hardly looks so.
+        let caller = self.module.half(&self.module.data, row)?;
+        if self.layout.has_addresses && i64::from(caller) >= index as i64 {
+            return None;
+        }
+        let name = self.text(self.places.names, word(call_name)?)?;
         let line = match has_start_line {
             true => word(12)?,
             false => 0,
@@ -311,11 +332,12 @@ impl<'b> Header<'b> {
         Some((name, line, word(call_parent)?))
     }
 
-    fn file(&self, along: &Along, offset: u64) -> Option<&'b str> {
+    fn file(&self, along: &Along, offset: u64) -> Option<&str> {
         let file = u32::try_from(along.file.at(offset)?).ok()?;
         let entry = along.unit.checked_add(file)? as usize;
-        let place = self.word(self.units.checked_add(entry.checked_mul(4)?)?)?;
-        self.text(self.files, place).filter(|file| !file.is_empty())
+        let place = self.places.units.checked_add(entry.checked_mul(4)?)?;
+        let file = self.text(self.places.files, self.word(place)?)?;
+        Some(file).filter(|file| !file.is_empty())
     }
 }
 

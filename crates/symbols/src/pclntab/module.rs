@@ -1,6 +1,7 @@
 //! What Go's runtime knows of its own binary, as far as the table of functions needs it: where code
 //! begins, and where the trees of inlined calls are.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use object::RelocationTarget;
@@ -20,8 +21,9 @@ pub(super) struct Module {
     pub(super) pointer_bytes: usize,
     /// The address that functions count from.
     pub(super) text: u64,
-    /// The section that holds trees, and where in it they begin.
+    /// The section that holds trees, its address, and where in it they begin.
     pub(super) data: Vec<u8>,
+    data_address: u64,
     data_start: usize,
 }
 
@@ -33,6 +35,7 @@ impl Module {
             pointer_bytes: if file.is_64() { 8 } else { 4 },
             text: file.section_by_name(".text")?.address(),
             data: Vec::new(),
+            data_address: 0,
             data_start: 0,
         };
         let words = module.words(elf).unwrap_or_default();
@@ -56,6 +59,10 @@ impl Module {
         {
             module.data_start = usize::try_from(trees - section.address()).ok()?;
             module.data = section.data().ok()?.to_vec();
+        } else if let Some(section) = file.section_by_name(".rodata") {
+            // Before there was a place for all of them, functions said where each tree is.
+            module.data_address = section.address();
+            module.data = section.data().unwrap_or_default().to_vec();
         }
         Some(module)
     }
@@ -65,11 +72,27 @@ impl Module {
         self.data_start.checked_add(offset as usize)
     }
 
+    /// Where in `data` the data at an address is.
+    pub(super) fn data_at(&self, address: u64) -> Option<usize> {
+        let offset = address.checked_sub(self.data_address)?;
+        let is_there = address != 0 && offset < self.data.len() as u64;
+        is_there.then(|| usize::try_from(offset).ok()).flatten()
+    }
+
     pub(super) fn word(&self, bytes: &[u8], at: usize) -> Option<u32> {
         let bytes = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
         Some(match self.is_little {
             true => u32::from_le_bytes(bytes),
             false => u32::from_be_bytes(bytes),
+        })
+    }
+
+    /// A short number with a sign.
+    pub(super) fn half(&self, bytes: &[u8], at: usize) -> Option<i16> {
+        let bytes = bytes.get(at..at.checked_add(2)?)?.try_into().ok()?;
+        Some(match self.is_little {
+            true => i16::from_le_bytes(bytes),
+            false => i16::from_be_bytes(bytes),
         })
     }
 
@@ -123,4 +146,31 @@ fn moved(elf: &Elf<'_>) -> HashMap<u64, u64> {
         .filter(|(_, relocation)| relocation.addend() != 0)
         .map(|(at, relocation)| (at, relocation.addend() as u64))
         .collect()
+}
+
+/// The table of functions with the addresses that only loading fills in.
+pub(super) fn filled_in<'b>(
+    elf: &Elf<'_>,
+    module: &Module,
+    bytes: Cow<'b, [u8]>,
+) -> Option<Cow<'b, [u8]>> {
+    let (start, pointer) = (elf.pclntab_address()?, module.pointer_bytes);
+    let mut bytes = bytes;
+    for (address, value) in moved(elf) {
+        let at = address
+            .checked_sub(start)
+            .and_then(|at| usize::try_from(at).ok());
+        let Some(at) = at.filter(|at| {
+            at.checked_add(pointer)
+                .is_some_and(|end| end <= bytes.len())
+        }) else {
+            continue;
+        };
+        let place = &mut bytes.to_mut()[at..at + pointer];
+        match module.is_little {
+            true => place.copy_from_slice(&value.to_le_bytes()[..pointer]),
+            false => place.copy_from_slice(&value.to_be_bytes()[8 - pointer..]),
+        }
+    }
+    Some(bytes)
 }
