@@ -52,6 +52,9 @@ pub fn convert(elf: &[u8], companions: &Companions<'_>, limits: &Limits) -> Resu
         }
     }
     let elf = Elf::parse(elf, limits.section_bytes_max)?;
+    if elf.is_split_part() {
+        return Err(Error::SplitPart);
+    }
     let code = elf.code();
     let mut tables = Tables::new(limits, elf.is_go());
     let symbols = elf.symbols(&mut tables)?;

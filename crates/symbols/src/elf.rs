@@ -139,6 +139,12 @@ impl<'a> Elf<'a> {
         }
     }
 
+    /// Units that were split off have no addresses: those are in the file that they were split off.
+    pub(crate) fn is_split_part(&self) -> bool {
+        let has = |name: &str| self.file.section_by_name(name).is_some();
+        has(".debug_info.dwo") && self.code().ranges.is_empty()
+    }
+
     pub(crate) fn is_go(&self) -> bool {
         let note = self.file.section_by_name(".note.go.buildid");
         note.is_some() || self.pclntab_section().is_some()

@@ -6,6 +6,11 @@ use cairn_model::Code;
 pub enum Error {
     #[error("the file is not an ELF file: {0}")]
     NotElf(String),
+    #[error(
+        "the file is a part of split debug information (.dwo, .dwp), which names nothing without the \
+         rest"
+    )]
+    SplitPart,
     #[error("the file is not a source map: {0}")]
     NotSourceMap(String),
     #[error("the source map can't be read: {0}")]
@@ -28,6 +33,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::NotElf(_)
+            | Self::SplitPart
             | Self::NotSourceMap(_)
             | Self::SourceMap(_)
             | Self::TooLarge { .. }

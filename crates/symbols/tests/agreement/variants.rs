@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cairn_symbols::{Companions, Limits, SymbolFile, Wanted, convert};
+use cairn_symbols::{Companions, Error, Limits, SymbolFile, Wanted, convert};
 
 use crate::compare::Kind;
 use crate::{addresses, assert_explained, corpus, tally, tally_of};
@@ -124,6 +124,11 @@ fn split_units_agree_if_their_package_is_there() {
         let elf = std::fs::read(&program).unwrap();
         assert!(Wanted::read(&elf, 1 << 20).unwrap().package);
         let package = std::fs::read(folder.0.join("program.dwp")).unwrap();
+        let unit = std::fs::read(folder.0.join("program-workpp.dwo")).unwrap();
+        for part in [&package, &unit] {
+            let alone = convert(part, &Companions::default(), &Limits::default());
+            assert_eq!(alone, Err(Error::SplitPart));
+        }
         let companions = Companions {
             package: Some(&package),
             ..Companions::default()
