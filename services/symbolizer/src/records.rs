@@ -116,25 +116,33 @@ impl Records {
 
     /// The newest record and its number.
     pub(crate) async fn read(&self, place: &Place) -> Result<(u32, Option<Record>), Error> {
-        let folder = self.folder(&place.tenant, &place.build_id).await?;
-        self.read_from(&folder, place).await
-    }
-
-    /// The same, where the folder is known.
-    async fn read_from(
-        &self,
-        folder: &Folder,
-        place: &Place,
-    ) -> Result<(u32, Option<Record>), Error> {
-        let number = folder.newest(place.kind);
-        if number == 0 {
-            return Ok((0, None));
+        for _ in 0..ATTEMPTS {
+            let folder = self.folder(&place.tenant, &place.build_id).await?;
+            let number = folder.newest(place.kind);
+            if number == 0 {
+                return Ok((0, None));
+            }
+            // One that is gone was followed by another, which is the newest now.
+            if let Some(record) = self.get(place, number).await? {
+                return Ok((number, Some(record)));
+            }
         }
-        Ok((number, self.get(place, number).await?))
+        Err(Error::Contended(place.build_id.to_string()))
     }
 
-    /// The record with this number. Old ones are deleted.
-    pub(crate) async fn get(&self, place: &Place, number: u32) -> Result<Option<Record>, Error> {
+    /// The newest record, where a list of objects says which number it had lately; 0 for none.
+    pub(crate) async fn newest(&self, place: &Place, number: u32) -> Result<Option<Record>, Error> {
+        if number == 0 {
+            return Ok(None);
+        }
+        match self.get(place, number).await? {
+            Some(record) => Ok(Some(record)),
+            None => Ok(self.read(place).await?.1),
+        }
+    }
+
+    /// The record with this number, unless it was deleted since another followed it.
+    async fn get(&self, place: &Place, number: u32) -> Result<Option<Record>, Error> {
         let name = DebuginfoName::State {
             kind: place.kind,
             number,
@@ -187,7 +195,7 @@ impl Records {
         folder: &Folder,
         place: &Place,
     ) -> Result<(Place, Option<Record>), Error> {
-        let (_, own) = self.read_from(folder, place).await?;
+        let own = self.newest(place, folder.newest(place.kind)).await?;
         if own.as_ref().is_some_and(|own| own.readable().is_some()) {
             return Ok((place.clone(), own));
         }
@@ -282,5 +290,36 @@ mod tests {
         }
         let (number, record) = records.read(&place("cd")).await.expect("read");
         assert_eq!((number, record), (0, None));
+    }
+
+    /// As when another replica sweeps between a list of objects and a look at what it names.
+    #[tokio::test]
+    async fn a_record_that_was_followed_and_swept_since_is_no_absence() {
+        let records = Records::new(Store::memory());
+        let place = Place {
+            tenant: TenantId::anonymous(),
+            build_id: BuildId::parse("ab").expect("valid"),
+            kind: FileKind::Debuginfo,
+        };
+        begin(records.clone(), place.clone(), 1).await.expect("new");
+        let folder = records.folder(&place.tenant, &place.build_id).await;
+        let folder = folder.expect("listed");
+        let give_up = |record: Option<&Record>| {
+            let next = record.and_then(|record| record.give_up(UploadId(1)));
+            Ok(Change::Write(Box::new(next.expect("under way")), ()))
+        };
+        records.change(&place, give_up).await.expect("given up");
+        begin(records.clone(), place.clone(), 2).await.expect("new");
+        for number in [1, 2] {
+            let name = DebuginfoName::State {
+                kind: place.kind,
+                number,
+            };
+            let deleted = records.store.delete(place.key(&name)).await;
+            deleted.expect("deleted");
+        }
+        let (_, found) = records.find(&folder, &place).await.expect("read");
+        let upload = found.and_then(|record| record.upload);
+        assert_eq!(upload.map(|upload| upload.id.0), Some(2));
     }
 }

@@ -62,7 +62,7 @@ impl Uploads {
     }
 
     async fn entry(&self, place: Place, number: u32) -> Result<Option<Entry>, Error> {
-        let record = self.files.records().get(&place, number).await?;
+        let record = self.files.records().newest(&place, number).await?;
         Ok(record.map(|record| Entry { place, record }))
     }
 
