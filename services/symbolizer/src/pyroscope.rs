@@ -196,7 +196,7 @@ async fn upload(
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         let length = length.unwrap_or_default();
         uploads.check_size(length)?;
-        uploads.check_quota(&place.tenant, length).await?;
+        uploads.check_room(&place.tenant, length).await?;
         let parts = body.into_data_stream();
         let parts =
             parts.map(|part| part.map_err(|error: axum::Error| Error::Broken(error.to_string())));

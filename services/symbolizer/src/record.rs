@@ -232,6 +232,11 @@ impl Record {
         self.file.as_ref().filter(|file| file.refusal.is_none())
     }
 
+    /// Whether other build ids may lead to this.
+    pub(crate) fn has_names(&self) -> bool {
+        self.upload.is_some() || self.readable().is_some()
+    }
+
     /// Whether the bytes of this upload belong to somebody.
     pub(crate) fn needs(&self, id: UploadId) -> bool {
         self.upload.as_ref().is_some_and(|upload| upload.id == id)

@@ -30,6 +30,7 @@ mod sweep;
 
 pub(crate) use inventory::Entry;
 pub(crate) use judge::{debug_id, identity, named};
+use quota::Kept;
 pub(crate) use receive::{Claim, Received};
 
 use crate::config::{SignedUrls, UploadConfig};
@@ -159,7 +160,11 @@ impl Uploads {
         let (reason, _) = self.wants(place, hash, force).await?;
         unless_unwanted(reason)?;
         self.check_size(announced.bytes)?;
-        self.check_quota(&place.tenant, announced.bytes).await?;
+        let more = Kept {
+            files: 1,
+            bytes: announced.bytes,
+        };
+        self.check_quota(&place.tenant, more).await?;
         let id = UploadId(self.cx.random().u128());
         let url = match announced.takes_url {
             true => self.url(place, id).await?,
@@ -181,7 +186,7 @@ impl Uploads {
             Ok(Change::Write(Box::new(next), ()))
         };
         self.files.records().change(place, decide).await?;
-        self.count_kept(&place.tenant, announced.bytes);
+        self.count_kept(&place.tenant, more);
         Ok(Begun { id, url })
     }
 
@@ -241,7 +246,16 @@ impl Uploads {
             }
             Err(error) => return Err(error),
         };
+        let unannounced = received.bytes.saturating_sub(upload.bytes);
+        if unannounced > 0 {
+            self.check_room(&place.tenant, unannounced).await?;
+        }
         self.keep(place, upload.id, &received.path).await?;
+        let more = Kept {
+            files: 0,
+            bytes: unannounced,
+        };
+        self.count_kept(&place.tenant, more);
         Ok(received.bytes)
     }
 

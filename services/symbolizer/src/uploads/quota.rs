@@ -23,15 +23,20 @@ pub(super) struct Quotas {
 /// What a tenant keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Kept {
-    files: u64,
-    bytes: u64,
+    pub(super) files: u64,
+    pub(super) bytes: u64,
 }
 
 impl Kept {
     pub(super) fn of(objects: &[DebuginfoObject]) -> Self {
         let mut kept = Self::default();
         for object in objects {
-            if matches!(object.name, DebuginfoName::File { .. }) {
+            // What clients put themselves counts from then on, whatever becomes of it.
+            let counts = matches!(
+                object.name,
+                DebuginfoName::File { .. } | DebuginfoName::Incoming { .. }
+            );
+            if counts {
                 kept.files += 1;
                 kept.bytes += object.bytes;
             }
@@ -39,10 +44,11 @@ impl Kept {
         kept
     }
 
-    /// Whether a file of this size may come besides.
-    fn allows(self, bytes: u64, quota: &QuotaConfig) -> Result<(), Error> {
+    /// Whether so many files and bytes may come besides.
+    fn allows(self, more: Self, quota: &QuotaConfig) -> Result<(), Error> {
+        let Self { files, bytes } = more;
         let bytes_max = quota.bytes_max.as_u64();
-        if self.files >= quota.files_max {
+        if files > 0 && self.files.saturating_add(files) > quota.files_max {
             let (files, max) = (self.files, quota.files_max);
             let text = format!("{files} files are kept, and {max} are allowed");
             return Err(Error::Quota(text));
@@ -59,8 +65,8 @@ impl Kept {
 }
 
 impl Uploads {
-    /// Whether this tenant may keep a file of this size besides what it keeps.
-    pub(crate) async fn check_quota(&self, tenant: &TenantId, bytes: u64) -> Result<(), Error> {
+    /// Whether this tenant may keep so much besides what it keeps.
+    pub(super) async fn check_quota(&self, tenant: &TenantId, more: Kept) -> Result<(), Error> {
         let now = self.cx.clock().instant();
         let quota = self.config.tenants.get(tenant.as_str());
         let quota = quota.unwrap_or(&self.config.quota);
@@ -69,21 +75,26 @@ impl Uploads {
         if let Some((since, kept)) = known
             && is_fresh(since)
         {
-            return kept.allows(bytes, quota);
+            return kept.allows(more, quota);
         }
         let store = self.files.records().store();
         let kept = Kept::of(&store.list_debuginfo(tenant, None).await?);
         let mut all = self.quotas.kept.lock();
         all.retain(|_, (since, _)| is_fresh(*since));
         all.insert(tenant.clone(), (now, kept));
-        kept.allows(bytes, quota)
+        kept.allows(more, quota)
     }
 
-    /// Counts a file that is about to come.
-    pub(super) fn count_kept(&self, tenant: &TenantId, bytes: u64) {
+    /// Whether a file that was announced without its size may have so many bytes.
+    pub(crate) async fn check_room(&self, tenant: &TenantId, bytes: u64) -> Result<(), Error> {
+        self.check_quota(tenant, Kept { files: 0, bytes }).await
+    }
+
+    /// Counts what is about to come.
+    pub(super) fn count_kept(&self, tenant: &TenantId, more: Kept) {
         if let Some((_, kept)) = self.quotas.kept.lock().get_mut(tenant) {
-            kept.files += 1;
-            kept.bytes = kept.bytes.saturating_add(bytes);
+            kept.files = kept.files.saturating_add(more.files);
+            kept.bytes = kept.bytes.saturating_add(more.bytes);
         }
     }
 

@@ -1,11 +1,13 @@
 //! Now and then deletes what nobody needs: bytes that no record names, records that newer ones
-//! followed, and files that were not used for long and that no block refers to.
+//! followed, uploads that never ended, symbol files of formats that are read no more, and files that
+//! were not used for long and that no block refers to.
 //!
 //! Several replicas may do it at once: deleting twice is deleting. Whatever is younger than
 //! [`GRACE`] stays, since a decision on an older state may still be on its way.
 
 #[cfg(test)]
 mod tests;
+mod unused;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -18,7 +20,9 @@ use super::Uploads;
 use super::inventory::{Entry, upload_of};
 use crate::error::Error;
 use crate::record::Record;
-use crate::records::Place;
+use crate::records::{Change, Place};
+use crate::sources;
+use unused::{Unused, unused};
 
 /// No request takes as long as this.
 const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -28,15 +32,6 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 type Known<'a> = HashMap<(&'a BuildId, FileKind), &'a Record>;
 
-/// A file that nobody asked for in a long time.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unused {
-    pub(super) place: Place,
-    pub(super) upload: UploadId,
-    /// All its names.
-    pub(super) build_ids: HashSet<BuildId>,
-}
-
 /// The objects of a tenant that nothing leads to any more.
 pub(super) fn leftovers<'a>(
     objects: &'a [DebuginfoObject],
@@ -44,7 +39,9 @@ pub(super) fn leftovers<'a>(
     now_unix_ms: i64,
 ) -> Vec<&'a DebuginfoObject> {
     let known = known(entries);
-    let newest = newest(objects);
+    let built: HashSet<_> = known.keys().map(|(build_id, _)| *build_id).collect();
+    let states = states(objects);
+    let used = last_used(objects);
     let is_left = |object: &&DebuginfoObject| {
         let age = Duration::from_millis((now_unix_ms - object.stored_unix_ms).max(0) as u64);
         if age < GRACE {
@@ -53,26 +50,31 @@ pub(super) fn leftovers<'a>(
         let record = |build_id, kind| known.get(&(build_id, kind)).copied();
         match &object.name {
             DebuginfoName::State { kind, number } => {
-                let newest = newest.get(&(&object.build_id, *kind));
-                let is_newest = newest == Some(number);
+                let states = states.get(&(&object.build_id, *kind));
+                let is_newest = states.is_some_and(|states| states.newest == *number);
+                // Without the newest, the one before would hold.
+                let is_only = states.is_some_and(|states| states.count == 1);
                 let record = record(&object.build_id, *kind);
-                let is_empty =
-                    record.is_some_and(|record| record.upload.is_none() && record.file.is_none());
-                !is_newest || (is_empty && age >= REMEMBERED)
+                let is_over = record.is_some_and(|record| {
+                    let is_empty = record.upload.is_none() && record.file.is_none();
+                    is_empty && (record.deleted_unix_ms.is_none() || age >= REMEMBERED)
+                });
+                !is_newest || (is_only && is_over)
             }
             // Whoever writes it writes the record next.
             DebuginfoName::Also { kind, of } => {
                 let record = record(of, *kind);
-                record.is_none_or(|record| record.upload.is_none() && record.readable().is_none())
+                !record.is_some_and(Record::has_names)
             }
             // Beginning anew with each day, the last one tells enough.
             DebuginfoName::Used { day } => {
-                let last = objects.iter().filter_map(|other| match other.name {
-                    DebuginfoName::Used { day } if other.build_id == object.build_id => Some(day),
-                    _ => None,
-                });
-                last.max() != Some(*day)
+                let is_last = used.get(&object.build_id) == Some(day);
+                let is_built = built.contains(&object.build_id);
+                !is_last || (!is_built && age >= REMEMBERED)
             }
+            // Whoever needs one makes it anew, and not of this version.
+            DebuginfoName::Symbols { version, .. } if *version < cairn_symbols::VERSION => true,
+            DebuginfoName::Texts { version, .. } if *version < sources::VERSION => true,
             name => match (upload_of(name), name.kind()) {
                 (Some(upload), Some(kind)) => {
                     let record = record(&object.build_id, kind);
@@ -88,48 +90,16 @@ pub(super) fn leftovers<'a>(
     objects.iter().filter(is_left).collect()
 }
 
-/// The files that were neither uploaded nor used in the time that they are kept for.
-pub(super) fn unused(
-    objects: &[DebuginfoObject],
-    entries: &[Entry],
-    kept_for: Duration,
+/// The upload of a record that began so long ago that nobody ends it any more.
+pub(super) fn abandoned(
+    record: &Record,
+    stale_after: Duration,
     now_unix_ms: i64,
-) -> Vec<Unused> {
-    let mut names: HashMap<(&BuildId, FileKind), HashSet<BuildId>> = HashMap::new();
-    let mut used: HashMap<&BuildId, i64> = HashMap::new();
-    for object in objects {
-        match &object.name {
-            DebuginfoName::Also { kind, of } => {
-                let names = names.entry((of, *kind)).or_default();
-                names.insert(object.build_id.clone());
-            }
-            DebuginfoName::Used { day } => {
-                let end = (i64::from(*day) + 1) * DAY.as_millis() as i64;
-                let last = used.entry(&object.build_id).or_default();
-                *last = end.max(*last);
-            }
-            _ => {}
-        }
-    }
-    let unused_upload = |entry: &Entry| {
-        let file = entry.record.readable()?;
-        let last = used.get(&entry.place.build_id).copied().unwrap_or_default();
-        let since = now_unix_ms - last.max(file.finished_unix_ms);
-        let is_unused = entry.record.upload.is_none() && since > kept_for.as_millis() as i64;
-        is_unused.then_some(file.upload)
-    };
-    let unused = entries.iter().filter_map(|entry| {
-        let upload = unused_upload(entry)?;
-        let names = names.remove(&(&entry.place.build_id, entry.place.kind));
-        let mut build_ids = names.unwrap_or_default();
-        build_ids.insert(entry.place.build_id.clone());
-        Some(Unused {
-            place: entry.place.clone(),
-            upload,
-            build_ids,
-        })
-    });
-    unused.collect()
+) -> Option<UploadId> {
+    let upload = record.upload.as_ref()?;
+    let age = now_unix_ms.saturating_sub(upload.started_unix_ms).max(0);
+    let is_over = u128::from(age.unsigned_abs()) > GRACE.max(stale_after).as_millis();
+    is_over.then_some(upload.id)
 }
 
 fn known(entries: &[Entry]) -> Known<'_> {
@@ -139,15 +109,35 @@ fn known(entries: &[Entry]) -> Known<'_> {
         .collect()
 }
 
-fn newest(objects: &[DebuginfoObject]) -> HashMap<(&BuildId, FileKind), u32> {
-    let mut newest = HashMap::new();
+/// The records of one file that there are.
+#[derive(Default)]
+struct States {
+    newest: u32,
+    count: usize,
+}
+
+fn states(objects: &[DebuginfoObject]) -> HashMap<(&BuildId, FileKind), States> {
+    let mut states: HashMap<_, States> = HashMap::new();
     for object in objects {
         if let DebuginfoName::State { kind, number } = object.name {
-            let known = newest.entry((&object.build_id, kind)).or_default();
-            *known = number.max(*known);
+            let states = states.entry((&object.build_id, kind)).or_default();
+            states.newest = number.max(states.newest);
+            states.count += 1;
         }
     }
-    newest
+    states
+}
+
+/// The last day on which each build was used.
+fn last_used(objects: &[DebuginfoObject]) -> HashMap<&BuildId, u32> {
+    let mut used = HashMap::new();
+    for object in objects {
+        if let DebuginfoName::Used { day } = object.name {
+            let last = used.entry(&object.build_id).or_default();
+            *last = day.max(*last);
+        }
+    }
+    used
 }
 
 impl Uploads {
@@ -187,16 +177,16 @@ impl Uploads {
     pub(super) async fn sweep_tenant(&self, tenant: &TenantId) -> Result<(), Error> {
         let store = self.files.records().store();
         let objects = store.list_debuginfo(tenant, None).await?;
-        let entries = self.entries(tenant, &objects).await?;
+        let mut entries = self.entries(tenant, &objects).await?;
         let now = self.now_unix_ms();
-        for object in leftovers(&objects, &entries, now) {
-            let key = Key::Debuginfo {
-                tenant,
-                build_id: &object.build_id,
-                name: &object.name,
-            };
-            store.delete(key).await?;
+        for entry in &mut entries {
+            if let Some(upload) = abandoned(&entry.record, self.config.stale_after, now) {
+                entry.record = self.abandon(&entry.place, upload).await?;
+            }
         }
+        self.delete_leftovers(tenant, &leftovers(&objects, &entries, now))
+            .await?;
+        self.recount(tenant);
         let kept_for = self.config.unused_kept_for;
         if kept_for.is_zero() {
             return Ok(());
@@ -207,30 +197,74 @@ impl Uploads {
         }
         // If one block can't be read, nothing is known of what it refers to.
         let in_blocks = self.in_blocks(tenant).await?;
+        // Reading all blocks took a while: what was asked for meanwhile stays, as does what came.
+        let asked = self.asked_lately(tenant).await?;
         for unused in unused {
-            let place = &unused.place;
-            let mut build_ids = unused.build_ids.iter();
-            if build_ids.any(|build_id| in_blocks.contains(build_id)) {
+            let is_in = |found: &BTreeSet<BuildId>| {
+                let mut build_ids = unused.build_ids.iter();
+                build_ids.any(|build_id| found.contains(build_id))
+            };
+            if is_in(&in_blocks) {
                 // It is looked for again when that is long ago.
-                self.files.records().note_use(place, self.today()).await?;
-                continue;
+                let records = self.files.records();
+                records.note_use(&unused.place, self.today()).await?;
+            } else if !is_in(&asked) {
+                self.delete_if_unused(&unused).await?;
             }
-            self.delete_if_unused(&unused).await?;
+        }
+        self.recount(tenant);
+        Ok(())
+    }
+
+    /// Gives up an upload that never ended, and gives the record as it is then. Its bytes are
+    /// nobody's from then on.
+    async fn abandon(&self, place: &Place, upload: UploadId) -> Result<Record, Error> {
+        let decide = |record: Option<&Record>| {
+            let next = record.and_then(|record| record.give_up(upload));
+            Ok(match next {
+                Some(next) => Change::Write(Box::new(next.clone()), next),
+                None => Change::Keep(record.cloned().unwrap_or_default()),
+            })
+        };
+        self.files.records().change(place, decide).await
+    }
+
+    async fn delete_leftovers(
+        &self,
+        tenant: &TenantId,
+        leftovers: &[&DebuginfoObject],
+    ) -> Result<(), Error> {
+        let records = self.files.records();
+        for DebuginfoObject { build_id, name, .. } in leftovers {
+            let key = Key::Debuginfo {
+                tenant,
+                build_id,
+                name,
+            };
+            records.store().delete(key).await?;
+            let DebuginfoName::Also { kind, of } = name else {
+                continue;
+            };
+            // Whoever uploaded the build again meanwhile may have found this one there and have
+            // taken it for its own. Its upload was announced before that, so it is seen here.
+            let place = Place {
+                tenant: tenant.clone(),
+                build_id: of.clone(),
+                kind: *kind,
+            };
+            if records
+                .read(&place)
+                .await?
+                .1
+                .is_some_and(|record| record.has_names())
+            {
+                records.also(&place, build_id).await?;
+            }
         }
         Ok(())
     }
 
-    /// Reading all blocks took a while: what was asked for meanwhile stays, as does what came.
-    async fn delete_if_unused(&self, unused: &Unused) -> Result<(), Error> {
-        let Unused { place, upload, .. } = unused;
-        let store = self.files.records().store();
-        let build_id = Some(&place.build_id);
-        let objects = store.list_debuginfo(&place.tenant, build_id).await?;
-        let since = self.today().saturating_sub(1);
-        let is_used = |object: &DebuginfoObject| matches!(object.name, DebuginfoName::Used { day } if day >= since);
-        if objects.iter().any(is_used) {
-            return Ok(());
-        }
+    async fn delete_if_unused(&self, Unused { place, upload, .. }: &Unused) -> Result<(), Error> {
         if let Some(deleted) = self.delete_unused(place, *upload).await? {
             tracing::info!(
                 tenant = %place.tenant, build_id = %place.build_id, kind = place.kind.as_str(),
@@ -239,6 +273,18 @@ impl Uploads {
             );
         }
         Ok(())
+    }
+
+    /// The builds that were asked for since yesterday.
+    async fn asked_lately(&self, tenant: &TenantId) -> Result<BTreeSet<BuildId>, Error> {
+        let since = self.today().saturating_sub(1);
+        let store = self.files.records().store();
+        let objects = store.list_debuginfo(tenant, None).await?;
+        let asked = objects.into_iter().filter_map(|object| match object.name {
+            DebuginfoName::Used { day } if day >= since => Some(object.build_id),
+            _ => None,
+        });
+        Ok(asked.collect())
     }
 
     /// The builds that blocks of this tenant refer to.

@@ -10,6 +10,7 @@ mod signed;
 mod soak;
 mod source_maps;
 mod sources;
+mod sweep;
 mod upstream;
 
 use cairn_model::{BuildId, TenantId};

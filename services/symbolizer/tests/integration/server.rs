@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use bytesize::ByteSize;
-use cairn_chassis::{Options, Process};
+use cairn_chassis::{Clock, Options, Process};
 use cairn_symbolizer::{Config, ConversionConfig, UploadConfig};
 use cairn_wire::cairn::symbols::v1::file_service_client::FileServiceClient;
 use cairn_wire::cairn::symbols::v1::symbol_service_client::SymbolServiceClient;
@@ -108,7 +108,14 @@ impl Server {
     }
 
     pub(crate) async fn start_with(config: Config, folder: TempDir) -> Self {
-        let process = Process::bind(Options::for_tests(), &["symbolizer"])
+        Self::start_by(Clock::real(), config, folder).await
+    }
+
+    /// One that goes by this clock.
+    pub(crate) async fn start_by(clock: Clock, config: Config, folder: TempDir) -> Self {
+        let mut options = Options::for_tests();
+        options.clock = clock;
+        let process = Process::bind(options, &["symbolizer"])
             .await
             .expect("free ports");
         process.run("symbolizer", |cx| cairn_symbolizer::run(config, cx));

@@ -1,5 +1,15 @@
+use std::sync::Arc;
+
+use cairn_chassis::{Options, Process};
+use cairn_store::Store;
+
 use super::*;
+use crate::config::Config;
+use crate::convert::Converter;
+use crate::files::Files;
+use crate::metrics::Metrics;
 use crate::record::{Refusal, Stored, Upload};
+use crate::upstream::Upstream;
 
 const NOW: i64 = 1_000 * DAY.as_millis() as i64;
 const KIND: FileKind = FileKind::Debuginfo;
@@ -86,6 +96,14 @@ fn also(of: &str) -> DebuginfoName {
     }
 }
 
+fn symbols(upload: u128, version: u32) -> DebuginfoName {
+    DebuginfoName::Symbols {
+        kind: KIND,
+        upload: UploadId(upload),
+        version,
+    }
+}
+
 #[test]
 fn what_nothing_leads_to_goes_when_it_is_old() {
     let replacing = Record {
@@ -101,6 +119,8 @@ fn what_nothing_leads_to_goes_when_it_is_old() {
         entry("bb", stored(4, 100, true)),
         entry("cc", deleted),
         entry("dd", stored(5, 100, false)),
+        // An upload that was given up.
+        entry("ab", Record::default()),
     ];
     let used = |day| DebuginfoName::Used { day };
     let objects = [
@@ -121,6 +141,23 @@ fn what_nothing_leads_to_goes_when_it_is_old() {
         (object("dd", used(900), 100), true),
         (object("dd", used(950), 50), false),
         (object("ee", file(6), 2), true),
+        (object("dd", symbols(5, cairn_symbols::VERSION), 100), false),
+        (
+            object("dd", symbols(5, cairn_symbols::VERSION + 1), 100),
+            false,
+        ),
+        (
+            object("dd", symbols(5, cairn_symbols::VERSION - 1), 2),
+            true,
+        ),
+        (
+            object("dd", symbols(5, cairn_symbols::VERSION - 1), 0),
+            false,
+        ),
+        (object("ab", state(2), 2), true),
+        (object("ac", used(960), 40), true),
+        (object("ac", used(980), 20), false),
+        (object("ad", used(960), 40), true),
         (object("ff", also("dd"), 100), false),
         (object("ff", also("cc"), 100), true),
         (object("ff", also("99"), 0), false),
@@ -156,7 +193,123 @@ fn a_file_is_unused_when_neither_uploaded_nor_asked_for_lately() {
     let expected = Unused {
         place: entries[0].place.clone(),
         upload: UploadId(1),
-        build_ids: HashSet::from([id("aa"), id("a1")]),
+        build_ids: Arc::new(HashSet::from([id("aa"), id("a1")])),
     };
     assert_eq!(unused, [expected]);
+}
+
+#[test]
+fn a_file_is_used_by_whatever_name_its_build_has() {
+    let sources = |build_id: &str| {
+        let mut entry = entry(build_id, stored(9, 100, false));
+        entry.place.kind = FileKind::Sources;
+        entry
+    };
+    let entries = [
+        entry("aa", stored(1, 100, false)),
+        sources("a1"),
+        sources("b1"),
+        entry("bb", stored(2, 100, false)),
+        sources("cc"),
+    ];
+    let used = |build_id, day| object(build_id, DebuginfoName::Used { day }, 1);
+    let objects = [
+        object("a1", also("aa"), 100),
+        object("a2", also("aa"), 100),
+        used("a2", 999),
+        object("b1", also("bb"), 100),
+        object("b2", also("bb"), 100),
+        used("b1", 900),
+    ];
+    let unused = unused(&objects, &entries, 30 * DAY, NOW);
+    let found: Vec<_> = unused
+        .iter()
+        .map(|unused| (unused.place.build_id.clone(), (*unused.build_ids).clone()))
+        .collect();
+    let of_bb = HashSet::from([id("b1"), id("bb"), id("b2")]);
+    let expected = [
+        (id("b1"), of_bb.clone()),
+        (id("bb"), of_bb),
+        (id("cc"), HashSet::from([id("cc")])),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn an_upload_that_does_not_end_in_a_day_or_while_it_may_is_abandoned() {
+    let began = |days| Record {
+        upload: upload(3).map(|upload| Upload {
+            started_unix_ms: days_ago(days),
+            ..upload
+        }),
+        ..stored(2, 100, false)
+    };
+    let (minutes, days) = (Duration::from_secs(17 * 60), 5 * DAY);
+    for (record, stale_after, expected) in [
+        (began(2), minutes, Some(UploadId(3))),
+        (began(1), minutes, None),
+        (began(-1), minutes, None),
+        (began(4), days, None),
+        (began(6), days, Some(UploadId(3))),
+        (stored(2, 100, false), minutes, None),
+    ] {
+        let found = abandoned(&record, stale_after, NOW);
+        assert_eq!(found, expected, "{record:?}");
+    }
+}
+
+async fn uploads(store: Store, process: &Process) -> Uploads {
+    let cx = process.context("symbolizer");
+    let config = Config::default();
+    let metrics = cx.metrics(Metrics::register);
+    let converter = Converter::new(&config.conversion, metrics.clone()).expect("prepared");
+    let files = Files::new(
+        (store, None),
+        converter,
+        &config,
+        metrics.clone(),
+        cx.clone(),
+    );
+    let upstream = Upstream::new(&config.upstream, metrics.clone(), cx.clock());
+    let upstream = Arc::new(upstream.expect("prepared"));
+    Uploads::new((Arc::new(files), upstream), config.upload, metrics, cx)
+}
+
+/// A build that comes again while a sweep decides keeps its names.
+#[tokio::test]
+async fn a_name_that_is_of_use_again_outlives_the_decision_to_delete_it() {
+    let process = Process::bind(Options::for_tests(), &["symbolizer"]).await;
+    let process = process.expect("free ports");
+    let uploads = uploads(Store::memory(), &process).await;
+    let records = uploads.files.records();
+    let entry = entry("aa", Record::default());
+    let (place, tenant) = (&entry.place, &entry.place.tenant);
+    for build_id in ["a1", "a2"] {
+        records.also(place, &id(build_id)).await.expect("noted");
+    }
+    let listed = records.store().list_debuginfo(tenant, None).await;
+    let listed = listed.expect("listed");
+    let left = leftovers(&listed, &[], i64::MAX);
+    assert_eq!(left.len(), 2);
+    uploads
+        .delete_leftovers(tenant, &left[..1])
+        .await
+        .expect("deleted");
+    let begin = |_: Option<&Record>| {
+        let upload = upload(1).expect("one");
+        Ok(Change::Write(Box::new(Record::begin(None, upload)), ()))
+    };
+    records.change(place, begin).await.expect("begun");
+    uploads
+        .delete_leftovers(tenant, &left[1..])
+        .await
+        .expect("deleted");
+    let listed = records.store().list_debuginfo(tenant, None).await;
+    let listed: Vec<_> = listed
+        .expect("listed")
+        .into_iter()
+        .map(|object| (object.build_id, object.name))
+        .collect();
+    assert_eq!(listed, [(id("a2"), also("aa")), (id("aa"), state(1))]);
+    process.stop().await.expect("it stops in order");
 }
