@@ -32,6 +32,11 @@ pub(crate) enum Error {
     /// Something has to come before, or is over.
     #[error("{0}")]
     NotNow(&'static str),
+    #[error(
+        "the file is to replace another, and whether it is of use is not known yet: say again \
+         that it is complete"
+    )]
+    Unproven,
     #[error("{0}")]
     Missing(String),
     #[error("the quota of debuginfo is used up: {0}")]
@@ -85,9 +90,11 @@ impl Error {
             Self::Quota(_) => Code::Exhausted,
             Self::Record(..) | Self::Texts(..) => Code::Corrupt,
             Self::Block(_, error) => error.code(),
-            Self::Busy | Self::Broken(_) | Self::Contended(_) | Self::Upstream(_) => {
-                Code::Unavailable
-            }
+            Self::Busy
+            | Self::Broken(_)
+            | Self::Contended(_)
+            | Self::Unproven
+            | Self::Upstream(_) => Code::Unavailable,
             Self::Slow(_) => Code::Timeout,
             Self::Store(error) => error.code(),
             Self::Convert(_) | Self::Scratch(_) => Code::Internal,

@@ -10,6 +10,9 @@
 //! 3. the other build ids that the file states: they lead to a record without a file until
 //! 4. the record that the file is there (or refused, and then its bytes are deleted);
 //! 5. its symbol file, which whoever misses it makes from the bytes.
+//!
+//! Where a file replaces another that is of use, the symbol file comes before the record, which
+//! says nothing of the new file if it is of none.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -14,6 +14,14 @@ use crate::metrics::{Outcome, UploadLabel};
 use crate::record::{End, Halt, Record, Refusal, Stored, Upload};
 use crate::records::{Change, Place};
 
+/// What came of reading a file for the first time.
+enum Made {
+    Good,
+    Refused(String),
+    /// Not known yet.
+    Unknown,
+}
+
 impl Uploads {
     /// Ends an upload whose bytes are there: from now on readers get the file, unless it is of no
     /// use. Waits for its symbol file as long as `patience` says.
@@ -44,23 +52,36 @@ impl Uploads {
         let (_, record) = self.files.records().read(place).await?;
         let stored = match Record::ending(record.as_ref(), id).map_err(not_ending)? {
             End::Before(stored) => stored,
-            End::Now(upload) => self.check_and_end(place, id, upload).await?,
+            End::Now(upload) => {
+                let replaces = record.is_some_and(|record| record.readable().is_some());
+                self.check_and_end(place, upload, replaces).await?
+            }
         };
         if let Some(refusal) = stored.refusal {
             return Err(Error::Refused(refusal.reason));
         }
-        self.convert(place, stored.upload, patience).await?;
+        if let Made::Refused(reason) = self.convert(place, stored.upload, patience).await? {
+            return Err(Error::Refused(reason));
+        }
         Ok(stored)
     }
 
     async fn check_and_end(
         &self,
         place: &Place,
-        id: &str,
         upload: Upload,
+        replaces: bool,
     ) -> Result<Stored, Error> {
         let (records, name) = (self.files.records(), place.file(upload.id));
-        let (bytes, also) = self.verdict(place, &upload).await?;
+        let (bytes, mut also) = self.verdict(place, &upload).await?;
+        // A file that is of use is not lost to one that may be of none.
+        if replaces && also.is_ok() {
+            match self.convert(place, upload.id, Duration::MAX).await? {
+                Made::Good => {}
+                Made::Refused(reason) => also = Err(reason),
+                Made::Unknown => return Err(Error::Unproven),
+            }
+        }
         let (also, refusal) = match also {
             Ok(also) => (also, None),
             Err(reason) => (Vec::new(), Some(reason)),
@@ -79,11 +100,12 @@ impl Uploads {
                 by_version: cairn_symbols::VERSION,
             }),
         };
+        let id = upload.id.to_string();
         let decide = |record: Option<&Record>| {
             if let Some(next) = record.and_then(|record| record.end(stored.clone())) {
                 return Ok(Change::Write(Box::new(next), stored.clone()));
             }
-            match Record::ending(record, id).map_err(not_ending)? {
+            match Record::ending(record, &id).map_err(not_ending)? {
                 End::Before(stored) => Ok(Change::Keep(stored)),
                 // It can't be: it would have ended now.
                 End::Now(_) => Err(Error::Contended(place.build_id.to_string())),
@@ -194,7 +216,7 @@ impl Uploads {
         place: &Place,
         upload: UploadId,
         patience: Duration,
-    ) -> Result<(), Error> {
+    ) -> Result<Made, Error> {
         let (place, files) = (place.clone(), Arc::clone(&self.files));
         let (done, waits) = tokio::sync::oneshot::channel();
         self.cx.spawn("convert", async move {
@@ -212,13 +234,13 @@ impl Uploads {
         });
         let made = tokio::select! {
             made = waits => made,
-            () = self.sleep(patience) => return Ok(()),
+            () = self.sleep(patience) => return Ok(Made::Unknown),
         };
         match made {
-            Ok(Ok(Err(Absence::Refused(reason)))) => Err(Error::Refused(reason.to_string())),
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(Ok(()))) => Ok(Made::Good),
+            Ok(Ok(Err(Absence::Refused(reason)))) => Ok(Made::Refused(reason.to_string())),
+            Ok(Ok(Err(_))) | Err(_) => Ok(Made::Unknown),
             Ok(Err(error)) => Err(error),
-            Err(_) => Ok(()),
         }
     }
 }

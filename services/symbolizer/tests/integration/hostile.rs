@@ -134,6 +134,39 @@ async fn a_worker_that_crashes_hangs_or_babbles_ends_alone() {
 }
 
 #[tokio::test]
+async fn a_file_of_no_use_replaces_none_that_is_of_use() {
+    let server = Server::start().await;
+    let elf = native("work_pie");
+    server.upload(Upload::of("a", &elf)).await.expect("stored");
+    let folder = server.stop().await;
+    let mut hostile = config(&folder);
+    hostile.conversion.program = Some(stand_in(folder.path(), "kill -SEGV $$"));
+    let server = Server::start_with(hostile, folder).await;
+    let info = FileInfo {
+        tenant: "a".to_owned(),
+        force: true,
+        ..FileInfo::default()
+    };
+    let another = [&elf[..], b"x"].concat();
+    let parts = vec![Part::Info(info), Part::Chunk(another.into())];
+    let refused = server.send(parts).await.expect_err("of no use");
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+    assert!(
+        refused.message().contains("only crafted or damaged files"),
+        "{refused:?}"
+    );
+    // Here, and wherever nothing of it is known.
+    let virt = cairn_wire::cairn::symbols::v1::Addressing::Virtual;
+    let other = Server::beside(&server).await;
+    for server in [&server, &other] {
+        let answer = server.symbolize("a", WORK_PIE, virt, &[IN_MIX]).await;
+        assert_eq!(answer[0].frames[0].function, "mix");
+    }
+    other.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_worker_keeps_to_its_memory() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut config = config(&folder);
