@@ -189,16 +189,22 @@ impl Builds {
             return Err(Error::Refused(text));
         }
         let (converter, clock) = (self.files.converter(), self.cx.clock());
-        let symbols = match self.shared(&elf).await? {
-            Some(alt) => converter.convert_with(path, &alt, &clock).await?,
-            None => converter.convert(path, Product::Symbols, &clock).await?,
-        };
+        let (bytes, mut file) = (elf.len() as u64, elf);
+        if let Some(alt) = self.shared(&file).await? {
+            converter.append(path, &alt).await?;
+            // Both are kept: who reads it again needs both.
+            file = tokio::fs::read(path).await?.into();
+        }
+        let symbols = converter
+            .convert((path, bytes), Product::Symbols, &clock)
+            .await?;
         let place = Place {
             tenant: tenant.clone(),
             build_id: build_id.clone(),
             kind: identity.kind,
         };
-        self.files.keep_fetched(&place, elf, symbols.into()).await
+        let file = (file, bytes);
+        self.files.keep_fetched(&place, file, symbols.into()).await
     }
 }
 

@@ -75,37 +75,21 @@ impl Converter {
         Ok(file.into_temp_path())
     }
 
-    /// What is made of a file. [`Error::Refused`] means that the file is at fault.
-    pub(crate) async fn convert(
-        &self,
-        file: &Path,
-        product: Product,
-        clock: &Clock,
-    ) -> Result<Vec<u8>, Error> {
-        let bytes = tokio::fs::metadata(file).await?.len();
-        self.run((file, bytes), product, clock).await
-    }
-
-    /// The symbol file of an ELF file and the one that it shares debug information with, which is
-    /// appended to it.
-    pub(crate) async fn convert_with(
-        &self,
-        elf: &Path,
-        alt: &Path,
-        clock: &Clock,
-    ) -> Result<Vec<u8>, Error> {
+    /// Appends to an ELF file the one that it shares debug information with, so that both are
+    /// converted together.
+    pub(crate) async fn append(&self, elf: &Path, alt: &Path) -> std::io::Result<()> {
         let mut file = tokio::fs::File::options().write(true).open(elf).await?;
         let bytes = file.metadata().await?.len();
         let aligned = bytes.next_multiple_of(worker::ALIGNMENT);
         file.seek(SeekFrom::Start(aligned)).await?;
         let mut alt = tokio::fs::File::open(alt).await?;
         tokio::io::copy(&mut alt, &mut file).await?;
-        file.flush().await?;
-        self.run((elf, bytes), Product::Symbols, clock).await
+        file.flush().await
     }
 
-    /// The file has so many bytes; another may follow in it.
-    async fn run(
+    /// What is made of a file of so many bytes; another may be appended to it. [`Error::Refused`]
+    /// means that the file is at fault.
+    pub(crate) async fn convert(
         &self,
         file: (&Path, u64),
         product: Product,

@@ -278,9 +278,10 @@ impl Files {
     ) -> Result<Result<Bytes, Absence>, Error> {
         let path = self.converter.scratch_file()?;
         tokio::fs::write(&path, &file).await?;
+        let bytes = self.own_bytes(slot).await?.unwrap_or(file.len() as u64);
         drop(file);
         let (converter, clock) = (&self.converter, self.cx.clock());
-        match converter.convert(&path, product, &clock).await {
+        match converter.convert((&path, bytes), product, &clock).await {
             Ok(made) => Ok(Ok(Bytes::from(made))),
             Err(Error::Refused(reason)) => {
                 // A source map whose texts are of no use still names frames.
@@ -293,12 +294,20 @@ impl Files {
         }
     }
 
+    /// How many bytes of what is stored are the file itself, if the record says it. What it shares
+    /// with others may follow.
+    async fn own_bytes(&self, slot: &Slot) -> Result<Option<u64>, Error> {
+        let (_, record) = self.records.read(&slot.place).await?;
+        let file = record.and_then(|record| record.file);
+        Ok(file.and_then(|file| (file.upload == slot.upload).then_some(file.bytes)))
+    }
+
     /// Keeps what a debuginfod server gave as if the tenant had uploaded it, unless somebody did.
-    /// The record comes last here too.
+    /// The file itself has so many bytes. The record comes last here too.
     pub(crate) async fn keep_fetched(
         &self,
         place: &Place,
-        elf: Bytes,
+        (file, bytes): (Bytes, u64),
         symbols: Bytes,
     ) -> Result<(), Error> {
         self.open(symbols.clone()).await.map_err(not_ours)?;
@@ -309,13 +318,13 @@ impl Files {
         let stored = Stored {
             upload: slot.upload,
             finished_unix_ms: self.cx.clock().now() / 1_000_000,
-            bytes: elf.len() as u64,
+            bytes,
             hash: String::new(),
             is_fetched: true,
             refusal: None,
         };
         let store = self.records.store();
-        store.create_once(place.key(&slot.file()), elf).await?;
+        store.create_once(place.key(&slot.file()), file).await?;
         store
             .create_once(place.key(&slot.symbols()), symbols)
             .await?;

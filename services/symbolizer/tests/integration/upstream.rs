@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use cairn_model::{BuildId, TenantId};
+use cairn_store::{Key, Store};
 use cairn_symbolizer::{Config, UpstreamServer};
 use cairn_wire::cairn::symbols::v1::{Addressing, Binary, SymbolizeRequest};
 
@@ -316,6 +318,21 @@ async fn what_a_file_shares_with_others_is_fetched_with_it() {
         server.stop().await;
     }
 
+    // What it shares is there when it is read again, without any server.
+    let fake = Fake::start().await;
+    fake.say(&build_id, Answer::File(one.clone()));
+    fake.say(&format!("buildid/{link}"), Answer::File(shared.clone()));
+    let fetching = server(&[fake.url()], |_| {}).await;
+    let fetched = fetching.symbolize("a", &build_id, Addressing::Virtual, &addresses);
+    let fetched = fetched.await;
+    let folder = fetching.stop().await;
+    forget_symbols(&folder, &build_id).await;
+    let config = config(&folder);
+    let reading = Server::start_with(config, folder).await;
+    let read = reading.symbolize("a", &build_id, Addressing::Virtual, &addresses);
+    assert!(read.await == fetched);
+    reading.stop().await;
+
     // Nothing is kept that would lack names for ever because a server was down.
     let fake = Fake::start().await;
     fake.say(&build_id, Answer::File(one.clone()));
@@ -332,6 +349,22 @@ async fn what_a_file_shares_with_others_is_fetched_with_it() {
         .count();
     assert!(count > 0);
     server.stop().await;
+}
+
+/// As when their format changes.
+async fn forget_symbols(folder: &tempfile::TempDir, build_id: &str) {
+    let (tenant, build_id) = (
+        TenantId::parse("a").expect("valid"),
+        BuildId::parse(build_id).expect("valid"),
+    );
+    let store = Store::open(&config(folder).store, 1).await.expect("opened");
+    let name = crate::symbol_file(&store, &tenant, &build_id).await;
+    let key = Key::Debuginfo {
+        tenant: &tenant,
+        build_id: &build_id,
+        name: &name,
+    };
+    store.delete(key).await.expect("deleted");
 }
 
 #[tokio::test]
