@@ -3,7 +3,7 @@
 //! Never fails: what gets no name keeps its address, and the answer says so.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use cairn_engine::{Frame, Names, Wanted};
@@ -13,6 +13,7 @@ use cairn_trie::Partial;
 use cairn_wire::cairn::symbols::v1::symbol_service_client::SymbolServiceClient;
 use cairn_wire::cairn::symbols::v1::{self as wire, SymbolizeRequest, SymbolizeResponse};
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 
 use crate::error::Warning;
 use crate::explain::{Step, Unnamed};
@@ -102,22 +103,31 @@ async fn ask_all(
 ) -> (Found, Option<Failure>) {
     let mut found = Found::default();
     let mut failure = None;
-    let mut answers = futures::stream::iter(batches(wanted))
-        .map(|batch| ask(session, batch, limit))
-        .buffer_unordered(CONCURRENT);
+    let mut waiting = VecDeque::from(batches(wanted));
+    let mut asked = FuturesUnordered::new();
     let timeout = session.querier.cx().clock().clone();
     let timeout = timeout.sleep(limit);
     tokio::pin!(timeout);
     loop {
+        while asked.len() < CONCURRENT
+            && let Some(batch) = waiting.pop_front()
+        {
+            asked.push(ask(session, batch, limit));
+        }
         tokio::select! {
             biased;
-            answer = answers.next() => match answer {
-                Some(Ok((batch, answer))) => {
-                    if found.insert(&batch, &answer).is_none() {
+            answer = asked.next() => match answer {
+                Some(Ok((batch, answer))) => match found.insert(&batch, &answer) {
+                    Some(left) if count(&left) < count(&batch) => waiting.extend(batches(left)),
+                    Some(_) => {
+                        let text = "an answer has room for nothing".to_owned();
+                        failure = Some(failed(session, Code::Internal, text));
+                    }
+                    None => {
                         let text = "an answer names what it lacks".to_owned();
                         failure = Some(failed(session, Code::Internal, text));
                     }
-                }
+                },
                 Some(Err(error)) => failure = Some(error),
                 None => return (found, failure),
             },
@@ -127,6 +137,10 @@ async fn ask_all(
             }
         }
     }
+}
+
+fn count(wanted: &[Wanted]) -> usize {
+    wanted.iter().map(|wanted| wanted.addresses.len()).sum()
 }
 
 fn failed(session: &Session, code: Code, text: String) -> Failure {
@@ -175,8 +189,10 @@ async fn ask(
     let querier = &session.querier;
     let address = querier.symbolizer();
     let channel = querier.cx().channel(address)?;
-    let asked: usize = batch.iter().map(|wanted| wanted.addresses.len()).sum();
-    querier.metrics().addresses_asked.inc_by(asked as u64);
+    querier
+        .metrics()
+        .addresses_asked
+        .inc_by(count(&batch) as u64);
     let binaries = batch.iter().map(|wanted| wire::Binary {
         build_id: wanted.build_id.to_string(),
         addressing: match wanted.ask {
@@ -187,13 +203,15 @@ async fn ask(
         .into(),
         addresses: wanted.addresses.clone(),
     });
+    let bytes_max = querier.config().limits.message_bytes_max;
     let mut request = tonic::Request::new(SymbolizeRequest {
         tenant: session.tenant.to_string(),
         binaries: binaries.collect(),
+        bytes_max: bytes_max as u64,
     });
     request.set_timeout(limit);
     let answer = SymbolServiceClient::new(channel)
-        .max_decoding_message_size(querier.config().limits.message_bytes_max)
+        .max_decoding_message_size(bytes_max)
         .symbolize(request)
         .await;
     match answer {
@@ -203,8 +221,9 @@ async fn ask(
 }
 
 impl Found {
-    /// None if the answer names what is not in it.
-    fn insert(&mut self, batch: &[Wanted], answer: &SymbolizeResponse) -> Option<()> {
+    /// What the answer had no room for. None if it names what is not in it.
+    fn insert(&mut self, batch: &[Wanted], answer: &SymbolizeResponse) -> Option<Vec<Wanted>> {
+        let mut left = Vec::new();
         let frames = |symbols: &wire::Symbols| {
             let frames = symbols.frames.iter();
             frames.map(|sent| frame(answer, sent)).collect()
@@ -214,10 +233,15 @@ impl Found {
         for (wanted, binary) in batch.iter().zip(&answer.binaries) {
             let key = (&wanted.build_id, wanted.ask);
             let mut unnamed: HashMap<&str, u64> = HashMap::new();
+            let mut later = Vec::new();
             for (address, &at) in wanted.addresses.iter().zip(&binary.symbols) {
                 let frames = symbols.get(at as usize)?;
                 if frames.is_empty() {
                     let symbols = &answer.symbols[at as usize];
+                    if symbols.left {
+                        later.push(*address);
+                        continue;
+                    }
                     *unnamed.entry(&symbols.reason).or_default() += 1;
                     if symbols.passing {
                         self.passing.0 += 1;
@@ -230,8 +254,15 @@ impl Found {
                 let key = (wanted.build_id.clone(), reason.to_owned());
                 *self.unnamed.entry(key).or_default() += count;
             }
+            if !later.is_empty() {
+                left.push(Wanted {
+                    build_id: wanted.build_id.clone(),
+                    ask: wanted.ask,
+                    addresses: later,
+                });
+            }
         }
-        Some(())
+        Some(left)
     }
 }
 

@@ -158,6 +158,7 @@ async fn ask(server: &Server, requests: Vec<Vec<Binary>>) -> Vec<SymbolizeRespon
         let request = SymbolizeRequest {
             tenant: "a".to_owned(),
             binaries,
+            ..SymbolizeRequest::default()
         };
         let mut client: SymbolServiceClient<_> = server.client.clone();
         let answer = client.symbolize(request).await;

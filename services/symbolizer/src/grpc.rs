@@ -20,6 +20,9 @@ use crate::uploads::tenant_of;
 /// Bytes of the addresses of one request.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
+/// Bytes of an answer: less than queriers let in.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+
 /// How long a question takes at most that does not say it.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -53,7 +56,15 @@ impl Symbols {
         request: SymbolizeRequest,
         wait: Duration,
     ) -> Result<SymbolizeResponse, Error> {
-        let SymbolizeRequest { tenant, binaries } = request;
+        let SymbolizeRequest {
+            tenant,
+            binaries,
+            bytes_max,
+        } = request;
+        let bytes_max = match usize::try_from(bytes_max) {
+            Ok(0) | Err(_) => ANSWER_BYTES_MAX,
+            Ok(bytes_max) => bytes_max.min(ANSWER_BYTES_MAX),
+        };
         let tenant = tenant_of(&tenant)?;
         let asked: usize = binaries.iter().map(|binary| binary.addresses.len()).sum();
         if asked.max(binaries.len()) > self.addresses_max {
@@ -76,7 +87,7 @@ impl Symbols {
             }
         });
         let asked = futures::future::join_all(asked).await;
-        let answer = self.cx.compute(move || symbolize(&asked)).await;
+        let answer = self.cx.compute(move || symbolize(&asked, bytes_max)).await;
         self.count(&answer);
         Ok(answer)
     }
@@ -84,6 +95,8 @@ impl Symbols {
     fn count(&self, answer: &SymbolizeResponse) {
         let is_named = |&at: &u32| !answer.symbols[at as usize].frames.is_empty();
         let all = answer.binaries.iter().flat_map(|binary| &binary.symbols);
+        // What is left is asked for again.
+        let all = all.filter(|&&at| !answer.symbols[at as usize].left);
         let (named, unnamed) = all.fold((0, 0), |(named, unnamed), at| match is_named(at) {
             true => (named + 1, unnamed),
             false => (named, unnamed + 1),

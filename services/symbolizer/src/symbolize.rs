@@ -17,9 +17,24 @@ pub(crate) struct Asked {
     pub(crate) addresses: Vec<u64>,
 }
 
-/// What is known of each address.
-pub(crate) fn symbolize(asked: &[Asked]) -> SymbolizeResponse {
-    let mut tables = Tables::default();
+/// What the encoding of a list's element has besides its texts, at most.
+const ELEMENT_BYTES: usize = 48;
+/// Of a number that stands for an address.
+const NUMBER_BYTES: usize = 5;
+
+const LEFT: &str = "there was no room for it in an answer: ask again";
+const TOO_LONG: &str = "the names of its calls are longer than an answer may be";
+
+/// What is known of each address, in so many bytes; what does not fit is marked as left.
+pub(crate) fn symbolize(asked: &[Asked], bytes_max: usize) -> SymbolizeResponse {
+    let numbers: usize = asked.iter().map(|asked| asked.addresses.len()).sum();
+    // With an empty text, and what stands for all that is left.
+    let always = NUMBER_BYTES * numbers + ELEMENT_BYTES * (asked.len() + 3) + LEFT.len();
+    let mut tables = Tables {
+        room: bytes_max.saturating_sub(always),
+        bytes_max,
+        ..Tables::default()
+    };
     tables.string("");
     let binaries = asked.iter().map(|asked| tables.binary(asked)).collect();
     let Tables {
@@ -45,6 +60,12 @@ struct Tables<'a> {
     function_ids: HashMap<(u32, u32, u32, u32), u32>,
     symbols: Vec<Symbols>,
     reason_ids: HashMap<Reason, u32>,
+    /// The symbols of what is left, if something is.
+    left: Option<u32>,
+    /// Bytes that may still come.
+    room: usize,
+    /// Bytes of a whole answer.
+    bytes_max: usize,
 }
 
 /// Why an address has no name, and whether that may pass.
@@ -71,27 +92,69 @@ impl<'a> Tables<'a> {
         }
     }
 
+    /// What is known of an address. What the tables have already takes no room, but whether all of
+    /// it fits is decided before.
     fn symbols(&mut self, frames: Frames<'a>) -> u32 {
-        let frames = frames.map(|frame| self.frame(frame)).collect();
-        self.symbols.push(Symbols {
+        let frames: Vec<_> = frames.collect();
+        let bytes = frames.iter().map(|frame| {
+            let texts = [frame.function(), frame.system_name(), frame.file()];
+            // The call, its function, and each text.
+            texts.map(str::len).iter().sum::<usize>() + 5 * ELEMENT_BYTES
+        });
+        let bytes = ELEMENT_BYTES + bytes.sum::<usize>();
+        if bytes > self.room {
+            return match bytes > self.bytes_max / 2 {
+                true => self.reason((TOO_LONG.to_owned(), false)),
+                false => self.left(),
+            };
+        }
+        let frames = frames.into_iter().map(|frame| self.frame(frame)).collect();
+        self.push(Symbols {
             frames,
             ..Symbols::default()
-        });
-        (self.symbols.len() - 1) as u32
+        })
     }
 
     fn reason(&mut self, reason: Reason) -> u32 {
         if let Some(&id) = self.reason_ids.get(&reason) {
             return id;
         }
-        let id = self.symbols.len() as u32;
-        self.symbols.push(Symbols {
-            frames: Vec::new(),
+        if reason.0.len() + ELEMENT_BYTES > self.room {
+            return self.left();
+        }
+        let id = self.push(Symbols {
             reason: reason.0.clone(),
             passing: reason.1,
+            ..Symbols::default()
         });
         self.reason_ids.insert(reason, id);
         id
+    }
+
+    fn left(&mut self) -> u32 {
+        match self.left {
+            Some(id) => id,
+            None => {
+                self.symbols.push(Symbols {
+                    reason: LEFT.to_owned(),
+                    passing: true,
+                    left: true,
+                    ..Symbols::default()
+                });
+                *self.left.insert((self.symbols.len() - 1) as u32)
+            }
+        }
+    }
+
+    fn push(&mut self, symbols: Symbols) -> u32 {
+        self.take(symbols.reason.len() + symbols.frames.len() * ELEMENT_BYTES);
+        self.symbols.push(symbols);
+        (self.symbols.len() - 1) as u32
+    }
+
+    /// Takes the room of one element.
+    fn take(&mut self, bytes: usize) {
+        self.room = self.room.saturating_sub(ELEMENT_BYTES + bytes);
     }
 
     fn frame(&mut self, frame: cairn_symbols::Frame<'a>) -> Frame {
@@ -99,17 +162,21 @@ impl<'a> Tables<'a> {
         let system_name = self.string(frame.system_name());
         let file = self.string(frame.file());
         let start_line = frame.start_line;
-        let functions = &mut self.functions;
         let key = (name, system_name, file, start_line);
-        let function = *self.function_ids.entry(key).or_insert_with(|| {
-            functions.push(Function {
-                name,
-                system_name,
-                file,
-                start_line: i64::from(start_line),
-            });
-            (functions.len() - 1) as u32
-        });
+        let function = match self.function_ids.get(&key) {
+            Some(&id) => id,
+            None => {
+                self.functions.push(Function {
+                    name,
+                    system_name,
+                    file,
+                    start_line: i64::from(start_line),
+                });
+                self.take(0);
+                let id = (self.functions.len() - 1) as u32;
+                *self.function_ids.entry(key).or_insert(id)
+            }
+        };
         Frame {
             function,
             line: i64::from(frame.line),
@@ -119,11 +186,13 @@ impl<'a> Tables<'a> {
     }
 
     fn string(&mut self, text: &'a str) -> u32 {
-        let strings = &mut self.strings;
-        *self.string_ids.entry(text).or_insert_with(|| {
-            strings.push(text.to_owned());
-            (strings.len() - 1) as u32
-        })
+        if let Some(&id) = self.string_ids.get(text) {
+            return id;
+        }
+        self.strings.push(text.to_owned());
+        self.take(text.len());
+        let id = (self.strings.len() - 1) as u32;
+        *self.string_ids.entry(text).or_insert(id)
     }
 }
 

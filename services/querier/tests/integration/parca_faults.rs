@@ -184,6 +184,29 @@ async fn a_relative_comparison_leaves_values_alone() {
 }
 
 #[tokio::test]
+async fn what_an_answer_of_a_symbolizer_has_no_room_for_is_asked_for_again() {
+    let symbolizer = symbols::start().await;
+    let address = format!("http://{}", symbolizer.address());
+    let fixture = Fixture::with(|config, _| config.symbolizer = address).await;
+    let sent = Sent {
+        build_id: symbols::LONG,
+        samples: &[
+            ("main;0x4010", "", 8),
+            ("main;0x4020;work", "", 3),
+            ("main;0x4030", "", 2),
+        ],
+        ..Sent::default()
+    };
+    fixture.add(&head(&[sent])).await;
+    let mut request = merge(START, ReportType::FlamegraphArrow);
+    request.sandwich_by_function = Some("inner".to_owned());
+    let answer = ask(&fixture, request).await;
+    assert_eq!((answer.total, answer.filtered), (13, 0));
+    fixture.stop().await;
+    symbolizer.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn columns_that_a_symbolizer_gave_are_kept() {
     let (fixture, symbolizer) = native().await;
     let profile = pprof(ask(&fixture, merge(START, ReportType::Pprof)).await);

@@ -1,5 +1,5 @@
 //! A symbolizer that knows every address: `inner`, inlined into `outer` of `/src/app.c`. Of build
-//! [`REFUSED`] it knows none, and of [`FETCHED`] none yet.
+//! [`REFUSED`] it knows none, and of [`FETCHED`] none yet; of [`LONG`] an answer has room for one.
 
 use cairn_chassis::{Options, Process, Routes};
 use cairn_wire::cairn::symbols::v1::file_service_server::{FileService, FileServiceServer};
@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 pub(crate) const REFUSED: &str = "dead";
 pub(crate) const FETCHED: &str = "beef";
+pub(crate) const LONG: &str = "10e6";
 
 /// Of `/src/app.c`.
 pub(crate) const TEXT: &str = "int main() {}\n";
@@ -37,6 +38,7 @@ fn unnamed(reason: &str, passing: bool) -> Symbols {
         frames: Vec::new(),
         reason: reason.to_owned(),
         passing,
+        left: false,
     }
 }
 
@@ -70,12 +72,19 @@ impl SymbolService for Known {
                 },
                 unnamed("it was refused", false),
                 unnamed("it is being fetched", true),
+                Symbols {
+                    left: true,
+                    ..unnamed("there is no room", true)
+                },
             ],
             binaries: binaries
                 .map(|binary| BinarySymbols {
                     symbols: match binary.build_id.as_str() {
                         REFUSED => vec![1; binary.addresses.len()],
                         FETCHED => vec![2; binary.addresses.len()],
+                        LONG => (0..binary.addresses.len())
+                            .map(|at| if at == 0 { 0 } else { 3 })
+                            .collect(),
                         _ => vec![0; binary.addresses.len()],
                     },
                 })

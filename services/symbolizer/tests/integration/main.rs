@@ -13,15 +13,21 @@ mod sources;
 mod sweep;
 mod upstream;
 
+use std::collections::HashMap;
+
 use cairn_model::{BuildId, TenantId};
 use cairn_store::{DebuginfoName, Key, Store};
-use cairn_wire::cairn::symbols::v1::{Addressing, Binary, FileType, ListRequest, SymbolizeRequest};
+use cairn_wire::cairn::symbols::v1::{
+    Addressing, Binary, FileType, ListRequest, SymbolizeRequest, SymbolizeResponse,
+};
+use prost::Message as _;
 
 use server::{Known, Server, Upload, config, native};
 
 const WORK_PIE: &str = "1c8446f0ed602f28d3201a0505086fd690db3531";
 /// What OpenTelemetry's profiler calls the same file.
 const WORK_PIE_HASH: &str = "0ea5ac675e9628556a1c0cca44e33d0f";
+const CPP_PIE: &str = "da7350760257e2998a3687d780fd94869ce6b6d9";
 /// Inside the loop of `leaf`, into which `mix` is inlined.
 const IN_MIX: u64 = 0x1228;
 const NO_FILE: &str = "no file of this build id was uploaded";
@@ -74,11 +80,7 @@ async fn tenants_neither_see_nor_change_each_others_files() {
     // Another tenant gives the same build id to another file.
     let mut other = native("cpp_pie");
     let note = BuildId::parse(WORK_PIE).expect("valid");
-    set_build_id(
-        &mut other,
-        "da7350760257e2998a3687d780fd94869ce6b6d9",
-        &note,
-    );
+    set_build_id(&mut other, CPP_PIE, &note);
     assert_eq!(server.reason("b", WORK_PIE, IN_MIX).await, none);
     server
         .upload(Upload::of("b", &other))
@@ -290,6 +292,59 @@ async fn names_come_from_the_debug_file_and_places_from_the_executable() {
 }
 
 #[tokio::test]
+async fn answers_are_bounded_and_what_is_left_is_asked_for_again() {
+    let server = Server::start().await;
+    server
+        .upload(Upload::of("a", &native("cpp_pie")))
+        .await
+        .expect("stored");
+    let ask = |addresses: Vec<u64>, bytes_max: usize| {
+        let binary = Binary {
+            build_id: CPP_PIE.to_owned(),
+            addressing: Addressing::Virtual.into(),
+            addresses,
+        };
+        let request = SymbolizeRequest {
+            tenant: "a".to_owned(),
+            binaries: vec![binary],
+            bytes_max: bytes_max as u64,
+        };
+        let mut client = server.client.clone();
+        async move {
+            let answer = client.symbolize(request).await;
+            answer.expect("an answer").into_inner()
+        }
+    };
+    let all: Vec<u64> = (0x1000..0x3000).step_by(4).collect();
+    let whole = ask(all.clone(), 0).await;
+    let bytes_max = whole.encoded_len() / 2;
+    let known =
+        |answer: &SymbolizeResponse, at: u32| Known::new(answer, &answer.symbols[at as usize]);
+    let (mut left, mut found) = (all.clone(), HashMap::new());
+    while !left.is_empty() {
+        let answer = ask(left.clone(), bytes_max).await;
+        assert!(answer.encoded_len() <= bytes_max);
+        let before = found.len();
+        let mut later = Vec::new();
+        for (address, at) in left.into_iter().zip(&answer.binaries[0].symbols) {
+            match answer.symbols[*at as usize].left {
+                true => later.push(address),
+                false => drop(found.insert(address, known(&answer, *at))),
+            }
+        }
+        assert!(found.len() > before, "it goes on");
+        left = later;
+    }
+    for (address, at) in all.iter().zip(&whole.binaries[0].symbols) {
+        assert_eq!(found[address], known(&whole, *at));
+    }
+    // What never fits is not asked for again.
+    let answer = ask(vec![0x1228], 500).await;
+    assert!(!answer.symbols[0].left, "{answer:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn requests_beyond_the_limits_are_refused() {
     let server = Server::start().await;
     let request = |build_id: &str, addressing, addresses| {
@@ -301,6 +356,7 @@ async fn requests_beyond_the_limits_are_refused() {
         let request = SymbolizeRequest {
             tenant: "a".to_owned(),
             binaries: vec![binary],
+            ..SymbolizeRequest::default()
         };
         let mut client = server.client.clone();
         async move { client.symbolize(request).await.expect_err("refused") }

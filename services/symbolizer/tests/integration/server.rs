@@ -58,7 +58,7 @@ pub(crate) struct Call {
 }
 
 impl Known {
-    fn new(answer: &SymbolizeResponse, symbols: &Symbols) -> Self {
+    pub(crate) fn new(answer: &SymbolizeResponse, symbols: &Symbols) -> Self {
         let text = |at: u32| answer.strings[at as usize].clone();
         let frames = symbols.frames.iter().map(|frame| {
             let function = &answer.functions[frame.function as usize];
@@ -194,6 +194,7 @@ impl Server {
         let request = SymbolizeRequest {
             tenant: tenant.to_owned(),
             binaries,
+            ..SymbolizeRequest::default()
         };
         let answer = self.client.clone().symbolize(request).await;
         let answer = answer.expect("an answer").into_inner();

@@ -127,6 +127,7 @@ async fn a_question_waits_no_longer_than_its_time_and_a_later_one_gets_the_names
     let mut request = tonic::Request::new(SymbolizeRequest {
         tenant: "a".to_owned(),
         binaries: vec![binary(WORK_PIE), binary("go/not-hex")],
+        ..SymbolizeRequest::default()
     });
     request.set_timeout(Duration::from_secs(2));
     let answer = server.client.clone().symbolize(request).await;
