@@ -77,6 +77,12 @@ impl BuildId {
         &self.0
     }
 
+    /// Whether it can tell builds apart. Build systems that make the same bytes of the same source put
+    /// one word, or nothing but zeros, into all of their binaries.
+    pub fn is_distinct(&self) -> bool {
+        self.0 != "redacted" && self.0.bytes().any(|byte| byte != b'0')
+    }
+
     /// A spelling that is safe as one segment of an object key: every byte that is not a letter or
     /// digit becomes `_` and two hex digits.
     pub fn key_segment(&self) -> String {
@@ -157,6 +163,22 @@ mod tests {
             BuildId::parse("a_2f").expect("valid").key_segment(),
             BuildId::parse("a/").expect("valid").key_segment()
         );
+    }
+
+    #[test]
+    fn what_many_builds_have_tells_none_apart() {
+        let zeros = "0".repeat(40);
+        for (text, is_distinct) in [
+            ("redacted", false),
+            (&zeros, false),
+            ("gnu-0000", false),
+            ("aa", true),
+            ("00000001", true),
+            ("redacted/x", true),
+        ] {
+            let build_id = BuildId::parse(text).expect("valid");
+            assert_eq!(build_id.is_distinct(), is_distinct, "{text}");
+        }
     }
 
     #[test]

@@ -14,6 +14,25 @@ const ATTEMPTS: u32 = 16;
 /// Bytes of one record: far more than any of ours has.
 const RECORD_BYTES_MAX: u64 = 64 << 10;
 
+/// The longest name of a build in the store: that of a file in a folder has 255 bytes.
+const NAME_BYTES_MAX: usize = 240;
+
+/// Why no file can be kept under this build id, if none can.
+pub(crate) fn unusable(build_id: &BuildId) -> Option<String> {
+    if !build_id.is_distinct() {
+        return Some(format!(
+            "{build_id} is no build id: binaries of many builds have it"
+        ));
+    }
+    let length = build_id.key_segment().len();
+    (length > NAME_BYTES_MAX).then(|| {
+        format!(
+            "the build id is too long: as the name of a folder it would have {length} bytes, more \
+             than {NAME_BYTES_MAX}"
+        )
+    })
+}
+
 /// Which kind of file of which build.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
@@ -110,6 +129,9 @@ impl Records {
         tenant: &TenantId,
         build_id: &BuildId,
     ) -> Result<Folder, Error> {
+        if unusable(build_id).is_some() {
+            return Ok(Folder::default());
+        }
         let objects = self.store.list_debuginfo(tenant, Some(build_id)).await?;
         Ok(Folder { objects })
     }

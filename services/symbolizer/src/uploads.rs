@@ -41,15 +41,13 @@ use crate::error::Error;
 use crate::files::Files;
 use crate::metrics::Metrics;
 use crate::record::{Ask, Halt, Reason, Record, Upload};
-use crate::records::{Change, Place};
+use crate::records::{Change, Place, unusable};
 use crate::upstream::Upstream;
 
 /// Files that are in memory at a time while they are stored or checked.
 const HELD_MAX: usize = 2;
 /// How long an upload waits for others to end.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The longest name of a build in the store: that of a file in a folder has 255 bytes.
-const NAME_BYTES_MAX: usize = 240;
 
 pub(crate) struct Uploads {
     files: Arc<Files>,
@@ -346,13 +344,9 @@ pub(crate) fn tenant_of(name: &str) -> Result<TenantId, Error> {
 }
 
 fn check(place: &Place) -> Result<(), Error> {
-    let length = place.build_id.key_segment().len();
-    match length > NAME_BYTES_MAX {
-        true => Err(Error::Invalid(format!(
-            "the build id is too long: as the name of a folder it would have {length} bytes, more \
-             than {NAME_BYTES_MAX}"
-        ))),
-        false => Ok(()),
+    match unusable(&place.build_id) {
+        Some(text) => Err(Error::Invalid(text)),
+        None => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use cairn_symbols::Identity;
 
 use crate::error::Error;
 use crate::record::Upload;
-use crate::records::Place;
+use crate::records::{Place, unusable};
 use crate::sources;
 
 /// The other build ids of a file, or why it is of no use under this one.
@@ -40,7 +40,7 @@ pub(crate) fn judge(place: &Place, upload: &Upload, bytes: &[u8]) -> Result<Vec<
     also.retain(|build_id| {
         let is_new = !seen.contains(build_id);
         seen.push(build_id.clone());
-        is_new
+        is_new && unusable(build_id).is_none()
     });
     Ok(also)
 }
@@ -63,15 +63,15 @@ pub(crate) fn debug_id(bytes: &[u8]) -> Result<Option<BuildId>, String> {
 /// The build id to store a file under. One that the client claims is taken unless the file carries
 /// another.
 pub(crate) fn named(claimed: Option<&BuildId>, identity: &Identity) -> Result<BuildId, Error> {
-    let own = identity.build_ids().next();
+    let own = identity.build_ids().find(|id| id.is_distinct());
+    let mut stated = [&identity.gnu, &identity.go].into_iter().flatten();
+    let is_stated = stated.any(BuildId::is_distinct);
     match (claimed, own) {
         (None, Some(own)) => Ok(own.clone()),
         (None, None) => Err(Error::Invalid(
             "the file carries no build id: say which build it is of".into(),
         )),
-        (Some(claimed), Some(own))
-            if identity.is_stated() && identity.build_ids().all(|id| id != claimed) =>
-        {
+        (Some(claimed), Some(own)) if is_stated && identity.build_ids().all(|id| id != claimed) => {
             Err(Error::Invalid(format!(
                 "the file says that its build id is {own}, not {claimed}"
             )))

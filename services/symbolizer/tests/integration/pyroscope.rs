@@ -7,7 +7,7 @@ use prost::Message as _;
 
 use crate::http::{Reply, send_part};
 use crate::server::{Server, native};
-use crate::{IN_MIX, WORK_PIE, WORK_PIE_HASH, chain};
+use crate::{IN_MIX, NO_FILE, WORK_PIE, WORK_PIE_HASH, chain};
 
 const SERVICE: &str = "/debuginfo.v1alpha1.DebuginfoService";
 
@@ -109,6 +109,40 @@ async fn alloy_uploads_once_and_the_names_are_there() {
         assert_eq!((deleted.status, deleted.text().as_str()), (200, "{}"));
     }
     assert_eq!(call(&server, "ListDebuginfo", "{}").text(), "{}");
+    server.stop().await;
+}
+
+/// Whatever a client says of other names of a build.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_that_no_folder_has_and_that_tell_nothing_are_left_out() {
+    let server = Server::start().await;
+    let stripped = crate::objcopy("work_pie", "--only-keep-debug");
+    let long = "/".repeat(100) + "x";
+    for name in ["redacted", &long] {
+        let asked = said(WORK_PIE, "TYPE_EXECUTABLE_NO_TEXT");
+        let asked = asked.replace(r#""name""#, &format!(r#""goBuildId":"{name}","name""#));
+        let wanted = call(&server, "ShouldInitiateUpload", &asked).text();
+        assert!(wanted.contains("true"), "{wanted}");
+        assert_eq!(upload(&server, WORK_PIE, &stripped).status, 200);
+        let finish = format!(r#"{{"gnuBuildId":"{WORK_PIE}"}}"#);
+        let finished = call(&server, "UploadFinished", &finish);
+        assert_eq!((finished.status, finished.text().as_str()), (200, "{}"));
+        let answer = server.symbolize("anonymous", WORK_PIE, Addressing::Virtual, &[IN_MIX]);
+        assert_eq!(chain(&answer.await[0])[0].0, "mix", "{name}");
+        let reason = server.reason("anonymous", name, IN_MIX).await;
+        assert_eq!(reason, NO_FILE, "{name}");
+        let deleted = call(&server, "DeleteDebuginfo", &finish);
+        assert_eq!((deleted.status, deleted.text().as_str()), (200, "{}"));
+    }
+    // Nor is a file kept under one.
+    let zeros = said(&"0".repeat(40), "TYPE_EXECUTABLE_NO_TEXT");
+    let refused = call(&server, "ShouldInitiateUpload", &zeros);
+    assert_eq!(refused.status, 400);
+    assert!(
+        refused.text().contains("is no build id"),
+        "{}",
+        refused.text()
+    );
     server.stop().await;
 }
 
