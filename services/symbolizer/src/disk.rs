@@ -31,8 +31,34 @@ const NAME_LEN: usize = 64;
 pub(crate) struct Disk {
     folder: PathBuf,
     bytes_max: u64,
+    files: Mutex<Kept>,
+}
+
+/// What takes room.
+#[derive(Debug, Default)]
+struct Kept {
     /// By name, and what each takes.
-    files: Mutex<Lru<String, u64>>,
+    files: Lru<String, u64>,
+    /// What is being written takes.
+    unfinished: u64,
+}
+
+impl Kept {
+    fn bytes(&self) -> u64 {
+        self.files.bytes() + self.unfinished
+    }
+}
+
+/// Room for a file that is being written, given back when dropped.
+struct Room<'a> {
+    disk: &'a Disk,
+    bytes: u64,
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.disk.files.lock().unfinished -= self.bytes;
+    }
 }
 
 impl Disk {
@@ -57,15 +83,15 @@ impl Disk {
             }
         }
         found.sort();
-        let mut files = Lru::default();
+        let mut kept = Kept::default();
         for (_, name, bytes) in found {
             let taken = taken(bytes);
-            files.insert(name, taken, taken);
+            kept.files.insert(name, taken, taken);
         }
         let disk = Self {
             folder: folder.to_owned(),
             bytes_max,
-            files: Mutex::new(files),
+            files: Mutex::new(kept),
         };
         disk.make_room(0)?;
         Ok(disk)
@@ -80,7 +106,7 @@ impl Disk {
     /// nanoseconds since the Unix epoch.
     pub(crate) fn read(&self, key: &str, now: i64) -> Option<Mmap> {
         let name = name(key);
-        self.files.lock().touch(&name)?;
+        self.files.lock().files.touch(&name)?;
         let read = map(&self.folder.join(&name), key, now);
         match read {
             Ok(map) => Some(map),
@@ -92,14 +118,17 @@ impl Disk {
         }
     }
 
-    /// Keeps what is in the store under a key, and gives it back mapped. None if it is too large.
+    /// Keeps what is in the store under a key, and gives it back mapped. None if it is too large, or
+    /// others that are being written take all the room.
     pub(crate) fn write(&self, key: &str, bytes: &Bytes, now: i64) -> io::Result<Option<Mmap>> {
         let name = name(key);
         let room = taken(bytes.len() as u64 + CHECKSUM_BYTES);
         if bytes.is_empty() || room > self.bytes_max {
             return Ok(None);
         }
-        self.make_room(room)?;
+        let Some(reserved) = self.make_room(room)? else {
+            return Ok(None);
+        };
         let path = self.folder.join(&name);
         let unfinished = self.folder.join(format!("{name}{UNFINISHED}"));
         let written = write(&unfinished, bytes, checksum(key, bytes));
@@ -108,14 +137,16 @@ impl Disk {
             let _ = fs::remove_file(&unfinished);
             return Err(error);
         }
-        self.files.lock().insert(name, room, room);
+        // For a moment it takes its room twice, which is better than not at all.
+        self.files.lock().files.insert(name, room, room);
+        drop(reserved);
         map(&path, key, now).map(Some)
     }
 
     /// Deletes what is kept under a key. Who has it mapped keeps it.
     pub(crate) fn remove(&self, key: &str) {
         let name = name(key);
-        self.files.lock().remove(&name);
+        self.files.lock().files.remove(&name);
         match fs::remove_file(self.folder.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(key, %error, "a file of the cache can't be deleted");
@@ -124,22 +155,24 @@ impl Disk {
         }
     }
 
-    /// Deletes files until so much more fits. One that can't be deleted still takes its room.
-    fn make_room(&self, bytes: u64) -> io::Result<()> {
-        let mut files = self.files.lock();
-        while files.bytes() + bytes > self.bytes_max {
-            let Some((name, taken)) = files.pop() else {
-                return Ok(());
+    /// Deletes files until so much more fits, and keeps that free. One that can't be deleted still
+    /// takes its room.
+    fn make_room(&self, bytes: u64) -> io::Result<Option<Room<'_>>> {
+        let mut kept = self.files.lock();
+        while kept.bytes() + bytes > self.bytes_max {
+            let Some((name, taken)) = kept.files.pop() else {
+                return Ok(None);
             };
             match fs::remove_file(self.folder.join(&name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    files.insert(name, taken, taken);
+                    kept.files.insert(name, taken, taken);
                     return Err(error);
                 }
                 _ => {}
             }
         }
-        Ok(())
+        kept.unfinished += bytes;
+        Ok(Some(Room { disk: self, bytes }))
     }
 }
 
@@ -241,6 +274,20 @@ mod tests {
         let left = fs::read_dir(folder.path()).expect("listed");
         assert_eq!(left.count(), 1, "what is not ours");
         assert_eq!(mapped[4999], 0, "what is mapped stays");
+    }
+
+    #[test]
+    fn what_is_being_written_has_its_room() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let disk = Disk::open(folder.path(), 2 * ROOM).expect("opened");
+        disk.write(KEYS[0], &bytes(0), 0).expect("written");
+        let room = disk.make_room(2 * ROOM).expect("made");
+        let room = room.expect("the file made room");
+        assert_eq!((disk.bytes(), read(&disk, KEYS[0], 0)), (2 * ROOM, None));
+        assert!(disk.write(KEYS[1], &bytes(1), 0).expect("fine").is_none());
+        drop(room);
+        assert!(disk.write(KEYS[1], &bytes(1), 0).expect("fine").is_some());
+        assert_eq!(disk.bytes(), ROOM);
     }
 
     #[test]
