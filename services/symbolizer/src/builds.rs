@@ -21,9 +21,6 @@ use crate::records::Place;
 use crate::upstream::{Artifact, Fetched, Upstream};
 use crate::worker::Product;
 
-/// Builds that are loaded from the store at a time; each holds a symbol file in memory.
-const LOADS_MAX: usize = 16;
-
 /// Files from upstream that are kept at a time; each is in memory whole until it is stored.
 const FETCHES_MAX: usize = 2;
 
@@ -31,8 +28,9 @@ const FETCHES_MAX: usize = 2;
 pub(crate) struct Builds {
     files: Arc<Files>,
     upstream: Arc<Upstream>,
-    flights: Arc<Flights<(TenantId, BuildId, Code), Build>>,
-    loads: Arc<Semaphore>,
+    /// By build, what it is of, and how often it changed: whoever asks after a change joins none from
+    /// before.
+    flights: Arc<Flights<(TenantId, BuildId, Code, u64), Build>>,
     fetches: Arc<Semaphore>,
     cx: Context,
 }
@@ -43,7 +41,6 @@ impl Builds {
             files,
             upstream,
             flights: Arc::default(),
-            loads: Arc::new(Semaphore::new(LOADS_MAX)),
             fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
             cx,
         }
@@ -57,7 +54,8 @@ impl Builds {
         code: Code,
         wait: Duration,
     ) -> Build {
-        let key = (tenant.clone(), build_id.clone(), code);
+        let changes = self.files.changes(tenant, build_id);
+        let key = (tenant.clone(), build_id.clone(), code, changes);
         let (this, about) = (self.clone(), key.clone());
         let work = || async move { this.load(&about.0, &about.1, about.2).await };
         let loaded = self.flights.join(&self.cx, key, work);
@@ -126,7 +124,6 @@ impl Builds {
     }
 
     async fn stored(&self, tenant: &TenantId, build_id: &BuildId, code: Code) -> Build {
-        let _turn = self.loads.acquire().await.expect("it is never closed");
         match self.files.build(tenant, build_id, code).await {
             Ok(build) => build,
             Err(error) => {

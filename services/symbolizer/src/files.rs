@@ -1,8 +1,8 @@
 //! The symbol files of a tenant's binaries: in memory, from the store, or converted again.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use cairn_chassis::Context;
 use cairn_model::{BuildId, FileKind, TenantId, UploadId};
 use cairn_store::{DebuginfoName, Store};
 use cairn_symbols::SymbolFile;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::cache::{Absence, Answer, Cache, Slot};
 use crate::config::Config;
@@ -21,11 +21,11 @@ use crate::metrics::{LoadLabel, Metrics, Source};
 use crate::record::{Record, Refusal, Stored};
 use crate::records::{Change, Place, Records};
 use crate::symbol_files::SymbolFiles;
+use crate::turns::{Turn, Turns};
 use crate::worker::Product;
 
-/// Loads at a time, at most: slots that share a stripe wait for each other, so no file is loaded
-/// twice at once.
-const STRIPES: usize = 16;
+/// Symbol files that are read from the store at a time; each is in memory whole.
+const LOADS_MAX: usize = 16;
 /// Builds of which it is remembered what was uploaded; some hundred bytes each.
 const KNOWN_MAX: usize = 10_000;
 
@@ -38,10 +38,16 @@ pub(crate) struct Files {
     /// time only.
     known: parking_lot::Mutex<HashMap<(TenantId, BuildId), (Instant, Known)>>,
     known_ttl: Duration,
+    /// The number of the last change of each build, and how many there were.
+    changes: parking_lot::Mutex<HashMap<(TenantId, BuildId), u64>>,
+    changes_made: AtomicU64,
     /// The last day on which the use of a build was noted.
     noted: parking_lot::Mutex<HashMap<(TenantId, BuildId), u32>>,
-    stripes: [Mutex<()>; STRIPES],
-    hasher: RandomState,
+    /// So that no file is loaded twice at once.
+    turns: Turns<Slot>,
+    loads: Semaphore,
+    /// Of stored files that are to be converted, only these are held in memory and on the disk.
+    conversions: Semaphore,
     metrics: Metrics,
     cx: Context,
 }
@@ -100,9 +106,13 @@ impl Files {
             cache: Cache::new(bytes_max, config.absence_ttl),
             known: parking_lot::Mutex::default(),
             known_ttl: config.absence_ttl,
+            changes: parking_lot::Mutex::default(),
+            changes_made: AtomicU64::new(0),
             noted: parking_lot::Mutex::default(),
-            stripes: std::array::from_fn(|_| Mutex::new(())),
-            hasher: RandomState::new(),
+            turns: Turns::default(),
+            loads: Semaphore::new(LOADS_MAX),
+            // One is at hand when another ends.
+            conversions: Semaphore::new(config.conversion.concurrent_max.max(1) + 1),
             metrics,
             cx,
         }
@@ -134,8 +144,28 @@ impl Files {
         })
     }
 
-    /// Forgets what was uploaded of this build, after a change made here.
-    pub(crate) fn forget(&self, tenant: &TenantId, build_id: &BuildId) {
+    /// Notes that what was uploaded of this build was changed here, by somebody who wants that later
+    /// questions see it.
+    pub(crate) fn changed(&self, tenant: &TenantId, build_id: &BuildId) {
+        self.forget(tenant, build_id);
+        let key = (tenant.clone(), build_id.clone());
+        let mut changes = self.changes.lock();
+        if changes.len() >= KNOWN_MAX {
+            changes.clear();
+        }
+        // Never a number that was there before, also of those that were forgotten.
+        let next = self.changes_made.fetch_add(1, Ordering::Relaxed) + 1;
+        changes.insert(key, next);
+    }
+
+    /// A number that is another after each change of a build made here.
+    pub(crate) fn changes(&self, tenant: &TenantId, build_id: &BuildId) -> u64 {
+        let key = (tenant.clone(), build_id.clone());
+        self.changes.lock().get(&key).copied().unwrap_or_default()
+    }
+
+    /// Forgets what was known of this build.
+    fn forget(&self, tenant: &TenantId, build_id: &BuildId) {
         let key = (tenant.clone(), build_id.clone());
         self.known.lock().remove(&key);
     }
@@ -236,17 +266,26 @@ impl Files {
         Some(answer)
     }
 
-    pub(crate) async fn turn(&self, slot: &Slot) -> MutexGuard<'_, ()> {
-        let stripe = self.hasher.hash_one(slot) as usize % STRIPES;
-        self.stripes[stripe].lock().await
+    pub(crate) async fn turn(&self, slot: &Slot) -> Turn<'_, Slot> {
+        self.turns.take(slot.clone()).await
+    }
+
+    /// A turn to read a stored file and have it converted.
+    pub(crate) async fn turn_to_convert(&self) -> SemaphorePermit<'_> {
+        let turn = self.conversions.acquire().await;
+        turn.expect("it is never closed")
     }
 
     async fn load(&self, slot: &Slot) -> Result<(Answer, Source), Error> {
         let symbols = slot.symbols();
         let key = slot.place.key(&symbols);
-        if let Some((file, from)) = self.symbols.get(key).await? {
-            return Ok((Ok(file), from));
+        {
+            let _turn = self.loads.acquire().await.expect("it is never closed");
+            if let Some((file, from)) = self.symbols.get(key).await? {
+                return Ok((Ok(file), from));
+            }
         }
+        let _turn = self.turn_to_convert().await;
         let store = self.records.store();
         let elf = match store.get(slot.place.key(&slot.file())).await {
             Ok(elf) => elf,

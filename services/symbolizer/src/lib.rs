@@ -20,6 +20,7 @@ mod sources;
 mod symbol_files;
 mod symbolize;
 mod texts;
+mod turns;
 mod uploads;
 mod upstream;
 mod worker;

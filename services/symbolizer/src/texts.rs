@@ -84,6 +84,7 @@ impl Files {
             Err(error) => return Err(error.into()),
         }
         let _turn = self.turn(slot).await;
+        let _turn_to_convert = self.turn_to_convert().await;
         let archive = match store.get(slot.place.key(&slot.file())).await {
             Ok(archive) => archive,
             Err(cairn_store::Error::NotFound { .. }) => return Ok(Err(Absence::NoFile)),

@@ -116,7 +116,7 @@ impl Uploads {
             records.store().delete(place.key(&name)).await?;
         }
         for build_id in also.iter().chain([&place.build_id]) {
-            self.files.forget(&place.tenant, build_id);
+            self.files.changed(&place.tenant, build_id);
         }
         Ok(stored)
     }

@@ -91,7 +91,7 @@ impl Uploads {
                 deleted.bytes += gone.bytes;
             }
         }
-        self.files.forget(tenant, build_id);
+        self.files.changed(tenant, build_id);
         self.recount(tenant);
         match deleted.files {
             0 => Err(Error::Missing(format!(
@@ -134,7 +134,7 @@ impl Uploads {
             return Ok(None);
         }
         let bytes = self.sweep(place).await?;
-        self.files.forget(&place.tenant, &place.build_id);
+        self.files.changed(&place.tenant, &place.build_id);
         Ok(Some(Deleted { files: 1, bytes }))
     }
 

@@ -145,6 +145,36 @@ async fn a_question_waits_no_longer_than_its_time_and_a_later_one_gets_the_names
 }
 
 #[tokio::test]
+async fn what_is_uploaded_during_a_fetch_is_there_for_the_next_question() {
+    let fake = Fake::start().await;
+    fake.say("debuginfo", Answer::Silence(native("work_pie")));
+    let server = server(&[fake.url()], |config| {
+        config.absence_ttl = Duration::from_secs(3600);
+    })
+    .await;
+    let mut request = tonic::Request::new(SymbolizeRequest {
+        tenant: "a".to_owned(),
+        binaries: vec![Binary {
+            build_id: WORK_PIE.to_owned(),
+            addressing: Addressing::Virtual.into(),
+            addresses: vec![IN_MIX],
+        }],
+        ..SymbolizeRequest::default()
+    });
+    request.set_timeout(Duration::from_secs(1));
+    let answer = server.client.clone().symbolize(request).await;
+    let answer = answer.expect("in time").into_inner();
+    assert!(answer.symbols[0].reason.ends_with(LATER), "{answer:?}");
+    let elf = native("work_pie");
+    server.upload(Upload::of("a", &elf)).await.expect("stored");
+    // The fetch still hangs.
+    assert_eq!(name(&server, "a").await, "mix");
+    assert_eq!(fake.asked().len(), 1);
+    fake.speak();
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_server_that_hangs_is_given_up() {
     let fake = Fake::start().await;
     fake.say("debuginfo", Answer::Silence(Vec::new()));
