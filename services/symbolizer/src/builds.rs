@@ -149,7 +149,14 @@ impl Builds {
             };
             let _turn = self.fetches.acquire().await.expect("it is never closed");
             let elf = Bytes::from(tokio::fs::read(&path).await?);
-            match self.keep(tenant, build_id, (elf, &path)).await {
+            let kept = match self.keep(tenant, build_id, (elf, &path)).await {
+                // It is tried again when that is forgotten.
+                Err(Error::Late(time)) => Err(Error::Refused(format!(
+                    "reading it was not done in {time:?}"
+                ))),
+                kept => kept,
+            };
+            match kept {
                 Err(Error::Refused(reason)) => {
                     tracing::warn!(%build_id, server, reason, "a fetched file is of no use");
                     self.upstream.is_bad(build_id, artifact, &reason);

@@ -103,7 +103,7 @@ pub struct ConversionConfig {
     pub scratch: Option<PathBuf>,
     /// Workers at a time; more files wait.
     pub concurrent_max: usize,
-    /// How long one file may take.
+    /// Time of a processor that one file may take.
     #[serde(with = "humantime_serde")]
     pub time_max: Duration,
     /// Memory that one worker may take.

@@ -26,6 +26,9 @@ use crate::worker::{self, Product};
 /// What is kept of a worker's last words.
 const REASON_BYTES_MAX: u64 = 2_000;
 
+/// How much longer than its processor time a worker may take, since a busy machine gives it less.
+const WALL_TIMES: u32 = 2;
+
 const SCRATCH_PREFIX: &str = "cairn-symbolizer-";
 /// Several times as long as an upload and its conversion may take.
 const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -88,7 +91,7 @@ impl Converter {
     }
 
     /// What is made of a file of so many bytes; another may be appended to it. [`Error::Refused`]
-    /// means that the file is at fault.
+    /// means that the file is at fault, [`Error::Late`] that it may be.
     pub(crate) async fn convert(
         &self,
         file: (&Path, u64),
@@ -99,17 +102,16 @@ impl Converter {
         let output = self.scratch_file()?;
         let start = clock.instant();
         let child = self.start(file, product, &output).map_err(Error::Convert)?;
-        let ended = tokio::time::timeout(self.bounds.time_max, end_of(child)).await;
+        let time_max = self.bounds.time_max.saturating_mul(WALL_TIMES);
+        let ended = tokio::time::timeout(time_max, end_of(child)).await;
         let took = clock.instant().duration_since(start);
         self.metrics.conversion_seconds.observe(took.as_secs_f64());
         let (status, words) = match ended {
             Ok(ended) => ended.context("wait for a worker").map_err(Error::Convert)?,
+            // The machine may be at fault.
             Err(_) => {
                 self.metrics.conversion_crashes.inc();
-                let time = self.bounds.time_max;
-                return Err(Error::Refused(format!(
-                    "reading it takes more than {time:?}"
-                )));
+                return Err(Error::Late(time_max));
             }
         };
         match verdict(status, words, &self.bounds) {

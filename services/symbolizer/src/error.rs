@@ -20,6 +20,9 @@ pub(crate) enum Error {
     /// The file is at fault; the reason is kept.
     #[error("the file was refused: {0}")]
     Refused(String),
+    /// The file or the machine is at fault.
+    #[error("reading the file was not done in {0:?}: try again later")]
+    Late(Duration),
     /// No upload is wanted of what is there already.
     #[error("{}", .0.text())]
     Unwanted(Reason),
@@ -93,6 +96,7 @@ impl Error {
             Self::Busy
             | Self::Broken(_)
             | Self::Contended(_)
+            | Self::Late(_)
             | Self::Unproven
             | Self::Upstream(_) => Code::Unavailable,
             Self::Slow(_) => Code::Timeout,

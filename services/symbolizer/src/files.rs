@@ -26,6 +26,8 @@ use crate::worker::Product;
 
 /// Symbol files that are read from the store at a time; each is in memory whole.
 const LOADS_MAX: usize = 16;
+/// How often a file is read that takes a worker too long before it is to blame, not the machine.
+const TRIES_MAX: u32 = 3;
 /// Builds of which it is remembered what was uploaded; some hundred bytes each.
 const KNOWN_MAX: usize = 10_000;
 
@@ -48,6 +50,8 @@ pub(crate) struct Files {
     loads: Semaphore,
     /// Of stored files that are to be converted, only these are held in memory and on the disk.
     conversions: Semaphore,
+    /// How often reading a file took too long.
+    late: parking_lot::Mutex<HashMap<Slot, u32>>,
     metrics: Metrics,
     cx: Context,
 }
@@ -113,6 +117,7 @@ impl Files {
             loads: Semaphore::new(LOADS_MAX),
             // One is at hand when another ends.
             conversions: Semaphore::new(config.conversion.concurrent_max.max(1) + 1),
+            late: parking_lot::Mutex::default(),
             metrics,
             cx,
         }
@@ -320,17 +325,30 @@ impl Files {
         let bytes = self.own_bytes(slot).await?.unwrap_or(file.len() as u64);
         drop(file);
         let (converter, clock) = (&self.converter, self.cx.clock());
-        match converter.convert((&path, bytes), product, &clock).await {
-            Ok(made) => Ok(Ok(Bytes::from(made))),
-            Err(Error::Refused(reason)) => {
-                // A source map whose texts are of no use still names frames.
-                if (slot.place.kind, product) != (FileKind::SourceMap, Product::Texts) {
-                    self.refuse(slot, &reason).await?;
-                }
-                Ok(Err(Absence::Refused(reason.into())))
+        let reason = match converter.convert((&path, bytes), product, &clock).await {
+            Ok(made) => return Ok(Ok(Bytes::from(made))),
+            Err(Error::Refused(reason)) => reason,
+            Err(Error::Late(time)) if self.tried(slot) >= TRIES_MAX => {
+                format!("reading it was not done in {time:?}, {TRIES_MAX} times in a row")
             }
-            Err(error) => Err(error),
+            Err(error) => return Err(error),
+        };
+        // A source map whose texts are of no use still names frames.
+        if (slot.place.kind, product) != (FileKind::SourceMap, Product::Texts) {
+            self.refuse(slot, &reason).await?;
         }
+        Ok(Err(Absence::Refused(reason.into())))
+    }
+
+    /// How often reading this file took too long, with this time.
+    fn tried(&self, slot: &Slot) -> u32 {
+        let mut late = self.late.lock();
+        if late.len() >= KNOWN_MAX {
+            late.clear();
+        }
+        let times = late.entry(slot.clone()).or_default();
+        *times += 1;
+        *times
     }
 
     /// How many bytes of what is stored are the file itself, if the record says it. What it shares
