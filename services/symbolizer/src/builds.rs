@@ -74,6 +74,15 @@ impl Builds {
         if !build.is_wanted() || !is_theirs {
             return build;
         }
+        match self.files.has_room(tenant).await {
+            Ok(true) => {}
+            Ok(false) => return Build::none(Absence::NoRoom),
+            Err(error) => {
+                let chain = error.chain();
+                tracing::warn!(%tenant, chain, "what was fetched can't be counted");
+                return Build::none(Absence::Unread);
+            }
+        }
         let mut absence = Absence::Nowhere;
         for artifact in [Artifact::Debuginfo, Artifact::Executable] {
             match self.fetch(tenant, build_id, artifact).await {

@@ -43,6 +43,11 @@ pub(crate) enum Absence {
         "no file of this build id was uploaded, and debuginfod servers could not be asked: {0}"
     )]
     Unasked(Arc<str>),
+    #[error(
+        "no file of this build id was uploaded, and what was fetched from debuginfod servers takes \
+         all the room that upstream.kept_bytes_max gives it"
+    )]
+    NoRoom,
     #[error("the file of this build id is still being fetched or read: ask again")]
     Unfinished,
     #[error("the file of this build id can't be read at present: ask again")]
@@ -54,7 +59,7 @@ impl Absence {
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::NoFile | Self::NoMap | Self::Refused(_) | Self::Nowhere | Self::Bad(_) => false,
-            Self::Unasked(_) | Self::Unfinished | Self::Unread => true,
+            Self::Unasked(_) | Self::NoRoom | Self::Unfinished | Self::Unread => true,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::convert::Converter;
 use crate::disk::Disk;
 use crate::error::Error;
+use crate::fetched::Fetched;
 use crate::metrics::{LoadLabel, Metrics, Source};
 use crate::record::{Record, Refusal, Stored};
 use crate::records::{Change, Place, Records};
@@ -45,6 +46,8 @@ pub(crate) struct Files {
     changes_made: AtomicU64,
     /// The last day on which the use of a build was noted.
     noted: parking_lot::Mutex<HashMap<(TenantId, BuildId), u32>>,
+    fetched: Fetched,
+    fetched_bytes_max: u64,
     /// So that no file is loaded twice at once.
     turns: Turns<Slot>,
     loads: Semaphore,
@@ -113,6 +116,8 @@ impl Files {
             changes: parking_lot::Mutex::default(),
             changes_made: AtomicU64::new(0),
             noted: parking_lot::Mutex::default(),
+            fetched: Fetched::default(),
+            fetched_bytes_max: config.upstream.kept_bytes_max.as_u64(),
             turns: Turns::default(),
             loads: Semaphore::new(LOADS_MAX),
             // One is at hand when another ends.
@@ -125,6 +130,19 @@ impl Files {
 
     pub(crate) fn records(&self) -> &Records {
         &self.records
+    }
+
+    pub(crate) fn fetched(&self) -> &Fetched {
+        &self.fetched
+    }
+
+    /// Bytes of fetched files of one tenant.
+    pub(crate) fn fetched_bytes_max(&self) -> u64 {
+        self.fetched_bytes_max
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.cx.clock().instant()
     }
 
     pub(crate) fn converter(&self) -> &Converter {
@@ -381,6 +399,12 @@ impl Files {
             refusal: None,
         };
         let store = self.records.store();
+        let marker = DebuginfoName::Fetched {
+            kind: place.kind,
+            upload: slot.upload,
+        };
+        store.create_once(place.key(&marker), Bytes::new()).await?;
+        self.count_fetched(&place.tenant, file.len() as u64);
         store.create_once(place.key(&slot.file()), file).await?;
         store
             .create_once(place.key(&slot.symbols()), symbols)

@@ -6,6 +6,7 @@ mod config;
 mod convert;
 mod disk;
 mod error;
+mod fetched;
 mod file_service;
 mod files;
 mod flights;

@@ -176,10 +176,12 @@ impl Record {
     /// The record after the file of this upload was deleted, for nobody used it; none if there is
     /// another by now, or one is on its way.
     pub(crate) fn delete_unused(&self, id: UploadId, now_unix_ms: i64) -> Option<Self> {
-        let is_it = self.readable().is_some_and(|file| file.upload == id);
-        match is_it && self.upload.is_none() {
-            true => self.delete(now_unix_ms),
-            false => None,
+        let file = self.readable().filter(|file| file.upload == id)?;
+        match (&self.upload, file.is_fetched) {
+            (Some(_), _) => None,
+            // It is there for whoever needs it again: nobody has to upload it for that.
+            (None, true) => Some(Self::default()),
+            (None, false) => self.delete(now_unix_ms),
         }
     }
 

@@ -18,6 +18,9 @@ pub enum DebuginfoName {
     /// `{kind}/{upload}.incoming`: what a client puts there itself, by a signed URL. It may change as
     /// long as the URL is valid, so it is never read as the file.
     Incoming { kind: FileKind, upload: UploadId },
+    /// `{kind}/{upload}.fetched`: nobody uploaded the file of this name, but a debuginfod server had
+    /// it. Empty.
+    Fetched { kind: FileKind, upload: UploadId },
     /// `{kind}/{upload}.symbols.{version}`: what conversion made of it. The version is that of the
     /// symbol file format: a new one never reads an old file.
     Symbols {
@@ -45,6 +48,7 @@ impl DebuginfoName {
             Self::State { kind, .. }
             | Self::File { kind, .. }
             | Self::Incoming { kind, .. }
+            | Self::Fetched { kind, .. }
             | Self::Symbols { kind, .. }
             | Self::Texts { kind, .. }
             | Self::Also { kind, .. } => Some(*kind),
@@ -62,6 +66,7 @@ impl fmt::Display for DebuginfoName {
             Self::State { number, .. } => write!(f, "state.{number:010}"),
             Self::File { upload, .. } => write!(f, "{upload}.file"),
             Self::Incoming { upload, .. } => write!(f, "{upload}.incoming"),
+            Self::Fetched { upload, .. } => write!(f, "{upload}.fetched"),
             Self::Symbols {
                 upload, version, ..
             } => write!(f, "{upload}.symbols.{version}"),
@@ -104,6 +109,7 @@ fn read(text: &str) -> Option<DebuginfoName> {
     match what {
         "file" => Some(DebuginfoName::File { kind, upload }),
         "incoming" => Some(DebuginfoName::Incoming { kind, upload }),
+        "fetched" => Some(DebuginfoName::Fetched { kind, upload }),
         "symbols" => Some(DebuginfoName::Symbols {
             kind,
             upload,
@@ -196,6 +202,10 @@ mod tests {
             (
                 DebuginfoName::Incoming { kind: KIND, upload },
                 format!("debuginfo/{id}.incoming"),
+            ),
+            (
+                DebuginfoName::Fetched { kind: KIND, upload },
+                format!("debuginfo/{id}.fetched"),
             ),
             (
                 DebuginfoName::Symbols {

@@ -170,6 +170,7 @@ pub(super) fn upload_of(name: &DebuginfoName) -> Option<UploadId> {
     match name {
         DebuginfoName::File { upload, .. }
         | DebuginfoName::Incoming { upload, .. }
+        | DebuginfoName::Fetched { upload, .. }
         | DebuginfoName::Symbols { upload, .. }
         | DebuginfoName::Texts { upload, .. } => Some(*upload),
         DebuginfoName::State { .. } | DebuginfoName::Also { .. } | DebuginfoName::Used { .. } => {

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::Uploads;
 use crate::config::QuotaConfig;
 use crate::error::Error;
+use crate::fetched;
 
 /// How long it is believed what a tenant keeps, besides what comes here.
 const BELIEVED: Duration = Duration::from_secs(60);
@@ -30,12 +31,14 @@ pub(super) struct Kept {
 impl Kept {
     pub(super) fn of(objects: &[DebuginfoObject]) -> Self {
         let mut kept = Self::default();
+        let fetched = fetched::marked(objects);
         for object in objects {
-            // What clients put themselves counts from then on, whatever becomes of it.
-            let counts = matches!(
-                object.name,
-                DebuginfoName::File { .. } | DebuginfoName::Incoming { .. }
-            );
+            let counts = match object.name {
+                DebuginfoName::File { kind, upload } => !fetched.contains(&(kind, upload)),
+                // What clients put themselves counts from then on, whatever becomes of it.
+                DebuginfoName::Incoming { .. } => true,
+                _ => false,
+            };
             if counts {
                 kept.files += 1;
                 kept.bytes += object.bytes;

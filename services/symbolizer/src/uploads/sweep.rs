@@ -5,6 +5,7 @@
 //! Several replicas may do it at once: deleting twice is deleting. Whatever is younger than
 //! [`GRACE`] stays, since a decision on an older state may still be on its way.
 
+mod overflow;
 #[cfg(test)]
 mod tests;
 mod unused;
@@ -22,6 +23,7 @@ use crate::error::Error;
 use crate::record::Record;
 use crate::records::{Change, Place};
 use crate::sources;
+use overflow::{Fetched, overflow};
 use unused::{Unused, unused};
 
 /// No request takes as long as this.
@@ -186,6 +188,9 @@ impl Uploads {
         }
         self.delete_leftovers(tenant, &leftovers(&objects, &entries, now))
             .await?;
+        for fetched in overflow(&objects, self.files.fetched_bytes_max(), self.today()) {
+            self.delete_fetched(tenant, fetched).await?;
+        }
         self.recount(tenant);
         let kept_for = self.config.unused_kept_for;
         if kept_for.is_zero() {
@@ -260,6 +265,26 @@ impl Uploads {
             {
                 records.also(&place, build_id).await?;
             }
+        }
+        Ok(())
+    }
+
+    async fn delete_fetched(&self, tenant: &TenantId, fetched: Fetched) -> Result<(), Error> {
+        let Fetched {
+            build_id,
+            kind,
+            upload,
+        } = fetched;
+        let place = Place {
+            tenant: tenant.clone(),
+            build_id,
+            kind,
+        };
+        if let Some(deleted) = self.delete_unused(&place, upload).await? {
+            tracing::info!(
+                %tenant, build_id = %place.build_id, kind = kind.as_str(), bytes = deleted.bytes,
+                "a fetched file made room for others"
+            );
         }
         Ok(())
     }

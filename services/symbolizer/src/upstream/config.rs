@@ -14,6 +14,8 @@ pub struct UpstreamConfig {
     pub servers: Vec<UpstreamServer>,
     /// Bytes of one file.
     pub bytes_max: ByteSize,
+    /// Bytes of all files that are kept for one tenant, with which nothing more is fetched for it.
+    pub kept_bytes_max: ByteSize,
     /// How long one file may take.
     #[serde(with = "humantime_serde")]
     pub time_max: Duration,
@@ -51,6 +53,7 @@ impl Default for UpstreamConfig {
         Self {
             servers: Vec::new(),
             bytes_max: ByteSize::gib(1),
+            kept_bytes_max: ByteSize::gib(20),
             time_max: Duration::from_secs(5 * 60),
             concurrent_max: 4,
             absence_ttl: Duration::from_secs(10 * 60),

@@ -267,6 +267,30 @@ async fn names_that_lead_to_private_addresses_are_refused_unless_allowed() {
     }
 }
 
+#[tokio::test]
+async fn what_is_fetched_has_room_of_its_own() {
+    let (elf, other) = (native("work_pie"), native("cpp_pie"));
+    let fake = Fake::start().await;
+    fake.say("debuginfo", Answer::File(elf));
+    let server = server(&[fake.url()], |config| {
+        config.upstream.kept_bytes_max = ByteSize::b(1);
+        config.upload.quota.bytes_max = ByteSize::b(other.len() as u64);
+    })
+    .await;
+    assert_eq!(name(&server, "a").await, "mix");
+    server
+        .upload(Upload::of("a", &other))
+        .await
+        .expect("nothing else was uploaded");
+    let asked = fake.asked().len();
+    let reason = server.reason("a", "abcd", 1).await;
+    assert!(reason.contains("takes all the room"), "{reason}");
+    assert_eq!(fake.asked().len(), asked);
+    assert_eq!(name(&server, "a").await, "mix");
+    assert_eq!(name(&server, "b").await, "mix");
+    server.stop().await;
+}
+
 /// Two programs whose debug information in common lies in a third file, as distributions do it.
 fn sharing() -> (Vec<u8>, Vec<u8>) {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -313,3 +313,35 @@ async fn a_name_that_is_of_use_again_outlives_the_decision_to_delete_it() {
     assert_eq!(listed, [(id("a2"), also("aa")), (id("aa"), state(1))]);
     process.stop().await.expect("it stops in order");
 }
+
+#[test]
+fn fetched_files_make_room_by_the_day_of_their_last_use() {
+    let fetched = |upload| DebuginfoName::Fetched {
+        kind: KIND,
+        upload: UploadId(upload),
+    };
+    let mut objects = Vec::new();
+    let days = [
+        ("aa", 990),
+        ("bb", 970),
+        ("cc", 980),
+        ("dd", 999),
+        ("ee", 0),
+    ];
+    for (upload, (build_id, used)) in (1..).zip(days) {
+        objects.push(object(build_id, fetched(upload), 100));
+        objects.push(object(build_id, file(upload), 100));
+        if used > 0 {
+            objects.push(object(build_id, DebuginfoName::Used { day: used }, 0));
+        }
+    }
+    // What was uploaded is no such file.
+    objects.push(object("ff", file(9), 100));
+    let gone = |bytes_max| -> Vec<String> {
+        let gone = overflow(&objects, bytes_max, 1000).into_iter();
+        gone.map(|gone| gone.build_id.to_string()).collect()
+    };
+    assert_eq!(gone(6), [""; 0]);
+    assert_eq!(gone(5), ["ee", "bb"]);
+    assert_eq!(gone(0), ["ee", "bb", "cc", "aa"]);
+}
