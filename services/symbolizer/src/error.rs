@@ -32,6 +32,9 @@ pub(crate) enum Error {
          failed with: {}", .0.text()
     )]
     Unasked(Reason),
+    /// The client has a URL to put the file to.
+    #[error("signed URL uploads are the only supported upload strategy for this service")]
+    OnlySigned,
     /// Something has to come before, or is over.
     #[error("{0}")]
     NotNow(&'static str),
@@ -87,6 +90,7 @@ impl Error {
             | Self::Tenant(_)
             | Self::BuildId(_)
             | Self::Mismatch(_)
+            | Self::OnlySigned
             | Self::Refused(_) => Code::Invalid,
             Self::Unwanted(_) | Self::Unasked(_) | Self::NotNow(_) => Code::Conflict,
             Self::Missing(_) => Code::NotFound,

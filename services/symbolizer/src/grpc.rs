@@ -148,6 +148,7 @@ pub(crate) fn told(error: &Error) -> Status {
     let text = error.to_string();
     match error {
         Error::Unwanted(_) => cairn_wire::already_exists(&text),
+        Error::OnlySigned => cairn_wire::unimplemented(&text),
         Error::Unasked(_) | Error::NotNow(_) => cairn_wire::failed_precondition(&text),
         _ => cairn_wire::status(code, &text),
     }

@@ -59,10 +59,16 @@ impl Debuginfo {
             hash,
             force,
             r#type,
-            build_id_type: _,
+            build_id_type,
         } = request;
         let place = place(&build_id, r#type)?;
-        let reason = self.0.wants_of_agents(&place, &hash, force).await?;
+        let announced = Announced {
+            hash,
+            force,
+            is_gnu: may_be_gnu(build_id_type),
+            ..Announced::default()
+        };
+        let reason = self.0.wants_of_agents(&place, &announced).await?;
         Ok(wire::ShouldInitiateUploadResponse {
             should_initiate_upload: reason.is_wanted(),
             reason: reason.text().to_owned(),
@@ -94,9 +100,6 @@ impl Debuginfo {
             Ok(bytes) => bytes,
             Err(_) => return Err(Error::Invalid("size must not be negative".to_owned())),
         };
-        if self.0.wants_of_agents(&place, &hash, force).await? == Reason::Upstream {
-            return Err(Error::Unasked(Reason::Upstream));
-        }
         let is_hash = build_id_type == i32::from(wire::BuildIdType::Hash);
         let also = file_id(&hash).filter(|_| place.kind.is_elf());
         let announced = Announced {
@@ -104,9 +107,14 @@ impl Debuginfo {
             hash,
             force,
             also: also.into_iter().collect(),
+            is_gnu: may_be_gnu(build_id_type),
             is_hash,
             takes_url: true,
         };
+        let reason = self.0.wants_of_agents(&place, &announced).await?;
+        if matches!(reason, Reason::Upstream | Reason::UpstreamInUse) {
+            return Err(Error::Unasked(reason));
+        }
         let upload = self.0.begin(&place, announced).await?;
         let strategy = match upload.url {
             Some(_) => UploadStrategy::SignedUrl,
@@ -163,6 +171,14 @@ impl Debuginfo {
         self.0.end(&place, &upload_id, patience).await?;
         Ok(())
     }
+}
+
+/// Whether a build id may be a linker's. Older agents don't say what it is.
+fn may_be_gnu(build_id_type: i32) -> bool {
+    use wire::BuildIdType::{Gnu, UnknownUnspecified};
+    [UnknownUnspecified, Gnu]
+        .map(i32::from)
+        .contains(&build_id_type)
 }
 
 fn broken(status: &Status) -> Error {

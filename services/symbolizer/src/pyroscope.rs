@@ -131,14 +131,16 @@ async fn should_initiate(
     let others = [&file.go_build_id, &file.otel_file_id];
     let others = others.into_iter().filter(|text| !text.is_empty());
     let place = place(build_id, kind);
+    let is_hash = file.gnu_build_id.eq_ignore_ascii_case(&file.otel_file_id);
     let announced = Announced {
         also: others
             .map(|text| BuildId::parse(text))
             .collect::<Result<_, _>>()?,
-        is_hash: file.gnu_build_id.eq_ignore_ascii_case(&file.otel_file_id),
+        is_gnu: !is_hash,
+        is_hash,
         ..Announced::default()
     };
-    let mut reason = uploads.wants_of_agents(&place, "", false).await?;
+    let mut reason = uploads.wants_of_agents(&place, &announced).await?;
     if reason.is_wanted() {
         match uploads.begin(&place, announced).await {
             Ok(_) => {}

@@ -70,6 +70,8 @@ pub(crate) struct Announced {
     pub(crate) force: bool,
     /// Other build ids of the same build.
     pub(crate) also: Vec<BuildId>,
+    /// The build id may be a linker's, which is the only kind that debuginfod servers know.
+    pub(crate) is_gnu: bool,
     /// The build id is the hash of another form of the file.
     pub(crate) is_hash: bool,
     /// The client can put the file where a URL leads.
@@ -141,16 +143,22 @@ impl Uploads {
         Ok((reason, record))
     }
 
-    /// The same for agents, who need not send what a debuginfod server has.
+    /// The same for agents, who need not send what a debuginfod server has, however much they insist.
     pub(crate) async fn wants_of_agents(
         &self,
         place: &Place,
-        hash: &str,
-        force: bool,
+        announced: &Announced,
     ) -> Result<Reason, Error> {
-        let (reason, _) = self.wants(place, hash, force).await?;
+        let (hash, force) = (&announced.hash, announced.force);
+        let (reason, record) = self.wants(place, hash, force).await?;
+        let file = record.as_ref().and_then(Record::readable);
         match reason {
-            Reason::New if !force && self.is_upstream(place).await => Ok(Reason::Upstream),
+            Reason::New if announced.is_gnu && self.is_upstream(place).await => {
+                Ok(Reason::Upstream)
+            }
+            Reason::ThereForced if file.is_some_and(|file| file.is_fetched) => {
+                Ok(Reason::UpstreamInUse)
+            }
             reason => Ok(reason),
         }
     }
@@ -221,6 +229,7 @@ impl Uploads {
         check(place)?;
         let (_, record) = self.files.records().read(place).await?;
         let upload = match Record::receiving(record.as_ref(), id) {
+            Ok(upload) if upload.is_signed => return Err(Error::OnlySigned),
             Ok(upload) => upload,
             Err(Halt::OtherUpload) => {
                 return Err(Error::Invalid(

@@ -136,20 +136,15 @@ impl Upstream {
             && text.len() <= DIGITS_MAX
     }
 
-    /// Whether a server has debug information of a build or its executable, without fetching it.
+    /// Whether a server has debug information of a build, without fetching it. An executable alone is
+    /// no reason not to upload what may be stripped from it.
     pub(crate) async fn exists(&self, build_id: &BuildId) -> Result<bool, Error> {
-        if !self.knows(build_id) {
+        let artifact = Artifact::Debuginfo;
+        if !self.knows(build_id) || self.absence(build_id, artifact).is_some() {
             return Ok(false);
         }
-        for artifact in [Artifact::Debuginfo, Artifact::Executable] {
-            if self.absence(build_id, artifact).is_some() {
-                continue;
-            }
-            if self.ask(build_id, artifact, Want::Word).await?.is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let found = self.ask(build_id, artifact, Want::Word).await?;
+        Ok(found.is_some())
     }
 
     /// Fetches a file into another, from the first server that has it. [`Error::Refused`] if it was

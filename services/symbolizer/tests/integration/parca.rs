@@ -138,7 +138,7 @@ fn failed<T: std::fmt::Debug>(outcome: Result<T, Status>, code: Code, text: &str
     assert_eq!((status.code(), status.message()), (code, text));
 }
 
-const THERE: &str = "Debuginfo already exists and is not marked as invalid, therefore no new upload \
+pub(crate) const THERE: &str = "Debuginfo already exists and is not marked as invalid, therefore no new upload \
                      is needed.";
 const IN_PROGRESS: &str = "A previous upload is still in-progress and not stale yet (only stale \
                            uploads can be retried).";

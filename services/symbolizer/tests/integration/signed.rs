@@ -78,13 +78,13 @@ async fn what_an_agent_puts_itself_is_checked_when_it_is_complete() {
     let answer = server.symbolize("anonymous", WORK_PIE, Addressing::Virtual, &[IN_MIX]);
     assert_eq!(chain(&answer.await[0])[0].0, "mix");
 
-    // An agent that can't reach the store may send files here all the same.
+    // The store is the one way, as it is at Parca.
     let said = Said {
         force: true,
         ..said
     };
     let to = agent.initiate(&said).await.expect("forced");
-    agent.send(&to, &elf).await.expect("received");
-    agent.finish(&to).await.expect("complete");
+    let refused = agent.send(&to, &elf).await.expect_err("not here");
+    assert_eq!(refused.code(), Code::Unimplemented, "{refused:?}");
     server.stop().await;
 }

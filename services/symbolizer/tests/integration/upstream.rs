@@ -7,8 +7,9 @@ use cairn_model::{BuildId, TenantId};
 use cairn_store::{Key, Store};
 use cairn_symbolizer::{Config, UpstreamServer};
 use cairn_wire::cairn::symbols::v1::{Addressing, Binary, SymbolizeRequest};
+use cairn_wire::parca::debuginfo::v1alpha1::{BuildIdType, ShouldInitiateUploadRequest};
 
-use crate::parca::{Agent, Said};
+use crate::parca::{Agent, Said, THERE};
 use crate::server::{Known, Server, Upload, config, native};
 use crate::{IN_MIX, WORK_PIE};
 
@@ -440,12 +441,43 @@ async fn agents_are_told_what_debuginfod_servers_have() {
     assert_eq!(agent.should(&said, "").await, (false, in_use.to_owned()));
     let unasked = agent.initiate(&said).await.expect_err("it is there");
     assert_eq!(unasked.code(), tonic::Code::FailedPrecondition);
-    // Whoever insists, and people, may upload all the same.
+    // Whoever insists hears the same, as from Parca.
     let forced = Said {
         force: true,
         ..said.clone()
     };
-    agent.upload(&forced, &elf).await.expect("forced");
-    server.upload(Upload::of("b", &elf)).await.expect("stored");
+    assert_eq!(agent.should(&forced, "").await, (false, in_use.to_owned()));
+    let unasked = agent.initiate(&forced).await.expect_err("it is there");
+    assert_eq!(unasked.code(), tonic::Code::FailedPrecondition);
+    // People may upload all the same.
+    server
+        .upload(Upload::of("anonymous", &elf))
+        .await
+        .expect("stored");
+    assert_eq!(agent.should(&said, "").await, (false, THERE.to_owned()));
+    let mut forced = said.clone();
+    forced.force = true;
+    assert!(agent.should(&forced, "").await.0);
+
+    // An executable alone, which may be stripped, is no debug information.
+    let alone = Fake::start().await;
+    alone.say("executable", Answer::File(elf.clone()));
+    let other = self::server(&[alone.url()], |_| {}).await;
+    let agent = Agent::of(&other).await;
+    assert!(agent.should(&said, "").await.0);
+    // What no linker made, servers are not asked for.
+    alone.say("debuginfo", Answer::File(elf.clone()));
+    let request = |id: BuildIdType| ShouldInitiateUploadRequest {
+        build_id: "abcdef".to_owned(),
+        build_id_type: id.into(),
+        ..ShouldInitiateUploadRequest::default()
+    };
+    for (id, is_wanted) in [(BuildIdType::Go, true), (BuildIdType::Gnu, false)] {
+        let mut client = agent.client.clone();
+        let answer = client.should_initiate_upload(request(id)).await;
+        let answer = answer.expect("an answer").into_inner();
+        assert_eq!(answer.should_initiate_upload, is_wanted, "{id:?}");
+    }
+    other.stop().await;
     server.stop().await;
 }
