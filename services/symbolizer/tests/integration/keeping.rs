@@ -13,7 +13,7 @@ use crate::{IN_MIX, WORK_PIE, WORK_PIE_HASH, chain};
 
 const NONE: &str = "no file of this build id was uploaded";
 
-async fn list(server: &Server, tenant: &str) -> Vec<StoredFile> {
+pub(crate) async fn list(server: &Server, tenant: &str) -> Vec<StoredFile> {
     let tenant = tenant.to_owned();
     let listed = server.files.clone().list(ListRequest { tenant }).await;
     listed.expect("listed").into_inner().files

@@ -11,7 +11,7 @@ use crate::server::{Server, Upload, native};
 use crate::{IN_MIX, WORK_PIE, WORK_PIE_HASH};
 
 /// As `parca-debuginfo source` makes one, of the files that symbols name.
-fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let made = folder.path().join("made.tar");
     let mut tar = std::process::Command::new("tar");
