@@ -132,6 +132,7 @@ impl Upstream {
         let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
         !self.servers.is_empty()
             && is_hex
+            && build_id.is_distinct()
             && text.len().is_multiple_of(2)
             && text.len() <= DIGITS_MAX
     }
