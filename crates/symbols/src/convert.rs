@@ -55,6 +55,9 @@ pub fn convert(elf: &[u8], companions: &Companions<'_>, limits: &Limits) -> Resu
     if elf.is_split_part() {
         return Err(Error::SplitPart);
     }
+    if elf.has_moving_code() {
+        return Err(Error::MovingCode);
+    }
     let code = elf.code();
     let mut tables = Tables::new(limits, elf.is_go());
     let symbols = elf.symbols(&mut tables)?;

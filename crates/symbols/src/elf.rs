@@ -107,6 +107,12 @@ impl<'a> Elf<'a> {
         }
     }
 
+    /// Whether it is a module whose code lies behind what the kernel makes as large as it needs.
+    pub(crate) fn has_moving_code(&self) -> bool {
+        let is_arm = self.file.architecture() == object::Architecture::Aarch64;
+        self.layout.is_some() && is_arm && self.file.section_by_name(".plt").is_some()
+    }
+
     /// Where a section lies.
     fn start(&self, section: &object::Section<'_, '_>) -> u64 {
         match &self.layout {

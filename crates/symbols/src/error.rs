@@ -11,6 +11,11 @@ pub enum Error {
          rest"
     )]
     SplitPart,
+    #[error(
+        "where the code of an arm64 kernel module lies is decided when it is loaded, since it has \
+         tables of calls (.plt) before its code"
+    )]
+    MovingCode,
     #[error("the file is not a source map: {0}")]
     NotSourceMap(String),
     #[error("the source map can't be read: {0}")]
@@ -34,6 +39,7 @@ impl Error {
         match self {
             Self::NotElf(_)
             | Self::SplitPart
+            | Self::MovingCode
             | Self::NotSourceMap(_)
             | Self::SourceMap(_)
             | Self::TooLarge { .. }

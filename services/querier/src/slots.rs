@@ -1,10 +1,13 @@
 //! How much is scanned at a time, in bytes of blocks; tenants take turns.
 //!
 //! No scan counts as so much that few go on at a time, nor as so little that there are more than
-//! threads for them.
+//! threads for them. Those who help scans have a thread each too, and are as many as cores.
+
+use std::sync::Arc;
 
 use cairn_chassis::{Turn, Turns};
 use cairn_model::TenantId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Scans that may go on at a time, whatever their blocks weigh.
 const SCANS_MIN: u64 = 8;
@@ -16,15 +19,28 @@ const SCANS_MAX: u64 = 128;
 pub(crate) struct Slots {
     bytes_max: u64,
     turns: Turns,
+    helpers: Arc<Semaphore>,
 }
 
 impl Slots {
     pub(crate) fn new(bytes_max: u64) -> Self {
         let bytes_max = bytes_max.max(SCANS_MAX);
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             bytes_max,
             turns: Turns::new(bytes_max),
+            helpers: Arc::new(Semaphore::new(cores)),
         }
+    }
+
+    /// How many more may help scans.
+    pub(crate) fn helpers(&self) -> usize {
+        self.helpers.available_permits()
+    }
+
+    /// Room for one who helps a scan, if there is some; it does not wait for it.
+    pub(crate) fn help(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.helpers).try_acquire_owned().ok()
     }
 
     /// Waits for a turn.

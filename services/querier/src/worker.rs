@@ -242,6 +242,7 @@ impl Worker {
         let wanted = Arc::clone(wanted);
         let cores = OfTenant {
             tenant: tenant.clone(),
+            slots: self.slots.clone(),
             cx: self.cx.clone(),
         };
         let scan = move || async move {
@@ -267,17 +268,25 @@ impl Worker {
 /// Cores that a tenant may use, in turn with others.
 struct OfTenant {
     tenant: TenantId,
+    slots: Slots,
     cx: Context,
 }
 
 impl Cores for OfTenant {
     fn free(&self) -> usize {
-        self.cx.free_cores()
+        self.cx.free_cores().min(self.slots.helpers())
     }
 
     fn run(&self, work: Work) -> Work {
         let (cx, tenant) = (self.cx.clone(), self.tenant.clone());
-        async move { cx.compute_async(&tenant, || work).await }.boxed()
+        let Some(room) = self.slots.help() else {
+            return futures::future::ready(()).boxed();
+        };
+        let work = move || async move {
+            let _room = room;
+            work.await;
+        };
+        async move { cx.compute_async(&tenant, work).await }.boxed()
     }
 }
 

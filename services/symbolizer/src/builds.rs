@@ -157,6 +157,10 @@ impl Builds {
                 return Ok(false);
             };
             let _turn = self.fetches.acquire().await.expect("it is never closed");
+            // Others were kept while this one waited.
+            if !self.files.has_room(tenant).await? {
+                return Err(Error::NoRoom);
+            }
             let elf = Bytes::from(tokio::fs::read(&path).await?);
             let kept = match self.keep(tenant, build_id, (elf, &path)).await {
                 // It is tried again when that is forgotten.
@@ -176,6 +180,7 @@ impl Builds {
         };
         fetched.await.map_err(|error: Error| match error {
             Error::Refused(reason) => Absence::Bad(reason.into()),
+            Error::NoRoom => Absence::NoRoom,
             Error::Upstream(trouble) => Absence::Unasked(trouble.to_string().into()),
             error => {
                 let chain = error.chain();

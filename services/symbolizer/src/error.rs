@@ -55,6 +55,8 @@ pub(crate) enum Error {
     Block(String, #[source] Box<cairn_block::Error>),
     #[error("read {0}")]
     Texts(String, #[source] Box<crate::sources::Error>),
+    #[error("what was fetched takes all the room that there is for it")]
+    NoRoom,
     #[error("too many files are being uploaded: try again later")]
     Busy,
     #[error("the upload did not finish within {0:?}")]
@@ -97,7 +99,8 @@ impl Error {
             Self::Quota(_) => Code::Exhausted,
             Self::Record(..) | Self::Texts(..) => Code::Corrupt,
             Self::Block(_, error) => error.code(),
-            Self::Busy
+            Self::NoRoom
+            | Self::Busy
             | Self::Broken(_)
             | Self::Contended(_)
             | Self::Late(_)

@@ -17,6 +17,8 @@ const BELIEVED: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Fetched {
     bytes: Mutex<HashMap<TenantId, (Instant, u64)>>,
+    /// Counting lists all files of a tenant: one at a time.
+    counting: tokio::sync::Mutex<()>,
 }
 
 /// Which of these files were fetched.
@@ -42,16 +44,23 @@ pub(crate) fn files(
 }
 
 impl Files {
-    /// Whether one more may be fetched for this tenant. Those that are on their way are counted when
-    /// they came, so there may be a few more.
+    /// Whether one more may be kept for this tenant. Those that are being kept meanwhile are counted
+    /// when they are, so there may be a few more.
     pub(crate) async fn has_room(&self, tenant: &TenantId) -> Result<bool, Error> {
         let now = self.now();
         let is_fresh = |since: Instant| now.duration_since(since) < BELIEVED;
         let max = self.fetched_bytes_max();
-        let known = self.fetched().bytes.lock().get(tenant).copied();
-        if let Some((since, bytes)) = known
-            && is_fresh(since)
-        {
+        let known = || {
+            let known = self.fetched().bytes.lock().get(tenant).copied();
+            let fresh = known.filter(|(since, _)| is_fresh(*since));
+            fresh.map(|(_, bytes)| bytes)
+        };
+        if let Some(bytes) = known() {
+            return Ok(bytes < max);
+        }
+        let _counting = self.fetched().counting.lock().await;
+        // Whoever counted before may have counted these.
+        if let Some(bytes) = known() {
             return Ok(bytes < max);
         }
         let objects = self.records().store().list_debuginfo(tenant, None).await?;

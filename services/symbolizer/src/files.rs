@@ -51,10 +51,14 @@ pub(crate) struct Files {
     /// So that no file is loaded twice at once.
     turns: Turns<Slot>,
     loads: Semaphore,
+    /// Builds whose records are read at a time.
+    reads: Semaphore,
     /// Of stored files that are to be converted, only these are held in memory and on the disk.
     conversions: Semaphore,
     /// How often reading a file took too long.
     late: parking_lot::Mutex<HashMap<Slot, u32>>,
+    /// Source maps that no texts can be made of, and why.
+    textless: parking_lot::Mutex<HashMap<Slot, Arc<str>>>,
     metrics: Metrics,
     cx: Context,
 }
@@ -120,9 +124,11 @@ impl Files {
             fetched_bytes_max: config.upstream.kept_bytes_max.as_u64(),
             turns: Turns::default(),
             loads: Semaphore::new(LOADS_MAX),
+            reads: Semaphore::new(LOADS_MAX),
             // One is at hand when another ends.
             conversions: Semaphore::new(config.conversion.concurrent_max.max(1) + 1),
             late: parking_lot::Mutex::default(),
+            textless: parking_lot::Mutex::default(),
             metrics,
             cx,
         }
@@ -202,6 +208,8 @@ impl Files {
         {
             return Ok(known.clone());
         }
+        let changes = self.changes(tenant, build_id);
+        let reading = self.reads.acquire().await.expect("it is never closed");
         let folder = self.records.folder(tenant, build_id).await?;
         let slot = async |kind| {
             let place = Place {
@@ -220,6 +228,7 @@ impl Files {
                 slot => slot,
             },
         };
+        drop(reading);
         let all = [&known.debuginfo, &known.executable, &known.source_map];
         for slot in all.into_iter().flatten() {
             self.note_use(&slot.place).await;
@@ -231,7 +240,10 @@ impl Files {
         if all.len() >= KNOWN_MAX {
             all.clear();
         }
-        all.insert(key, (now, known.clone()));
+        // What was changed since is read anew.
+        if self.changes(tenant, build_id) == changes {
+            all.insert(key, (now, known.clone()));
+        }
         Ok(known)
     }
 
@@ -338,13 +350,21 @@ impl Files {
         file: Bytes,
         product: Product,
     ) -> Result<Result<Bytes, Absence>, Error> {
+        if product == Product::Texts
+            && let Some(reason) = self.textless.lock().get(slot)
+        {
+            return Ok(Err(Absence::Refused(Arc::clone(reason))));
+        }
         let path = self.converter.scratch_file()?;
         tokio::fs::write(&path, &file).await?;
         let bytes = self.own_bytes(slot).await?.unwrap_or(file.len() as u64);
         drop(file);
         let (converter, clock) = (&self.converter, self.cx.clock());
         let reason = match converter.convert((&path, bytes), product, &clock).await {
-            Ok(made) => return Ok(Ok(Bytes::from(made))),
+            Ok(made) => {
+                self.late.lock().remove(slot);
+                return Ok(Ok(Bytes::from(made)));
+            }
             Err(Error::Refused(reason)) => reason,
             Err(Error::Late(time)) if self.tried(slot) >= TRIES_MAX => {
                 format!("reading it was not done in {time:?}, {TRIES_MAX} times in a row")
@@ -352,8 +372,15 @@ impl Files {
             Err(error) => return Err(error),
         };
         // A source map whose texts are of no use still names frames.
-        if (slot.place.kind, product) != (FileKind::SourceMap, Product::Texts) {
-            self.refuse(slot, &reason).await?;
+        match (slot.place.kind, product) {
+            (FileKind::SourceMap, Product::Texts) => {
+                let mut textless = self.textless.lock();
+                if textless.len() >= KNOWN_MAX {
+                    textless.clear();
+                }
+                textless.insert(slot.clone(), reason.as_str().into());
+            }
+            _ => self.refuse(slot, &reason).await?,
         }
         Ok(Err(Absence::Refused(reason.into())))
     }

@@ -175,7 +175,8 @@ fn convert(task: &Task<'_>) -> Result<Vec<u8>, String> {
     };
     let symbols = match task.product {
         Product::Texts => {
-            let made = match is_map {
+            // A name in an archive may begin as a map does.
+            let made = match is_map && !sources::is_archive(file) {
                 true => sources::of_source_map(file, &sources::Limits::default()),
                 false => sources::convert(file, &sources::Limits::default()),
             };

@@ -18,7 +18,7 @@ pub trait Cores: Sync {
     fn free(&self) -> usize;
 
     /// Does the work when there is a core for it, by itself once this was polled; ends it early if
-    /// nobody waits any more.
+    /// nobody waits any more. Work that is dropped undone is done by the scan.
     fn run(&self, work: Work) -> Work;
 }
 

@@ -10,6 +10,9 @@ use crate::Error;
 /// Of versions 1 and 2 nothing is left.
 const VERSION: u32 = 3;
 
+/// No id is nearly as long.
+const ID_BYTES_MAX: usize = 256;
+
 /// A map, or an index of maps. `C` is what is read of the contents of sources.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -125,7 +128,14 @@ fn is_known<C>(map: &Map<'_, C>) -> Result<(), Error> {
 /// What the map says that it is of, in any spelling.
 pub(super) fn debug_id(json: &[u8]) -> Result<Option<String>, Error> {
     let Identified { debug_id, older } = serde_json::from_slice(json).map_err(unreadable)?;
-    Ok(debug_id.or(older).map(|id| id.get().into_owned()))
+    let id = debug_id.or(older);
+    if id
+        .as_ref()
+        .is_some_and(|id| id.bytes().len() > ID_BYTES_MAX)
+    {
+        return Err(Error::SourceMap("its debug id is too long for one"));
+    }
+    Ok(id.map(|id| id.get().into_owned()))
 }
 
 fn unreadable(error: serde_json::Error) -> Error {
