@@ -9,6 +9,7 @@ mod groups;
 mod matching;
 mod names;
 mod postings;
+mod run;
 mod series;
 mod stacks;
 
@@ -25,8 +26,9 @@ use cairn_model::TimeRange;
 use futures::StreamExt;
 
 use self::groups::By;
-use self::matching::{Plan, RowFilter, RowLabels, Selected};
+use self::matching::{Plan, RowLabels, Selected};
 use self::names::Names;
+use self::run::Run;
 use self::series::SeriesSum;
 use self::stacks::Sums;
 use crate::query::{Answer, GroupBy, Query, Question, Scanned, Stats};
@@ -199,80 +201,6 @@ async fn read_stacks(
 struct Tables<'a> {
     index: &'a Index,
     links: &'a Links,
-}
-
-/// Columns of the rows of one profile, or of a part of them.
-#[derive(Clone, Copy, Debug)]
-struct Run<'a> {
-    stacks: &'a [u32],
-    values: &'a [i64],
-    /// Empty if all are 0.
-    attrs: &'a [u32],
-    /// Empty if all are 0.
-    links: &'a [u32],
-    /// Empty if all are 0.
-    times: &'a [u32],
-}
-
-/// One row that passed.
-#[derive(Clone, Copy, Debug)]
-struct Passed {
-    stack: u32,
-    value: i64,
-    attr: u32,
-    link: u32,
-    /// As columns keep it.
-    time: u32,
-}
-
-impl Passed {
-    /// Nanoseconds since the epoch.
-    fn time(self, profile: &ProfileRow) -> i64 {
-        let millis = i64::from(self.time.saturating_sub(1));
-        profile.time.saturating_add(millis * NANOS_PER_MILLI)
-    }
-}
-
-const NANOS_PER_MILLI: i64 = 1_000_000;
-
-impl<'a> Run<'a> {
-    fn of(columns: &'a SampleColumns, range: std::ops::Range<usize>) -> Self {
-        let part = |column: &'a [u32]| {
-            if column.is_empty() {
-                column
-            } else {
-                &column[range.clone()]
-            }
-        };
-        Self {
-            stacks: &columns.stacks[range.clone()],
-            values: &columns.values[range.clone()],
-            attrs: part(&columns.attrs),
-            links: part(&columns.links),
-            times: part(&columns.times),
-        }
-    }
-
-    /// Calls `row` with every row that passes; says whether any did.
-    #[inline]
-    fn each(&self, filter: Option<&RowFilter>, mut row: impl FnMut(Passed)) -> bool {
-        let mut any = false;
-        let of = |column: &[u32], at: usize| column.get(at).copied().unwrap_or(0);
-        for (at, (stack, value)) in self.stacks.iter().zip(self.values).enumerate() {
-            let (attr, link) = (of(self.attrs, at), of(self.links, at));
-            if filter.is_none_or(|filter| filter.matches(attr, link)) {
-                any = true;
-                row(Passed {
-                    stack: *stack,
-                    value: *value,
-                    attr,
-                    link,
-                    time: of(self.times, at),
-                });
-            }
-        }
-        any
-    }
 }
 
 /// One source, half answered.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use cairn_chassis::Lru;
 use cairn_model::UploadId;
+use cairn_store::DebuginfoName;
 use cairn_symbols::SymbolFile;
 use parking_lot::Mutex;
 
@@ -20,6 +21,20 @@ const ENTRY_BYTES: usize = 512;
 pub(crate) struct Slot {
     pub(crate) place: Place,
     pub(crate) upload: UploadId,
+}
+
+impl Slot {
+    pub(crate) fn file(&self) -> DebuginfoName {
+        self.place.file(self.upload)
+    }
+
+    pub(crate) fn symbols(&self) -> DebuginfoName {
+        DebuginfoName::Symbols {
+            kind: self.place.kind,
+            upload: self.upload,
+            version: cairn_symbols::VERSION,
+        }
+    }
 }
 
 /// A symbol file, or why there is none.

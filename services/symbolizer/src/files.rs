@@ -87,20 +87,6 @@ struct Known {
     source_map: Result<Slot, Absence>,
 }
 
-impl Slot {
-    pub(crate) fn file(&self) -> DebuginfoName {
-        self.place.file(self.upload)
-    }
-
-    pub(crate) fn symbols(&self) -> DebuginfoName {
-        DebuginfoName::Symbols {
-            kind: self.place.kind,
-            upload: self.upload,
-            version: cairn_symbols::VERSION,
-        }
-    }
-}
-
 impl Files {
     pub(crate) fn new(
         (store, disk): (Store, Option<Disk>),
