@@ -132,18 +132,13 @@ impl Block {
             tail = object.read(std::slice::from_ref(&range)).await?.remove(0);
             parsed = Toc::parse(&tail, size)?;
         }
-        let kept = Toc::suffix(size, First::Contents).start.max(range.start);
-        let read = tail.len() as u64;
-        let mut block = Self::new(
-            Some(object),
-            parsed,
-            (kept, tail.slice((kept - range.start) as usize..)),
-        )?;
-        *block.read.get_mut() = read;
+        let mut block = Self::new(Some(object), parsed, (range.start, tail))?;
+        let kept = Toc::suffix(size, First::Contents).start;
         if range.start < kept {
             // A copy, which does not keep all of it in memory.
-            block.tail.1 = Bytes::copy_from_slice(&block.tail.1);
-            *block.ahead.get_mut() = Some((range.start, tail));
+            let end = Bytes::copy_from_slice(&block.tail.1[(kept - range.start) as usize..]);
+            let ahead = std::mem::replace(&mut block.tail, (kept, end));
+            *block.ahead.get_mut() = Some(ahead);
         }
         Ok(block)
     }

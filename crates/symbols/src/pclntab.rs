@@ -116,10 +116,7 @@ impl<'b> Header<'b> {
     }
 
     fn function(&self, position: usize) -> Option<GoFunction> {
-        let step = match self.layout.has_addresses {
-            true => self.module.pointer_bytes,
-            false => 4,
-        };
+        let step = self.entry_bytes();
         let row = position.checked_mul(2 * step)?;
         let row = self.places.table.checked_add(row)?;
         let entry = |row: usize| match self.layout.has_addresses {
@@ -198,7 +195,7 @@ impl<'b> Header<'b> {
         Some((name, along))
     }
 
-    /// Bytes of the address with which the description of a function begins.
+    /// Bytes of an address or offset in the table, and of that with which a description begins.
     fn entry_bytes(&self) -> usize {
         match self.layout.has_addresses {
             true => self.module.pointer_bytes,

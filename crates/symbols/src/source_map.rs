@@ -124,11 +124,13 @@ fn read_map<C>(
         };
         let original = |original: Original| {
             Ok(Source {
-                file: file(map, original.source, &mut files, tables)?,
+                file: once(&mut files, original.source, || {
+                    file(map, original.source, tables)
+                })?,
                 line: original.line,
                 column: original.column,
                 name: match original.name {
-                    Some(name) => identifier(map, name, &mut names, tables)?,
+                    Some(name) => once(&mut names, name, || identifier(map, name, tables))?,
                     None => NONE,
                 },
             })
@@ -143,41 +145,33 @@ fn read_map<C>(
 
 type Known = HashMap<u32, u32>;
 
-fn file<C>(
-    map: &Map<'_, C>,
-    source: u32,
+/// What was made of this number before, or is made now.
+fn once(
     known: &mut Known,
-    tables: &mut Tables,
+    number: u32,
+    make: impl FnOnce() -> Result<u32, Error>,
 ) -> Result<u32, Error> {
-    let entry = match known.entry(source) {
-        Entry::Occupied(entry) => return Ok(*entry.get()),
-        Entry::Vacant(entry) => entry,
-    };
-    let sources = map.sources.as_deref().unwrap_or_default();
-    let id = match sources.get(source as usize) {
-        Some(Some(source)) => tables.string(&path(map, source))?,
-        Some(None) | None => NONE,
-    };
-    Ok(*entry.insert(id))
+    match known.entry(number) {
+        Entry::Occupied(entry) => Ok(*entry.get()),
+        Entry::Vacant(entry) => Ok(*entry.insert(make()?)),
+    }
 }
 
-fn identifier<C>(
-    map: &Map<'_, C>,
-    name: u32,
-    known: &mut Known,
-    tables: &mut Tables,
-) -> Result<u32, Error> {
-    let entry = match known.entry(name) {
-        Entry::Occupied(entry) => return Ok(*entry.get()),
-        Entry::Vacant(entry) => entry,
-    };
+fn file<C>(map: &Map<'_, C>, source: u32, tables: &mut Tables) -> Result<u32, Error> {
+    let sources = map.sources.as_deref().unwrap_or_default();
+    match sources.get(source as usize) {
+        Some(Some(source)) => tables.string(&path(map, source)),
+        Some(None) | None => Ok(NONE),
+    }
+}
+
+fn identifier<C>(map: &Map<'_, C>, name: u32, tables: &mut Tables) -> Result<u32, Error> {
     let all = map.names.as_deref().unwrap_or_default();
     let text = all.get(name as usize).map(Text::get).unwrap_or_default();
-    let id = match text.is_empty() || NO_NAMES.contains(&&*text) {
-        true => NONE,
-        false => tables.string(names::cut(&text))?,
-    };
-    Ok(*entry.insert(id))
+    match text.is_empty() || NO_NAMES.contains(&&*text) {
+        true => Ok(NONE),
+        false => tables.string(names::cut(&text)),
+    }
 }
 
 /// A source's name below the folder of all, in one spelling; that of a URL keeps what it begins with.

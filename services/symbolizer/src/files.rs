@@ -12,12 +12,12 @@ use cairn_store::{DebuginfoName, Store};
 use cairn_symbols::SymbolFile;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::believed::Believed;
 use crate::cache::{Absence, Answer, Cache, Slot};
 use crate::config::Config;
 use crate::convert::Converter;
 use crate::disk::Disk;
 use crate::error::Error;
-use crate::fetched::Fetched;
 use crate::metrics::{LoadLabel, Metrics, Source};
 use crate::record::{Record, Refusal, Stored};
 use crate::records::{Change, Place, Records};
@@ -46,7 +46,8 @@ pub(crate) struct Files {
     changes_made: AtomicU64,
     /// The last day on which the use of a build was noted.
     noted: parking_lot::Mutex<HashMap<(TenantId, BuildId), u32>>,
-    fetched: Fetched,
+    /// Bytes of what was fetched for each tenant.
+    fetched: Believed<u64>,
     fetched_bytes_max: u64,
     /// So that no file is loaded twice at once.
     turns: Turns<Slot>,
@@ -106,7 +107,7 @@ impl Files {
             changes: parking_lot::Mutex::default(),
             changes_made: AtomicU64::new(0),
             noted: parking_lot::Mutex::default(),
-            fetched: Fetched::default(),
+            fetched: Believed::default(),
             fetched_bytes_max: config.upstream.kept_bytes_max.as_u64(),
             turns: Turns::default(),
             loads: Semaphore::new(LOADS_MAX),
@@ -124,7 +125,7 @@ impl Files {
         &self.records
     }
 
-    pub(crate) fn fetched(&self) -> &Fetched {
+    pub(crate) fn fetched(&self) -> &Believed<u64> {
         &self.fetched
     }
 
@@ -165,9 +166,7 @@ impl Files {
         self.forget(tenant, build_id);
         let key = (tenant.clone(), build_id.clone());
         let mut changes = self.changes.lock();
-        if changes.len() >= KNOWN_MAX {
-            changes.clear();
-        }
+        bound(&mut changes);
         // Never a number that was there before, also of those that were forgotten.
         let next = self.changes_made.fetch_add(1, Ordering::Relaxed) + 1;
         changes.insert(key, next);
@@ -223,9 +222,7 @@ impl Files {
         if all.len() >= KNOWN_MAX {
             all.retain(|_, (since, _)| is_fresh(*since));
         }
-        if all.len() >= KNOWN_MAX {
-            all.clear();
-        }
+        bound(&mut all);
         // What was changed since is read anew.
         if self.changes(tenant, build_id) == changes {
             all.insert(key, (now, known.clone()));
@@ -238,16 +235,17 @@ impl Files {
         let today = self.cx.clock().now() / (24 * 60 * 60 * 1_000_000_000);
         let today = u32::try_from(today).unwrap_or_default();
         let key = (place.tenant.clone(), place.build_id.clone());
-        if self.noted.lock().insert(key.clone(), today) == Some(today) {
-            return;
+        {
+            let mut noted = self.noted.lock();
+            if noted.get(&key) == Some(&today) {
+                return;
+            }
+            bound(&mut noted);
+            noted.insert(key.clone(), today);
         }
         if let Err(error) = self.records.note_use(place, today).await {
             tracing::warn!(%error, build_id = %place.build_id, "its use is not noted");
             self.noted.lock().remove(&key);
-        }
-        let mut noted = self.noted.lock();
-        if noted.len() > KNOWN_MAX {
-            noted.clear();
         }
     }
 
@@ -361,9 +359,7 @@ impl Files {
         match (slot.place.kind, product) {
             (FileKind::SourceMap, Product::Texts) => {
                 let mut textless = self.textless.lock();
-                if textless.len() >= KNOWN_MAX {
-                    textless.clear();
-                }
+                bound(&mut textless);
                 textless.insert(slot.clone(), reason.as_str().into());
             }
             _ => self.refuse(slot, &reason).await?,
@@ -374,9 +370,7 @@ impl Files {
     /// How often reading this file took too long, with this time.
     fn tried(&self, slot: &Slot) -> u32 {
         let mut late = self.late.lock();
-        if late.len() >= KNOWN_MAX {
-            late.clear();
-        }
+        bound(&mut late);
         let times = late.entry(slot.clone()).or_default();
         *times += 1;
         *times
@@ -472,6 +466,13 @@ impl Files {
     fn note_size(&self) {
         let bytes = i64::try_from(self.cache.bytes()).unwrap_or(i64::MAX);
         self.metrics.cached_bytes.set(bytes);
+    }
+}
+
+/// Forgets all rather than remember without bound.
+fn bound<K, V>(known: &mut HashMap<K, V>) {
+    if known.len() >= KNOWN_MAX {
+        known.clear();
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) use judge::{debug_id, identity, named};
 use quota::Kept;
 pub(crate) use receive::{Claim, Received};
 
+use crate::believed::Believed;
 use crate::config::{SignedUrls, UploadConfig};
 use crate::error::Error;
 use crate::files::Files;
@@ -55,7 +56,8 @@ pub(crate) struct Uploads {
     config: UploadConfig,
     receiving: Semaphore,
     held: Semaphore,
-    quotas: quota::Quotas,
+    /// What each tenant keeps.
+    kept: Believed<Kept>,
     metrics: Metrics,
     cx: Context,
 }
@@ -97,7 +99,7 @@ impl Uploads {
             upstream,
             receiving: Semaphore::new(config.concurrent_max.max(1)),
             held: Semaphore::new(HELD_MAX),
-            quotas: quota::Quotas::default(),
+            kept: Believed::default(),
             config,
             metrics,
             cx,

@@ -40,6 +40,8 @@ impl Cores for Alone {
 const PIECE_ROWS: u64 = 256 << 10;
 /// Runs that wait to be added up, of all who help.
 const RUNS: usize = 8;
+/// Runs between two moments at which others may have the core: about a millisecond.
+const TURN_RUNS: usize = 4;
 /// Each has a thread.
 const HELPERS_MAX: usize = 7;
 
@@ -75,7 +77,7 @@ pub(super) async fn visit(
     drop(sender);
     // They begin at once.
     let _ = futures::poll!(helping.next());
-    let mut run = SampleColumns::default();
+    let (mut run, mut pause) = (SampleColumns::default(), Pause::default());
     let mut fetched = std::pin::pin!(fetched);
     loop {
         let rows = tokio::select! {
@@ -101,8 +103,7 @@ pub(super) async fn visit(
                     let (first, run) = decoded?;
                     visit(first, &run)?;
                 }
-                // Others may want the core.
-                tokio::task::yield_now().await;
+                pause.after_run().await;
             }
         }
     }
@@ -116,6 +117,21 @@ pub(super) async fn visit(
     };
     futures::try_join!(helping.map(Ok).try_collect::<()>(), rest)?;
     Ok(())
+}
+
+/// Leaves the core to others who want it: not after each run, so that scans of many blocks do not take turns all the time.
+#[derive(Default)]
+struct Pause {
+    runs: usize,
+}
+
+impl Pause {
+    async fn after_run(&mut self) {
+        self.runs += 1;
+        if self.runs.is_multiple_of(TURN_RUNS) {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 /// Gives the piece back if all are busy.
@@ -141,7 +157,7 @@ async fn help(mut pieces: mpsc::Receiver<Rows>, runs: mpsc::Sender<Result<Run, E
 
 async fn decode(piece: &Rows, runs: &mpsc::Sender<Result<Run, Error>>) -> Result<(), Error> {
     let mut decoder = piece.decoder()?;
-    let mut run = SampleColumns::default();
+    let (mut run, mut pause) = (SampleColumns::default(), Pause::default());
     while let Some(first) = decoder.next(&mut run)? {
         if runs
             .send(Ok((first, std::mem::take(&mut run))))
@@ -150,7 +166,7 @@ async fn decode(piece: &Rows, runs: &mpsc::Sender<Result<Run, Error>>) -> Result
         {
             break;
         }
-        tokio::task::yield_now().await;
+        pause.after_run().await;
     }
     Ok(())
 }

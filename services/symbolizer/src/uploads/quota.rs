@@ -1,25 +1,13 @@
 //! How much a tenant may keep. What it keeps is read from the store now and then: several replicas
 //! may let in a little more together than each would alone.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
-
 use cairn_model::TenantId;
 use cairn_store::{DebuginfoName, DebuginfoObject};
-use parking_lot::Mutex;
 
 use super::Uploads;
 use crate::config::QuotaConfig;
 use crate::error::Error;
 use crate::fetched;
-
-/// How long it is believed what a tenant keeps, besides what comes here.
-const BELIEVED: Duration = Duration::from_secs(60);
-
-#[derive(Default)]
-pub(super) struct Quotas {
-    kept: Mutex<HashMap<TenantId, (Instant, Kept)>>,
-}
 
 /// What a tenant keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,18 +61,11 @@ impl Uploads {
         let now = self.cx.clock().instant();
         let quota = self.config.tenants.get(tenant.as_str());
         let quota = quota.unwrap_or(&self.config.quota);
-        let known = self.quotas.kept.lock().get(tenant).copied();
-        let is_fresh = |since: Instant| now.duration_since(since) < BELIEVED;
-        if let Some((since, kept)) = known
-            && is_fresh(since)
-        {
-            return kept.allows(more, quota);
-        }
-        let store = self.files.records().store();
-        let kept = Kept::of(&store.list_debuginfo(tenant, None).await?);
-        let mut all = self.quotas.kept.lock();
-        all.retain(|_, (since, _)| is_fresh(*since));
-        all.insert(tenant.clone(), (now, kept));
+        let count = async || {
+            let store = self.files.records().store();
+            Ok(Kept::of(&store.list_debuginfo(tenant, None).await?))
+        };
+        let kept = self.kept.get(tenant, now, count).await?;
         kept.allows(more, quota)
     }
 
@@ -95,14 +76,14 @@ impl Uploads {
 
     /// Counts what is about to come.
     pub(super) fn count_kept(&self, tenant: &TenantId, more: Kept) {
-        if let Some((_, kept)) = self.quotas.kept.lock().get_mut(tenant) {
+        self.kept.change(tenant, |kept| {
             kept.files = kept.files.saturating_add(more.files);
             kept.bytes = kept.bytes.saturating_add(more.bytes);
-        }
+        });
     }
 
     /// Has it read anew what a tenant keeps.
     pub(super) fn recount(&self, tenant: &TenantId) {
-        self.quotas.kept.lock().remove(tenant);
+        self.kept.forget(tenant);
     }
 }
