@@ -5,6 +5,8 @@
 
 mod build;
 mod chart;
+mod grow;
+mod keys;
 mod trim;
 
 use std::borrow::Cow;
@@ -17,6 +19,7 @@ pub use trim::Trim;
 
 pub(crate) use self::build::function_name;
 use self::build::{Builder, Side};
+use self::grow::{Growth, Source};
 
 /// What keeps two calls of one name under one parent apart. Calls without a name are always told
 /// apart by binary and address.
@@ -85,6 +88,11 @@ impl Node {
         base_flat: 0,
         base_cumulative: 0,
     };
+
+    /// What passes or ends here, on both sides.
+    fn totals(&self) -> [i64; 2] {
+        [self.cumulative, self.base_cumulative]
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +116,25 @@ impl Flame {
         let steps = builder.steps(&partial.symbols);
         builder.add_grouped(partial, &steps);
         builder.finish()
+    }
+
+    /// Like [`Flame::build`] and then [`Flame::trim`], mostly without building what is cut off.
+    pub fn trimmed(partial: &Partial, key_by: KeyBy, trim: &Trim) -> Self {
+        let is_grouped = partial.values.iter().any(|value| value.group != 0);
+        match Source::new(partial, Side::Value).filter(|_| !is_grouped) {
+            None => Self::build(partial, key_by).trim(trim),
+            Some(source) => Growth::new(vec![source], key_by).trimmed(partial.groups.clone(), trim),
+        }
+    }
+
+    /// Like [`Flame::compare`] and then [`Flame::trim`], mostly without building what is cut off.
+    pub fn compare_trimmed(base: &Partial, compare: &Partial, key_by: KeyBy, trim: &Trim) -> Self {
+        let sources = [(compare, Side::Value), (base, Side::Base)];
+        let sources = sources.map(|(partial, side)| Source::new(partial, side));
+        match sources.into_iter().collect() {
+            None => Self::compare(base, compare, key_by).trim(trim),
+            Some(sources) => Growth::new(sources, key_by).trimmed(vec![Group::default()], trim),
+        }
     }
 
     /// Like [`Flame::build`], innermost call first: callees have their callers as children.
@@ -158,13 +185,17 @@ impl Flame {
 
     /// What to call a node: the function, or file and address, or the labels.
     pub fn name(&self, node: &Node) -> Cow<'_, str> {
-        match node.kind {
-            Kind::Root => "total".into(),
-            Kind::Trimmed => "(trimmed)".into(),
-            Kind::Function(function) => function_name(&self.symbols, function).into(),
-            Kind::Group(group) => group_name(&self.groups[group as usize]).into(),
-            Kind::Unnamed => unnamed(&self.symbols, node.mapping, node.address).into(),
-        }
+        name(&self.symbols, &self.groups, node)
+    }
+}
+
+fn name<'a>(symbols: &'a Symbols, groups: &[Group], node: &Node) -> Cow<'a, str> {
+    match node.kind {
+        Kind::Root => "total".into(),
+        Kind::Trimmed => "(trimmed)".into(),
+        Kind::Function(function) => function_name(symbols, function).into(),
+        Kind::Group(group) => group_name(&groups[group as usize]).into(),
+        Kind::Unnamed => unnamed(symbols, node.mapping, node.address).into(),
     }
 }
 

@@ -22,6 +22,8 @@ const FAN_IN: usize = 8;
 /// A merged trie that takes in partials one by one.
 #[derive(Debug)]
 pub struct Merger {
+    /// The only one so far, as it came: often there is no other.
+    alone: Option<Partial>,
     /// Less often merged ones last.
     runs: Vec<Run>,
     groups: HashMap<Group, u32, foldhash::fast::RandomState>,
@@ -34,6 +36,7 @@ impl Default for Merger {
         let mut groups = HashMap::default();
         groups.insert(Group::default(), 0);
         Self {
+            alone: None,
             runs: Vec::new(),
             groups,
             group_list: vec![Group::default()],
@@ -45,6 +48,18 @@ impl Default for Merger {
 impl Merger {
     /// Adds every value of `partial`. Faster if the partial is in canonical order.
     pub fn add(&mut self, partial: Partial) {
+        match self.alone.take() {
+            Some(alone) => self.push(alone),
+            None if self.runs.is_empty() => {
+                self.alone = Some(partial);
+                return;
+            }
+            None => {}
+        }
+        self.push(partial);
+    }
+
+    fn push(&mut self, partial: Partial) {
         let groups: Vec<u32> = partial.groups.iter().map(|g| self.group(g)).collect();
         let partial = ordered(partial, &mut self.depths);
         self.runs.push(Run::new(partial, &self.depths, &groups));
@@ -55,7 +70,11 @@ impl Merger {
         }
     }
 
+    /// In canonical order.
     pub fn finish(mut self) -> Partial {
+        if let Some(alone) = self.alone {
+            return ordered(alone, &mut self.depths);
+        }
         while self.runs.len() > 1 {
             self.merge_last(FAN_IN.min(self.runs.len()));
         }

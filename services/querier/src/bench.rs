@@ -60,7 +60,7 @@ impl Queries {
             nodes_max: self.0.config().limits.flamegraph_nodes,
         };
         let partial = found.value.partial;
-        let build = move || Flame::build(&partial, KeyBy::default()).trim(&trim);
+        let build = move || Flame::trimmed(&partial, KeyBy::default(), &trim);
         let flame = session.compute(build).await;
         Ok(flame.nodes.first().map_or(0, |root| root.cumulative))
     }

@@ -2,45 +2,17 @@
 
 use std::cmp::Reverse;
 
-use cairn_model::{Function, NONE, StrId};
-use cairn_trie::{Group, Interner, LocationMap, Partial, Symbols, Trie, TrieBuilder, Value};
-use hashbrown::HashMap;
+use cairn_model::NONE;
+use cairn_trie::{Group, LocationMap, Partial, Symbols, Trie, TrieBuilder, Value};
 
-use super::{Flame, KeyBy, Kind, Node};
+use super::keys::{Keys, Step};
+use super::{Flame, KeyBy, Node};
 
 /// Which of a node's values a partial counts for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Side {
     Value,
     Base,
-}
-
-/// What makes two calls one node. Parts that do not matter are [`NONE`] or `0`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    Group(u32),
-    Function {
-        name: StrId,
-        file: StrId,
-        mapping: u32,
-        mapping_file: StrId,
-        address: u64,
-    },
-    Unnamed {
-        mapping: u32,
-        address: u64,
-    },
-}
-
-/// One call of a location.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Step {
-    kind: Kind,
-    key: u32,
-    mapping: u32,
-    address: u64,
-    line: i64,
-    inlined: bool,
 }
 
 /// The calls of every location of one partial, outermost first.
@@ -62,10 +34,8 @@ impl Steps {
 
 /// A flame graph that grows, its nodes in any order but parents first.
 pub(super) struct Builder {
-    key_by: KeyBy,
     groups: Vec<Group>,
-    interner: Interner,
-    keys: HashMap<Key, u32, foldhash::fast::RandomState>,
+    keys: Keys,
     tree: TrieBuilder,
     nodes: Vec<Node>,
 }
@@ -73,82 +43,26 @@ pub(super) struct Builder {
 impl Builder {
     pub(super) fn new(key_by: KeyBy, groups: Vec<Group>) -> Self {
         Self {
-            key_by,
             groups,
-            interner: Interner::default(),
-            keys: HashMap::default(),
+            keys: Keys::new(key_by),
             tree: TrieBuilder::default(),
-            nodes: vec![node(NONE, &step(Kind::Root, NONE))],
+            nodes: vec![Node::BARE],
         }
     }
 
     pub(super) fn steps(&mut self, symbols: &Symbols) -> Steps {
         let mut map = LocationMap::default();
+        let locations = symbols.locations.len();
         let mut steps = Steps {
-            ends: Vec::with_capacity(symbols.locations.len()),
-            list: Vec::with_capacity(symbols.locations.len()),
+            ends: Vec::with_capacity(locations),
+            list: Vec::with_capacity(locations),
         };
-        for (id, location) in symbols.locations.iter().enumerate() {
-            let mapping = match location.mapping {
-                NONE => NONE,
-                mapping => map.mapping_of(&mut self.interner, symbols, mapping),
-            };
-            let lines = symbols.lines(id as u32);
-            if lines.is_empty() {
-                let address = location.address;
-                let key = self.key(Key::Unnamed { mapping, address });
-                steps.list.push(Step {
-                    mapping,
-                    address,
-                    ..step(Kind::Unnamed, key)
-                });
-            }
-            for (at, line) in lines.iter().enumerate().rev() {
-                let function = map.function_of(&mut self.interner, symbols, line.function);
-                let key = self.function_key(function, mapping, location.address);
-                steps.list.push(Step {
-                    kind: Kind::Function(function),
-                    key,
-                    mapping,
-                    address: location.address,
-                    line: line.line,
-                    inlined: at + 1 < lines.len(),
-                });
-            }
+        for location in 0..locations as u32 {
+            let of = (symbols, location);
+            self.keys.push_steps(&mut map, of, &mut steps.list);
             steps.ends.push(steps.list.len() as u32);
         }
         steps
-    }
-
-    fn function_key(&mut self, function: u32, mapping: u32, address: u64) -> u32 {
-        let symbols = self.interner.symbols();
-        let Function {
-            name,
-            system_name,
-            file,
-            ..
-        } = symbols.functions[function as usize];
-        let KeyBy {
-            file: by_file,
-            address: by_address,
-            mapping: by_mapping,
-        } = self.key_by;
-        let mapping_file = match mapping {
-            NONE => NONE,
-            mapping => symbols.mappings[mapping as usize].file,
-        };
-        self.key(Key::Function {
-            name: if name == 0 { system_name } else { name },
-            file: if by_file { file } else { NONE },
-            mapping: if by_address { mapping } else { NONE },
-            mapping_file: if by_mapping { mapping_file } else { NONE },
-            address: if by_address { address } else { 0 },
-        })
-    }
-
-    fn key(&mut self, key: Key) -> u32 {
-        let next = self.keys.len() as u32;
-        *self.keys.entry(key).or_insert(next)
     }
 
     /// Adds all values to the stacks below the nodes of their groups.
@@ -206,26 +120,15 @@ impl Builder {
         if self.groups[group as usize].0.is_empty() {
             return Trie::ROOT;
         }
-        let key = self.key(Key::Group(group));
-        self.child(Trie::ROOT, &step(Kind::Group(group), key))
+        let step = self.keys.group(group);
+        self.child(Trie::ROOT, &step)
     }
 
     fn child(&mut self, parent: u32, step: &Step) -> u32 {
         let child = self.tree.child(parent, step.key);
         match self.nodes.get_mut(child as usize) {
-            None => self.nodes.push(node(parent, step)),
-            Some(node) => {
-                if node.mapping != step.mapping {
-                    node.mapping = NONE;
-                }
-                if node.address != step.address {
-                    node.address = 0;
-                }
-                if node.line != step.line {
-                    node.line = 0;
-                }
-                node.inlined &= step.inlined;
-            }
+            None => self.nodes.push(step.node(parent)),
+            Some(node) => step.also(node),
         }
         child
     }
@@ -242,7 +145,7 @@ impl Builder {
     pub(super) fn finish(self) -> Flame {
         let Self {
             groups,
-            interner,
+            keys,
             mut nodes,
             ..
         } = self;
@@ -256,7 +159,7 @@ impl Builder {
             parent.base_cumulative = parent.base_cumulative.wrapping_add(node.base_cumulative);
         }
         let mut flame = Flame {
-            symbols: interner.into_symbols(),
+            symbols: keys.into_symbols(),
             groups,
             nodes,
             trimmed: 0,
@@ -308,30 +211,6 @@ impl Known {
     }
 }
 
-fn step(kind: Kind, key: u32) -> Step {
-    Step {
-        kind,
-        key,
-        mapping: NONE,
-        address: 0,
-        line: 0,
-        inlined: false,
-    }
-}
-
-fn node(parent: u32, step: &Step) -> Node {
-    Node {
-        parent,
-        kind: step.kind,
-        key: step.key,
-        mapping: step.mapping,
-        address: step.address,
-        line: step.line,
-        inlined: step.inlined,
-        ..Node::BARE
-    }
-}
-
 pub(crate) fn function_name(symbols: &Symbols, function: u32) -> &str {
     let function = &symbols.functions[function as usize];
     match symbols.str(function.name) {
@@ -340,11 +219,9 @@ pub(crate) fn function_name(symbols: &Symbols, function: u32) -> &str {
     }
 }
 
-/// How much a node shows.
-pub(super) fn weight(node: &Node) -> u64 {
-    node.cumulative
-        .unsigned_abs()
-        .max(node.base_cumulative.unsigned_abs())
+/// How much a node shows that has so much on both sides.
+pub(super) fn weight([value, base]: [i64; 2]) -> u64 {
+    value.unsigned_abs().max(base.unsigned_abs())
 }
 
 /// The nodes with children behind parents, largest first. Equal ones go by name, so that the order
@@ -365,7 +242,7 @@ fn pre_order(flame: &Flame) -> Vec<Node> {
         // The last one pushed comes first.
         of_node.sort_unstable_by_key(|child| {
             let node = &nodes[*child as usize];
-            (weight(node), Reverse(ranks[node.key as usize]))
+            (weight(node.totals()), Reverse(ranks[node.key as usize]))
         });
         open.extend(of_node.iter().map(|child| (*child, new)));
     }

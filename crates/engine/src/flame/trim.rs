@@ -26,8 +26,10 @@ impl Flame {
         let children = Children::of(&self.nodes);
         let heaviest = heaviest(&self.nodes);
         let mut kept = 0;
-        let mut heap = BinaryHeap::from([(u64::MAX, Reverse(0u32))]);
-        while let Some((_, Reverse(at))) = heap.pop() {
+        // Of equal ones, whose parent was kept first.
+        let mut heap = BinaryHeap::from([(u64::MAX, Reverse(0u32), 0u32)]);
+        let mut pushed = 0;
+        while let Some((_, _, at)) = heap.pop() {
             if kept >= trim.nodes_max.max(1) {
                 fates[at as usize] = Fate::Summed;
                 continue;
@@ -36,8 +38,13 @@ impl Flame {
             kept += 1;
             for child in children.of_node(at) {
                 let node = &self.nodes[*child as usize];
-                if survives(node, &self.nodes[at as usize], trim.fraction) {
-                    heap.push((weight(node), Reverse(*child)));
+                if survives(
+                    node.totals(),
+                    self.nodes[at as usize].totals(),
+                    trim.fraction,
+                ) {
+                    pushed += 1;
+                    heap.push((weight(node.totals()), Reverse(pushed), *child));
                 } else {
                     self.trimmed = self.trimmed.wrapping_add(node.cumulative);
                     self.max_error = self.max_error.max(heaviest[*child as usize]);
@@ -94,7 +101,7 @@ enum Fate {
     Summed,
 }
 
-const TRIMMED: Node = Node {
+pub(super) const TRIMMED: Node = Node {
     kind: Kind::Trimmed,
     ..Node::BARE
 };
@@ -102,7 +109,7 @@ const TRIMMED: Node = Node {
 /// What the heaviest of each node and all below it shows: more than the node does, where values below
 /// zero take something away from it.
 fn heaviest(nodes: &[Node]) -> Vec<u64> {
-    let mut heaviest: Vec<u64> = nodes.iter().map(weight).collect();
+    let mut heaviest: Vec<u64> = nodes.iter().map(|node| weight(node.totals())).collect();
     for at in (1..nodes.len()).rev() {
         let parent = nodes[at].parent as usize;
         heaviest[parent] = heaviest[parent].max(heaviest[at]);
@@ -111,11 +118,8 @@ fn heaviest(nodes: &[Node]) -> Vec<u64> {
 }
 
 /// Truncates towards zero, as clients' other back end does.
-fn survives(node: &Node, parent: &Node, fraction: f64) -> bool {
-    let larger = |value: i64, of: i64| value > (of as f64 * fraction) as i64;
+pub(super) fn survives(totals: [i64; 2], parent: [i64; 2], fraction: f64) -> bool {
+    let larger = |(value, of): (i64, i64)| value > (of as f64 * fraction) as i64;
     // Also true for what is not a number.
-    fraction.is_nan()
-        || fraction <= 0.0
-        || larger(node.cumulative, parent.cumulative)
-        || larger(node.base_cumulative, parent.base_cumulative)
+    fraction.is_nan() || fraction <= 0.0 || totals.into_iter().zip(parent).any(larger)
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_block::{Head, Origin};
 use cairn_engine::{
-    Answer, Flame, Frame, GroupBy, KeyBy, Kind, Meta, Names, Question, Source, Trim, folded, name,
-    profile, scan_head, top, unnamed,
+    Answer, Flame, Frame, GroupBy, KeyBy, Kind, Meta, Names, Node, Question, Source, Trim, folded,
+    name, profile, scan_head, top, unnamed,
 };
 use cairn_model::{Addressing, Ask, BuildId, Labels};
 use cairn_trie::Partial;
@@ -40,6 +40,24 @@ fn paths(flame: &Flame) -> Paths {
         assert_eq!(out.insert(path, values), None, "a path twice");
     }
     out
+}
+
+/// All that can be seen of a flame graph, whatever its tables are like.
+fn drawn(flame: &Flame) -> impl PartialEq + std::fmt::Debug + use<> {
+    let node = |node: &Node| {
+        let mapping = flame.symbols.mappings.get(node.mapping as usize);
+        let mapping =
+            mapping.map(|row| [row.file, row.build_id].map(|id| flame.symbols.str(id).to_owned()));
+        let plain = Node {
+            key: 0,
+            mapping: 0,
+            kind: Kind::Root,
+            ..*node
+        };
+        (flame.name(node).into_owned(), mapping, plain)
+    };
+    let nodes: Vec<_> = flame.nodes.iter().map(node).collect();
+    (nodes, flame.groups.clone(), flame.trimmed, flame.max_error)
 }
 
 fn expected_paths(rows: &[Row], label: Option<&str>) -> Paths {
@@ -160,6 +178,28 @@ proptest! {
         }
         prop_assert_eq!(trimmed.nodes.len(), kept.iter().filter(|kept| **kept).count());
         prop_assert_eq!(trimmed.trimmed, lost);
+    }
+
+    #[test]
+    fn what_is_trimmed_while_it_grows_is_what_is_trimmed_when_it_is_whole(
+        (a, b) in (many(), many()),
+        (nodes_max, percent) in (0usize..12, 0u32..60),
+        is_positive in prop::bool::weighted(0.9),
+    ) {
+        let trim = Trim { fraction: f64::from(percent) / 100.0, nodes_max };
+        let made = |all: &[Made]| {
+            let mut partial = stacks(all, GroupBy::Nothing);
+            for value in partial.values.iter_mut().filter(|_| is_positive) {
+                value.value = value.value.saturating_abs() >> 8 | 1;
+            }
+            partial
+        };
+        let (a, b) = (made(&a), made(&b));
+        let key_by = KeyBy::default();
+        let whole = Flame::build(&a, key_by).trim(&trim);
+        prop_assert_eq!(drawn(&Flame::trimmed(&a, key_by, &trim)), drawn(&whole));
+        let whole = Flame::compare(&a, &b, key_by).trim(&trim);
+        prop_assert_eq!(drawn(&Flame::compare_trimmed(&a, &b, key_by, &trim)), drawn(&whole));
     }
 
     #[test]

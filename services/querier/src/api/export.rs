@@ -101,7 +101,7 @@ async fn svg(session: Session, params: Params) -> Result<Response, Error> {
     let (partial, of) = (reply.value.partial, rows.profile_type);
     let notes = session.notes.clone();
     let draw = move || {
-        let flame = Flame::build(&partial, KeyBy::default()).trim(&trim);
+        let flame = Flame::trimmed(&partial, KeyBy::default(), &trim);
         notes.trimmed(&flame);
         cairn_engine::svg(&flame, &of.to_string(), &of.sample_unit)
     };

@@ -207,8 +207,8 @@ async fn flamegraph(session: Session, params: Params) -> Result<Response, Error>
     let draw = move |of: &[Partial], notes: &Notes| {
         // What lies below one call: the nodes that may be shown are all for it.
         let below = (!prefix.is_empty()).then(|| cairn_engine::below(of[0].clone(), &prefix));
-        let flame = Flame::build(below.as_ref().unwrap_or(&of[0]), KeyBy::default());
-        let flame = flame.trim(&trim);
+        let shown = below.as_ref().unwrap_or(&of[0]);
+        let flame = Flame::trimmed(shown, KeyBy::default(), &trim);
         notes.trimmed(&flame);
         encode(&flame::single(&flame, unit, texts))
     };
@@ -248,7 +248,7 @@ async fn diff(session: Session, params: Params) -> Result<Response, Error> {
             cairn_engine::below(base, &prefix),
             cairn_engine::below(compare, &prefix),
         );
-        let flame = Flame::compare(&base, &compare, KeyBy::default()).trim(&trim);
+        let flame = Flame::compare_trimmed(&base, &compare, KeyBy::default(), &trim);
         notes.trimmed(&flame);
         encode(&flame::compared(&flame, unit, texts))
     });

@@ -81,7 +81,7 @@ async fn render(session: Session, params: Params) -> Result<Response, Error> {
     let partial = stacks.value.partial;
     let notes = session.notes.clone();
     let body = session.compute(move || {
-        let flame = Flame::build(&partial, KeyBy::default()).trim(&trim);
+        let flame = Flame::trimmed(&partial, KeyBy::default(), &trim);
         notes.trimmed(&flame);
         let rendered = Rendered {
             version: 1,

@@ -110,7 +110,7 @@ fn types(partial: &Partial, trim: &Trim, notes: &Notes) -> Vec<OfType> {
         let own = Partial::pruned(&partial.symbols, &partial.trie, groups.clone(), values);
         let parsed = profile_type.parse::<ProfileType>();
         let unit = parsed.map_or("short", |of| unit(&of));
-        let flame = Flame::build(&own, KeyBy::default()).trim(trim);
+        let flame = Flame::trimmed(&own, KeyBy::default(), trim);
         notes.trimmed(&flame);
         OfType {
             total: own.total(),

@@ -19,7 +19,6 @@ use crate::api::export::meta;
 use crate::api::flamebearer::{Flamebearer, OTHER};
 use crate::api::render::{CALLS_DEFAULT, NODES_DEFAULT};
 use crate::error::Error;
-use crate::notes::Notes;
 use crate::profile_id::{ProfileId, profile_ids};
 use crate::querier::{Reply, Rows, Session, Stacks};
 
@@ -113,17 +112,20 @@ pub(super) async fn select_merge_stacktraces(
     let unit = rows.profile_type.sample_unit;
     let notes = session.notes.clone();
     let draw = move || {
-        let flame = Flame::build(&value.partial, KeyBy::default());
+        let partial = &value.partial;
+        let flame = || {
+            let flame = Flame::trimmed(partial, KeyBy::default(), &trim(nodes));
+            notes.trimmed(&flame);
+            flame
+        };
         let mut answer = SelectMergeStacktracesResponse::default();
         match format {
-            ProfileFormat::Dot => answer.dot = dot(&flame, &callgraph(&flame, nodes), &unit),
-            ProfileFormat::Tree => {
-                answer.tree = tree::encode(&trimmed(flame, nodes, &notes)).into()
+            ProfileFormat::Dot => {
+                let whole = Flame::build(partial, KeyBy::default());
+                answer.dot = dot(&whole, &callgraph(&whole, nodes), &unit);
             }
-            _ => {
-                answer.flamegraph =
-                    Some(flame_graph(Flamebearer::of(&trimmed(flame, nodes, &notes))))
-            }
+            ProfileFormat::Tree => answer.tree = tree::encode(&flame()).into(),
+            _ => answer.flamegraph = Some(flame_graph(Flamebearer::of(&flame()))),
         }
         answer
     };
@@ -131,13 +133,11 @@ pub(super) async fn select_merge_stacktraces(
     Ok(Reply { value, warnings })
 }
 
-fn trimmed(flame: Flame, nodes_max: usize, notes: &Notes) -> Flame {
-    let flame = flame.trim(&Trim {
+fn trim(nodes_max: usize) -> Trim {
+    Trim {
         fraction: 0.0,
         nodes_max,
-    });
-    notes.trimmed(&flame);
-    flame
+    }
 }
 
 fn flame_graph(drawn: Flamebearer) -> FlameGraph {
@@ -286,8 +286,10 @@ pub(super) async fn diff(
     let (left, right) = (left.value.partial, right.value.partial);
     let notes = session.notes.clone();
     let draw = move || {
-        let flame = Flame::compare(&left, &right, KeyBy::default());
-        compared(&trimmed(flame, nodes, &notes))
+        let trim = trim(nodes);
+        let flame = Flame::compare_trimmed(&left, &right, KeyBy::default(), &trim);
+        notes.trimmed(&flame);
+        compared(&flame)
     };
     let flamegraph = session.compute(draw).await;
     let value = DiffResponse {

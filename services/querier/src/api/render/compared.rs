@@ -44,7 +44,7 @@ pub(super) async fn render_diff(session: Session, params: Params) -> Result<Resp
     let (left, right) = (left.value.partial, right.value.partial);
     let notes = session.notes.clone();
     let body = session.compute(move || {
-        let flame = Flame::compare(&left, &right, KeyBy::default()).trim(&trim);
+        let flame = Flame::compare_trimmed(&left, &right, KeyBy::default(), &trim);
         notes.trimmed(&flame);
         let root = flame.nodes.first();
         let rendered = Compared {
