@@ -34,7 +34,7 @@ pub use query::{
     step_start,
 };
 pub use sandwich::{Half, sandwich};
-pub use scan::{Alone, Cores, Source, Work, first_read, scan_block, scan_head};
+pub use scan::{Alone, Budget, Source, Work, first_read, scan_block, scan_head};
 pub use select::{below, for_go, innermost, largest};
 pub use size::partial_bytes;
 pub use source::{SourceLine, source_lines};

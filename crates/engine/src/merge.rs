@@ -11,7 +11,7 @@ use cairn_trie::{Merger, Partial};
 use crate::query::{Answer, Point, Question, Scanned, Series, Stats, VALUES_MAX, step_start};
 use crate::repeats::Told;
 use crate::select::{fold_groups, largest};
-use crate::size::{group_bytes, partial_bytes, series_bytes};
+use crate::size::{POINT_BYTES, group_bytes, labels_bytes, partial_bytes, series_bytes};
 
 /// Accumulates the answers to one question.
 #[derive(Debug)]
@@ -20,8 +20,6 @@ pub struct Merge {
     stats: Stats,
     told: Told,
     bytes_max: usize,
-    /// Whether series were left out.
-    is_cut: bool,
 }
 
 /// What calls are summed up in for which a query has no memory.
@@ -57,7 +55,7 @@ impl Merge {
     /// The answer takes about this much memory at most, besides what is added next. Of stacks the
     /// smallest groups are folded into one and the smallest calls into one below each parent;
     /// [`Stats::folded`] says how much that may hide. Series and points that come too late are left
-    /// out, and [`Merge::is_cut`] says so.
+    /// out, and [`Stats::is_cut`] says so.
     pub fn within(question: &Question, bytes_max: usize) -> Self {
         let answer = match question {
             Question::Stacks(_) => Partly::Stacks(Box::default()),
@@ -71,12 +69,11 @@ impl Merge {
             stats: Stats::default(),
             told: Told::default(),
             bytes_max,
-            is_cut: false,
         }
     }
 
     pub fn is_cut(&self) -> bool {
-        self.is_cut
+        self.stats.is_cut
     }
 
     pub fn add(&mut self, scanned: Scanned) -> Result<(), WrongAnswer> {
@@ -98,7 +95,8 @@ impl Merge {
                 }
                 match *bytes > self.bytes_max {
                     true => {
-                        self.is_cut |= sum.add_known(series);
+                        let room = self.bytes_max.saturating_sub(series_bytes(sum));
+                        self.stats.is_cut |= sum.add_within(series, room);
                         *bytes = series_bytes(sum);
                     }
                     false => sum.add(series),
@@ -203,6 +201,7 @@ impl Stats {
         self.blocks += other.blocks;
         self.duration = self.duration.saturating_add(other.duration);
         self.folded = self.folded.saturating_add(other.folded);
+        self.is_cut |= other.is_cut;
         self.range = match (self.range, other.range) {
             (Some(a), Some(b)) => Some(a.union(&b)),
             (a, b) => a.or(b),
@@ -249,22 +248,31 @@ impl Series {
         }
     }
 
-    /// Adds to points that are there; says whether there are others.
-    fn add_known(&mut self, other: Self) -> bool {
-        let mut has_others = false;
+    /// Adds to points that are there, and others as long as there is room for them; says whether some
+    /// are left out.
+    fn add_within(&mut self, other: Self, mut room: usize) -> bool {
+        let mut is_cut = false;
         for (labels, points) in other.0 {
-            let Some(sums) = self.0.get_mut(&labels) else {
-                has_others |= !points.is_empty();
-                continue;
-            };
+            if !self.0.contains_key(&labels) {
+                let Some(rest) = room.checked_sub(labels_bytes(&labels)) else {
+                    is_cut |= !points.is_empty();
+                    continue;
+                };
+                room = rest;
+            }
+            let sums = self.0.entry(labels).or_default();
             for (time, point) in points {
-                match sums.get_mut(&time) {
-                    Some(sum) => sum.add(&point),
-                    None => has_others = true,
+                if !sums.contains_key(&time) {
+                    let Some(rest) = room.checked_sub(POINT_BYTES) else {
+                        is_cut = true;
+                        continue;
+                    };
+                    room = rest;
                 }
+                sums.entry(time).or_default().add(&point);
             }
         }
-        has_others
+        is_cut
     }
 
     /// Sums the points of each step, which begins at a multiple of `step` nanoseconds; `0` keeps

@@ -132,4 +132,6 @@ pub struct Stats {
     pub range: Option<TimeRange>,
     /// No call that was [folded](crate::FOLDED) for lack of memory had more than this.
     pub folded: u64,
+    /// Whether series were left out for lack of memory.
+    pub is_cut: bool,
 }

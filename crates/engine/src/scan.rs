@@ -12,8 +12,9 @@ mod postings;
 mod run;
 mod series;
 mod stacks;
+mod sum;
 
-pub use self::decode::{Alone, Cores, Work};
+pub use self::decode::{Alone, Budget, Work};
 pub(crate) use self::matching::text;
 
 use std::sync::Arc;
@@ -25,14 +26,13 @@ use cairn_block::{
 use cairn_model::TimeRange;
 use futures::StreamExt;
 
-use self::groups::By;
 use self::matching::{Plan, RowLabels, Selected};
-use self::names::Names;
 use self::run::Run;
-use self::series::SeriesSum;
 use self::stacks::Sums;
-use crate::query::{Answer, GroupBy, Query, Question, Scanned, Stats};
-use crate::repeats::{Ask, SourceId, Teller};
+use self::sum::Sum;
+use crate::merge::Merge;
+use crate::query::{Answer, Query, Question, Scanned, Stats};
+use crate::repeats::{Ask, SourceId, Teller, Told};
 
 /// Parts of a block that are fetched at a time: enough that waiting for the store overlaps.
 const FETCHES: usize = 8;
@@ -73,7 +73,7 @@ pub async fn scan_block(
     block: &Block,
     query: &Query,
     source: Source<'_>,
-    cores: &dyn Cores,
+    budget: &dyn Budget,
 ) -> Result<Scanned, Error> {
     let traces = matching::traces(query);
     if !may_have(block, &traces).await? {
@@ -114,17 +114,21 @@ pub async fn scan_block(
     let checked = stacks.is_some().then_some(count);
     // All else needs the rows of a profile one after another.
     let helpers = match scan.sum {
-        Sum::Stacks(_) => decode::helpers(rows, cores),
+        Sum::Stacks(_) => decode::helpers(rows, budget),
         _ => 0,
     };
-    decode::visit(fetched, (cores, helpers), &mut |first, columns| {
-        scan.checked_rows(first, columns, checked)
-    })
-    .await?;
-    let mut scanned = scan.finish(|sums| match &stacks {
+    scan.bytes_max = budget.bytes_max();
+    let partial = |sums: Sums<'_>| match &stacks {
         Some(stacks) => sums.partial(&stacks.symbols, &stacks.trie, Some(&stacks.nodes)),
         None => Default::default(),
-    });
+    };
+    decode::visit(fetched, (budget, helpers), &mut |first, columns| {
+        scan.checked_rows(first, columns, checked)?;
+        scan.spill_stacks(partial);
+        Ok(())
+    })
+    .await?;
+    let mut scanned = scan.finish(partial);
     scanned.stats.blocks = 1;
     Ok(scanned)
 }
@@ -211,15 +215,12 @@ struct Scan<'a> {
     teller: Teller<'a>,
     /// Per selected profile: whether one of its rows matched.
     hits: Vec<bool>,
+    question: &'a Question,
     sum: Sum<'a>,
+    /// What sums may take, and what was taken out of them for taking more.
+    bytes_max: usize,
+    spilled: Option<Merge>,
     rows: u64,
-}
-
-enum Sum<'a> {
-    Stacks(Sums<'a>),
-    Series(Box<SeriesSum<'a>>),
-    Names(Names<'a>),
-    Types,
 }
 
 impl<'a> Scan<'a> {
@@ -239,26 +240,10 @@ impl<'a> Scan<'a> {
             Some(weights) => weights.of(teller.series(row), row.time),
         };
         let plan = Plan::new(tables, after, query, &labels, weight);
-        let sum = match &query.question {
-            Question::Stacks(GroupBy::Nothing) => Sum::Stacks(Sums::Plain(vec![0; stacks])),
-            Question::Stacks(GroupBy::Labels(names)) => {
-                Sum::Stacks(Sums::grouped(By::Labels(names), None, tables))
-            }
-            Question::Stacks(GroupBy::SampleLabels) => {
-                Sum::Stacks(Sums::grouped(By::RowLabels, None, tables))
-            }
-            Question::Stacks(GroupBy::Times { step, labels }) => {
-                Sum::Stacks(Sums::grouped(By::Labels(labels), Some(*step), tables))
-            }
-            Question::Series { step, sum_by } => {
-                Sum::Series(Box::new(SeriesSum::new(*step, sum_by.as_deref(), tables)))
-            }
-            Question::LabelNames => Sum::Names(Names::new(None, tables, plan.everything)),
-            Question::LabelValues(name) => {
-                Sum::Names(Names::new(Some(name), tables, plan.everything))
-            }
-            Question::ProfileTypes => Sum::Types,
-        };
+        let mut sum = Sum::new(&query.question, tables, plan.everything);
+        if let Sum::Stacks(Sums::Plain(sums)) = &mut sum {
+            sums.resize(stacks, 0);
+        }
         let hits = plan
             .selected
             .iter()
@@ -270,7 +255,10 @@ impl<'a> Scan<'a> {
             plan,
             teller,
             hits,
+            question: &query.question,
             sum,
+            bytes_max: usize::MAX,
+            spilled: None,
             rows: 0,
         }
     }
@@ -356,6 +344,9 @@ impl<'a> Scan<'a> {
             if start >= stop {
                 continue;
             }
+            if rows.start == start {
+                self.spill_series();
+            }
             let run = Run::of(columns, (start - first) as usize..(stop - first) as usize);
             self.rows += stop - start;
             let filter = self.plan.filter(selected);
@@ -367,6 +358,43 @@ impl<'a> Scan<'a> {
                 Sum::Types => run.each(filter, |_| {}),
             };
         }
+    }
+
+    /// Takes sums per stack out if they are too large; [`Scan::rows`] does that with series.
+    fn spill_stacks(&mut self, partial: impl FnOnce(Sums<'a>) -> cairn_trie::Partial) {
+        if matches!(&self.sum, Sum::Stacks(sums) if sums.bytes() > self.bytes_max)
+            && let Sum::Stacks(sums) = self.fresh()
+        {
+            self.spill(Answer::Stacks(partial(sums)));
+        }
+    }
+
+    fn spill_series(&mut self) {
+        if matches!(&self.sum, Sum::Series(series) if series.bytes() > self.bytes_max)
+            && let Sum::Series(series) = self.fresh()
+        {
+            self.spill(Answer::Series(series.finish()));
+        }
+    }
+
+    /// The sum so far; it begins anew.
+    fn fresh(&mut self) -> Sum<'a> {
+        let new = Sum::new(self.question, self.tables, self.plan.everything);
+        std::mem::replace(&mut self.sum, new)
+    }
+
+    fn spill(&mut self, answer: Answer) {
+        let spilled = self
+            .spilled
+            .get_or_insert_with(|| Merge::within(self.question, self.bytes_max));
+        let scanned = Scanned {
+            answer,
+            stats: Stats::default(),
+            told: Told::default(),
+        };
+        spilled
+            .add(scanned)
+            .expect("an answer to the same question");
     }
 
     fn finish(self, partial: impl FnOnce(Sums<'a>) -> cairn_trie::Partial) -> Scanned {
@@ -405,10 +433,19 @@ impl<'a> Scan<'a> {
                 )
             }
         };
-        Scanned {
+        let scanned = Scanned {
             answer,
             stats,
             told: teller.finish(),
+        };
+        match self.spilled {
+            None => scanned,
+            Some(mut spilled) => {
+                spilled
+                    .add(scanned)
+                    .expect("an answer to the same question");
+                spilled.finish()
+            }
         }
     }
 }
@@ -434,5 +471,6 @@ fn stats_of(row: &ProfileRow) -> Stats {
             end: row.time,
         }),
         folded: 0,
+        is_cut: false,
     }
 }

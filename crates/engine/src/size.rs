@@ -1,11 +1,15 @@
 //! About how much memory answers take, for whoever keeps them.
 
+use cairn_model::Labels;
 use cairn_trie::{Group, GroupValue, Partial, Value};
 
 use crate::query::{Answer, Point, Scanned, Series};
 
 /// Of a map's or a set's entry besides what it holds.
 const ENTRY_BYTES: usize = 32;
+pub(crate) const POINT_BYTES: usize = size_of::<Point>() + ENTRY_BYTES;
+/// Of a group that is being looked up: its labels and the places where it is found.
+pub(crate) const GROUP_BYTES: usize = 8 * ENTRY_BYTES;
 
 pub fn partial_bytes(partial: &Partial) -> usize {
     partial.symbols.bytes()
@@ -30,10 +34,15 @@ fn pairs_bytes(partial: &Partial) -> usize {
 }
 
 pub(crate) fn series_bytes(series: &Series) -> usize {
-    let labels = series.0.keys().flat_map(|labels| labels.iter());
-    let labels = labels.map(|(name, value)| name.len() + value.len() + ENTRY_BYTES);
+    let labels = series.0.keys().map(labels_bytes);
     let points = series.0.values().map(|points| points.len());
-    labels.sum::<usize>() + points.sum::<usize>() * (size_of::<Point>() + ENTRY_BYTES)
+    labels.sum::<usize>() + points.sum::<usize>() * POINT_BYTES
+}
+
+pub(crate) fn labels_bytes(labels: &Labels) -> usize {
+    let pairs = labels.iter();
+    let pairs = pairs.map(|(name, value)| name.len() + value.len() + ENTRY_BYTES);
+    pairs.sum()
 }
 
 impl Scanned {

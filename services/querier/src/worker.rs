@@ -12,7 +12,7 @@ use cairn_chassis::{Context, Turn};
 use cairn_engine::exchange::{Asked, BlockFlight, Cost, Partial, blocks};
 use cairn_engine::repeats::{Ask, SourceId};
 use cairn_engine::{
-    Cores, Merge, Query, Scanned, Source as ScanSource, Work, first_read, scan_block,
+    Budget, Merge, Query, Scanned, Source as ScanSource, Work, first_read, scan_block,
 };
 use cairn_model::{BlockId, Code, TenantId};
 use cairn_wire::cairn::catalog::v1::BlockMeta;
@@ -244,6 +244,8 @@ impl Worker {
             tenant: tenant.clone(),
             slots: self.slots.clone(),
             cx: self.cx.clone(),
+            // Scans of one query go on at a time.
+            bytes_max: self.query_bytes_max / self.block_scans_max.max(1),
         };
         let scan = move || async move {
             let (query, ask) = &*wanted;
@@ -265,16 +267,21 @@ impl Worker {
     }
 }
 
-/// Cores that a tenant may use, in turn with others.
+/// Cores that a tenant may use, in turn with others, and its query's part of memory.
 struct OfTenant {
     tenant: TenantId,
     slots: Slots,
     cx: Context,
+    bytes_max: usize,
 }
 
-impl Cores for OfTenant {
-    fn free(&self) -> usize {
+impl Budget for OfTenant {
+    fn free_cores(&self) -> usize {
         self.cx.free_cores().min(self.slots.helpers())
+    }
+
+    fn bytes_max(&self) -> usize {
+        self.bytes_max
     }
 
     fn run(&self, work: Work) -> Work {

@@ -77,6 +77,8 @@ fn put_stats(raw: &mut Raw, stats: &Stats) {
         period,
         range,
         folded,
+        // A warning beside the answer says so.
+        is_cut: _,
     } = *stats;
     let counts = [profiles, rows, blocks].map(|count| count as i64);
     let column = raw.i64(I64::Stats);
@@ -110,6 +112,7 @@ fn stats(raw: &mut Raw) -> Result<Stats, DecodeError> {
         period: *period,
         range,
         folded: folded.cast_unsigned(),
+        is_cut: false,
     })
 }
 

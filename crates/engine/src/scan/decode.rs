@@ -12,22 +12,27 @@ use tokio::sync::mpsc;
 /// Decoding that goes on beside a scan.
 pub type Work = BoxFuture<'static, ()>;
 
-/// Cores that a scan may use besides the one that it has.
-pub trait Cores: Sync {
-    /// How many nobody uses now.
-    fn free(&self) -> usize;
+/// What a scan may use besides the core that it has.
+pub trait Budget: Sync {
+    /// How many cores nobody uses now.
+    fn free_cores(&self) -> usize;
+
+    /// About how much memory its sums may take, more than one per stack of the block.
+    fn bytes_max(&self) -> usize {
+        usize::MAX
+    }
 
     /// Does the work when there is a core for it, by itself once this was polled; ends it early if
     /// nobody waits any more. Work that is dropped undone is done by the scan.
     fn run(&self, work: Work) -> Work;
 }
 
-/// No other core.
+/// No other core, and all memory that it wants.
 #[derive(Clone, Copy, Debug)]
 pub struct Alone;
 
-impl Cores for Alone {
-    fn free(&self) -> usize {
+impl Budget for Alone {
+    fn free_cores(&self) -> usize {
         0
     }
 
@@ -51,19 +56,19 @@ type Run = (u64, SampleColumns);
 type Visit<'a> = dyn FnMut(u64, &SampleColumns) -> Result<(), Error> + Send + 'a;
 
 /// How many may help with so many rows.
-pub(super) fn helpers(rows: u64, cores: &dyn Cores) -> usize {
+pub(super) fn helpers(rows: u64, budget: &dyn Budget) -> usize {
     let pieces = usize::try_from(rows / PIECE_ROWS).unwrap_or(usize::MAX);
     // The first piece is for the scan itself.
     match pieces.saturating_sub(1).min(HELPERS_MAX) {
         0 => 0,
-        most => most.min(cores.free()),
+        most => most.min(budget.free_cores()),
     }
 }
 
 /// Gives all rows to `visit`; in order, unless somebody helps.
 pub(super) async fn visit(
     fetched: impl Stream<Item = Result<Rows, Error>> + Send,
-    (cores, helpers): (&dyn Cores, usize),
+    (budget, helpers): (&dyn Budget, usize),
     visit: &mut Visit<'_>,
 ) -> Result<(), Error> {
     let (sender, mut runs) = mpsc::channel(RUNS);
@@ -72,7 +77,7 @@ pub(super) async fn visit(
     for _ in 0..helpers {
         let (queue, pieces) = mpsc::channel(1);
         queues.push(queue);
-        helping.push(cores.run(Box::pin(help(pieces, sender.clone()))));
+        helping.push(budget.run(Box::pin(help(pieces, sender.clone()))));
     }
     drop(sender);
     // They begin at once.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::Tables;
 use super::matching::{LinkText, RowLabels, of_type, text};
 use crate::query::TIME_LABEL;
+use crate::size::GROUP_BYTES;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 type Pair = (Arc<str>, GroupValue);
@@ -75,6 +76,10 @@ impl<'a> Groups<'a> {
 
     pub(crate) fn list(&self) -> &[Group] {
         &self.list
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.list.len() * GROUP_BYTES
     }
 
     pub(crate) fn into_list(self) -> Vec<Group> {

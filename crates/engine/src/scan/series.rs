@@ -12,6 +12,7 @@ use super::groups::{By, Groups, Of};
 use super::matching::{RowFilter, RowLabels, text};
 use super::{Run, Tables};
 use crate::query::{Point, Series, step_start};
+use crate::size::POINT_BYTES;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -34,6 +35,11 @@ impl<'a> SeriesSum<'a> {
             points: Map::default(),
             current: None,
         }
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.groups.bytes() + self.points.len() * POINT_BYTES
     }
 
     pub(super) fn needs_rows(&mut self, profile: &ProfileRow, labels: &RowLabels<'_>) -> bool {

@@ -35,6 +35,14 @@ impl<'a> Sums<'a> {
         }))
     }
 
+    /// About how much memory groups take.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Grouped(grouped) => grouped.groups.bytes() + grouped.sums.allocation_size(),
+        }
+    }
+
     /// Whether any row passed.
     pub(super) fn add(
         &mut self,

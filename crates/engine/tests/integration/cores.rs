@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 
 use cairn_block::{Block, Head, Options, Origin, write};
 use cairn_engine::{
-    Alone, Answer, Cores, GroupBy, Query, Question, Scanned, Source, Work, scan_block,
+    Alone, Answer, Budget, GroupBy, Query, Question, Scanned, Source, Work, scan_block,
 };
 use cairn_model::{MatchOp, Matcher};
 use cairn_testkit::generator::{Generator, Spec};
@@ -27,8 +27,8 @@ struct Threads {
     begun: Arc<AtomicUsize>,
 }
 
-impl Cores for Threads {
-    fn free(&self) -> usize {
+impl Budget for Threads {
+    fn free_cores(&self) -> usize {
         self.free
     }
 
@@ -132,6 +132,81 @@ async fn whoever_helps_changes_nothing() {
     }
 }
 
+/// No other core, and little memory.
+#[derive(Debug)]
+struct Frugal(usize);
+
+impl Budget for Frugal {
+    fn free_cores(&self) -> usize {
+        0
+    }
+
+    fn bytes_max(&self) -> usize {
+        self.0
+    }
+
+    fn run(&self, work: Work) -> Work {
+        work
+    }
+}
+
+/// Every sample has a span of its own, more or less.
+#[tokio::test]
+async fn groups_that_there_is_no_memory_for_are_summed_up() {
+    let by = || {
+        vec![
+            "span_id".to_owned(),
+            "endpoint".to_owned(),
+            "pod".to_owned(),
+        ]
+    };
+    for question in [
+        Question::Stacks(GroupBy::Labels(by())),
+        Question::Series {
+            step: 1,
+            sum_by: Some(by()),
+        },
+    ] {
+        let query = query(question);
+        let whole = scan_block(&BLOCK, &query, Source::ALONE, &Alone)
+            .await
+            .expect("a good block");
+        let budget = Frugal(whole.bytes() / 4);
+        let little = scan_block(&BLOCK, &query, Source::ALONE, &budget)
+            .await
+            .expect("a good block");
+        assert!(
+            little.bytes() <= budget.0,
+            "{} {}",
+            little.bytes(),
+            budget.0
+        );
+        assert_eq!(
+            (little.stats.profiles, little.stats.rows),
+            (whole.stats.profiles, whole.stats.rows)
+        );
+        assert!(!whole.stats.is_cut && whole.stats.folded == 0);
+        let little_stats = little.stats;
+        match (whole.answer, little.answer) {
+            (Answer::Stacks(whole), Answer::Stacks(little)) => {
+                assert!(little_stats.folded > 0);
+                assert_eq!(little.total(), whole.total());
+            }
+            (Answer::Series(whole), Answer::Series(little)) => {
+                assert!(!little.0.is_empty() && little_stats.is_cut);
+                for (labels, points) in little.0 {
+                    assert!(
+                        points
+                            .iter()
+                            .all(|(time, point)| whole.0[&labels].get(time) == Some(point))
+                    );
+                }
+            }
+            _ => panic!("other answers than were asked for"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn few_rows_are_nobody_elses_work() {
     let pod = BLOCK.index().await.expect("read").label_sets[0].clone();
@@ -176,8 +251,8 @@ struct Watched {
     alive: tokio::sync::mpsc::Sender<()>,
 }
 
-impl Cores for Watched {
-    fn free(&self) -> usize {
+impl Budget for Watched {
+    fn free_cores(&self) -> usize {
         1
     }
 
