@@ -9,6 +9,7 @@ use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::faulty::{Faults, Server};
+use crate::store::parts::PART_BYTES;
 use crate::{BlockObject, Config, DebuginfoName, Error, Key, Store};
 
 mod http;
@@ -21,6 +22,7 @@ async fn contract(store: &Store) {
     log_contract(store).await;
     repeated_creates_contract(store).await;
     race_contract(store).await;
+    parts_contract(store).await;
 }
 
 async fn blocks_contract(store: &Store) {
@@ -224,6 +226,65 @@ async fn repeated_creates_contract(store: &Store) {
         );
     }
     assert_eq!(store.get(key).await.expect("there"), "mine");
+}
+
+/// Objects of several parts, or of less than one.
+async fn parts_contract(store: &Store) {
+    let tenant = TenantId::parse("parts").expect("valid");
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    for (ms, length) in [(1, 0), (2, PART_BYTES), (3, 2 * PART_BYTES + 1)] {
+        let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+        std::fs::write(file.path(), &bytes).expect("written");
+        let key = Key::Block {
+            tenant: &tenant,
+            id: BlockId::new(ms, 1),
+        };
+        for _ in 0..2 {
+            let stored = store.create_from(key, file.path()).await;
+            stored.expect("what is there is ours");
+        }
+        let parts: Vec<Bytes> = store.parts(key, length).try_collect().await.expect("there");
+        assert!(parts.iter().all(|part| part.len() as u64 <= PART_BYTES));
+        assert!(parts.concat() == bytes, "{length} bytes come back");
+        let more: Result<Vec<Bytes>, _> = store.parts(key, length + 1).try_collect().await;
+        let more = more.expect_err("the object is shorter");
+        assert!(matches!(more, Error::OutOfRange { .. }), "{more:?}");
+        if length <= PART_BYTES {
+            std::fs::write(file.path(), b"another").expect("written");
+            let refused = store.create_from(key, file.path()).await;
+            let refused = refused.expect_err("what is there is not ours");
+            assert_eq!(refused.to_string(), format!("object {key} exists already"));
+        }
+        store.delete(key).await.expect("deleted");
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_came_in_parts_is_there_though_the_last_reply_was_lost() {
+    let sleep = Arc::new(|_| Box::pin(async {}) as _);
+    let server = Server::new(1, sleep, Arc::new(|| 0));
+    let store = Store::over(server.connect());
+    let tenant = TenantId::anonymous();
+    let key = Key::Block {
+        tenant: &tenant,
+        id: BlockId::new(1, 1),
+    };
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), vec![7; 3 * PART_BYTES as usize]).expect("written");
+    // Lost is only the reply to a write: the last step of all.
+    server.set_faults(Faults {
+        lost_replies: 1000,
+        ..Faults::default()
+    });
+    let stored = store.create_from(key, file.path()).await;
+    stored.expect("it is there");
+    assert_eq!(server.largest_request(), PART_BYTES);
+    server.set_faults(Faults {
+        refused: 1000,
+        ..Faults::default()
+    });
+    let refused = store.create_from(key, file.path()).await;
+    refused.expect_err("nothing is answered");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! One [`Server`] holds the objects; each process has a [`FaultyStore`] of its own to it, whose
 //! link can be cut. Objects live in memory. Enforces create-only puts at every moment, as a store
-//! that Cairn accepts does. Has no multipart uploads and no copies: Cairn uses neither.
+//! that Cairn accepts does. Has no copies: Cairn uses none.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,14 +12,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    UploadPart,
 };
 
 /// How a store waits: so that simulations own time.
@@ -86,6 +88,8 @@ struct State {
     stored_unix_ms: HashMap<Path, i64>,
     /// Parts of the paths of objects that nobody gets to read.
     held: Vec<String>,
+    /// Bytes of the largest request or answer.
+    largest: u64,
 }
 
 /// What becomes of one request.
@@ -116,6 +120,7 @@ impl Server {
                 late: Vec::new(),
                 stored_unix_ms: HashMap::new(),
                 held: Vec::new(),
+                largest: 0,
             }),
         }))
     }
@@ -123,6 +128,16 @@ impl Server {
     /// From now on reads of objects whose path has this part are not answered.
     pub fn hold(&self, part: &str) {
         self.state().held.push(part.to_owned());
+    }
+
+    /// How many bytes a client had to hold for one request at most, sent or received.
+    pub fn largest_request(&self) -> u64 {
+        self.state().largest
+    }
+
+    fn note_size(&self, bytes: u64) {
+        let mut state = self.state();
+        state.largest = state.largest.max(bytes);
     }
 
     fn is_held(&self, path: &Path) -> bool {
@@ -259,6 +274,14 @@ pub struct FaultyStore {
     link: Arc<AtomicU8>,
 }
 
+/// An object that comes in parts.
+#[derive(Debug)]
+struct Parts {
+    store: FaultyStore,
+    path: Path,
+    parts: Vec<Bytes>,
+}
+
 impl FaultyStore {
     /// From now on; also answers to requests that are on their way are affected.
     pub fn set_link(&self, link: Link) {
@@ -342,6 +365,28 @@ fn unsupported(operation: &str) -> Error {
 }
 
 #[async_trait]
+impl MultipartUpload for Parts {
+    fn put_part(&mut self, part: PutPayload) -> UploadPart {
+        let store = self.store.share();
+        store.server.note_size(part.content_length() as u64);
+        self.parts.extend(part);
+        async move { store.read().await }.boxed()
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let payload: PutPayload = self.parts.drain(..).collect();
+        let (store, options) = (&self.store, PutOptions::default());
+        let late = (self.path.clone(), payload.clone(), options.clone());
+        let put = store.server.put(&self.path, payload, options);
+        store.write(put, |state| state.late.push(late)).await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.store.read().await
+    }
+}
+
+#[async_trait]
 impl ObjectStore for FaultyStore {
     async fn put_opts(
         &self,
@@ -349,6 +394,7 @@ impl ObjectStore for FaultyStore {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
+        self.server.note_size(payload.content_length() as u64);
         let late = (path.clone(), payload.clone(), options.clone());
         let put = self.server.put(path, payload, options);
         self.write(put, |state| state.late.push(late)).await
@@ -356,10 +402,15 @@ impl ObjectStore for FaultyStore {
 
     async fn put_multipart_opts(
         &self,
-        _path: &Path,
+        path: &Path,
         _options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        Err(unsupported("put_multipart"))
+        self.read().await?;
+        Ok(Box::new(Parts {
+            store: self.share(),
+            path: path.clone(),
+            parts: Vec::new(),
+        }))
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
@@ -367,8 +418,12 @@ impl ObjectStore for FaultyStore {
         if self.server.is_held(path) {
             return Err(self.server.time_out().await);
         }
+        let is_head = options.head;
         let mut found = self.server.0.objects.get_opts(path, options).await?;
         found.meta = self.server.dated(found.meta);
+        if !is_head {
+            self.server.note_size(found.range.end - found.range.start);
+        }
         Ok(found)
     }
 

@@ -21,3 +21,4 @@ pub use error::Error;
 pub use key::{DebuginfoName, Key};
 pub use store::Store;
 pub use store::list::{BlockObject, DebuginfoObject, LogObject};
+pub use store::parts::FileError;

@@ -14,6 +14,7 @@ use crate::config::{Connection, Signing};
 use crate::{Config, Error, Key, probe};
 
 pub(crate) mod list;
+pub(crate) mod parts;
 mod ranges;
 
 /// How often a create is tried that met a conflict but no object, and the first pause between.

@@ -3,10 +3,10 @@
 //! Each build is loaded once at a time for all who wait, and to its end if they go away: who asks
 //! again later finds it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use cairn_chassis::Context;
 use cairn_model::{BuildId, TenantId};
 use cairn_symbols::{Identity, Link};
@@ -18,10 +18,11 @@ use crate::error::Error;
 use crate::files::{Build, Code, Files};
 use crate::flights::Flights;
 use crate::records::Place;
+use crate::scratch;
 use crate::upstream::{Artifact, Fetched, Upstream};
 use crate::worker::Product;
 
-/// Files from upstream that are kept at a time; each is in memory whole until it is stored.
+/// Files from upstream that are kept at a time, of each a part in memory.
 const FETCHES_MAX: usize = 2;
 
 #[derive(Clone)]
@@ -106,10 +107,10 @@ impl Builds {
 
     /// The file that others of a package share debug information with, if this one does and the
     /// servers have that. What could not be asked must be asked before anything is kept.
-    async fn shared(&self, elf: &Bytes) -> Result<Option<TempPath>, Error> {
-        let elf = elf.clone();
-        let read = move || Link::to_shared(&elf);
-        let Some(link) = self.cx.compute(read).await else {
+    async fn shared(&self, elf: &Path) -> Result<Option<TempPath>, Error> {
+        let elf = elf.to_owned();
+        let read = move || scratch::map(&elf).map(|elf| Link::to_shared(&elf));
+        let Some(link) = self.cx.compute(read).await? else {
             return Ok(None);
         };
         let build_id = BuildId::parse(&link.build_id).ok();
@@ -123,8 +124,9 @@ impl Builds {
             Ok(Fetched::Absent) | Err(Error::Refused(_)) => return Ok(None),
             Err(error) => return Err(error),
         }
-        let alt = Bytes::from(tokio::fs::read(&path).await?);
-        let is_it = self.cx.compute(move || link.leads_to(&alt)).await;
+        let alt = path.to_owned();
+        let check = move || scratch::map(&alt).map(|alt| link.leads_to(&alt));
+        let is_it = self.cx.compute(check).await?;
         if !is_it {
             let text = "it is no file of this build";
             self.upstream.is_bad(&build_id, Artifact::Debuginfo, text);
@@ -161,8 +163,7 @@ impl Builds {
             if !self.files.has_room(tenant).await? {
                 return Err(Error::NoRoom);
             }
-            let elf = Bytes::from(tokio::fs::read(&path).await?);
-            let kept = match self.keep(tenant, build_id, (elf, &path)).await {
+            let kept = match self.keep(tenant, build_id, &path).await {
                 // It is tried again when that is forgotten.
                 Err(Error::Late(time)) => Err(Error::Refused(format!(
                     "reading it was not done in {time:?}"
@@ -191,15 +192,11 @@ impl Builds {
     }
 
     /// Stores a fetched file as if the tenant had uploaded it. [`Error::Refused`] is about the file.
-    async fn keep(
-        &self,
-        tenant: &TenantId,
-        build_id: &BuildId,
-        (elf, path): (Bytes, &std::path::Path),
-    ) -> Result<(), Error> {
+    async fn keep(&self, tenant: &TenantId, build_id: &BuildId, path: &Path) -> Result<(), Error> {
         let identity = {
-            let elf = elf.clone();
-            self.cx.compute(move || Identity::read(&elf)).await
+            let path = path.to_owned();
+            let read = move || scratch::map(&path).map(|elf| Identity::read(&elf));
+            self.cx.compute(read).await?
         };
         let identity = identity.map_err(|error| Error::Refused(error.to_string()))?;
         if identity.build_ids().all(|id| id != build_id) {
@@ -207,11 +204,10 @@ impl Builds {
             return Err(Error::Refused(text));
         }
         let (converter, clock) = (self.files.converter(), self.cx.clock());
-        let (bytes, mut file) = (elf.len() as u64, elf);
-        if let Some(alt) = self.shared(&file).await? {
+        let bytes = tokio::fs::metadata(path).await?.len();
+        // Both are kept: who reads it again needs both.
+        if let Some(alt) = self.shared(path).await? {
             converter.append(path, &alt).await?;
-            // Both are kept: who reads it again needs both.
-            file = tokio::fs::read(path).await?.into();
         }
         let symbols = converter
             .convert((path, bytes), Product::Symbols, &clock)
@@ -221,8 +217,8 @@ impl Builds {
             build_id: build_id.clone(),
             kind: identity.kind,
         };
-        let file = (file, bytes);
-        self.files.keep_fetched(&place, file, symbols.into()).await
+        let file = (path, bytes);
+        self.files.keep_fetched(&place, file, &symbols).await
     }
 }
 

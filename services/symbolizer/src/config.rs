@@ -44,7 +44,7 @@ pub struct Cache {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UploadConfig {
-    /// Bytes of one file. A file is in memory once while it is stored.
+    /// Bytes of one file. A file is on the scratch disk while it is stored and read.
     pub bytes_max: ByteSize,
     /// Uploads that arrive at a time; more wait half a minute, and are told to come back then.
     pub concurrent_max: usize,
@@ -99,7 +99,8 @@ pub struct QuotaConfig {
 pub struct ConversionConfig {
     /// The program that is the worker when it is started as one. This program if absent.
     pub program: Option<PathBuf>,
-    /// Where files lie while they are worked on. The system's folder if absent.
+    /// Where files lie while they are worked on, two for each that is read at a time besides those that
+    /// arrive. The system's folder if absent.
     pub scratch: Option<PathBuf>,
     /// Workers at a time; more files wait.
     pub concurrent_max: usize,

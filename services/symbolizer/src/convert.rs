@@ -90,14 +90,14 @@ impl Converter {
         file.flush().await
     }
 
-    /// What is made of a file of so many bytes; another may be appended to it. [`Error::Refused`]
-    /// means that the file is at fault, [`Error::Late`] that it may be.
+    /// A file of what is made of a file of so many bytes; another may be appended to it.
+    /// [`Error::Refused`] means that the file is at fault, [`Error::Late`] that it may be.
     pub(crate) async fn convert(
         &self,
         file: (&Path, u64),
         product: Product,
         clock: &Clock,
-    ) -> Result<Vec<u8>, Error> {
+    ) -> Result<TempPath, Error> {
         let _slot = self.slots.acquire().await.expect("it is never closed");
         let output = self.scratch_file()?;
         let start = clock.instant();
@@ -117,13 +117,12 @@ impl Converter {
         match verdict(status, words, &self.bounds) {
             Verdict::Made { remark } => {
                 self.remark(&remark);
-                let made = tokio::fs::read(&output).await?;
-                if made.is_empty() {
+                if tokio::fs::metadata(&output).await?.len() == 0 {
                     let program = self.program.display();
                     let error = anyhow::anyhow!("{program} does not act as a worker");
                     return Err(Error::Convert(error));
                 }
-                Ok(made)
+                Ok(output)
             }
             Verdict::Refused(reason) => Err(Error::Refused(reason)),
             Verdict::Failed(text) => Err(Error::Convert(anyhow::Error::msg(text))),

@@ -73,6 +73,15 @@ pub(crate) enum Error {
     Scratch(#[from] std::io::Error),
 }
 
+impl From<cairn_store::FileError> for Error {
+    fn from(error: cairn_store::FileError) -> Self {
+        match error {
+            cairn_store::FileError::File(error) => Self::Scratch(error),
+            cairn_store::FileError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 impl Error {
     /// With everything behind it, for the log.
     pub(crate) fn chain(&self) -> String {

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::grpc::told;
 use crate::record::Reason;
 use crate::records::Place;
+use crate::scratch;
 use crate::uploads::{
     Announced, Claim, Entry, Received, Uploads, debug_id, identity, named, tenant_of,
 };
@@ -91,9 +92,10 @@ impl FileKeeper {
         claimed: Option<BuildId>,
         kind: FileKind,
     ) -> Result<(BuildId, FileKind), Error> {
-        let _turn = self.0.turn_to_hold().await?;
-        let elf = tokio::fs::read(&received.path).await?;
-        match (self.0.compute(move || identity(&elf)).await, claimed) {
+        let _turn = self.0.turn_to_look().await?;
+        let path = received.path.to_owned();
+        let identity = move || scratch::map(&path).map(|elf| identity(&elf));
+        match (self.0.compute(identity).await?, claimed) {
             (Ok(identity), claimed) => Ok((named(claimed.as_ref(), &identity)?, identity.kind)),
             (Err(_), Some(claimed)) => Ok((claimed, kind)),
             (Err(reason), None) => Err(Error::Refused(reason)),
@@ -102,9 +104,10 @@ impl FileKeeper {
 
     /// What a source map says that it is of.
     async fn debug_id(&self, received: &Received) -> Result<BuildId, Error> {
-        let _turn = self.0.turn_to_hold().await?;
-        let map = tokio::fs::read(&received.path).await?;
-        let id = self.0.compute(move || debug_id(&map)).await;
+        let _turn = self.0.turn_to_look().await?;
+        let path = received.path.to_owned();
+        let id = move || scratch::map(&path).map(|map| debug_id(&map));
+        let id = self.0.compute(id).await?;
         id.map_err(Error::Refused)?.ok_or_else(nameless)
     }
 
@@ -131,7 +134,7 @@ impl FileKeeper {
             ..Announced::default()
         };
         let upload = self.0.begin(place, announced).await?.id;
-        self.0.keep(place, upload, &received.path).await?;
+        self.0.keep(place, upload, received).await?;
         let patience = self.0.config().time_max;
         self.0.end(place, &upload.to_string(), patience).await?;
         Ok(())

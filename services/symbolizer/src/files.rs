@@ -1,15 +1,15 @@
 //! The symbol files of a tenant's binaries: in memory, from the store, or converted again.
 
+mod made;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use cairn_chassis::Context;
-use cairn_model::{BuildId, FileKind, TenantId, UploadId};
-use cairn_store::{DebuginfoName, Store};
-use cairn_symbols::SymbolFile;
+use cairn_model::{BuildId, FileKind, TenantId};
+use cairn_store::Store;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::believed::Believed;
@@ -19,16 +19,13 @@ use crate::convert::Converter;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::metrics::{LoadLabel, Metrics, Source};
-use crate::record::{Record, Refusal, Stored};
+use crate::record::{Record, Refusal};
 use crate::records::{Change, Place, Records};
 use crate::symbol_files::SymbolFiles;
 use crate::turns::{Turn, Turns};
-use crate::worker::Product;
 
 /// Symbol files that are read from the store at a time; each is in memory whole.
 const LOADS_MAX: usize = 16;
-/// How often a file is read that takes a worker too long before it is to blame, not the machine.
-const TRIES_MAX: u32 = 3;
 /// Builds of which it is remembered what was uploaded; some hundred bytes each.
 const KNOWN_MAX: usize = 10_000;
 
@@ -54,7 +51,7 @@ pub(crate) struct Files {
     loads: Semaphore,
     /// Builds whose records are read at a time.
     reads: Semaphore,
-    /// Of stored files that are to be converted, only these are held in memory and on the disk.
+    /// Of stored files that are to be converted, only these are on the scratch disk.
     conversions: Semaphore,
     /// How often reading a file took too long.
     late: parking_lot::Mutex<HashMap<Slot, u32>>,
@@ -304,127 +301,7 @@ impl Files {
                 return Ok((Ok(file), from));
             }
         }
-        let _turn = self.turn_to_convert().await;
-        let store = self.records.store();
-        let elf = match store.get(slot.place.key(&slot.file())).await {
-            Ok(elf) => elf,
-            // It was deleted or refused since the record was read.
-            Err(cairn_store::Error::NotFound { .. }) => {
-                self.forget(&slot.place.tenant, &slot.place.build_id);
-                return Ok((Err(Absence::NoFile), Source::Nowhere));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let symbols = match self.converted(slot, elf, Product::Symbols).await? {
-            Ok(symbols) => symbols,
-            Err(absence) => return Ok((Err(absence), Source::Conversion)),
-        };
-        let file = self.open(symbols.clone()).await.map_err(not_ours)?;
-        match store.create(key, symbols).await {
-            Ok(()) | Err(cairn_store::Error::AlreadyExists { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        Ok((Ok(file), Source::Conversion))
-    }
-
-    /// What a worker makes of an upload. One of no use is known as such from then on.
-    pub(crate) async fn converted(
-        &self,
-        slot: &Slot,
-        file: Bytes,
-        product: Product,
-    ) -> Result<Result<Bytes, Absence>, Error> {
-        if product == Product::Texts
-            && let Some(reason) = self.textless.lock().get(slot)
-        {
-            return Ok(Err(Absence::Refused(Arc::clone(reason))));
-        }
-        let path = self.converter.scratch_file()?;
-        tokio::fs::write(&path, &file).await?;
-        let bytes = self.own_bytes(slot).await?.unwrap_or(file.len() as u64);
-        drop(file);
-        let (converter, clock) = (&self.converter, self.cx.clock());
-        let reason = match converter.convert((&path, bytes), product, &clock).await {
-            Ok(made) => {
-                self.late.lock().remove(slot);
-                return Ok(Ok(Bytes::from(made)));
-            }
-            Err(Error::Refused(reason)) => reason,
-            Err(Error::Late(time)) if self.tried(slot) >= TRIES_MAX => {
-                format!("reading it was not done in {time:?}, {TRIES_MAX} times in a row")
-            }
-            Err(error) => return Err(error),
-        };
-        // A source map whose texts are of no use still names frames.
-        match (slot.place.kind, product) {
-            (FileKind::SourceMap, Product::Texts) => {
-                let mut textless = self.textless.lock();
-                bound(&mut textless);
-                textless.insert(slot.clone(), reason.as_str().into());
-            }
-            _ => self.refuse(slot, &reason).await?,
-        }
-        Ok(Err(Absence::Refused(reason.into())))
-    }
-
-    /// How often reading this file took too long, with this time.
-    fn tried(&self, slot: &Slot) -> u32 {
-        let mut late = self.late.lock();
-        bound(&mut late);
-        let times = late.entry(slot.clone()).or_default();
-        *times += 1;
-        *times
-    }
-
-    /// How many bytes of what is stored are the file itself, if the record says it. What it shares
-    /// with others may follow.
-    async fn own_bytes(&self, slot: &Slot) -> Result<Option<u64>, Error> {
-        let (_, record) = self.records.read(&slot.place).await?;
-        let file = record.and_then(|record| record.file);
-        Ok(file.and_then(|file| (file.upload == slot.upload).then_some(file.bytes)))
-    }
-
-    /// Keeps what a debuginfod server gave as if the tenant had uploaded it, unless somebody did.
-    /// The file itself has so many bytes. The record comes last here too.
-    pub(crate) async fn keep_fetched(
-        &self,
-        place: &Place,
-        (file, bytes): (Bytes, u64),
-        symbols: Bytes,
-    ) -> Result<(), Error> {
-        self.open(symbols.clone()).await.map_err(not_ours)?;
-        let slot = Slot {
-            place: place.clone(),
-            upload: UploadId(self.cx.random().u128()),
-        };
-        let stored = Stored {
-            upload: slot.upload,
-            finished_unix_ms: self.cx.clock().now() / 1_000_000,
-            bytes,
-            hash: String::new(),
-            is_fetched: true,
-            refusal: None,
-        };
-        let store = self.records.store();
-        let marker = DebuginfoName::Fetched {
-            kind: place.kind,
-            upload: slot.upload,
-        };
-        store.create_once(place.key(&marker), Bytes::new()).await?;
-        self.count_fetched(&place.tenant, file.len() as u64);
-        store.create_once(place.key(&slot.file()), file).await?;
-        store
-            .create_once(place.key(&slot.symbols()), symbols)
-            .await?;
-        let decide = |record: Option<&Record>| {
-            Ok(match Record::fetched(record, stored.clone()) {
-                Some(next) => Change::Write(Box::new(next), ()),
-                None => Change::Keep(()),
-            })
-        };
-        self.records.change(place, decide).await?;
-        self.forget(&place.tenant, &place.build_id);
-        Ok(())
+        self.made(slot).await
     }
 
     /// Runs what takes long on a core of its own.
@@ -455,14 +332,6 @@ impl Files {
         Ok(())
     }
 
-    async fn open(&self, bytes: Bytes) -> Result<Arc<SymbolFile>, cairn_symbols::Error> {
-        let open = move || {
-            let file = SymbolFile::open(bytes)?;
-            file.verify().map(|()| Arc::new(file))
-        };
-        self.cx.compute(open).await
-    }
-
     fn note_size(&self) {
         let bytes = i64::try_from(self.cache.bytes()).unwrap_or(i64::MAX);
         self.metrics.cached_bytes.set(bytes);
@@ -487,9 +356,4 @@ fn readable(place: Place, record: Option<Record>) -> Result<Slot, Absence> {
         }),
         Some(refusal) => Err(Absence::Refused(refusal.reason.into())),
     }
-}
-
-/// A worker wrote something that does not open: the program that ran is not this one.
-fn not_ours(error: cairn_symbols::Error) -> Error {
-    Error::Convert(anyhow::Error::new(error).context("open what a worker wrote"))
 }

@@ -18,6 +18,7 @@ mod pyroscope;
 mod record;
 mod records;
 mod sandbox;
+mod scratch;
 mod sources;
 mod symbol_files;
 mod symbolize;

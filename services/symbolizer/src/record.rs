@@ -47,6 +47,9 @@ pub(crate) struct Upload {
     /// Whether the client has a URL to which it puts the bytes itself.
     #[serde(default)]
     pub(crate) is_signed: bool,
+    /// SHA-256, in hex, of the only bytes that may be stored with it; empty until any came.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) came: String,
 }
 
 /// A file that came whole.
@@ -96,6 +99,18 @@ pub(crate) enum Halt {
     OtherUpload,
 }
 
+/// What it leads to that the bytes of an upload came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    First(Box<Record>),
+    /// The same came before.
+    Again,
+    /// Something else came before.
+    Other,
+    /// The upload is not under way any more.
+    Late,
+}
+
 /// What the end of an upload leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -143,6 +158,28 @@ impl Record {
         match upload.id.to_string() == id {
             true => Ok(upload.clone()),
             false => Err(Halt::OtherUpload),
+        }
+    }
+
+    /// What it leads to that bytes with this SHA-256 came with an upload. Of all that come, one
+    /// content may be stored, which makes it safe to store that as often as it comes.
+    pub(crate) fn came(this: Option<&Self>, id: UploadId, sha256: &str) -> Came {
+        let Some(record) = this else {
+            return Came::Late;
+        };
+        match &record.upload {
+            Some(upload) if upload.id == id => match upload.came.as_str() {
+                "" => Came::First(Box::new(Self {
+                    upload: Some(Upload {
+                        came: sha256.to_owned(),
+                        ..upload.clone()
+                    }),
+                    ..record.clone()
+                })),
+                same if same == sha256 => Came::Again,
+                _ => Came::Other,
+            },
+            _ => Came::Late,
         }
     }
 

@@ -280,6 +280,7 @@ mod tests {
             also: Vec::new(),
             is_hash: false,
             is_signed: false,
+            came: String::new(),
         };
         let decide = |record: Option<&Record>| {
             Ok(match record.and_then(|record| record.upload.as_ref()) {

@@ -85,18 +85,14 @@ impl Files {
         }
         let _turn = self.turn(slot).await;
         let _turn_to_convert = self.turn_to_convert().await;
-        let archive = match store.get(slot.place.key(&slot.file())).await {
-            Ok(archive) => archive,
-            Err(cairn_store::Error::NotFound { .. }) => return Ok(Err(Absence::NoFile)),
-            Err(error) => return Err(error.into()),
+        let Some(archive) = self.stored(slot).await? else {
+            return Ok(Err(Absence::NoFile));
         };
-        match self.converted(slot, archive, Product::Texts).await? {
+        match self.converted(slot, &archive, Product::Texts).await? {
             Ok(made) => {
-                let size = made.len() as u64;
-                match store.create(key, made).await {
-                    Ok(()) | Err(cairn_store::Error::AlreadyExists { .. }) => Ok(Ok(size)),
-                    Err(error) => Err(error.into()),
-                }
+                let size = tokio::fs::metadata(&made).await?.len();
+                self.keep_made(slot, &name, &made).await?;
+                Ok(Ok(size))
             }
             Err(absence) => Ok(Err(absence)),
         }

@@ -5,8 +5,8 @@
 //!
 //! 1. the record that it is announced; a crash after it leaves an upload that is stale some time
 //!    later;
-//! 2. its bytes, under its own name, which nobody reads yet; what comes twice is the same or
-//!    refused;
+//! 2. the record of what its bytes are, so that what comes twice is the same or refused, and its
+//!    bytes, under its own name, which nobody reads yet;
 //! 3. the other build ids that the file states: they lead to a record without a file until
 //! 4. the record that the file is there (or refused, and then its bytes are deleted);
 //! 5. its symbol file, which whoever misses it makes from the bytes.
@@ -21,7 +21,6 @@ use bytes::Bytes;
 use cairn_chassis::Context;
 use cairn_model::{BuildId, TenantId, UploadId};
 use futures::Stream;
-use tempfile::TempPath;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 mod end;
@@ -41,11 +40,11 @@ use crate::config::{SignedUrls, UploadConfig};
 use crate::error::Error;
 use crate::files::Files;
 use crate::metrics::Metrics;
-use crate::record::{Ask, Halt, Reason, Record, Upload};
+use crate::record::{Ask, Came, Halt, Reason, Record, Upload};
 use crate::records::{Change, Place, unusable};
 use crate::upstream::Upstream;
 
-/// Files that are in memory at a time while they are stored or checked.
+/// Files that are stored or checked at a time, of each a part in memory.
 const HELD_MAX: usize = 2;
 /// How long an upload waits for others to end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -189,6 +188,7 @@ impl Uploads {
             also: announced.also.clone(),
             is_hash: announced.is_hash,
             is_signed: url.is_some(),
+            came: String::new(),
         };
         let decide = |record: Option<&Record>| {
             let reason = Record::wants(record, false, &self.ask(hash, force));
@@ -262,7 +262,7 @@ impl Uploads {
         if unannounced > 0 {
             self.check_room(&place.tenant, unannounced).await?;
         }
-        self.keep(place, upload.id, &received.path).await?;
+        self.keep(place, upload.id, &received).await?;
         let more = Kept {
             files: 0,
             bytes: unannounced,
@@ -286,8 +286,8 @@ impl Uploads {
         }
     }
 
-    /// A turn to hold a whole file in memory.
-    pub(crate) async fn turn_to_hold(&self) -> Result<SemaphorePermit<'_>, Error> {
+    /// A turn to look through a whole file.
+    pub(crate) async fn turn_to_look(&self) -> Result<SemaphorePermit<'_>, Error> {
         self.turn(&self.held).await
     }
 
@@ -307,19 +307,32 @@ impl Uploads {
         &self,
         place: &Place,
         upload: UploadId,
-        path: &TempPath,
+        received: &Received,
     ) -> Result<(), Error> {
         let _turn = self.turn(&self.held).await?;
-        let bytes = Bytes::from(tokio::fs::read(path).await?);
-        let (store, name) = (self.files.records().store(), place.file(upload));
-        // A client that lost the answer sends the file again.
-        match store.create_once(place.key(&name), bytes).await {
-            Err(cairn_store::Error::AlreadyExists { .. }) => {
+        self.put(place, upload, received).await
+    }
+
+    /// A large file comes into the store in parts, and would replace what is there. So the record
+    /// says first which bytes they are. A client that lost the answer sends them again.
+    async fn put(&self, place: &Place, upload: UploadId, received: &Received) -> Result<(), Error> {
+        let decide = |record: Option<&Record>| match Record::came(record, upload, &received.sha256)
+        {
+            Came::First(next) => Ok(Change::Write(next, ())),
+            Came::Again => Ok(Change::Keep(())),
+            Came::Other => {
                 let text = "another file came with this upload before";
                 Err(Error::Invalid(text.to_owned()))
             }
-            outcome => Ok(outcome?),
-        }
+            Came::Late => Err(Error::NotNow("the upload ended before its file was stored")),
+        };
+        let records = self.files.records();
+        records.change(place, decide).await?;
+        let name = place.file(upload);
+        let stored = records
+            .store()
+            .create_from(place.key(&name), &received.path);
+        Ok(stored.await?)
     }
 
     fn ask<'a>(&self, hash: &'a str, force: bool) -> Ask<'a> {

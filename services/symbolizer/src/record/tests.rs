@@ -14,6 +14,7 @@ fn upload(id: u128, started_unix_ms: i64) -> Upload {
         also: Vec::new(),
         is_hash: false,
         is_signed: false,
+        came: String::new(),
     }
 }
 
@@ -38,6 +39,31 @@ fn ask(hash: &str, force: bool, now_unix_ms: i64) -> Ask<'_> {
         now_unix_ms,
         stale_after: STALE,
     }
+}
+
+#[test]
+fn one_content_may_be_stored_with_an_upload() {
+    let begun = Record::begin(None, upload(1, 0));
+    let Came::First(came) = Record::came(Some(&begun), UploadId(1), "aa") else {
+        panic!("nothing came before");
+    };
+    let came = *came;
+    let at = |record, id, sha256| Record::came(record, UploadId(id), sha256);
+    assert_eq!(at(Some(&came), 1, "aa"), Came::Again);
+    assert_eq!(at(Some(&came), 1, "bb"), Came::Other);
+    let ended = came.end(stored(1, false)).expect("it is under way");
+    let given_up = came.give_up(UploadId(1));
+    for (record, id) in [
+        (None, 1),
+        (Some(&came), 2),
+        (Some(&ended), 1),
+        (given_up.as_ref(), 1),
+    ] {
+        assert_eq!(at(record, id, "aa"), Came::Late);
+    }
+    // The next upload begins anew.
+    let next = Record::begin(Some(&came), upload(2, 0));
+    assert!(matches!(at(Some(&next), 2, "bb"), Came::First(_)));
 }
 
 /// The whole table, with the first words of each answer as clients see them.

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use cairn_model::{BuildId, Code, FileKind, UploadId};
 use cairn_store::DebuginfoName;
+use futures::TryStreamExt as _;
 
-use super::{Claim, Uploads, check, judge};
+use super::{Claim, Received, Uploads, check, judge, receive};
 use crate::cache::{Absence, Slot};
 use crate::error::Error;
 use crate::metrics::{Outcome, UploadLabel};
 use crate::record::{End, Halt, Record, Refusal, Stored, Upload};
 use crate::records::{Change, Place};
+use crate::scratch;
 
 /// What came of reading a file for the first time.
 enum Made {
@@ -134,8 +135,8 @@ impl Uploads {
             self.take_incoming(place, upload).await?;
         }
         let name = place.file(upload.id);
-        let bytes = match self.stored_bytes(place, &name, upload).await {
-            Ok(bytes) => bytes,
+        let stored = match self.stored(place, &name, upload).await {
+            Ok(stored) => stored,
             Err(Error::Mismatch(text)) => {
                 self.give_up(place, upload.id).await?;
                 store.delete(place.key(&name)).await?;
@@ -143,19 +144,27 @@ impl Uploads {
             }
             Err(error) => return Err(error),
         };
-        let size = bytes.len() as u64;
         let (place, upload) = (place.clone(), upload.clone());
-        let judged = move || judge::judge(&place, &upload, &bytes);
-        Ok((size, self.cx.compute(judged).await))
+        let judged = move || {
+            let file = scratch::map(&stored.path)?;
+            Ok((stored.bytes, judge::judge(&place, &upload, &file)))
+        };
+        self.cx.compute(judged).await
     }
 
     /// Keeps what a client has put itself, under a name that it can't put to.
     async fn take_incoming(&self, place: &Place, upload: &Upload) -> Result<(), Error> {
         let store = self.files.records().store();
         let (incoming, name) = (place.incoming(upload.id), place.file(upload.id));
-        let bytes = match self.stored_bytes(place, &incoming, upload).await {
-            Ok(bytes) => bytes,
-            // It was taken before, or sent here all the same; or there is nothing at all.
+        // Something was taken before: that holds.
+        match store.size(place.key(&name)).await {
+            Ok(_) => return Ok(store.delete(place.key(&incoming)).await?),
+            Err(cairn_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let received = match self.stored(place, &incoming, upload).await {
+            Ok(received) => received,
+            // It was sent here all the same; or there is nothing at all.
             Err(Error::NotNow(_)) => return Ok(()),
             Err(Error::Mismatch(text)) => {
                 self.give_up(place, upload.id).await?;
@@ -164,21 +173,17 @@ impl Uploads {
             }
             Err(error) => return Err(error),
         };
-        match store.create_once(place.key(&name), bytes).await {
-            // Something else was taken before: that holds.
-            Ok(()) | Err(cairn_store::Error::AlreadyExists { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+        self.put(place, upload.id, &received).await?;
         Ok(store.delete(place.key(&incoming)).await?)
     }
 
-    /// The bytes of an upload, if they are what was announced.
-    async fn stored_bytes(
+    /// The bytes of an upload on the scratch disk, if they are what was announced.
+    async fn stored(
         &self,
         place: &Place,
         name: &DebuginfoName,
         upload: &Upload,
-    ) -> Result<Bytes, Error> {
+    ) -> Result<Received, Error> {
         let store = self.files.records().store();
         let size = match store.size(place.key(name)).await {
             Ok(size) => size,
@@ -191,12 +196,12 @@ impl Uploads {
             bytes: upload.bytes,
             hash: upload.hash.clone(),
         };
-        claim.check_size(size, self.config.bytes_max.as_u64())?;
+        let max = self.config.bytes_max.as_u64();
+        claim.check_size(size, max)?;
+        let path = self.files.converter().scratch_file()?;
         // Not more than was looked at: whoever has a URL may put something else meanwhile.
-        let bytes = store.get_range(place.key(name), 0..size).await?;
-        let hashed = bytes.clone();
-        let check = move || claim.check(&hashed).map(|()| hashed);
-        self.cx.compute(check).await
+        let parts = store.parts(place.key(name), size).map_err(Error::from);
+        receive::receive(std::pin::pin!(parts), path, claim, max).await
     }
 
     pub(super) async fn give_up(&self, place: &Place, id: UploadId) -> Result<(), Error> {

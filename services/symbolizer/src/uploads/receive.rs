@@ -1,13 +1,13 @@
 //! Bytes from a client into a scratch file: bounded, counted, hashed.
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::Stream;
 use sha2::{Digest, Sha256};
 use tempfile::TempPath;
-use tokio::io::AsyncWriteExt as _;
 use twox_hash::XxHash64;
 
 use crate::error::Error;
+use crate::scratch;
 
 /// What was said of a file.
 #[derive(Clone, Debug, Default)]
@@ -85,18 +85,11 @@ impl Claim {
         let text = format!("the file that came has {bytes} bytes, {said}");
         Err(Error::Mismatch(text))
     }
-
-    /// Whether these bytes are what was announced, as far as that can be told.
-    pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), Error> {
-        let mut hasher = Hasher::of(&self.hash);
-        hasher.update(bytes);
-        hasher.check(&self.hash)
-    }
 }
 
 /// Receives a file. More than was announced, or than `max`, is refused as soon as it comes.
 pub(crate) async fn receive<S>(
-    mut parts: S,
+    parts: S,
     path: TempPath,
     claim: Claim,
     max: u64,
@@ -104,12 +97,10 @@ pub(crate) async fn receive<S>(
 where
     S: Stream<Item = Result<Bytes, Error>> + Unpin,
 {
-    let mut file = tokio::fs::File::create(&path).await?;
     let mut hasher = Hasher::of(&claim.hash);
     let mut sha256 = Sha256::new();
     let mut bytes = 0;
-    while let Some(part) = parts.next().await {
-        let part = part?;
+    let see = |part: &Bytes| {
         bytes += part.len() as u64;
         if bytes > max {
             let text = format!("the file has more than the {max} bytes that are allowed");
@@ -123,12 +114,11 @@ where
             return Err(Error::Mismatch(text));
         }
         // A few megabytes at most, as a message may be: some milliseconds.
-        hasher.update(&part);
-        sha256.update(&part);
-        file.write_all(&part).await?;
-    }
-    // Writes are buffered in another thread until flushed.
-    file.flush().await?;
+        hasher.update(part);
+        sha256.update(part);
+        Ok(())
+    };
+    scratch::write(parts, &path, see).await?;
     claim.check_size(bytes, max)?;
     hasher.check(&claim.hash)?;
     Ok(Received {
@@ -142,13 +132,21 @@ where
 mod tests {
     use super::*;
 
-    #[test]
-    fn hashes_are_compared_where_they_can_be() {
+    async fn received(claim: Claim) -> Result<Received, Error> {
+        let parts = ["he", "", "llo"].map(|part| Ok(Bytes::from_static(part.as_bytes())));
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let parts = futures::stream::iter(parts);
+        receive(parts, file.into_temp_path(), claim, 10).await
+    }
+
+    #[tokio::test]
+    async fn hashes_are_compared_where_they_can_be() {
+        let sha256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
         // As `xxhsum -H64` and `sha256sum` print them of "hello".
         for right in [
             "26c7827d889f6da3",
             "26C7827D889F6DA3",
-            "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+            sha256,
             // The hash of something else, or no hash at all.
             "0ea5ac675e9628556a1c0cca44e33d0f",
             "nothing of the sort",
@@ -158,22 +156,27 @@ mod tests {
                 bytes: 5,
                 hash: right.to_owned(),
             };
-            claim.check(b"hello").expect("right or not to be told");
-            claim.check_size(5, 10).expect("right");
+            let file = received(claim).await.expect("right or not to be told");
+            assert_eq!((file.bytes, file.sha256.as_str()), (5, sha256));
+            assert_eq!(std::fs::read(&file.path).expect("there"), b"hello");
         }
         for wrong in ["26c7827d889f6da4", &"0".repeat(64)] {
             let claim = Claim {
                 bytes: 5,
                 hash: wrong.to_owned(),
             };
-            let error = claim.check(b"hello").expect_err("another hash");
+            let error = received(claim).await.expect_err("another hash");
             assert!(error.to_string().contains(wrong), "{error}");
         }
         let claim = Claim::default();
         claim.check_size(11, 10).expect_err("more than is allowed");
-        let claim = Claim { bytes: 4, ..claim };
-        for wrong in [0, 3, 5] {
-            claim.check_size(wrong, 10).expect_err("another size");
+        for wrong in [3, 4, 6] {
+            let claim = Claim {
+                bytes: wrong,
+                ..Claim::default()
+            };
+            let error = received(claim).await.expect_err("another size");
+            assert!(matches!(error, Error::Mismatch(_)), "{error}");
         }
     }
 }

@@ -3,6 +3,7 @@
 mod hostile;
 mod http;
 mod keeping;
+mod large;
 mod parca;
 mod pyroscope;
 mod server;

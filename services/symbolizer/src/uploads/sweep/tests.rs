@@ -68,6 +68,7 @@ fn upload(id: u128) -> Option<Upload> {
         also: Vec::new(),
         is_hash: false,
         is_signed: false,
+        came: String::new(),
     })
 }
 
