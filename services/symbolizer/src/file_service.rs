@@ -60,7 +60,12 @@ impl FileKeeper {
             text => Some(BuildId::parse(text)?),
         };
         let kind = kind_of(&info)?;
-        let received = self.0.take(stream.map(chunk), Claim::default()).await;
+        self.0.check_size(info.bytes)?;
+        let claim = Claim {
+            bytes: info.bytes,
+            ..Claim::default()
+        };
+        let received = self.0.take(stream.map(chunk), claim).await;
         let received = received.map_err(announced_wrong)?;
         let (build_id, kind) = match kind {
             FileKind::Executable | FileKind::Debuginfo => {

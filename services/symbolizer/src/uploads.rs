@@ -46,6 +46,8 @@ use crate::upstream::Upstream;
 
 /// Files that are stored or checked at a time, of each a part in memory.
 const HELD_MAX: usize = 2;
+/// Where an operator allows larger files.
+const MAX_SETTING: &str = "symbolizer.upload.bytes_max";
 /// How long an upload waits for others to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -217,7 +219,7 @@ impl Uploads {
         let max = self.config.bytes_max.as_u64();
         match bytes > max {
             true => Err(Error::Invalid(format!(
-                "upload size {bytes} exceeds maximum allowed size {max}"
+                "upload size {bytes} exceeds maximum allowed size {max}, which {MAX_SETTING} says"
             ))),
             false => Ok(()),
         }

@@ -125,6 +125,10 @@ async fn upload(
 ) -> anyhow::Result<()> {
     let bytes = std::fs::read(file).with_context(|| format!("read {}", file.display()))?;
     let bar = progress(bytes.len(), file);
+    let info = FileInfo {
+        bytes: bytes.len() as u64,
+        ..info
+    };
     let first = UploadRequest {
         part: Some(Part::Info(info)),
     };

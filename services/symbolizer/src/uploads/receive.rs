@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempPath;
 use twox_hash::XxHash64;
 
+use super::MAX_SETTING;
 use crate::error::Error;
 use crate::scratch;
 
@@ -77,7 +78,7 @@ impl Claim {
     /// Whether a file of this size is what was announced.
     pub(crate) fn check_size(&self, bytes: u64, max: u64) -> Result<(), Error> {
         let said = match self.bytes {
-            0 if bytes > max => format!("more than the {max} that are allowed"),
+            0 if bytes > max => format!("more than the {max} that {MAX_SETTING} allows"),
             0 => return Ok(()),
             same if same == bytes => return Ok(()),
             other => format!("not the {other} that were announced"),
@@ -103,7 +104,7 @@ where
     let see = |part: &Bytes| {
         bytes += part.len() as u64;
         if bytes > max {
-            let text = format!("the file has more than the {max} bytes that are allowed");
+            let text = format!("the file has more than the {max} bytes that {MAX_SETTING} allows");
             return Err(Error::Mismatch(text));
         }
         if claim.bytes > 0 && bytes > claim.bytes {

@@ -75,7 +75,27 @@ async fn wrong_claims_and_broken_streams_are_refused() {
 
     let large = vec![0; 5 << 20];
     let answer = refused(&server, Upload::of("a", &large)).await;
-    assert!(answer.message().contains("more than the 4194304 bytes"));
+    let text = "more than the 4194304 bytes that symbolizer.upload.bytes_max allows";
+    assert!(answer.message().contains(text), "{answer:?}");
+    // Who says how long it is hears it before it is sent, with both sizes.
+    let info = FileInfo {
+        bytes: 5 << 20,
+        ..FileInfo::default()
+    };
+    let answer = server.send(vec![Part::Info(info)]).await;
+    let answer = answer.expect_err("too large");
+    let text = "upload size 5242880 exceeds maximum allowed size 4194304, which \
+                symbolizer.upload.bytes_max says";
+    assert_eq!(answer.message(), text);
+    for said in [3, 5] {
+        let info = FileInfo {
+            bytes: said,
+            ..FileInfo::default()
+        };
+        let parts = vec![Part::Info(info), Part::Chunk(Bytes::from_static(b"four"))];
+        let answer = server.send(parts).await.expect_err("another size");
+        assert!(answer.message().contains("announced"), "{answer:?}");
+    }
     let answer = refused(&server, Upload::of("../b", &elf)).await;
     assert!(answer.message().contains("invalid tenant"), "{answer:?}");
 

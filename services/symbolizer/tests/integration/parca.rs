@@ -383,7 +383,8 @@ async fn requests_that_make_no_sense_are_refused_as_agents_expect() {
         size: 1 << 40,
         ..said.clone()
     };
-    let text = "upload size 1099511627776 exceeds maximum allowed size 4194304";
+    let text = "upload size 1099511627776 exceeds maximum allowed size 4194304, which \
+                symbolizer.upload.bytes_max says";
     failed(agent.initiate(&large).await, invalid, text);
     let kind = Said {
         kind: 9,

@@ -188,7 +188,9 @@ async fn what_makes_no_sense_is_refused_in_connects_words() {
     let refused = part(&server, (&path, "application/octet-stream"), (5 << 20, b""));
     assert_eq!(refused.status, 400);
     assert!(
-        refused.text().contains("exceeds maximum allowed size"),
+        refused
+            .text()
+            .contains("maximum allowed size 4194304, which symbolizer.upload.bytes_max says"),
         "{}",
         refused.text()
     );
