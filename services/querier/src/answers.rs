@@ -63,14 +63,13 @@ impl Key {
     pub(crate) fn of(
         tenant: &TenantId,
         (query, ask): (&Query, &Ask),
-        blocks: &[BlockMeta],
+        mut blocks: Vec<BlockMeta>,
     ) -> Option<Self> {
         let is_usual =
             query.weights.is_none() && ask.deliveries.is_empty() && ask.without.is_empty();
         if !is_usual || blocks.is_empty() {
             return None;
         }
-        let mut blocks = blocks.to_vec();
         blocks.sort_by(|a, b| a.id.cmp(&b.id));
         let query = Query {
             range: clip(query.range, &blocks),
@@ -85,7 +84,11 @@ impl Key {
     }
 
     /// Of all blocks of a plan.
-    pub(crate) fn of_plan(tenant: &TenantId, query: &Query, blocks: &[BlockMeta]) -> Option<Self> {
+    pub(crate) fn of_plan(
+        tenant: &TenantId,
+        query: &Query,
+        blocks: Vec<BlockMeta>,
+    ) -> Option<Self> {
         let key = Self::of(tenant, (query, &Ask::NOTHING), blocks)?;
         Some(Self {
             of: Of::Plan,
@@ -107,7 +110,7 @@ impl Key {
         wanted: (&Query, &Ask),
         block: &BlockMeta,
     ) -> Option<Self> {
-        let key = Self::of(tenant, wanted, std::slice::from_ref(block))?;
+        let key = Self::of(tenant, wanted, vec![block.clone()])?;
         Some(Self {
             of: Of::Part,
             ..key

@@ -76,7 +76,7 @@ impl Worker {
                 return Err(cairn_wire::status(Code::Invalid, text));
             }
         };
-        let key = Key::of(tenant, (&wanted.0, &wanted.1), &blocks.blocks);
+        let key = Key::of(tenant, (&wanted.0, &wanted.1), blocks.blocks.clone());
         if let Some(kept) = key.as_ref().and_then(|key| self.answers.encoded(key)) {
             self.metrics.answers_kept.inc();
             return Ok(kept.again());

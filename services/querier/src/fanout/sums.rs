@@ -25,7 +25,8 @@ pub(super) struct Sums {
 /// The blocks that share nothing with other sources.
 #[derive(Debug)]
 pub(super) struct Settled {
-    blocks: Vec<BlockMeta>,
+    /// Ids.
+    blocks: Vec<String>,
     key: Option<Key>,
     pub(super) kept: Option<Arc<Scanned>>,
 }
@@ -98,9 +99,14 @@ impl Settled {
             Part::Shares(_) | Part::Tail(_) | Part::Log(_) => &[],
         });
         let blocks: Vec<BlockMeta> = blocks.cloned().map(Into::into).collect();
-        let key = Key::of_plan(tenant, query, &blocks);
+        let ids = blocks.iter().map(|block| block.id.clone()).collect();
+        let key = Key::of_plan(tenant, query, blocks);
         let kept = key.as_ref().and_then(|key| answers.scanned(key));
-        Self { blocks, key, kept }
+        Self {
+            blocks: ids,
+            key,
+            kept,
+        }
     }
 
     /// What is not whole is not kept.
@@ -116,7 +122,7 @@ impl Settled {
         };
         Step {
             source: "kept",
-            blocks: self.blocks.iter().map(|block| block.id.clone()).collect(),
+            blocks: self.blocks.clone(),
             read: Read::of(&kept.stats, cost),
             ..Step::default()
         }
