@@ -30,8 +30,8 @@ pub use folded::folded;
 pub use merge::{FOLDED, Merge, WrongAnswer};
 pub use pprof::{Meta, profile};
 pub use query::{
-    Answer, GroupBy, Point, Query, Question, Scanned, Series, Stats, TIME_LABEL, VALUES_MAX,
-    step_start,
+    Answer, GroupBy, Point, Query, Question, SERIES_LABEL, Scanned, Series, Stats, TIME_LABEL,
+    VALUES_MAX, step_start,
 };
 pub use sandwich::{Half, sandwich};
 pub use scan::{Alone, Budget, Source, Work, first_read, scan_block, scan_head};

@@ -59,10 +59,20 @@ pub enum GroupBy {
         step: i64,
         labels: Vec<String>,
     },
+    /// The time at which the profile began, as label [`TIME_LABEL`], and the labels.
+    Profiles {
+        /// Nanoseconds; times are the starts of steps. `0` keeps every profile apart: label
+        /// [`SERIES_LABEL`] then tells those of one time from each other.
+        step: i64,
+        labels: Vec<String>,
+    },
 }
 
 /// The label of groups that holds nanoseconds since the Unix epoch.
 pub const TIME_LABEL: &str = "__time__";
+
+/// The label of groups that holds what [`crate::repeats::series_of`] says of a profile.
+pub const SERIES_LABEL: &str = "__series__";
 
 /// The start of the step that a time is in.
 pub fn step_start(time: i64, step: i64) -> i64 {

@@ -236,7 +236,7 @@ impl<'a> Teller<'a> {
 }
 
 /// What stands for the profiles of one type and label set; the same in all processes of one build.
-pub(crate) fn series_of(labels: &Labels, profile_type: &ProfileType) -> u64 {
+pub fn series_of(labels: &Labels, profile_type: &ProfileType) -> u64 {
     hash(&(labels, profile_type))
 }
 

@@ -11,6 +11,7 @@ mod deadline;
 mod error;
 mod explain;
 mod fanout;
+mod group;
 mod growth;
 mod hedge;
 mod late;

@@ -1,12 +1,15 @@
 //! Profiles one by one: what each adds up to, and what single spans took of it.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use cairn_engine::Series;
+use cairn_engine::repeats::series_of;
+use cairn_engine::{GroupBy, Series};
 use cairn_model::{Labels, MatchOp, Matcher};
+use cairn_trie::{Partial, Value};
 
 use crate::error::Error;
+use crate::group::OfGroup;
 use crate::querier::{Reply, Rows, Session};
 
 /// Profiles or spans of one answer. They take some hundred bytes each on their way.
@@ -79,48 +82,136 @@ impl Session {
         let warnings = whole.warnings;
         Ok(Reply { value, warnings })
     }
+
+    /// The same of the stacks that `select` leaves alone. What has none of them is left out.
+    pub(crate) async fn singles_of_stacks(
+        &self,
+        rows: &Rows,
+        (group_by, of): (&[String], Of),
+        select: impl FnOnce(Partial) -> Partial + Send + 'static,
+    ) -> Result<Reply<Vec<Single>>, Error> {
+        let whole = self.series(rows, i64::MAX, None).await?;
+        let sets = whole.value.0.into_keys();
+        let series = |labels| (series_of(&labels, &rows.profile_type), labels);
+        let sets: HashMap<u64, Labels> = sets.map(series).collect();
+        let mut labels = group_by.to_vec();
+        let mut rows = rows.clone();
+        if of == Of::Spans {
+            labels.extend([TRACE, SPAN].map(str::to_owned));
+            rows.matchers
+                .push(Matcher::new(SPAN, MatchOp::NotEqual, "")?);
+        }
+        let apart = GroupBy::Profiles { step: 0, labels };
+        let Reply {
+            value,
+            mut warnings,
+        } = self.stacks(&rows, apart).await?;
+        let group_by = group_by.to_vec();
+        let told = move || parts(&select(value.partial), &group_by, &sets);
+        let value = self.compute(told).await?;
+        warnings.extend(whole.warnings);
+        Ok(Reply { value, warnings })
+    }
+}
+
+fn few_enough(count: usize) -> Result<(), Error> {
+    match count {
+        ..=SINGLES_MAX => Ok(()),
+        _ => Err(Error::Invalid(format!(
+            "{count} single profiles or spans; at most {SINGLES_MAX} are told one by one: choose a \
+             shorter range, or select fewer"
+        ))),
+    }
 }
 
 /// `whole` says which labels are of profiles, and when those began; others are of samples.
 fn told(found: &Series, group_by: &[String], whole: &Series) -> Result<Vec<Single>, Error> {
-    let count: usize = found.0.values().map(|points| points.len()).sum();
-    if count > SINGLES_MAX {
-        return Err(Error::Invalid(format!(
-            "{count} single profiles or spans; at most {SINGLES_MAX} are told one by one: choose a \
-             shorter range, or select fewer"
-        )));
-    }
+    let count = found.0.values().map(|points| points.len()).sum();
+    few_enough(count)?;
     let names = names_of(whole);
     let mut value: Vec<Single> = Vec::with_capacity(count);
     for (all, points) in &found.0 {
         let group = part(all, |name| group_by.iter().any(|of| of == name));
         let sets: Vec<Labels> = profiles_of(all, &names, whole).collect();
-        let id = |name| all.get(name).unwrap_or_default().to_owned();
         for (time, point) in points {
             let began = |labels: &&Labels| began_at(whole, labels, *time);
             let labels = sets.iter().find(began).or(sets.first());
             let labels = labels.cloned().unwrap_or_default();
-            let is_of_span = labels.get(SPAN).is_none() && all.get(SPAN).is_some();
             value.push(Single {
                 group: group.clone(),
                 time: *time,
                 value: point.value,
                 duration: point.duration,
-                link: is_of_span.then(|| (id(TRACE), id(SPAN))),
+                link: link(all, &labels),
                 labels,
             });
         }
     }
     // What some profiles call a label of theirs may be one of samples to others.
-    value.sort_by(|a, b| key(a).cmp(&key(b)));
-    value.dedup_by(|next, single| {
+    Ok(merged(value))
+}
+
+/// The span that samples with all these labels are of, if their profile does not say so of itself.
+fn link(all: &Labels, profile: &Labels) -> Option<(String, String)> {
+    let id = |name| all.get(name).unwrap_or_default().to_owned();
+    let is_of_span = profile.get(SPAN).is_none() && all.get(SPAN).is_some();
+    is_of_span.then(|| (id(TRACE), id(SPAN)))
+}
+
+fn merged(mut all: Vec<Single>) -> Vec<Single> {
+    all.sort_by(|a, b| key(a).cmp(&key(b)));
+    all.dedup_by(|next, single| {
         let is_same = key(next) == key(single);
         if is_same {
             single.value = single.value.wrapping_add(next.value);
         }
         is_same
     });
-    Ok(value)
+    all
+}
+
+/// What the stacks of each group add up to. `sets` are the labels of profiles by what stands for
+/// their series; what is of no known profile was stored since those were asked for, or was folded.
+fn parts(
+    partial: &Partial,
+    group_by: &[String],
+    sets: &HashMap<u64, Labels>,
+) -> Result<Vec<Single>, Error> {
+    let mut singles: Vec<Option<Single>> = Vec::with_capacity(partial.groups.len());
+    for group in &partial.groups {
+        let OfGroup {
+            time,
+            series,
+            labels: all,
+        } = OfGroup::read(group)?;
+        let labels = series.and_then(|series| sets.get(&series));
+        singles.push(time.zip(labels).map(|(time, labels)| Single {
+            group: part(&all, |name| group_by.iter().any(|of| of == name)),
+            link: link(&all, labels),
+            labels: labels.clone(),
+            time,
+            value: 0,
+            duration: 0,
+        }));
+    }
+    let mut is_met = vec![false; singles.len()];
+    for Value {
+        node: _,
+        group,
+        value,
+    } in &partial.values
+    {
+        is_met[*group as usize] = true;
+        if let Some(single) = &mut singles[*group as usize] {
+            single.value = single.value.wrapping_add(*value);
+        }
+    }
+    let met = singles.into_iter().zip(is_met);
+    let met: Vec<Single> = met
+        .filter_map(|(single, is_met)| single.filter(|_| is_met))
+        .collect();
+    few_enough(met.len())?;
+    Ok(merged(met))
 }
 
 type Key<'a> = (&'a Labels, i64, &'a Labels, &'a Option<(String, String)>);

@@ -112,7 +112,9 @@ fn question(question: &Question) -> WireQuestion {
             keep: keep.into(),
             labels: labels.to_vec(),
             step_ns: match question {
-                Question::Stacks(GroupBy::Times { step, .. }) => *step,
+                Question::Stacks(GroupBy::Times { step, .. } | GroupBy::Profiles { step, .. }) => {
+                    *step
+                }
                 _ => 0,
             },
         })
@@ -122,6 +124,7 @@ fn question(question: &Question) -> WireQuestion {
         Question::Stacks(GroupBy::SampleLabels) => stacks(Keep::SampleLabels, &[]),
         Question::Stacks(GroupBy::Labels(labels)) => stacks(Keep::Labels, labels),
         Question::Stacks(GroupBy::Times { labels, .. }) => stacks(Keep::Times, labels),
+        Question::Stacks(GroupBy::Profiles { labels, .. }) => stacks(Keep::Profiles, labels),
         Question::Series { step, sum_by } => WireQuestion::Series(Series {
             step_ns: *step,
             sum_by: sum_by.clone().unwrap_or_default(),
@@ -164,13 +167,23 @@ fn read_weighted(weighted: WeightedStacks) -> Result<(Stacks, Weights), InvalidT
     Ok((stacks.unwrap_or_default(), all.collect()))
 }
 
+/// A later version may keep apart what this one can't.
+fn read_keep(keep: i32) -> Result<Keep, InvalidTicket> {
+    Keep::try_from(keep)
+        .map_err(|_| InvalidTicket(format!("it keeps apart what is unknown: {keep}")))
+}
+
 fn read_question(question: WireQuestion) -> Result<Question, InvalidTicket> {
     Ok(match question {
-        WireQuestion::Stacks(stacks) => Question::Stacks(match stacks.keep() {
+        WireQuestion::Stacks(stacks) => Question::Stacks(match read_keep(stacks.keep)? {
             Keep::Nothing => GroupBy::Nothing,
             Keep::SampleLabels => GroupBy::SampleLabels,
             Keep::Labels => GroupBy::Labels(stacks.labels),
             Keep::Times => GroupBy::Times {
+                step: stacks.step_ns.max(0),
+                labels: stacks.labels,
+            },
+            Keep::Profiles => GroupBy::Profiles {
                 step: stacks.step_ns.max(0),
                 labels: stacks.labels,
             },
@@ -208,6 +221,10 @@ mod tests {
             Question::Stacks(GroupBy::SampleLabels),
             Question::Stacks(GroupBy::Labels(vec!["pod".to_owned()])),
             Question::Stacks(GroupBy::Times {
+                step: 15,
+                labels: vec!["pod".to_owned()],
+            }),
+            Question::Stacks(GroupBy::Profiles {
                 step: 15,
                 labels: vec!["pod".to_owned()],
             }),
@@ -287,5 +304,6 @@ mod tests {
             ..WeightedStacks::default()
         };
         assert!(read_weighted(uneven).is_err());
+        assert!(read_keep(77).is_err());
     }
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::Tables;
 use super::matching::{LinkText, RowLabels, of_type, text};
-use crate::query::TIME_LABEL;
+use crate::query::{SERIES_LABEL, TIME_LABEL};
+use crate::repeats::series_of;
 use crate::size::GROUP_BYTES;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -50,6 +51,16 @@ pub(crate) struct Groups<'a> {
     rows: Map<(u32, u32, u32), u32>,
     /// By group and time.
     timed: Map<(u32, i64), u32>,
+    /// By group, time, label set and type.
+    single: Map<(u32, i64, u32, u32), u32>,
+}
+
+fn number(name: &str, value: i64, unit: &str) -> Pair {
+    let value = GroupValue::Num {
+        value,
+        unit: unit.into(),
+    };
+    (name.into(), value)
 }
 
 /// What a profile says about the groups of its rows.
@@ -71,6 +82,7 @@ impl<'a> Groups<'a> {
             parts: Vec::new(),
             rows: Map::default(),
             timed: Map::default(),
+            single: Map::default(),
         }
     }
 
@@ -126,14 +138,26 @@ impl<'a> Groups<'a> {
             return *known;
         }
         let mut pairs = self.list[group as usize].0.clone();
-        let value = GroupValue::Num {
-            value: time,
-            unit: "nanoseconds".into(),
-        };
-        pairs.push((TIME_LABEL.into(), value));
+        pairs.push(number(TIME_LABEL, time, "nanoseconds"));
         let timed = self.group(pairs);
         self.timed.insert((group, time), timed);
         timed
+    }
+
+    /// The part of a group that is of one profile.
+    pub(crate) fn of_profile(&mut self, group: u32, row: &ProfileRow) -> u32 {
+        let key = (group, row.time, row.label_set, row.profile_type);
+        if let Some(known) = self.single.get(&key) {
+            return *known;
+        }
+        let labels = &self.tables.index.label_sets[row.label_set as usize];
+        let series = series_of(labels, &self.tables.index.types[row.profile_type as usize]);
+        let mut pairs = self.list[group as usize].0.clone();
+        pairs.push(number(TIME_LABEL, row.time, "nanoseconds"));
+        pairs.push(number(SERIES_LABEL, series.cast_signed(), ""));
+        let single = self.group(pairs);
+        self.single.insert(key, single);
+        single
     }
 
     fn part(&self, row: &ProfileRow, rows: &RowLabels<'_>) -> Part {

@@ -63,6 +63,7 @@ impl<'a> RowLabels<'a> {
                 times: true,
                 ..of_names(labels)
             },
+            Question::Stacks(GroupBy::Profiles { labels, .. }) => of_names(labels),
             Question::Series { sum_by, .. } => of_names(sum_by.as_deref().unwrap_or_default()),
             Question::LabelValues(name) => of_names(std::slice::from_ref(name)),
         }
@@ -75,9 +76,11 @@ pub(crate) fn is_about_links(query: &Query) -> bool {
     let by_question = match &query.question {
         Question::Stacks(GroupBy::Nothing) | Question::ProfileTypes => false,
         Question::Stacks(GroupBy::SampleLabels) | Question::LabelNames => true,
-        Question::Stacks(GroupBy::Labels(names) | GroupBy::Times { labels: names, .. }) => {
-            names.iter().any(is_id)
-        }
+        Question::Stacks(
+            GroupBy::Labels(names)
+            | GroupBy::Times { labels: names, .. }
+            | GroupBy::Profiles { labels: names, .. },
+        ) => names.iter().any(is_id),
         Question::Series { sum_by, .. } => sum_by.iter().flatten().any(is_id),
         Question::LabelValues(name) => is_id(name),
     };

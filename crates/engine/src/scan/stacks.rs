@@ -20,17 +20,26 @@ pub(crate) enum Sums<'a> {
 #[derive(Debug)]
 pub(crate) struct Grouped<'a> {
     groups: Groups<'a>,
-    /// Nanoseconds of the steps that are kept apart.
-    step: Option<i64>,
+    apart: Apart,
     /// By group and stack.
     sums: HashMap<u64, i64, foldhash::fast::RandomState>,
 }
 
+/// What of a group is kept apart. Steps are nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Apart {
+    Groups,
+    /// Steps in which samples were taken.
+    Times(i64),
+    /// Steps in which profiles began.
+    Profiles(i64),
+}
+
 impl<'a> Sums<'a> {
-    pub(super) fn grouped(by: By<'a>, step: Option<i64>, tables: Tables<'a>) -> Self {
+    pub(super) fn grouped(by: By<'a>, apart: Apart, tables: Tables<'a>) -> Self {
         Self::Grouped(Box::new(Grouped {
             groups: Groups::new(by, tables),
-            step,
+            apart,
             sums: HashMap::default(),
         }))
     }
@@ -52,7 +61,11 @@ impl<'a> Sums<'a> {
         labels: &RowLabels<'_>,
     ) -> bool {
         let scale = profile.scale;
-        let Grouped { groups, step, sums } = &mut **match self {
+        let Grouped {
+            groups,
+            apart,
+            sums,
+        } = &mut **match self {
             Self::Plain(sums) => return add_plain(sums, run, filter, scale),
             Self::Grouped(grouped) => grouped,
         };
@@ -62,8 +75,15 @@ impl<'a> Sums<'a> {
                 Of::Profile(group) => group,
                 Of::Rows(part) => groups.of_row(part, row.attr, row.link),
             };
-            if let Some(step) = *step {
-                group = groups.at(group, step_start(row.time(profile), step));
+            match *apart {
+                Apart::Groups => {}
+                Apart::Times(step) => {
+                    group = groups.at(group, step_start(row.time(profile), step));
+                }
+                Apart::Profiles(0) => group = groups.of_profile(group, profile),
+                Apart::Profiles(step) => {
+                    group = groups.at(group, step_start(profile.time, step));
+                }
             }
             let key = u64::from(group) << 32 | u64::from(row.stack);
             let sum = sums.entry(key).or_default();

@@ -4,7 +4,7 @@ use super::Tables;
 use super::groups::By;
 use super::names::Names;
 use super::series::SeriesSum;
-use super::stacks::Sums;
+use super::stacks::{Apart, Sums};
 use crate::query::{GroupBy, Question};
 
 pub(super) enum Sum<'a> {
@@ -19,14 +19,21 @@ impl<'a> Sum<'a> {
         match question {
             Question::Stacks(GroupBy::Nothing) => Sum::Stacks(Sums::Plain(Vec::new())),
             Question::Stacks(GroupBy::Labels(names)) => {
-                Sum::Stacks(Sums::grouped(By::Labels(names), None, tables))
+                Sum::Stacks(Sums::grouped(By::Labels(names), Apart::Groups, tables))
             }
             Question::Stacks(GroupBy::SampleLabels) => {
-                Sum::Stacks(Sums::grouped(By::RowLabels, None, tables))
+                Sum::Stacks(Sums::grouped(By::RowLabels, Apart::Groups, tables))
             }
-            Question::Stacks(GroupBy::Times { step, labels }) => {
-                Sum::Stacks(Sums::grouped(By::Labels(labels), Some(*step), tables))
-            }
+            Question::Stacks(GroupBy::Times { step, labels }) => Sum::Stacks(Sums::grouped(
+                By::Labels(labels),
+                Apart::Times(*step),
+                tables,
+            )),
+            Question::Stacks(GroupBy::Profiles { step, labels }) => Sum::Stacks(Sums::grouped(
+                By::Labels(labels),
+                Apart::Profiles(*step),
+                tables,
+            )),
             Question::Series { step, sum_by } => {
                 Sum::Series(Box::new(SeriesSum::new(*step, sum_by.as_deref(), tables)))
             }

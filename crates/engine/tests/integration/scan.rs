@@ -29,6 +29,10 @@ pub(crate) fn group_by() -> impl Strategy<Value = GroupBy> {
             step: step * STEP,
             labels
         }),
+        (0i64..3, names()).prop_map(|(step, labels)| GroupBy::Profiles {
+            step: step * STEP,
+            labels
+        }),
     ]
 }
 

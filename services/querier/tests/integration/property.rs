@@ -12,6 +12,8 @@ mod expected;
 mod exports;
 mod filters;
 mod growth;
+mod growth_compared;
+mod growth_over_time;
 mod names;
 mod pages;
 mod parca;

@@ -362,8 +362,20 @@ async fn averages_of_selected_stacks_are_over_all_profiles() {
     };
     assert_eq!(found, [average(true), average(false)]);
     request.set_exemplar_type(ExemplarType::Individual);
-    let status = client.select_series(request).await.unwrap_err();
-    assert_eq!(status.code(), tonic::Code::Unimplemented);
+    let found = client.select_series(request).await.unwrap().into_inner();
+    let points = found.series.iter().flat_map(|series| &series.points);
+    let told: Vec<&Exemplar> = points.flat_map(|point| &point.exemplars).collect();
+    let largest = |is_first: bool| {
+        let values = all.iter().filter(|of| (of.1 < first) == is_first);
+        values.map(|of| of.2 - 1).max().unwrap()
+    };
+    let values: Vec<i64> = told.iter().map(|of| of.value).collect();
+    assert_eq!(values, [largest(true), largest(false)]);
+    // The id is that of the whole profile.
+    let whole = by_id(std::slice::from_ref(&told[0].profile_id));
+    let nodes = selected(&fixture, &whole).await;
+    assert_eq!(nodes["main"].0, told[0].value + 1);
+    assert_eq!(nodes["main;work"].0, told[0].value);
     fixture.stop().await;
 }
 

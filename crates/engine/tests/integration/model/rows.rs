@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cairn_engine::repeats::series_of;
 use cairn_engine::{GroupBy, Query};
-use cairn_model::{Line, MatchOp, Matcher, NONE, ProfileType, TimeRange};
+use cairn_model::{Labels, Line, MatchOp, Matcher, NONE, ProfileType, TimeRange};
 use cairn_trie::{Group, GroupValue, Partial, Symbols};
 
 use super::{LOCATIONS, Made, MadeSample, Value, source};
@@ -162,6 +163,25 @@ impl Row {
                 let value = Value::Number(time, "nanoseconds").group();
                 pairs = [labels, vec![("__time__".into(), value)]].concat();
                 pairs.sort();
+            }
+            GroupBy::Profiles { step, labels } => {
+                let Group(mut all) = self.group(&GroupBy::Labels(labels.clone()));
+                let time = match *step {
+                    0 => self.time,
+                    step => self.time.div_euclid(step) * step,
+                };
+                all.push((
+                    "__time__".into(),
+                    Value::Number(time, "nanoseconds").group(),
+                ));
+                if *step == 0 {
+                    let pairs = self.labels.iter().map(|(name, value)| (*name, *value));
+                    let labels = Labels::from_pairs(pairs).expect("valid");
+                    let series = series_of(&labels, &self.profile_type).cast_signed();
+                    all.push(("__series__".into(), Value::Number(series, "").group()));
+                }
+                all.sort();
+                pairs = all;
             }
             GroupBy::SampleLabels => {
                 if let Some((sample, _)) = &self.sample {

@@ -3,9 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use cairn_engine::{GroupBy, Point, Series, TIME_LABEL};
+use cairn_engine::{GroupBy, Point, Series};
 use cairn_model::{Labels, TimeRange};
-use cairn_trie::{Group, GroupValue, Partial};
+use cairn_trie::Partial;
 use cairn_wire::querier::v1::{SelectSeriesRequest, SelectSeriesResponse};
 use cairn_wire::types::v1::{self as types, StackTraceSelector, TimeSeriesAggregationType};
 
@@ -13,6 +13,7 @@ use super::exemplars;
 use super::rows::{Asked, NANOS_PER_MILLI};
 use super::stacks::select;
 use crate::error::Error;
+use crate::group::OfGroup;
 use crate::querier::{Reply, Rows, Session};
 
 /// Steps of one series for which stacks, or slots, are kept apart.
@@ -49,17 +50,12 @@ pub(super) async fn select_series(
     let selector = stack_trace_selector.unwrap_or_default();
     let is_whole = selector == StackTraceSelector::default();
     let exemplars = exemplars::wanted(exemplar_type)?;
-    if exemplars.is_some() && !is_whole {
-        return Err(Error::Unsupported(
-            "exemplar_type with stack_trace_selector".to_owned(),
-        ));
-    }
     let rows = session.resolve(rows).await?;
     let found = match is_whole {
         true => session.series(&rows, step, Some(group_by.clone())).await?,
         false => {
             let by = (step, group_by.clone());
-            let asked = of_stacks(&session, &rows, by, (selector, aggregation));
+            let asked = of_stacks(&session, &rows, by, (selector.clone(), aggregation));
             Box::pin(asked).await?
         }
     };
@@ -69,7 +65,13 @@ pub(super) async fn select_series(
     } = found;
     let mut largest = BTreeMap::new();
     if let Some(of) = exemplars {
-        let singles = Box::pin(session.singles(&rows, &group_by, of)).await?;
+        let singles = match is_whole {
+            true => Box::pin(session.singles(&rows, &group_by, of)).await?,
+            false => {
+                let select = move |partial| select(partial, selector);
+                Box::pin(session.singles_of_stacks(&rows, (&group_by, of), select)).await?
+            }
+        };
         warnings.extend(singles.warnings);
         largest = exemplars::largest(singles.value, step);
     }
@@ -108,7 +110,7 @@ async fn of_stacks(
         value,
         mut warnings,
     } = session
-        .stacks(rows, GroupBy::Times { step, labels })
+        .stacks(rows, GroupBy::Profiles { step, labels })
         .await?;
     let sum = move || sums(&select(value.partial, selector));
     let mut value = session.compute(sum).await?;
@@ -130,36 +132,15 @@ fn count_profiles(sums: &mut Series, all: &Series) {
     }
 }
 
-/// Every group has a time; the rest of it are the labels of a series. Of several values of one label
-/// the lowest counts, as in the series of whole profiles.
+/// Every group has a time; the rest of it are the labels of a series.
 fn sums(partial: &Partial) -> Result<Series, Error> {
-    let mut groups = Vec::with_capacity(partial.groups.len());
-    for Group(pairs) in &partial.groups {
-        let mut time = 0;
-        let mut labels: BTreeMap<&str, String> = BTreeMap::new();
-        for (name, value) in pairs {
-            let text = match value {
-                GroupValue::Num { value, .. } if **name == *TIME_LABEL => {
-                    time = *value;
-                    continue;
-                }
-                GroupValue::Num { value, .. } => value.to_string(),
-                GroupValue::Str(text) => text.to_string(),
-            };
-            match labels.get(&**name) {
-                Some(known) if *known <= text => {}
-                _ => drop(labels.insert(name, text)),
-            }
-        }
-        let labels = Labels::from_pairs(labels);
-        let labels = labels.map_err(|error| Error::Invalid(error.to_string()))?;
-        groups.push((labels, time));
-    }
+    let groups = partial.groups.iter().map(OfGroup::read);
+    let groups = groups.collect::<Result<Vec<_>, _>>()?;
     let mut series = Series::default();
     for value in &partial.values {
-        let (labels, time) = &groups[value.group as usize];
-        let points = series.0.entry(labels.clone()).or_default();
-        let point = points.entry(*time).or_default();
+        let of = &groups[value.group as usize];
+        let points = series.0.entry(of.labels.clone()).or_default();
+        let point = points.entry(of.time.unwrap_or_default()).or_default();
         point.value = point.value.wrapping_add(value.value);
     }
     Ok(series)
@@ -232,36 +213,6 @@ mod tests {
         for bad in [0.0, -1.0, 0.0001, f64::NAN, f64::INFINITY, 1e300] {
             assert!(step_nanos(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_sample_with_several_values_of_a_label_is_in_the_series_of_the_lowest() {
-        let number = |value| GroupValue::Num {
-            value,
-            unit: "".into(),
-        };
-        let text = |text: &str| GroupValue::Str(text.into());
-        let group = [
-            (TIME_LABEL, number(7)),
-            ("size", number(-5)),
-            ("size", number(5)),
-            ("thread", text("t2")),
-            ("thread", text("t1")),
-        ];
-        let group = group.map(|(name, value)| (name.into(), value));
-        let partial = Partial {
-            groups: vec![Group(group.to_vec())],
-            values: vec![cairn_trie::Value {
-                node: 0,
-                group: 0,
-                value: 3,
-            }],
-            ..Partial::default()
-        };
-        let Series(series) = sums(&partial).expect("labels");
-        let labels = Labels::from_pairs([("size", "-5"), ("thread", "t1")]).expect("valid");
-        assert_eq!(series.keys().collect::<Vec<_>>(), [&labels]);
-        assert_eq!(series[&labels][&7].value, 3);
     }
 
     #[test]

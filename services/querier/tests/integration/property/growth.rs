@@ -20,15 +20,15 @@ use super::parca::Parca;
 use super::profiles::listed;
 use super::singles::{Set, labels, of_profile};
 use super::stacks::{Stack, stacks};
-use super::{Place, read};
+use super::{Place, growth_compared, growth_over_time, read};
 use crate::fixture::{SECOND, encoded};
 use crate::model::{Row, Sums};
 
 /// From one profile of a counter to the next.
-struct Step<'a> {
-    labels: Set,
+pub(crate) struct Step<'a> {
+    pub(crate) labels: Set,
     /// Of the second.
-    time: i64,
+    pub(crate) time: i64,
     /// Since the first.
     covered: i64,
     profiles: i32,
@@ -38,7 +38,7 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    fn value(&self) -> i64 {
+    pub(crate) fn value(&self) -> i64 {
         sum(&self.more) - sum(&self.less)
     }
 }
@@ -59,11 +59,13 @@ pub(crate) async fn check(place: &Place<'_>, asked: &Asked) {
         Box::pin(with_labels(place, &asked, &steps)),
         Box::pin(over_time(place, &asked, &steps)),
         Box::pin(one_by_one(place, &asked, &steps)),
+        Box::pin(growth_over_time::check(place, &asked, (&rows, &steps))),
+        Box::pin(growth_compared::check(place, &asked, &rows)),
     );
 }
 
 /// A counter that has less than before has begun anew, from nothing.
-fn steps<'a>(rows: &[&'a Row]) -> Vec<Step<'a>> {
+pub(crate) fn steps<'a>(rows: &[&'a Row]) -> Vec<Step<'a>> {
     let mut counters: BTreeMap<Set, Vec<i64>> = BTreeMap::new();
     for row in rows {
         counters.entry(labels(row)).or_default().push(row.time);
@@ -94,13 +96,13 @@ fn steps<'a>(rows: &[&'a Row]) -> Vec<Step<'a>> {
 }
 
 /// Stacks that have grown, and whether others have shrunk, which counts as nothing.
-struct Grown<'a> {
-    stacks: Vec<(Stack<'a>, Group, i64)>,
-    has_shrunk: bool,
+pub(crate) struct Grown<'a> {
+    pub(crate) stacks: Vec<(Stack<'a>, Group, i64)>,
+    pub(crate) has_shrunk: bool,
 }
 
 impl<'a> Grown<'a> {
-    fn of(steps: &[&Step<'a>], by: &GroupBy) -> Self {
+    pub(crate) fn of(steps: &[&Step<'a>], by: &GroupBy) -> Self {
         let mut sums: BTreeMap<(Vec<String>, Group), (Stack<'a>, i64)> = BTreeMap::new();
         for step in steps {
             for (rows, sign) in [(&step.more, 1), (&step.less, -1)] {
@@ -120,7 +122,7 @@ impl<'a> Grown<'a> {
         }
     }
 
-    fn paths(&self) -> Paths {
+    pub(crate) fn paths(&self) -> Paths {
         let all = self.stacks.iter();
         expected::tree(all.map(|(stack, _, value)| (stack.names(), *value)))
     }
@@ -131,7 +133,7 @@ impl<'a> Grown<'a> {
         expected::without_empty(all.collect())
     }
 
-    fn total(&self) -> i64 {
+    pub(crate) fn total(&self) -> i64 {
         self.stacks.iter().map(|(_, _, value)| value).sum()
     }
 }

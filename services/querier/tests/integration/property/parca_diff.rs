@@ -42,6 +42,19 @@ pub(crate) async fn check<'a>(parca: &Parca<'a>, rows: &[&'a Row]) {
     join_all(all).await;
 }
 
+/// The same of what stacks are known to have grown by.
+pub(crate) async fn of_stacks<'a>(
+    parca: &Parca<'a>,
+    (base, compare): (&[Stack<'a>], &[Stack<'a>]),
+    middle: i64,
+) {
+    let sides = Sides::of(parca, base, compare);
+    futures::join!(
+        Box::pin(graphs(parca, &sides, middle)),
+        Box::pin(tables(parca, &sides, middle)),
+    );
+}
+
 async fn ask(parca: &Parca<'_>, middle: i64, report: ReportType) -> QueryResponse {
     let range = parca.asked.range;
     let half = |range| ProfileDiffSelection {

@@ -24,11 +24,7 @@ pub(crate) const NANOS_PER_MILLI: i64 = 1_000_000;
 pub(crate) async fn check(place: &Place<'_>, asked: &Asked) {
     let parca = &Box::pin(parca::told(place, asked)).await;
     let rows = asked.matching();
-    let pyroscope = Pyroscope {
-        client: Client::new(place, asked.shape.nodes_max),
-        asked,
-        all: stacks(&rows),
-    };
+    let pyroscope = Pyroscope::of(place, asked, &rows);
     let all: [BoxFuture<'_, ()>; 11] = [
         Box::pin(pyroscope.trees(parca)),
         Box::pin(pyroscope.profiles(parca)),
@@ -53,16 +49,24 @@ pub(crate) struct Pyroscope<'a> {
     all: Vec<Stack<'a>>,
 }
 
-impl Pyroscope<'_> {
+impl<'a> Pyroscope<'a> {
+    pub(crate) fn of(place: &'a Place<'a>, asked: &'a Asked, rows: &[&'a Row]) -> Self {
+        Self {
+            client: Client::new(place, asked.shape.nodes_max),
+            asked,
+            all: stacks(rows),
+        }
+    }
+
     pub(crate) fn said(&self, what: &str) -> String {
         self.client.place.said(what)
     }
 
-    fn has_no_sign(&self) -> bool {
+    pub(crate) fn has_no_sign(&self) -> bool {
         self.all.iter().all(|stack| stack.value() >= 0)
     }
 
-    pub(crate) fn stacks(&self) -> &[Stack<'_>] {
+    pub(crate) fn stacks(&self) -> &[Stack<'a>] {
         &self.all
     }
 
@@ -77,7 +81,7 @@ impl Pyroscope<'_> {
         (names, selector)
     }
 
-    fn request(&self, format: ProfileFormat) -> SelectMergeStacktracesRequest {
+    pub(crate) fn request(&self, format: ProfileFormat) -> SelectMergeStacktracesRequest {
         let (start, end) = self.asked.millis();
         SelectMergeStacktracesRequest {
             profile_type_id: self.asked.profile_type.to_string(),

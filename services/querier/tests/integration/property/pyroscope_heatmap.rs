@@ -29,10 +29,20 @@ pub(crate) async fn check(pyroscope: &Pyroscope<'_>, rows: &[&Row]) {
 }
 
 async fn one(pyroscope: &Pyroscope<'_>, rows: &[&Row], (of, group_by): (Of, &[String])) {
+    let singles = singles(rows, group_by, of);
+    check_singles(pyroscope, singles, (of, group_by)).await;
+}
+
+/// Without singles it is not known whose samples are.
+pub(crate) async fn check_singles(
+    pyroscope: &Pyroscope<'_>,
+    singles: Option<BTreeMap<Single, i64>>,
+    (of, group_by): (Of, &[String]),
+) {
     let (start, step) = slots(pyroscope);
     let request = request(pyroscope, (start, step), (of, group_by));
     let found: SelectHeatmapResponse = pyroscope.client.ask("SelectHeatmap", request).await;
-    let Some(singles) = singles(rows, group_by, of) else {
+    let Some(singles) = singles else {
         return;
     };
     let said = pyroscope.said(&format!("SelectHeatmap of {of:?} by {group_by:?}"));

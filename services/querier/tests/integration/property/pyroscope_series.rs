@@ -12,7 +12,7 @@ use crate::fixture::SECOND;
 use crate::model::Row;
 
 /// Labels -> milliseconds -> value.
-type Series = BTreeMap<BTreeMap<String, String>, BTreeMap<i64, f64>>;
+pub(crate) type Series = BTreeMap<BTreeMap<String, String>, BTreeMap<i64, f64>>;
 /// Labels -> start of the step -> value and profiles.
 type Steps = BTreeMap<BTreeMap<String, String>, BTreeMap<i64, (i64, Vec<usize>)>>;
 
@@ -24,42 +24,53 @@ pub(crate) async fn check(pyroscope: &Pyroscope<'_>, rows: &[&Row]) {
         add(&mut steps, pyroscope, (row, time));
     }
     let (names, selector) = pyroscope.call_site();
+    let limit = pyroscope.asked.shape.limit;
     let sum = TimeSeriesAggregationType::Sum;
     let average = TimeSeriesAggregationType::Average;
-    let (sums, averages, mut found) = futures::join!(
-        ask(pyroscope, sum, None),
-        ask(pyroscope, average, None),
-        ask(pyroscope, sum, Some(selector)),
+    let (sums, averages, selected, over_all) = futures::join!(
+        ask(pyroscope, sum, (None, limit)),
+        ask(pyroscope, average, (None, limit)),
+        ask(pyroscope, sum, (Some(selector.clone()), 0)),
+        ask(pyroscope, average, (Some(selector), 0)),
     );
     for (aggregation, found) in [(sum, sums), (average, averages)] {
         let said = pyroscope.said(&format!("SelectSeries, {aggregation:?}"));
-        assert_eq!(found, shown(pyroscope, &steps, aggregation), "{said}");
+        assert_eq!(
+            found,
+            shown(pyroscope, &steps, (aggregation, limit)),
+            "{said}"
+        );
     }
 
-    let mut steps = Steps::new();
-    for stack in below(pyroscope.stacks(), &names) {
-        let time = stack.row.taken().div_euclid(step) * step;
-        add(&mut steps, pyroscope, (stack.row, time));
-    }
-    let mut expected = shown(pyroscope, &steps, sum);
     // Without a call site these are values of profiles, of which some have no stack.
     if names.is_empty() {
         return;
     }
-    for series in [&mut found, &mut expected] {
-        // What adds up to nothing may be there or not.
-        series
-            .values_mut()
-            .for_each(|points| points.retain(|_, value| *value != 0.0));
-        series.retain(|_, points| !points.is_empty());
+    // A profile without any of the stacks counts as well.
+    steps.values_mut().for_each(|points| {
+        points.values_mut().for_each(|(value, _)| *value = 0);
+    });
+    for stack in below(pyroscope.stacks(), &names) {
+        let time = stack.row.time.div_euclid(step) * step;
+        add(&mut steps, pyroscope, (stack.row, time));
     }
-    if pyroscope.asked.shape.limit == 0 {
-        let said = pyroscope.said(&format!("SelectSeries below {names:?}"));
-        assert_eq!(found, expected, "{said}");
+    for (aggregation, found) in [(sum, selected), (average, over_all)] {
+        let said = pyroscope.said(&format!("SelectSeries, {aggregation:?} below {names:?}"));
+        let expected = without_nothing(shown(pyroscope, &steps, (aggregation, 0)));
+        assert_eq!(without_nothing(found), expected, "{said}");
     }
 }
 
-fn step(pyroscope: &Pyroscope<'_>) -> i64 {
+/// What adds up to nothing may be there or not.
+pub(crate) fn without_nothing(mut all: Series) -> Series {
+    for points in all.values_mut() {
+        points.retain(|_, value| *value != 0.0);
+    }
+    all.retain(|_, points| !points.is_empty());
+    all
+}
+
+pub(crate) fn step(pyroscope: &Pyroscope<'_>) -> i64 {
     match pyroscope.asked.step {
         0 => 3 * SECOND,
         step => step,
@@ -81,7 +92,7 @@ fn add(steps: &mut Steps, pyroscope: &Pyroscope<'_>, (row, time): (&Row, i64)) {
 fn shown(
     pyroscope: &Pyroscope<'_>,
     steps: &Steps,
-    aggregation: TimeSeriesAggregationType,
+    (aggregation, limit): (TimeSeriesAggregationType, usize),
 ) -> Series {
     let mut sized = Vec::new();
     for (labels, points) in steps {
@@ -89,7 +100,7 @@ fn shown(
         sized.push((-size, labels));
     }
     sized.sort();
-    match pyroscope.asked.shape.limit {
+    match limit {
         0 => {}
         limit => sized.truncate(limit),
     }
@@ -108,10 +119,10 @@ fn shown(
         .collect()
 }
 
-async fn ask(
+pub(crate) async fn ask(
     pyroscope: &Pyroscope<'_>,
     aggregation: TimeSeriesAggregationType,
-    stack_trace_selector: Option<StackTraceSelector>,
+    (stack_trace_selector, limit): (Option<StackTraceSelector>, usize),
 ) -> Series {
     let asked = pyroscope.asked;
     let (start, end) = asked.millis();
@@ -124,7 +135,7 @@ async fn ask(
         step: step(pyroscope) as f64 / SECOND as f64,
         aggregation: Some(aggregation.into()),
         stack_trace_selector,
-        limit: Some(asked.shape.limit as i64),
+        limit: Some(limit as i64),
         ..SelectSeriesRequest::default()
     };
     let found: SelectSeriesResponse = pyroscope.client.ask("SelectSeries", request).await;

@@ -34,9 +34,17 @@ pub(crate) fn singles(rows: &[&Row], group_by: &[String], of: Of) -> Option<BTre
     if !are_told_apart(rows, &wanted, (group_by, of)) {
         return None;
     }
+    Some(parts(&wanted, group_by, of))
+}
+
+/// What rows of which it is known whose they are add up to.
+pub(crate) fn parts(rows: &[&Row], group_by: &[String], of: Of) -> BTreeMap<Single, i64> {
     let mut out = BTreeMap::new();
-    for row in wanted {
+    for row in rows {
         let id = |name| first(row, name).unwrap_or_default();
+        if of == Of::Spans && id("span_id").is_empty() {
+            continue;
+        }
         let single = Single {
             group: shown(row, group_by.iter().map(String::as_str)),
             labels: labels(row),
@@ -45,7 +53,7 @@ pub(crate) fn singles(rows: &[&Row], group_by: &[String], of: Of) -> Option<BTre
         };
         *out.entry(single).or_default() += row.value();
     }
-    Some(out)
+    out
 }
 
 pub(crate) fn labels(row: &Row) -> Set {
