@@ -21,6 +21,8 @@ pub struct Callgraph {
     pub calls: Vec<Call>,
     /// Largest value first.
     pub edges: Vec<Edge>,
+    /// No function that is left out has more than this, on either side.
+    pub max_error: u64,
 }
 
 /// One function, whoever called it.
@@ -53,7 +55,7 @@ pub fn callgraph(flame: &Flame, calls_max: usize) -> Callgraph {
     let (calls, mut of_node) = calls(flame);
     let mut order: Vec<usize> = (0..calls.len()).collect();
     order.sort_by_key(|at| Reverse((calls[*at].cumulative, calls[*at].flat)));
-    order.truncate(calls_max);
+    let left_out = order.split_off(calls_max.min(order.len()));
     let mut places = vec![NONE; calls.len()];
     for (new, old) in order.iter().enumerate() {
         places[*old] = new as u32;
@@ -64,7 +66,26 @@ pub fn callgraph(flame: &Flame, calls_max: usize) -> Callgraph {
     Callgraph {
         calls: order.iter().map(|at| calls[*at]).collect(),
         edges: edges(flame, &of_node),
+        max_error: left_out
+            .iter()
+            .map(|at| weight(&calls[*at]))
+            .max()
+            .unwrap_or(0),
     }
+}
+
+/// What a function has on the side where it has more.
+fn weight(call: &Call) -> u64 {
+    let Call {
+        cumulative,
+        base_cumulative,
+        flat,
+        base_flat,
+        ..
+    } = *call;
+    let sides = [cumulative, base_cumulative, flat, base_flat];
+    let sides = sides.map(i64::unsigned_abs);
+    sides.into_iter().max().unwrap_or(0)
 }
 
 /// All functions in the order in which they appear, and which of them each node stands for.

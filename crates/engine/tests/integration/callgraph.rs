@@ -88,7 +88,10 @@ proptest! {
         let all: Vec<Made> = all.into_iter().map(positive).collect();
         let flame = Flame::build(&stacks(&all, GroupBy::Nothing), KeyBy::default());
         let (whole, graph) = (callgraph(&flame, usize::MAX), callgraph(&flame, max));
-        prop_assert_eq!(&graph.calls[..], &whole.calls[..max.min(whole.calls.len())]);
+        let (shown, left_out) = whole.calls.split_at(max.min(whole.calls.len()));
+        prop_assert_eq!(&graph.calls[..], shown);
+        let largest = left_out.iter().map(|call| call.cumulative as u64).max();
+        prop_assert_eq!(graph.max_error, largest.unwrap_or(0));
         let (calls, edges) = got(&flame, &graph);
         let shown: BTreeSet<String> = calls.keys().cloned().collect();
         prop_assert_eq!((calls, edges), expected(&all, Some(&shown)));

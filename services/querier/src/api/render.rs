@@ -102,9 +102,12 @@ async fn graph(session: Session, params: Params, rows: Rows) -> Result<Response,
     let Trim { nodes_max, .. } = trim(&params, CALLS_DEFAULT);
     let reply = session.stacks(&rows, GroupBy::Nothing).await?;
     let (partial, unit) = (reply.value.partial, rows.profile_type.sample_unit);
+    let notes = session.notes.clone();
     let draw = move || {
         let flame = Flame::build(&partial, KeyBy::default());
-        dot(&flame, &callgraph(&flame, nodes_max), &unit)
+        let graph = callgraph(&flame, nodes_max);
+        notes.error(graph.max_error);
+        dot(&flame, &graph, &unit)
     };
     let text = session.compute(draw).await;
     let content_type = "text/vnd.graphviz; charset=utf-8";

@@ -1,5 +1,6 @@
 //! Whatever a trimmed graph leaves out is bounded by what it tells, and is found by looking closer.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cairn_wire::parca::query::v1alpha1::query_request::ReportType;
@@ -8,7 +9,9 @@ use cairn_wire::parca::query::v1alpha1::{
     Filter, FilterCriteria, QueryRequest, StackFilter, StringCondition, filter, stack_filter,
     string_condition,
 };
-use cairn_wire::querier::v1::{SelectMergeProfileRequest, SelectMergeStacktracesRequest};
+use cairn_wire::querier::v1::{
+    ProfileFormat, SelectMergeProfileRequest, SelectMergeStacktracesRequest,
+};
 use cairn_wire::types::v1::{Location, StackTraceSelector};
 
 use crate::apis::{CPU, merge};
@@ -159,6 +162,59 @@ async fn every_trimmed_answer_tells_its_error() {
     let shown = nodes_of_profile(&answer.get_ref().0);
     let hidden = whole.iter().filter(|(path, _)| !shown.contains_key(*path));
     assert_eq!(Some(told), hidden.map(|(_, (total, _))| *total).max());
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn graphs_of_calls_tell_the_largest_function_that_they_leave_out() {
+    let fixture = filled().await;
+    let (whole, _) = select(&fixture, "", None).await;
+    // Each function has one place.
+    let mut sums: Vec<i64> = whole.values().map(|(total, _)| *total).collect();
+    sums.sort_unstable_by_key(|sum| Reverse(*sum));
+    let told = |headers: &http::HeaderMap| {
+        let told = headers.get("cairn-max-error");
+        told.map(|of| of.to_str().unwrap().parse::<i64>().unwrap())
+    };
+
+    let query = encoded(&format!("{CPU}{{}}"));
+    let (from, until) = (START / SECOND, START / SECOND + 60);
+    let path = format!("/pyroscope/render?query={query}&from={from}&until={until}&format=dot");
+    let mut client = fixture.pyroscope().await;
+    for count in [1, 20, 1_000] {
+        let expected = sums.get(count).copied();
+        let rendered = fixture.get(&format!("{path}&maxNodes={count}")).await;
+        assert_eq!(rendered.status(), 200);
+        assert_eq!(told(rendered.headers()), expected, "{count}");
+        let mut request = SelectMergeStacktracesRequest {
+            profile_type_id: CPU.to_owned(),
+            label_selector: "{}".to_owned(),
+            start: START_MS,
+            end: END_MS,
+            max_nodes: Some(count as i64),
+            ..SelectMergeStacktracesRequest::default()
+        };
+        request.set_format(ProfileFormat::Dot);
+        let answer = client.select_merge_stacktraces(request).await.unwrap();
+        let metadata = answer.metadata().clone().into_headers();
+        assert_eq!(told(&metadata), expected, "{count}");
+    }
+
+    let mut client = fixture.parca().await;
+    for percent in [0.01, 5.0] {
+        let request = QueryRequest {
+            node_trim_threshold: Some(percent),
+            ..merge(&format!("{CPU}:delta{{}}"), ReportType::Callgraph)
+        };
+        // Asked again, it is what was kept.
+        for _ in 0..2 {
+            let answer = client.query(request.clone()).await.unwrap();
+            let least = (sums[0] as f64 * f64::from(percent) / 100.0) as i64;
+            let expected = sums.iter().copied().find(|sum| *sum <= least);
+            let metadata = answer.metadata().clone().into_headers();
+            assert_eq!(told(&metadata), expected, "{percent}");
+        }
+    }
     fixture.stop().await;
 }
 

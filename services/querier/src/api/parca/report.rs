@@ -194,7 +194,7 @@ impl Shape {
     ) -> Result<(Report, Option<Warning>), Error> {
         let report = match self.report {
             ReportType::Top => Report::Top(top::report(&flame, unit, diff)),
-            ReportType::Callgraph => Report::Callgraph(callgraph::report(&flame, self.trim)),
+            ReportType::Callgraph => Report::Callgraph(callgraph::report(&flame, self.trim, notes)),
             ReportType::TableArrow => Report::TableArrow(TableArrow {
                 record: table::encode(&flame, diff)?.into(),
                 unit,

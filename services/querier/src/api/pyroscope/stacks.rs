@@ -122,7 +122,9 @@ pub(super) async fn select_merge_stacktraces(
         match format {
             ProfileFormat::Dot => {
                 let whole = Flame::build(partial, KeyBy::default());
-                answer.dot = dot(&whole, &callgraph(&whole, nodes), &unit);
+                let graph = callgraph(&whole, nodes);
+                notes.error(graph.max_error);
+                answer.dot = dot(&whole, &graph, &unit);
             }
             ProfileFormat::Tree => answer.tree = tree::encode(&flame()).into(),
             _ => answer.flamegraph = Some(flame_graph(Flamebearer::of(&flame()))),
