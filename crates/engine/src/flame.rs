@@ -20,6 +20,7 @@ pub use trim::Trim;
 pub(crate) use self::build::function_name;
 use self::build::{Builder, Side};
 use self::grow::{Growth, Source};
+use crate::generated::shown_binary;
 
 /// What keeps two calls of one name under one parent apart. Calls without a name are always told
 /// apart by binary and address.
@@ -204,7 +205,7 @@ fn unnamed(symbols: &Symbols, mapping: u32, address: u64) -> String {
     if mapping == NONE {
         return format!("{address:#x}");
     }
-    let file = symbols.str(symbols.mappings[mapping as usize].file);
+    let file = shown_binary(symbols.str(symbols.mappings[mapping as usize].file));
     let file = file.rsplit('/').next().unwrap_or(file);
     format!("{file}+{address:#x}")
 }

@@ -9,6 +9,7 @@ pub mod codec;
 pub mod exchange;
 mod flame;
 mod folded;
+mod generated;
 mod merge;
 mod pprof;
 mod query;
@@ -27,6 +28,7 @@ mod weights;
 pub use callgraph::{Call, Callgraph, Edge, callgraph, dot};
 pub use flame::{CHART_SAMPLES_MAX, Flame, KeyBy, Kind, NoChart, Node, Pace, Trim};
 pub use folded::folded;
+pub use generated::{GENERATED, shown_binary};
 pub use merge::{FOLDED, Merge, WrongAnswer};
 pub use pprof::{Meta, profile};
 pub use query::{

@@ -1,10 +1,11 @@
 //! What makes two calls one node of a flame graph.
 
-use cairn_model::{Function, NONE, StrId};
+use cairn_model::{Addressing, Function, Mapping, NONE, StrId};
 use cairn_trie::{Interner, LocationMap, Symbols};
 use hashbrown::HashMap;
 
 use super::{KeyBy, Kind, Node};
+use crate::generated::{GENERATED, shown_binary};
 
 /// What makes two calls one node. Parts that do not matter are [`NONE`] or `0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +40,8 @@ pub(super) struct Step {
 pub(super) struct Keys {
     key_by: KeyBy,
     interner: Interner,
+    /// By mapping: which one is shown for it.
+    shown: Vec<u32>,
     known: HashMap<Key, u32, foldhash::fast::RandomState>,
 }
 
@@ -88,6 +91,7 @@ impl Keys {
         Self {
             key_by,
             interner: Interner::default(),
+            shown: Vec::new(),
             known: HashMap::default(),
         }
     }
@@ -120,7 +124,7 @@ impl Keys {
         let location = &symbols.locations[location as usize];
         let mapping = match location.mapping {
             NONE => NONE,
-            mapping => map.mapping_of(&mut self.interner, symbols, mapping),
+            mapping => self.mapping(map, symbols, mapping),
         };
         if lines.is_empty() {
             let address = location.address;
@@ -143,6 +147,29 @@ impl Keys {
                 inlined: at + 1 < lines.len(),
             });
         }
+    }
+
+    /// Generated code of all processes is of one binary.
+    fn mapping(&mut self, map: &mut LocationMap, symbols: &Symbols, id: u32) -> u32 {
+        let own = map.mapping_of(&mut self.interner, symbols, id);
+        if let Some(shown) = self.shown.get(own as usize).filter(|shown| **shown != NONE) {
+            return *shown;
+        }
+        let shown = match shown_binary(symbols.str(symbols.mappings[id as usize].file)) {
+            GENERATED => {
+                let file = self.interner.str(GENERATED);
+                self.interner.mapping(Mapping {
+                    file,
+                    build_id: 0,
+                    addressing: Addressing::Virtual,
+                })
+            }
+            _ => own,
+        };
+        let mappings = self.interner.symbols().mappings.len();
+        self.shown.resize(mappings, NONE);
+        self.shown[own as usize] = shown;
+        shown
     }
 
     fn function(&mut self, function: u32, mapping: u32, address: u64) -> u32 {

@@ -66,7 +66,7 @@ type Made3 = (
 
 /// The same function at two lines, inlined calls, recursion through inlining, two binaries with one
 /// address, empty names.
-pub(crate) const LOCATIONS: [Made3; 8] = [
+pub(crate) const LOCATIONS: [Made3; 11] = [
     ("app", 0x10, &[("f", "f", 1)]),
     ("app", 0x20, &[("f", "f", 2)]),
     ("app", 0x30, &[("g", "_g", 3), ("f", "f", 4)]),
@@ -75,7 +75,19 @@ pub(crate) const LOCATIONS: [Made3; 8] = [
     ("", 0, &[("", "sys", 0)]),
     ("", 0, &[("", "", 0)]),
     ("", 7, &[]),
+    // What two processes generated.
+    ("/tmp/perf-1.map", 0x10, &[("j", "j", 0)]),
+    ("/tmp/jitted-22-3.so", 0x20, &[("j", "j", 0)]),
+    ("/tmp/perf-22.map", 0x50, &[]),
 ];
+
+/// The binary of one of [`LOCATIONS`] as people see it.
+pub(crate) fn shown_binary(file: &'static str) -> &'static str {
+    match file.starts_with("/tmp/") {
+        true => "[jit]",
+        false => file,
+    }
+}
 
 /// The file that a line of [`LOCATIONS`] is in.
 pub(crate) fn source(line: i64) -> &'static str {

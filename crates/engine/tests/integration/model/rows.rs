@@ -7,7 +7,7 @@ use cairn_engine::{GroupBy, Query};
 use cairn_model::{Labels, Line, MatchOp, Matcher, NONE, ProfileType, TimeRange};
 use cairn_trie::{Group, GroupValue, Partial, Symbols};
 
-use super::{LOCATIONS, Made, MadeSample, Value, source};
+use super::{LOCATIONS, Made, MadeSample, Value, shown_binary, source};
 
 /// One value of one sample.
 #[derive(Clone, Debug)]
@@ -211,6 +211,7 @@ impl Row {
     pub(crate) fn calls(&self) -> Vec<String> {
         let of = |location: &u32| {
             let (file, address, calls) = LOCATIONS[*location as usize];
+            let file = shown_binary(file);
             let unnamed = if file.is_empty() {
                 format!("{address:#x}")
             } else {

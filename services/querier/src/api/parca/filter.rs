@@ -5,6 +5,7 @@
 //! one condition per filter, of which both make the same.) Texts compare without regard to ASCII
 //! case.
 
+use cairn_engine::shown_binary;
 use cairn_model::{Line, NONE};
 use cairn_trie::{Interner, LocationMap, Partial, Symbols, Trie, TrieBuilder, Value};
 use cairn_wire::parca::query::v1alpha1::{
@@ -357,6 +358,7 @@ impl<'a> Frame<'a> {
             Field::Binary if self.mapping == NONE => None,
             Field::Binary => {
                 let file = symbols.str(symbols.mappings[self.mapping as usize].file);
+                let file = shown_binary(file);
                 Some(file.rsplit('/').next().unwrap_or(file))
             }
         }

@@ -1,7 +1,7 @@
 //! Query: one report over the profiles of a range, of an instant, or of two of those compared.
 
 use bytes::Bytes;
-use cairn_engine::{CHART_SAMPLES_MAX, GroupBy, NoChart, Question};
+use cairn_engine::{CHART_SAMPLES_MAX, GroupBy, NoChart, Question, shown_binary};
 use cairn_model::{NONE, ProfileType};
 use cairn_trie::{Partial, Symbols};
 use cairn_wire::parca::query::v1alpha1::query_request::{Mode, ReportType};
@@ -241,7 +241,7 @@ fn mapping_files(partial: &Partial) -> Vec<String> {
     let mut files: Vec<&str> = used
         .map(|frame| locations[*frame as usize].mapping)
         .filter(|mapping| *mapping != NONE)
-        .map(|mapping| strings.get(mappings[mapping as usize].file))
+        .map(|mapping| shown_binary(strings.get(mappings[mapping as usize].file)))
         .filter(|file| !file.is_empty())
         .collect();
     files.sort_unstable();

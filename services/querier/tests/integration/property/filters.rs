@@ -53,7 +53,7 @@ pub(crate) enum How {
 pub(crate) fn filters() -> impl Strategy<Value = Vec<Filter>> {
     let name = prop::sample::select(vec!["f", "F", "G", "sys", "read", "absent", ""]);
     let function = (name, any::<bool>());
-    let binaries = prop::sample::subsequence(vec!["app", "LIB", "absent"], 0..3);
+    let binaries = prop::sample::subsequence(vec!["app", "LIB", "[JIT]", "absent"], 0..3);
     let filter = prop_oneof![
         3 => conditions().prop_map(Filter::Stacks),
         3 => conditions().prop_map(Filter::Frames),
@@ -72,7 +72,7 @@ fn conditions() -> impl Strategy<Value = Vec<Condition>> {
     ]);
     let how = prop::sample::select(vec![How::Equal, How::Contains, How::StartsWith]);
     let text = prop::sample::select(vec![
-        "f", "F", "_g", "sys", "read", "app", "li", "a.c", "src/", "", "absent",
+        "f", "F", "_g", "sys", "read", "app", "li", "[jit", "perf-", "a.c", "src/", "", "absent",
     ]);
     let text =
         (field, how, any::<bool>(), text).prop_map(|(field, how, not, text)| Condition::Text {
@@ -135,7 +135,7 @@ pub(crate) fn left<'a>(filters: &[Filter], stacks: &[Stack<'a>]) -> Vec<Stack<'a
         let passes = |frame: Frame<'_>| match filter {
             Filter::Frames(conditions) => conditions.iter().all(|of| of.passes(frame)),
             Filter::Binaries(names) => {
-                let binary = frame.0.binary;
+                let binary = frame.0.shown_binary();
                 !binary.is_empty() && names.iter().any(|name| name.eq_ignore_ascii_case(binary))
             }
             Filter::Stacks(_) | Filter::Function { .. } => true,
@@ -192,7 +192,7 @@ impl Condition {
                     Field::SystemName => call.map(|call| call.system_name.clone()),
                     Field::File => call.map(|call| call.file().to_owned()),
                     Field::Binary => {
-                        Some(place.binary.to_owned()).filter(|binary| !binary.is_empty())
+                        Some(place.shown_binary().to_owned()).filter(|binary| !binary.is_empty())
                     }
                 };
                 let text = text.to_lowercase();

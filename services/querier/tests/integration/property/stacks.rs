@@ -4,7 +4,7 @@ use cairn_engine::KeyBy;
 
 use super::names;
 use super::read::keyed;
-use crate::model::{LOCATIONS, Row, source};
+use crate::model::{LOCATIONS, Row, shown_binary, source};
 
 /// One call.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,9 +80,13 @@ impl Place {
         format!("{} {:x} {}", self.binary, self.address, calls.join(","))
     }
 
+    pub(crate) fn shown_binary(&self) -> &'static str {
+        shown_binary(self.binary)
+    }
+
     /// What it is called if it has no calls.
     pub(crate) fn unnamed(&self) -> String {
-        match self.binary {
+        match self.shown_binary() {
             "" => format!("{:#x}", self.address),
             binary => format!("{binary}+{:#x}", self.address),
         }
@@ -100,7 +104,7 @@ impl Stack<'_> {
         let mut names = Vec::new();
         for place in self.places.iter().rev() {
             for call in place.calls.iter().rev() {
-                let of = (call.file(), place.address, place.binary);
+                let of = (call.file(), place.address, place.shown_binary());
                 names.push(keyed(key_by, call.shown(), of));
             }
             if place.calls.is_empty() {
