@@ -14,13 +14,18 @@ use crate::fixture::{Fixture, START, Sent, head};
 use crate::pyroscope::{END_MS, START_MS, path};
 
 /// What a call was answered with: the messages, and the trailers that end them.
-struct Answered {
+pub(crate) struct Answered {
     headers: HeaderMap,
-    messages: Vec<Vec<u8>>,
+    pub(crate) messages: Vec<Vec<u8>>,
     trailers: String,
 }
 
-async fn call(fixture: &Fixture, method: &str, is_text: bool, message: &impl Message) -> Answered {
+pub(crate) async fn call(
+    fixture: &Fixture,
+    path: &str,
+    is_text: bool,
+    message: &impl Message,
+) -> Answered {
     let message = message.encode_to_vec();
     let mut body = vec![0];
     body.extend((message.len() as u32).to_be_bytes());
@@ -33,7 +38,7 @@ async fn call(fixture: &Fixture, method: &str, is_text: bool, message: &impl Mes
         true => BASE64_STANDARD.encode(body).into_bytes(),
         false => body,
     };
-    let response = fixture.post(&path(method), content_type, body).await;
+    let response = fixture.post(path, content_type, body).await;
     assert_eq!(response.status(), 200);
     let headers = response.headers().clone();
     let told = headers["content-type"].to_str().unwrap();
@@ -67,7 +72,7 @@ async fn call(fixture: &Fixture, method: &str, is_text: bool, message: &impl Mes
     }
 }
 
-fn status(answered: &Answered) -> String {
+pub(crate) fn status(answered: &Answered) -> String {
     let of_header = answered.headers.get("grpc-status");
     let of_header = of_header.map(|status| status.to_str().unwrap().to_owned());
     let lines = answered.trailers.lines();
@@ -98,15 +103,16 @@ async fn binary_and_text_are_answered_as_grpc_is() {
     let expected = client.select_merge_stacktraces(stacktraces(Some(2))).await;
     let expected = expected.unwrap();
     let max_error = expected.metadata().get("cairn-max-error").unwrap();
+    let stacktraces_path = path("SelectMergeStacktraces");
     for is_text in [false, true] {
-        let found = call(&fixture, "ProfileTypes", is_text, &types).await;
+        let found = call(&fixture, &path("ProfileTypes"), is_text, &types).await;
         assert_eq!(status(&found), "0");
         assert_eq!(found.messages.len(), 1);
         let message = ProfileTypesResponse::decode(&found.messages[0][..]).unwrap();
         assert_eq!(message, expected_types);
 
         let request = stacktraces(Some(2));
-        let found = call(&fixture, "SelectMergeStacktraces", is_text, &request).await;
+        let found = call(&fixture, &stacktraces_path, is_text, &request).await;
         assert_eq!(status(&found), "0");
         let message = SelectMergeStacktracesResponse::decode(&found.messages[0][..]).unwrap();
         assert_eq!(&message, expected.get_ref());
@@ -116,7 +122,7 @@ async fn binary_and_text_are_answered_as_grpc_is() {
         );
 
         let bad = stacktraces(Some(-1));
-        let refused = call(&fixture, "SelectMergeStacktraces", is_text, &bad).await;
+        let refused = call(&fixture, &stacktraces_path, is_text, &bad).await;
         assert_eq!(status(&refused), "3");
         assert_eq!(refused.messages.len(), 0);
     }

@@ -12,6 +12,7 @@ mod diff;
 mod drill;
 mod exports;
 mod fixture;
+mod grafana;
 mod growth;
 mod grpc_web;
 #[path = "../../../../crates/engine/tests/integration/model.rs"]
