@@ -122,7 +122,9 @@ impl Flame {
     /// Like [`Flame::build`] and then [`Flame::trim`], mostly without building what is cut off.
     pub fn trimmed(partial: &Partial, key_by: KeyBy, trim: &Trim) -> Self {
         let is_grouped = partial.values.iter().any(|value| value.group != 0);
-        match Source::new(partial, Side::Value).filter(|_| !is_grouped) {
+        let is_whole = is_grouped || trim.keeps(partial.trie.len());
+        let source = (!is_whole).then(|| Source::new(partial, Side::Value));
+        match source.flatten() {
             None => Self::build(partial, key_by).trim(trim),
             Some(source) => Growth::new(vec![source], key_by).trimmed(partial.groups.clone(), trim),
         }
@@ -131,8 +133,11 @@ impl Flame {
     /// Like [`Flame::compare`] and then [`Flame::trim`], mostly without building what is cut off.
     pub fn compare_trimmed(base: &Partial, compare: &Partial, key_by: KeyBy, trim: &Trim) -> Self {
         let sources = [(compare, Side::Value), (base, Side::Base)];
+        let sources = sources.into_iter();
         let sources = sources.map(|(partial, side)| Source::new(partial, side));
-        match sources.into_iter().collect() {
+        let is_whole = trim.keeps(base.trie.len() + compare.trie.len());
+        let sources = (!is_whole).then(|| sources.collect::<Option<Vec<_>>>());
+        match sources.flatten() {
             None => Self::compare(base, compare, key_by).trim(trim),
             Some(sources) => Growth::new(sources, key_by).trimmed(vec![Group::default()], trim),
         }

@@ -19,9 +19,19 @@ pub struct Trim {
     pub nodes_max: usize,
 }
 
+impl Trim {
+    /// Whether all of so many nodes stay.
+    pub(super) fn keeps(&self, nodes: usize) -> bool {
+        self.nodes_max >= nodes && self.fraction <= 0.0
+    }
+}
+
 impl Flame {
     /// Cuts small calls off. Every surviving node keeps its cumulative value.
     pub fn trim(mut self, trim: &Trim) -> Self {
+        if trim.keeps(self.nodes.len()) {
+            return self;
+        }
         let mut fates = vec![Fate::Cut; self.nodes.len()];
         let children = Children::of(&self.nodes);
         let heaviest = heaviest(&self.nodes);

@@ -164,7 +164,7 @@ impl Shape {
 
     /// Only flame graphs are turned over: a table of callers and callees has no direction.
     fn flame(&self, base: Option<&Partial>, compare: &Partial, pace: Pace) -> Result<Flame, Error> {
-        let key_by = self.grouping.key_by;
+        let (key_by, trim) = (self.grouping.key_by, &self.trim());
         if self.grouping.timed
             && matches!(
                 self.report,
@@ -172,17 +172,18 @@ impl Shape {
             )
         {
             let chart = Flame::chart(compare, (key_by, self.inverted), pace);
-            return chart.map_err(|error| Error::Invalid(error.to_string()));
+            let chart = chart.map_err(|error| Error::Invalid(error.to_string()))?;
+            return Ok(chart.trim(trim));
         }
         let is_flame_graph = !matches!(
             self.report,
             ReportType::Top | ReportType::TableArrow | ReportType::Callgraph
         );
         Ok(match (base, self.inverted && is_flame_graph) {
-            (None, false) => Flame::build(compare, key_by),
-            (None, true) => Flame::inverted(compare, key_by),
-            (Some(base), false) => Flame::compare(base, compare, key_by),
-            (Some(base), true) => Flame::compare_inverted(base, compare, key_by),
+            (None, false) => Flame::trimmed(compare, key_by, trim),
+            (None, true) => Flame::inverted(compare, key_by).trim(trim),
+            (Some(base), false) => Flame::compare_trimmed(base, compare, key_by, trim),
+            (Some(base), true) => Flame::compare_inverted(base, compare, key_by).trim(trim),
         })
     }
 
@@ -200,11 +201,11 @@ impl Shape {
                 unit,
             }),
             ReportType::FlamegraphTable => {
-                let flame = self.trimmed(flame, NESTED_NODES_MAX, notes);
+                notes.trimmed(&flame);
                 return Ok(nested(&flame, unit, diff, Form::Tables));
             }
             ReportType::FlamegraphArrow | ReportType::Flamechart => {
-                let flame = self.trimmed(flame, usize::MAX, notes);
+                notes.trimmed(&flame);
                 let height = flame.depths().into_iter().max().unwrap_or(0) + 1;
                 Report::FlamegraphArrow(FlamegraphArrow {
                     record: arrow::encode(&flame, &self.grouping.labels, diff)?.into(),
@@ -215,20 +216,24 @@ impl Shape {
             }
             // What old clients ask for, who name no report.
             _ => {
-                let flame = self.trimmed(flame, NESTED_NODES_MAX, notes);
+                notes.trimmed(&flame);
                 return Ok(nested(&flame, unit, diff, Form::InPlace));
             }
         };
         Ok((report, None))
     }
 
-    fn trimmed(&self, flame: Flame, nodes_max: usize, notes: &Notes) -> Flame {
-        let flame = flame.trim(&Trim {
-            fraction: self.trim,
+    /// Only flame graphs are trimmed.
+    fn trim(&self) -> Trim {
+        let (fraction, nodes_max) = match self.report {
+            ReportType::Top | ReportType::TableArrow | ReportType::Callgraph => (0.0, usize::MAX),
+            ReportType::FlamegraphArrow | ReportType::Flamechart => (self.trim, usize::MAX),
+            _ => (self.trim, NESTED_NODES_MAX),
+        };
+        Trim {
+            fraction,
             nodes_max,
-        });
-        notes.trimmed(&flame);
-        flame
+        }
     }
 }
 
