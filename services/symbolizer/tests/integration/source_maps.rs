@@ -45,6 +45,7 @@ async fn upload(server: &Server, build_id: &str, map: &[u8]) -> Result<UploadRes
         build_id: build_id.to_owned(),
         r#type: FileType::SourceMap.into(),
         force: true,
+        ..FileInfo::default()
     };
     let chunks = map.chunks(4096).map(bytes::Bytes::copy_from_slice);
     let parts = std::iter::once(Part::Info(info)).chain(chunks.map(Part::Chunk));

@@ -98,6 +98,7 @@ async fn archives_that_are_none_or_never_end_are_refused_with_the_reason() {
             build_id: build_id.to_owned(),
             r#type: FileType::Sources.into(),
             force: false,
+            ..FileInfo::default()
         };
         let parts = vec![
             Part::Info(info),
