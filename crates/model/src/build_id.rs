@@ -28,14 +28,17 @@ pub enum FileKind {
     Sources,
     /// What leads from minified JavaScript to its source.
     SourceMap,
+    /// The units of debug information that were split off a program: `.dwp`.
+    Package,
 }
 
 impl FileKind {
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Executable,
         Self::Debuginfo,
         Self::Sources,
         Self::SourceMap,
+        Self::Package,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -44,6 +47,7 @@ impl FileKind {
             Self::Debuginfo => "debuginfo",
             Self::Sources => "sources",
             Self::SourceMap => "sourcemap",
+            Self::Package => "package",
         }
     }
 
@@ -52,7 +56,7 @@ impl FileKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    /// Whether it is an ELF file, which says itself what it is.
+    /// Whether it is an ELF file of code, which says itself what it is of.
     pub fn is_elf(self) -> bool {
         matches!(self, Self::Executable | Self::Debuginfo)
     }

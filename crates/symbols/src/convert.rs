@@ -58,6 +58,9 @@ pub fn convert(elf: &[u8], companions: &Companions<'_>, limits: &Limits) -> Resu
     if elf.has_moving_code() {
         return Err(Error::MovingCode);
     }
+    if companions.package.is_some() {
+        dwarf::check_package(&elf, companions)?;
+    }
     let code = elf.code();
     let mut tables = Tables::new(limits, elf.is_go());
     let symbols = elf.symbols(&mut tables)?;

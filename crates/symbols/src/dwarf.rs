@@ -113,6 +113,29 @@ pub(crate) fn is_split(elf: &Elf<'_>) -> bool {
     calmly(look).flatten().is_some()
 }
 
+/// Whether the package has units of the file. Each has the hash of its content as an id, so those
+/// that are there are right, also if others are not.
+pub(crate) fn check_package(elf: &Elf<'_>, companions: &Companions<'_>) -> Result<(), Error> {
+    let loaded = Loaded::new(elf, companions);
+    let look = || {
+        let debug = loaded.debug()?;
+        let mut headers = debug.main.units();
+        let mut is_split = false;
+        while let Ok(Some(header)) = headers.next() {
+            let unit = debug.main.unit(header).ok();
+            let Some(id) = unit.and_then(|unit| unit.dwo_id) else {
+                continue;
+            };
+            if debug.is_packed(id) {
+                return Some(Ok(()));
+            }
+            is_split = true;
+        }
+        is_split.then_some(Err(Error::OtherPackage))
+    };
+    calmly(look).flatten().unwrap_or(Err(Error::NotSplit))
+}
+
 /// Runs a step of the library, which may panic on malformed files where overflow is checked.
 fn calmly<T>(step: impl FnOnce() -> T) -> Option<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)).ok()

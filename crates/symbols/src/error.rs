@@ -7,10 +7,14 @@ pub enum Error {
     #[error("the file is not an ELF file: {0}")]
     NotElf(String),
     #[error(
-        "the file is a part of split debug information (.dwo, .dwp), which names nothing without the \
-         rest"
+        "the file is a part of split debug information (.dwo), which names nothing without the rest: \
+         make a package (.dwp) of all parts, and upload it with the build id of the program"
     )]
     SplitPart,
+    #[error("the program has no units that were split off")]
+    NotSplit,
+    #[error("none of the program's units is in the package: it is of another build")]
+    OtherPackage,
     #[error(
         "where the code of an arm64 kernel module lies is decided when it is loaded, since it has \
          tables of calls (.plt) before its code"
@@ -39,6 +43,8 @@ impl Error {
         match self {
             Self::NotElf(_)
             | Self::SplitPart
+            | Self::NotSplit
+            | Self::OtherPackage
             | Self::MovingCode
             | Self::NotSourceMap(_)
             | Self::SourceMap(_)

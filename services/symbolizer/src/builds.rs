@@ -207,7 +207,7 @@ impl Builds {
         let bytes = tokio::fs::metadata(path).await?.len();
         // Both are kept: who reads it again needs both.
         if let Some(alt) = self.shared(path).await? {
-            converter.append(path, &alt).await?;
+            converter.append((path, bytes), &alt).await?;
         }
         let symbols = converter
             .convert((path, bytes), Product::Symbols, &clock)

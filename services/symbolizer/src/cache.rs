@@ -48,6 +48,8 @@ pub(crate) enum Absence {
     NoMap,
     #[error("the uploaded file was refused: {0}")]
     Refused(Arc<str>),
+    #[error("the uploaded file has no units that were split off")]
+    NotSplit,
     #[error("no file of this build id was uploaded, and no debuginfod server has one")]
     Nowhere,
     #[error(
@@ -73,7 +75,12 @@ impl Absence {
     /// Whether a later question may have another answer though nobody uploads anything.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::NoFile | Self::NoMap | Self::Refused(_) | Self::Nowhere | Self::Bad(_) => false,
+            Self::NoFile
+            | Self::NoMap
+            | Self::Refused(_)
+            | Self::NotSplit
+            | Self::Nowhere
+            | Self::Bad(_) => false,
             Self::Unasked(_) | Self::NoRoom | Self::Unfinished | Self::Unread => true,
         }
     }

@@ -78,15 +78,19 @@ impl Converter {
         Ok(file.into_temp_path())
     }
 
-    /// Appends to an ELF file the one that it shares debug information with, so that both are
-    /// converted together.
-    pub(crate) async fn append(&self, elf: &Path, alt: &Path) -> std::io::Result<()> {
+    /// Puts behind an ELF file of so many bytes the one that has the rest of its debug information,
+    /// so that both are converted together.
+    pub(crate) async fn append(
+        &self,
+        (elf, bytes): (&Path, u64),
+        other: &Path,
+    ) -> std::io::Result<()> {
         let mut file = tokio::fs::File::options().write(true).open(elf).await?;
-        let bytes = file.metadata().await?.len();
+        file.set_len(bytes).await?;
         let aligned = bytes.next_multiple_of(worker::ALIGNMENT);
         file.seek(SeekFrom::Start(aligned)).await?;
-        let mut alt = tokio::fs::File::open(alt).await?;
-        tokio::io::copy(&mut alt, &mut file).await?;
+        let mut other = tokio::fs::File::open(other).await?;
+        tokio::io::copy(&mut other, &mut file).await?;
         file.flush().await
     }
 

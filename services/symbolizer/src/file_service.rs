@@ -68,7 +68,7 @@ impl FileKeeper {
         let received = self.0.take(stream.map(chunk), claim).await;
         let received = received.map_err(announced_wrong)?;
         let (build_id, kind) = match kind {
-            FileKind::Executable | FileKind::Debuginfo => {
+            FileKind::Executable | FileKind::Debuginfo | FileKind::Package => {
                 self.identified(&received, claimed, kind).await?
             }
             FileKind::Sources => (claimed.ok_or_else(nameless)?, kind),
@@ -192,6 +192,7 @@ fn listed(entry: Entry) -> Option<StoredFile> {
             FileKind::Executable => FileType::Executable,
             FileKind::Sources => FileType::Sources,
             FileKind::SourceMap => FileType::SourceMap,
+            FileKind::Package => FileType::Package,
         }
         .into(),
         ..StoredFile::default()
@@ -246,6 +247,7 @@ fn kind_of(info: &FileInfo) -> Result<FileKind, Error> {
         Ok(FileType::Executable) => Ok(FileKind::Executable),
         Ok(FileType::Sources) => Ok(FileKind::Sources),
         Ok(FileType::SourceMap) => Ok(FileKind::SourceMap),
+        Ok(FileType::Package) => Ok(FileKind::Package),
         Err(_) => Err(Error::Invalid(format!("no type of file {}", info.r#type))),
     }
 }

@@ -1,6 +1,7 @@
 //! The symbol files of a tenant's binaries: in memory, from the store, or converted again.
 
 mod made;
+mod package;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub(crate) struct Files {
     late: parking_lot::Mutex<HashMap<Slot, u32>>,
     /// Source maps that no texts can be made of, and why.
     textless: parking_lot::Mutex<HashMap<Slot, Arc<str>>>,
+    /// Programs no units of which were split off.
+    unsplit: parking_lot::Mutex<HashMap<Slot, ()>>,
     metrics: Metrics,
     cx: Context,
 }
@@ -83,6 +86,7 @@ struct Known {
     debuginfo: Result<Slot, Absence>,
     executable: Result<Slot, Absence>,
     source_map: Result<Slot, Absence>,
+    package: Result<Slot, Absence>,
 }
 
 impl Files {
@@ -113,6 +117,7 @@ impl Files {
             conversions: Semaphore::new(config.conversion.concurrent_max.max(1) + 1),
             late: parking_lot::Mutex::default(),
             textless: parking_lot::Mutex::default(),
+            unsplit: parking_lot::Mutex::default(),
             metrics,
             cx,
         }
@@ -148,13 +153,17 @@ impl Files {
     ) -> Result<Build, Error> {
         let known = self.known(tenant, build_id).await?;
         let (debuginfo, executable) = match code {
-            Code::Machine => (known.debuginfo, known.executable),
-            Code::Script => (known.source_map, Err(Absence::NoMap)),
+            Code::Machine => (known.debuginfo.clone(), known.executable.clone()),
+            Code::Script => (known.source_map.clone(), Err(Absence::NoMap)),
         };
-        Ok(Build {
+        let mut build = Build {
             debuginfo: self.answer(debuginfo).await?,
             executable: self.answer(executable).await?,
-        })
+        };
+        if code == Code::Machine {
+            self.join(&known, &mut build).await?;
+        }
+        Ok(build)
     }
 
     /// Notes that what was uploaded of this build was changed here, by somebody who wants that later
@@ -209,6 +218,7 @@ impl Files {
                 Err(Absence::NoFile) => Err(Absence::NoMap),
                 slot => slot,
             },
+            package: slot(FileKind::Package).await?,
         };
         drop(reading);
         let all = [&known.debuginfo, &known.executable, &known.source_map];
@@ -259,6 +269,11 @@ impl Files {
 
     /// The symbol file of an upload.
     pub(crate) async fn file(&self, slot: Slot) -> Result<Answer, Error> {
+        self.file_of(slot, None).await
+    }
+
+    /// The same of a package, with the program that its units were split off.
+    async fn file_of(&self, slot: Slot, program: Option<&Slot>) -> Result<Answer, Error> {
         if let Some(answer) = self.cached(&slot) {
             return Ok(answer);
         }
@@ -267,11 +282,14 @@ impl Files {
         if let Some(answer) = self.cached(&slot) {
             return Ok(answer);
         }
-        let (answer, from) = self.load(&slot).await?;
+        let (answer, from) = self.load(&slot, program).await?;
         self.metrics.loads.get_or_create(&LoadLabel { from }).inc();
-        let now = self.cx.clock().instant();
-        self.cache.insert(slot, answer.clone(), now);
-        self.note_size();
+        // That is about the program.
+        if !matches!(answer, Err(Absence::NotSplit)) {
+            let now = self.cx.clock().instant();
+            self.cache.insert(slot, answer.clone(), now);
+            self.note_size();
+        }
         Ok(answer)
     }
 
@@ -292,7 +310,7 @@ impl Files {
         turn.expect("it is never closed")
     }
 
-    async fn load(&self, slot: &Slot) -> Result<(Answer, Source), Error> {
+    async fn load(&self, slot: &Slot, program: Option<&Slot>) -> Result<(Answer, Source), Error> {
         let symbols = slot.symbols();
         let key = slot.place.key(&symbols);
         {
@@ -301,7 +319,7 @@ impl Files {
                 return Ok((Ok(file), from));
             }
         }
-        self.made(slot).await
+        self.made(slot, program).await
     }
 
     /// Runs what takes long on a core of its own.

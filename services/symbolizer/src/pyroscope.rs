@@ -250,7 +250,7 @@ fn listed(entry: Entry) -> Option<wire::ObjectMetadata> {
     let kind = match place.kind {
         FileKind::Executable => Type::ExecutableFull,
         FileKind::Debuginfo => Type::ExecutableNoText,
-        FileKind::Sources | FileKind::SourceMap => return None,
+        FileKind::Sources | FileKind::SourceMap | FileKind::Package => return None,
     };
     let time = |unix_ms: i64| Some(cairn_wire::timestamp(unix_ms.saturating_mul(1_000_000)));
     let object = wire::ObjectMetadata {

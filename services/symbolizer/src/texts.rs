@@ -85,10 +85,13 @@ impl Files {
         }
         let _turn = self.turn(slot).await;
         let _turn_to_convert = self.turn_to_convert().await;
-        let Some(archive) = self.stored(slot).await? else {
+        let Some((archive, bytes)) = self.stored(slot).await? else {
             return Ok(Err(Absence::NoFile));
         };
-        match self.converted(slot, &archive, Product::Texts).await? {
+        match self
+            .converted(slot, (&archive, bytes), Product::Texts)
+            .await?
+        {
             Ok(made) => {
                 let size = tokio::fs::metadata(&made).await?.len();
                 self.keep_made(slot, &name, &made).await?;

@@ -10,7 +10,8 @@ use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cairn_symbols::{Companions, Limits};
+use cairn_model::FileKind;
+use cairn_symbols::{Companions, Identity, Limits};
 use memmap2::Mmap;
 
 use crate::config::Sandbox;
@@ -38,8 +39,8 @@ pub enum Product {
 #[derive(Clone, Copy, Debug)]
 pub struct Task<'a> {
     pub file: &'a [u8],
-    /// What it shares with others.
-    pub alt: Option<&'a [u8]>,
+    /// What it shares with others, or what was split off it.
+    pub beside: Option<&'a [u8]>,
     pub product: Product,
     /// Bytes of memory.
     pub memory_max: u64,
@@ -139,7 +140,7 @@ fn work(arguments: &[OsString], conversion: Conversion) -> Result<String, (u8, S
         .ok_or_else(|| failed("a worker is told its bounds, sandbox and input".to_owned()))?;
     let input = map_input().map_err(|error| failed(format!("map the input: {error}")))?;
     let input = input.as_deref().unwrap_or_default();
-    let (file, alt) = split(input, file_bytes)
+    let (file, beside) = split(input, file_bytes)
         .ok_or_else(|| failed("the input is shorter than the file in it".to_owned()))?;
     let lacks = sandbox::enter(&bounds, input.len() as u64).map_err(failed)?;
     let remark = match sandbox {
@@ -148,7 +149,7 @@ fn work(arguments: &[OsString], conversion: Conversion) -> Result<String, (u8, S
     };
     let task = Task {
         file,
-        alt,
+        beside,
         product,
         memory_max: bounds.memory_max,
     };
@@ -167,7 +168,7 @@ fn split(input: &[u8], file_bytes: u64) -> Option<(&[u8], Option<&[u8]>)> {
 }
 
 fn convert(task: &Task<'_>) -> Result<Vec<u8>, String> {
-    let Task { file, alt, .. } = *task;
+    let Task { file, beside, .. } = *task;
     let is_map = cairn_symbols::is_source_map(file);
     let limits = Limits {
         section_bytes_max: usize::try_from(task.memory_max / 2).unwrap_or(usize::MAX),
@@ -184,9 +185,16 @@ fn convert(task: &Task<'_>) -> Result<Vec<u8>, String> {
         }
         Product::Symbols if is_map => cairn_symbols::convert_source_map(file, &limits),
         Product::Symbols => {
-            let companions = Companions {
-                alt,
-                ..Companions::default()
+            let kind = beside.and_then(|file| Some(Identity::read(file).ok()?.kind));
+            let companions = match kind {
+                Some(FileKind::Package) => Companions {
+                    package: beside,
+                    alt: None,
+                },
+                _ => Companions {
+                    package: None,
+                    alt: beside,
+                },
             };
             cairn_symbols::convert(file, &companions, &limits)
         }

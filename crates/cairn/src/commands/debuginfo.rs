@@ -26,8 +26,8 @@ pub enum Debuginfo {
         /// Programs, libraries, files with only their debug information, or archives of sources.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// Use this build id instead of the one in the file. Sources need it, and source maps without a
-        /// debug id.
+        /// Use this build id instead of the one in the file. Sources need it, source maps without a debug
+        /// id, and packages of split debug information (.dwp).
         #[arg(long)]
         build_id: Option<String>,
         /// What the files are. Of binaries the file says it.
@@ -164,6 +164,7 @@ fn list(files: &[StoredFile], out: &mut dyn Write) -> anyhow::Result<()> {
             FileType::Executable => "executable",
             FileType::Sources => "sources",
             FileType::SourceMap => "source-map",
+            FileType::Package => "package",
         };
         let state = match file.state() {
             FileState::Uploading => "uploading",

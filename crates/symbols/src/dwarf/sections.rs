@@ -105,6 +105,13 @@ impl<'a> Debug<'a> {
         Some((dwarf, unit))
     }
 
+    /// Whether the package has the unit with this id.
+    pub(super) fn is_packed(&self, id: gimli::DwoId) -> bool {
+        let package = self.package.as_ref();
+        let found = package.map(|package| package.find_cu(id, &self.main));
+        matches!(found, Some(Ok(Some(_))))
+    }
+
     fn split_within(&self, id: gimli::DwoId) -> Option<(Rc<Dwarf<'a>>, Unit<'a>)> {
         let within = self.within.as_ref()?;
         let mut headers = within.units();

@@ -25,7 +25,12 @@ impl Identity {
     pub fn read(elf: &[u8]) -> Result<Self, Error> {
         let parsed = Elf::parse(elf, 0)?;
         let gnu = parsed.file.build_id().ok().flatten();
-        let kind = parsed.kind();
+        // Only a package has an index of units.
+        let is_package = || section(&parsed.file, ".debug_cu_index").is_some();
+        let kind = match parsed.kind() {
+            FileKind::Debuginfo if is_package() => FileKind::Package,
+            kind => kind,
+        };
         let hash = (kind == FileKind::Executable).then(|| head_tail_hash(elf));
         Ok(Self {
             kind,

@@ -23,15 +23,23 @@ use crate::worker::Product;
 const TRIES_MAX: u32 = 3;
 
 impl Files {
-    /// The symbol file of an upload, made of its stored bytes and kept.
-    pub(super) async fn made(&self, slot: &Slot) -> Result<(Answer, Source), Error> {
+    /// The symbol file of an upload, made of its stored bytes and kept; of a package with those of
+    /// its program.
+    pub(super) async fn made(
+        &self,
+        slot: &Slot,
+        program: Option<&Slot>,
+    ) -> Result<(Answer, Source), Error> {
         let _turn = self.turn_to_convert().await;
-        let Some(elf) = self.stored(slot).await? else {
+        let Some((file, bytes)) = self.both(slot, program).await? else {
             // It was deleted or refused since the record was read.
             self.forget(&slot.place.tenant, &slot.place.build_id);
             return Ok((Err(Absence::NoFile), Source::Nowhere));
         };
-        let symbols = match self.converted(slot, &elf, Product::Symbols).await? {
+        let symbols = match self
+            .converted(slot, (&file, bytes), Product::Symbols)
+            .await?
+        {
             Ok(symbols) => symbols,
             Err(absence) => return Ok((Err(absence), Source::Conversion)),
         };
@@ -40,8 +48,27 @@ impl Files {
         Ok((Ok(file), Source::Conversion))
     }
 
-    /// The bytes of an upload on the scratch disk; none if they are gone.
-    pub(crate) async fn stored(&self, slot: &Slot) -> Result<Option<TempPath>, Error> {
+    /// The bytes of an upload, behind those of its program if it has one.
+    async fn both(
+        &self,
+        slot: &Slot,
+        program: Option<&Slot>,
+    ) -> Result<Option<(TempPath, u64)>, Error> {
+        let Some(program) = program else {
+            return self.stored(slot).await;
+        };
+        let (Some((file, bytes)), Some((package, _))) =
+            (self.stored(program).await?, self.stored(slot).await?)
+        else {
+            return Ok(None);
+        };
+        self.converter.append((&file, bytes), &package).await?;
+        Ok(Some((file, bytes)))
+    }
+
+    /// The bytes of an upload on the scratch disk, and how many are the file itself: what it shares
+    /// with others may follow. None if they are gone.
+    pub(crate) async fn stored(&self, slot: &Slot) -> Result<Option<(TempPath, u64)>, Error> {
         let (store, name) = (self.records.store(), slot.file());
         let key = slot.place.key(&name);
         let bytes = match store.size(key).await {
@@ -52,7 +79,10 @@ impl Files {
         let path = self.converter.scratch_file()?;
         let parts = std::pin::pin!(store.parts(key, bytes).map_err(Error::from));
         match scratch::write(parts, &path, |_| Ok(())).await {
-            Ok(()) => Ok(Some(path)),
+            Ok(()) => {
+                let own = self.own_bytes(slot).await?;
+                Ok(Some((path, own.unwrap_or(bytes).min(bytes))))
+            }
             Err(Error::Store(cairn_store::Error::NotFound { .. })) => Ok(None),
             Err(error) => Err(error),
         }
@@ -77,7 +107,7 @@ impl Files {
     pub(crate) async fn converted(
         &self,
         slot: &Slot,
-        file: &Path,
+        file: (&Path, u64),
         product: Product,
     ) -> Result<Result<TempPath, Absence>, Error> {
         if product == Product::Texts
@@ -85,12 +115,8 @@ impl Files {
         {
             return Ok(Err(Absence::Refused(Arc::clone(reason))));
         }
-        let bytes = match self.own_bytes(slot).await? {
-            Some(bytes) => bytes,
-            None => tokio::fs::metadata(file).await?.len(),
-        };
         let (converter, clock) = (&self.converter, self.cx.clock());
-        let reason = match converter.convert((file, bytes), product, &clock).await {
+        let reason = match converter.convert(file, product, &clock).await {
             Ok(made) => {
                 self.late.lock().remove(slot);
                 return Ok(Ok(made));
@@ -108,6 +134,10 @@ impl Files {
                 bound(&mut textless);
                 textless.insert(slot.clone(), reason.as_str().into());
             }
+            // The program is none of the package's.
+            (FileKind::Package, _) if reason == cairn_symbols::Error::NotSplit.to_string() => {
+                return Ok(Err(Absence::NotSplit));
+            }
             _ => self.refuse(slot, &reason).await?,
         }
         Ok(Err(Absence::Refused(reason.into())))
@@ -122,8 +152,7 @@ impl Files {
         *times
     }
 
-    /// How many bytes of what is stored are the file itself, if the record says it. What it shares
-    /// with others may follow.
+    /// How many bytes of what is stored are the file itself, if the record says it.
     async fn own_bytes(&self, slot: &Slot) -> Result<Option<u64>, Error> {
         let (_, record) = self.records.read(&slot.place).await?;
         let file = record.and_then(|record| record.file);

@@ -227,6 +227,7 @@ impl Uploads {
         self.cx.spawn("convert", async move {
             let slot = Slot { place, upload };
             let made = match slot.place.kind {
+                FileKind::Package => files.check_package(&slot).await,
                 FileKind::Sources => files.texts(&slot).await.map(|made| made.map(|_| ())),
                 FileKind::Executable | FileKind::Debuginfo | FileKind::SourceMap => {
                     files.file(slot).await.map(|made| made.map(|_| ()))

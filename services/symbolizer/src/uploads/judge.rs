@@ -20,6 +20,11 @@ pub(crate) fn judge(place: &Place, upload: &Upload, bytes: &[u8]) -> Result<Vec<
             }
             identity.build_ids().cloned().collect()
         }
+        // Its build id is the client's word: whether it fits is seen where units are looked for.
+        FileKind::Package => match identity(bytes)?.kind {
+            FileKind::Package => Vec::new(),
+            _ => return Err("the file is no package of split debug information (.dwp)".to_owned()),
+        },
         FileKind::Sources => match sources::is_archive(bytes) {
             true => Vec::new(),
             false => return Err("sources are a tar archive, plain or with zstd".to_owned()),

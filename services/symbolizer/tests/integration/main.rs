@@ -11,6 +11,7 @@ mod signed;
 mod soak;
 mod source_maps;
 mod sources;
+mod split;
 mod sweep;
 mod upstream;
 

@@ -1,0 +1,58 @@
+//! Packages of units that were split off a program. A package has no code and says of no build that
+//! it is its own, so it becomes a symbol file together with its program, whichever came first.
+
+use super::{Build, Files, Known, bound};
+use crate::cache::{Absence, Answer, Slot};
+use crate::error::Error;
+
+impl Files {
+    /// Puts what a package and its program say together in the place of what the program says alone.
+    pub(super) async fn join(&self, known: &Known, build: &mut Build) -> Result<(), Error> {
+        let Ok(package) = &known.package else {
+            return Ok(());
+        };
+        let programs = [
+            (&known.debuginfo, &mut build.debuginfo),
+            (&known.executable, &mut build.executable),
+        ];
+        for (program, answer) in programs {
+            let Ok(program) = program else { continue };
+            match self.joined(package, program).await? {
+                Err(Absence::NotSplit) => {}
+                // Names of symbols are what remains, and the list of files says why.
+                Err(_) => break,
+                joined => {
+                    *answer = joined;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a package is of use for what there is of its build. It may be if there is nothing.
+    pub(crate) async fn check_package(&self, package: &Slot) -> Result<Result<(), Absence>, Error> {
+        let place = &package.place;
+        let known = self.known(&place.tenant, &place.build_id).await?;
+        for program in [&known.debuginfo, &known.executable].into_iter().flatten() {
+            match self.joined(package, program).await? {
+                Err(Absence::NotSplit) => {}
+                joined => return Ok(joined.map(|_| ())),
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn joined(&self, package: &Slot, program: &Slot) -> Result<Answer, Error> {
+        if self.unsplit.lock().contains_key(program) {
+            return Ok(Err(Absence::NotSplit));
+        }
+        let joined = self.file_of(package.clone(), Some(program)).await?;
+        if matches!(joined, Err(Absence::NotSplit)) {
+            let mut unsplit = self.unsplit.lock();
+            bound(&mut unsplit);
+            unsplit.insert(program.clone(), ());
+        }
+        Ok(joined)
+    }
+}

@@ -1,0 +1,199 @@
+//! Programs whose debug information was split off, and the packages of it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cairn_model::BuildId;
+use cairn_wire::cairn::symbols::v1::{Addressing, FileState, FileType};
+use tempfile::TempDir;
+use tonic::Code;
+
+use crate::keeping::list;
+use crate::server::{Known, Server, Upload, native};
+
+/// What was made of one source, with debug information in the program or split off.
+struct Made {
+    folder: TempDir,
+}
+
+impl Made {
+    fn new(version: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let made = Self { folder };
+        let source = cairn_testkit::corpus::root().join("generated/native/bin/workpp.cpp");
+        let source = source.to_str().expect("text");
+        let flags = ["-O2", version, "-Wl,--build-id", source];
+        for (name, more) in [("whole", "-g"), ("split", "-gsplit-dwarf")] {
+            let mut command = Command::new("g++");
+            made.run(command.args(flags).args([more, "-o", name]));
+        }
+        made.run(Command::new("llvm-dwp").args(["-e", "split", "-o", "split.dwp"]));
+        for (option, name) in [("--only-keep-debug", "debug"), ("--strip-all", "bare")] {
+            made.run(Command::new("objcopy").args([option, "split", name]));
+        }
+        made
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, command: &mut Command) {
+        let status = command.current_dir(self.folder.path()).status();
+        let status = status.expect("it runs: apt-get install g++ llvm binutils");
+        assert!(status.success(), "{command:?}");
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).expect("it was made")
+    }
+
+    fn build_id(&self, name: &str) -> String {
+        let identity = cairn_symbols::Identity::read(&self.read(name)).expect("an ELF file");
+        identity.gnu.expect("it has one").to_string()
+    }
+
+    /// Addresses in functions of the program's own.
+    fn addresses(&self) -> Vec<u64> {
+        let output = Command::new("nm")
+            .arg("-S")
+            .arg(self.path("split"))
+            .output();
+        let output = String::from_utf8(output.expect("it runs").stdout).expect("text");
+        let mut addresses = Vec::new();
+        for line in output.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [start, bytes, _, name] = words[..] else {
+                continue;
+            };
+            if name != "main" && !name.contains("3app") {
+                continue;
+            }
+            let number = |text| u64::from_str_radix(text, 16).expect("a number");
+            addresses.extend(number(start)..number(start) + number(bytes));
+        }
+        assert!(addresses.len() > 1000, "{output}");
+        addresses
+    }
+}
+
+async fn names(server: &Server, tenant: &str, build_id: &str, addresses: &[u64]) -> Vec<Known> {
+    let asked = server.symbolize(tenant, build_id, Addressing::Virtual, addresses);
+    asked.await
+}
+
+fn upload<'a>(tenant: &'a str, build_id: &'a str, elf: &'a [u8]) -> Upload<'a> {
+    Upload {
+        tenant,
+        build_id,
+        elf,
+    }
+}
+
+#[tokio::test]
+async fn a_package_names_what_was_split_off_its_program_whichever_came_first() {
+    let server = Server::start().await;
+    for version in ["-gdwarf-4", "-gdwarf-5"] {
+        let made = Made::new(version);
+        let (whole, split) = (made.build_id("whole"), made.build_id("split"));
+        let addresses = made.addresses();
+        let program = made.read("whole");
+        server
+            .upload(Upload::of("a", &program))
+            .await
+            .expect("stored");
+        let expected = names(&server, "a", &whole, &addresses).await;
+        let inlined = |known: &&Known| known.frames.len() > 1;
+        assert!(expected.iter().filter(inlined).count() > 10);
+        assert!(expected.iter().all(|known| !known.frames.is_empty()));
+
+        for (at, order) in [
+            ["split", "split.dwp"].as_slice(),
+            &["split.dwp", "split"],
+            &["split.dwp", "bare", "debug"],
+            &["bare", "split.dwp", "debug"],
+            &["debug", "split.dwp"],
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let tenant = format!("t{at}{version}");
+            for name in order {
+                // Asking meanwhile settles nothing.
+                names(&server, &tenant, &split, &addresses).await;
+                let file = made.read(name);
+                let stored = server.upload(upload(&tenant, &split, &file)).await;
+                assert_eq!(stored.expect("stored").build_id, split, "{order:?}");
+            }
+            let named = names(&server, &tenant, &split, &addresses).await;
+            assert!(named == expected, "{version} {order:?}: {named:#?}");
+            let listed = list(&server, &tenant).await;
+            let packages = listed
+                .iter()
+                .filter(|file| file.r#type() == FileType::Package);
+            assert_eq!(packages.count(), 1);
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_package_of_another_build_is_refused_and_changes_nothing() {
+    let server = Server::start().await;
+    let (made, other) = (Made::new("-gdwarf-5"), Made::new("-gdwarf-4"));
+    let split = made.build_id("split");
+    let (program, package) = (made.read("split"), other.read("split.dwp"));
+    let text = "none of the program's units is in the package";
+
+    // The program came first.
+    let stored = server.upload(upload("a", &split, &program)).await;
+    stored.expect("stored");
+    let addresses = made.addresses();
+    let before = names(&server, "a", &split, &addresses).await;
+    let refused = server.upload(upload("a", &split, &package)).await;
+    let refused = refused.expect_err("it is of another build");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains(text), "{refused:?}");
+    assert!(names(&server, "a", &split, &addresses).await == before);
+
+    // The package came first.
+    let stored = server.upload(upload("b", &split, &package)).await;
+    stored.expect("nothing says yet that it is of another build");
+    let stored = server.upload(upload("b", &split, &program)).await;
+    stored.expect("stored");
+    assert!(names(&server, "b", &split, &addresses).await == before);
+    let listed = list(&server, "b").await;
+    let refused = listed
+        .iter()
+        .find(|file| file.r#type() == FileType::Package)
+        .expect("listed");
+    assert_eq!(refused.state(), FileState::Refused);
+    assert!(refused.reason.contains(text), "{refused:?}");
+
+    // It can't be told of which build a package is, nor what parts belong together.
+    let nameless = server.upload(Upload::of("c", &package)).await;
+    let nameless = nameless.expect_err("it has no build id");
+    assert!(nameless.message().contains("say which build it is of"));
+    let part = part(made.folder.path());
+    let refused = server.upload(upload("c", &split, &part)).await;
+    let refused = refused.expect_err("a part alone");
+    assert!(refused.message().contains("make a package"), "{refused:?}");
+    // A program that was not split has nothing to join.
+    let plain = native("work_pie");
+    let build_id = BuildId::parse(crate::WORK_PIE).expect("valid").to_string();
+    let stored = server.upload(upload("d", &build_id, &plain)).await;
+    stored.expect("stored");
+    let stored = server.upload(upload("d", &build_id, &package)).await;
+    stored.expect("a debug file that has units may come");
+    let named = names(&server, "d", &build_id, &[crate::IN_MIX]).await;
+    assert_eq!(crate::chain(&named[0])[0].0, "mix");
+    server.stop().await;
+}
+
+/// A single part that was split off.
+fn part(folder: &Path) -> Vec<u8> {
+    let files = std::fs::read_dir(folder).expect("listed");
+    let mut paths = files.map(|file| file.expect("listed").path());
+    let part = paths.find(|path| path.extension().is_some_and(|end| end == "dwo"));
+    std::fs::read(part.expect("the compiler made it")).expect("read")
+}
