@@ -54,7 +54,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 impl Worker {
     /// As a gRPC service under the name that queriers call.
     pub(crate) fn serve(self, message_bytes_max: usize) -> BlockFlight {
-        let scan = move |asked, left: Option<Duration>| {
+        let scan = move |asked: Asked, left: Option<Duration>| {
             let worker = self.clone();
             let deadline = Deadline::after(&worker.cx.clock(), left.unwrap_or(PATIENCE));
             let worker = worker.weighing(&asked.source);
