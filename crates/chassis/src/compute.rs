@@ -32,16 +32,10 @@ struct Core {
     turn: Turn,
     clock: Clock,
     since: Instant,
-    /// Time counts as so much less.
-    weight: u32,
 }
 
 /// Nanoseconds that every turn counts as, so that of those who come at once none is forgotten.
 const AT_LEAST: u64 = 100_000;
-
-fn at_least(weight: u32) -> u64 {
-    AT_LEAST / u64::from(weight)
-}
 
 impl Compute {
     pub(crate) fn new(clock: Clock) -> Self {
@@ -65,13 +59,13 @@ impl Compute {
 
     pub(crate) async fn run<R: Send + 'static>(
         &self,
-        (tenant, weight): (Option<&TenantId>, u32),
+        tenant: Option<&TenantId>,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> R {
         let Some(cores) = &self.cores else {
             return work();
         };
-        let (clock, waiting) = (self.clock.clone(), cores.wait(tenant, 1, at_least(weight)));
+        let (clock, waiting) = (self.clock.clone(), cores.wait(tenant, 1, AT_LEAST));
         let span = tracing::Span::current();
         // In a task of its own: a place in the queue that nobody polls, as in a stream of buffered
         // futures, would keep everybody behind it waiting. The turn moves into the work, so that
@@ -79,7 +73,7 @@ impl Compute {
         let queued = async move {
             let turn = waiting.await;
             let done = tokio::task::spawn_blocking(move || {
-                let _core = Core::of(turn, clock, weight);
+                let _core = Core::of(turn, clock);
                 span.in_scope(work)
             });
             match done.await {
@@ -95,7 +89,7 @@ impl Compute {
 
     pub(crate) async fn run_async<F>(
         &self,
-        (tenant, weight): (Option<&TenantId>, u32),
+        tenant: Option<&TenantId>,
         work: impl FnOnce() -> F + Send + 'static,
     ) -> F::Output
     where
@@ -111,8 +105,8 @@ impl Compute {
         let _telling = given_up.clone().drop_guard();
         let done = tokio::task::spawn_blocking(move || {
             let _entered = span.entered();
-            let wait = || cores.wait(tenant.as_ref(), 1, at_least(weight));
-            let work = on_a_core(wait, (clock, weight), work());
+            let wait = || cores.wait(tenant.as_ref(), 1, AT_LEAST);
+            let work = on_a_core(wait, clock, work());
             runtime.block_on(given_up.run_until_cancelled_owned(work))
         });
         match done.await {
@@ -124,14 +118,9 @@ impl Compute {
 }
 
 impl Core {
-    fn of(turn: Turn, clock: Clock, weight: u32) -> Self {
+    fn of(turn: Turn, clock: Clock) -> Self {
         let since = clock.instant();
-        Self {
-            turn,
-            clock,
-            since,
-            weight,
-        }
+        Self { turn, clock, since }
     }
 }
 
@@ -139,23 +128,17 @@ impl Drop for Core {
     fn drop(&mut self) {
         let had = self.clock.instant() - self.since;
         let nanos = u64::try_from(had.as_nanos()).unwrap_or(u64::MAX);
-        let charged = nanos / u64::from(self.weight);
-        self.turn
-            .charge(charged.saturating_sub(at_least(self.weight)));
+        self.turn.charge(nanos.saturating_sub(AT_LEAST));
     }
 }
 
 /// Goes on only while it has a core, and gives that back wherever it waits.
-async fn on_a_core<F: Future>(
-    wait: impl Fn() -> Waiting,
-    (clock, weight): (Clock, u32),
-    work: F,
-) -> F::Output {
+async fn on_a_core<F: Future>(wait: impl Fn() -> Waiting, clock: Clock, work: F) -> F::Output {
     let mut waiting = None;
     let mut work = std::pin::pin!(work);
     std::future::poll_fn(|cx| {
         let turn = waiting.get_or_insert_with(&wait).poll_unpin(cx);
-        let _core = Core::of(std::task::ready!(turn), clock.clone(), weight);
+        let _core = Core::of(std::task::ready!(turn), clock.clone());
         waiting = None;
         work.as_mut().poll(cx)
     })
@@ -164,14 +147,9 @@ async fn on_a_core<F: Future>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
-
     use futures::StreamExt;
-    use parking_lot::Mutex;
 
     use super::*;
-    use crate::FakeClock;
 
     fn cores(compute: &Compute) -> &Turns {
         compute.cores.as_ref().expect("not a simulation")
@@ -185,12 +163,12 @@ mod tests {
     async fn work_that_nobody_waits_for_holds_nobody_up() {
         let compute = Compute::new(Clock::real());
         let cores = cores(&compute).free() as usize;
-        let jobs = (0..cores * 4).map(|job| compute.run((None, 1), move || job));
+        let jobs = (0..cores * 4).map(|job| compute.run(None, move || job));
         let mut first = futures::stream::iter(jobs).buffer_unordered(cores * 4);
         assert!(first.next().await.is_some());
         // The rest of the stream is not polled from here on.
         for _ in 0..cores * 8 {
-            compute.run((None, 1), || ()).await;
+            compute.run(None, || ()).await;
         }
         assert_eq!(first.by_ref().count().await, cores * 4 - 1);
     }
@@ -200,7 +178,7 @@ mod tests {
         let compute = Compute::new(Clock::real());
         let busy = cores(&compute).wait(None, u64::MAX, 0).await;
         let (done, mut seen) = tokio::sync::mpsc::channel::<()>(1);
-        let work = compute.run((None, 1), move || done.blocking_send(()));
+        let work = compute.run(None, move || done.blocking_send(()));
         assert!(work.now_or_never().is_none());
         drop(busy);
         assert_eq!(seen.recv().await, None);
@@ -213,7 +191,7 @@ mod tests {
         let (started, mut seen) = tokio::sync::mpsc::channel::<()>(1);
         let waiting = (0..cores * 4).map(|_| {
             let started = started.clone();
-            compute.run_async((None, 1), move || async move {
+            compute.run_async(None, move || async move {
                 started.send(()).await.expect("somebody counts");
                 std::future::pending::<()>().await;
                 // The end of `started` tells that this is over.
@@ -225,42 +203,9 @@ mod tests {
         for _ in 0..cores * 4 {
             seen.recv().await.expect("all of them wait at a time");
         }
-        assert_eq!(compute.run((None, 1), || 7).await, 7, "with no core taken");
+        assert_eq!(compute.run(None, || 7).await, 7, "with no core taken");
         drop((waiting, started));
         assert_eq!(seen.recv().await, None);
-    }
-
-    #[tokio::test]
-    async fn work_that_weighs_more_has_more_of_the_time() {
-        let time = FakeClock::at(0);
-        let compute = Compute {
-            cores: Some(Turns::new(1)),
-            clock: time.clock(),
-        };
-        let busy = cores(&compute).wait(None, 1, 0).await;
-        let done = Arc::new(Mutex::new(String::new()));
-        let work = |name: char| {
-            let (done, time) = (Arc::clone(&done), time.clone());
-            move || {
-                time.advance(Duration::from_millis(1));
-                done.lock().push(name);
-            }
-        };
-        let (long, short) = (tenant("a"), tenant("b"));
-        let jobs = (0..8).flat_map(|_| [(&long, 1, 'l'), (&short, 4, 's')]);
-        let jobs =
-            jobs.map(|(tenant, weight, name)| compute.run((Some(tenant), weight), work(name)));
-        let mut jobs: futures::stream::FuturesUnordered<_> = jobs.collect();
-        assert!(jobs.next().now_or_never().is_none());
-        let waiting = |of| cores(&compute).waiting(Some(of));
-        while waiting(&long) + waiting(&short) < 16 {
-            tokio::task::yield_now().await;
-        }
-        drop(busy);
-        while jobs.next().await.is_some() {}
-        let order = done.lock().clone();
-        let first_half = order[..8].matches('s').count();
-        assert!(first_half >= 6, "{order}");
     }
 
     #[tokio::test]
@@ -283,10 +228,10 @@ mod tests {
                 done.send(name).expect("somebody counts");
             }
         };
-        let long = (0..all * 8).map(|_| compute.run_async((Some(&many), 1), work("many")));
+        let long = (0..all * 8).map(|_| compute.run_async(Some(&many), work("many")));
         let mut long: futures::stream::FuturesUnordered<_> = long.collect();
         assert!(long.next().now_or_never().is_none());
-        let short = compute.run_async((Some(&one), 1), work("one"));
+        let short = compute.run_async(Some(&one), work("one"));
         let mut short = std::pin::pin!(short);
         assert!((&mut short).now_or_never().is_none());
         let waiting = |of| cores(&compute).waiting(Some(of));

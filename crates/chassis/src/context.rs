@@ -21,8 +21,6 @@ use crate::{Clock, Random, Readiness, Routes, server};
 pub struct Context {
     service: &'static str,
     shared: Arc<Shared>,
-    /// How many times the share of the cores that a tenant usually gets its work gets.
-    weight: u32,
 }
 
 /// Gives the connection to an address, or says why it is none.
@@ -47,19 +45,7 @@ impl<E: Into<anyhow::Error> + Send> TaskOutput for Result<(), E> {
 
 impl Context {
     pub(crate) fn new(service: &'static str, shared: Arc<Shared>) -> Self {
-        Self {
-            service,
-            shared,
-            weight: 1,
-        }
-    }
-
-    /// The same, whose work for tenants gets so many times the share of cores that other work gets.
-    pub fn weighing(&self, weight: u32) -> Self {
-        Self {
-            weight: weight.max(1),
-            ..self.clone()
-        }
+        Self { service, shared }
     }
 
     /// The service's name.
@@ -115,7 +101,7 @@ impl Context {
     /// Runs CPU work of more than about half a millisecond off the network threads. A panic in it
     /// continues in the caller.
     pub async fn compute<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> R {
-        self.shared.compute.run((None, 1), work).await
+        self.shared.compute.run(None, work).await
     }
 
     /// The same for a tenant: whoever else wants a core has theirs in turn.
@@ -124,10 +110,7 @@ impl Context {
         tenant: &TenantId,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> R {
-        self.shared
-            .compute
-            .run((Some(tenant), self.weight), work)
-            .await
+        self.shared.compute.run(Some(tenant), work).await
     }
 
     /// The same for work that waits for something in between, such as reads from the store.
@@ -139,10 +122,7 @@ impl Context {
     where
         F: Future<Output: Send + 'static> + Send,
     {
-        self.shared
-            .compute
-            .run_async((Some(tenant), self.weight), work)
-            .await
+        self.shared.compute.run_async(Some(tenant), work).await
     }
 
     /// How many cores no such work has now.

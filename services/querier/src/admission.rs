@@ -52,17 +52,6 @@ pub(crate) fn cost(plan: &Plan, range: TimeRange) -> u64 {
     costs.fold(0, u64::saturating_add)
 }
 
-/// What answers at once if it has the cores to itself: so many bytes of blocks.
-const SHORT_BYTES: u64 = 32 << 20;
-/// Short queries get so many times the share of cores of long ones at most.
-const WEIGHT_MAX: u64 = 4;
-
-/// How many times the usual share of cores a query of such cost gets: those who look at little wait
-/// for it, and what they take from long queries is little.
-pub(crate) fn weight(cost: u64) -> u32 {
-    (SHORT_BYTES / cost.max(1)).clamp(1, WEIGHT_MAX) as u32
-}
-
 #[cfg(test)]
 mod tests {
     use cairn_catalog::BlockMeta;
@@ -70,12 +59,6 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
-
-    #[test]
-    fn short_queries_weigh_more_and_long_ones_no_less_than_usual() {
-        let weights = [0, 1 << 20, 9 << 20, 16 << 20, 32 << 20, u64::MAX].map(weight);
-        assert_eq!(weights, [4, 4, 3, 2, 1, 1]);
-    }
 
     #[test]
     fn a_query_costs_what_the_range_has_of_the_blocks() {

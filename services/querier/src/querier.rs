@@ -16,7 +16,7 @@ use cairn_symbols::Mode;
 use cairn_trie::Partial;
 use futures::future::try_join_all;
 
-use crate::admission::{Admission, cost, weight};
+use crate::admission::{Admission, cost};
 use crate::answers::Answers;
 use crate::blocks::Blocks;
 use crate::config::Config;
@@ -252,8 +252,7 @@ impl Session {
         let inner = &*self.querier.0;
         let snapshot = self.snapshot(query.range).await?;
         let mut plan = plan(snapshot, query.range, &inner.workers);
-        let cost = cost(&plan, query.range);
-        let _turn = self.admitted(cost).await?;
+        let _turn = self.admitted(cost(&plan, query.range)).await?;
         for tail in &mut plan.tails {
             if tail.address.is_empty() {
                 tail.address.clone_from(&inner.catalog_address);
@@ -262,7 +261,7 @@ impl Session {
         let late = self.late.set_aside(&mut plan);
         let is_empty = plan.blocks.is_empty() && plan.tails.is_empty() && plan.logs.is_empty();
         let fanout = Fanout {
-            cx: &inner.cx.weighing(weight(cost)),
+            cx: &inner.cx,
             limits: &inner.config.limits,
             logs: &inner.logs,
             tenant: &self.tenant,

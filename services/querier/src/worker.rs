@@ -23,7 +23,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use crate::admission::weight;
 use crate::answers::{Answers, Key};
 use crate::blocks::Blocks;
 use crate::deadline::Deadline;
@@ -57,30 +56,9 @@ impl Worker {
         let scan = move |asked: Asked, left: Option<Duration>| {
             let worker = self.clone();
             let deadline = Deadline::after(&worker.cx.clock(), left.unwrap_or(PATIENCE));
-            let worker = worker.weighing(&asked.source);
             async move { worker.answer(asked, deadline).await }.boxed()
         };
         blocks(Arc::new(scan), message_bytes_max)
-    }
-
-    /// The same, for what is asked: short scans wait less for long ones.
-    fn weighing(&self, asked: &Source) -> Self {
-        let bytes = |blocks: &[BlockMeta]| {
-            let bytes = blocks.iter().map(|block| block.bytes);
-            bytes.fold(0, u64::saturating_add)
-        };
-        let bytes = match asked {
-            Source::Blocks(blocks) => bytes(&blocks.blocks),
-            Source::Shares(shares) => {
-                let shares = shares.shares.iter().map(|share| bytes(&share.blocks));
-                shares.fold(0, u64::saturating_add)
-            }
-            Source::Tail(_) => 0,
-        };
-        Self {
-            cx: self.cx.weighing(weight(bytes)),
-            ..self.clone()
-        }
     }
 
     async fn answer(&self, asked: Asked, deadline: Deadline) -> Result<Partial, Status> {
