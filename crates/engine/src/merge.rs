@@ -254,11 +254,12 @@ impl Series {
         let mut is_cut = false;
         for (labels, points) in other.0 {
             if !self.0.contains_key(&labels) {
-                let Some(rest) = room.checked_sub(labels_bytes(&labels)) else {
+                let first = labels_bytes(&labels) + POINT_BYTES;
+                if points.is_empty() || first > room {
                     is_cut |= !points.is_empty();
                     continue;
-                };
-                room = rest;
+                }
+                room -= labels_bytes(&labels);
             }
             let sums = self.0.entry(labels).or_default();
             for (time, point) in points {

@@ -117,7 +117,7 @@ pub async fn scan_block(
         Sum::Stacks(_) => decode::helpers(rows, budget),
         _ => 0,
     };
-    scan.bytes_max = budget.bytes_max();
+    scan.budget = budget;
     let partial = |sums: Sums<'_>| match &stacks {
         Some(stacks) => sums.partial(&stacks.symbols, &stacks.trie, Some(&stacks.nodes)),
         None => Default::default(),
@@ -217,8 +217,8 @@ struct Scan<'a> {
     hits: Vec<bool>,
     question: &'a Question,
     sum: Sum<'a>,
-    /// What sums may take, and what was taken out of them for taking more.
-    bytes_max: usize,
+    budget: &'a dyn Budget,
+    /// What was taken out of sums that took too much memory.
     spilled: Option<Merge>,
     rows: u64,
 }
@@ -257,7 +257,7 @@ impl<'a> Scan<'a> {
             hits,
             question: &query.question,
             sum,
-            bytes_max: usize::MAX,
+            budget: &Alone,
             spilled: None,
             rows: 0,
         }
@@ -362,7 +362,7 @@ impl<'a> Scan<'a> {
 
     /// Takes sums per stack out if they are too large; [`Scan::rows`] does that with series.
     fn spill_stacks(&mut self, partial: impl FnOnce(Sums<'a>) -> cairn_trie::Partial) {
-        if matches!(&self.sum, Sum::Stacks(sums) if sums.bytes() > self.bytes_max)
+        if matches!(&self.sum, Sum::Stacks(sums) if self.budget.is_over(sums.bytes()))
             && let Sum::Stacks(sums) = self.fresh()
         {
             self.spill(Answer::Stacks(partial(sums)));
@@ -370,7 +370,7 @@ impl<'a> Scan<'a> {
     }
 
     fn spill_series(&mut self) {
-        if matches!(&self.sum, Sum::Series(series) if series.bytes() > self.bytes_max)
+        if matches!(&self.sum, Sum::Series(series) if self.budget.is_over(series.bytes()))
             && let Sum::Series(series) = self.fresh()
         {
             self.spill(Answer::Series(series.finish()));
@@ -386,7 +386,7 @@ impl<'a> Scan<'a> {
     fn spill(&mut self, answer: Answer) {
         let spilled = self
             .spilled
-            .get_or_insert_with(|| Merge::within(self.question, self.bytes_max));
+            .get_or_insert_with(|| Merge::within(self.question, self.budget.bytes_max()));
         let scanned = Scanned {
             answer,
             stats: Stats::default(),

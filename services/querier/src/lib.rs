@@ -16,6 +16,7 @@ mod growth;
 mod hedge;
 mod late;
 mod logs;
+mod memory;
 mod metrics;
 mod notes;
 mod peers;

@@ -27,6 +27,7 @@ use crate::answers::{Answers, Key};
 use crate::blocks::Blocks;
 use crate::deadline::Deadline;
 use crate::error::{Warning, chain};
+use crate::memory::{Memory, Part};
 use crate::metrics::Metrics;
 use crate::relay::Relay;
 use crate::slots::Slots;
@@ -116,9 +117,11 @@ impl Worker {
         let mut missing: BTreeSet<String> = blocks.iter().map(|block| block.id.clone()).collect();
         let is_alone = blocks.len() == 1;
         let at_once = self.block_scans_max.max(1);
+        let memory = &Memory::new(self.query_bytes_max, at_once.min(blocks.len()));
         let scans = futures::stream::iter(blocks).map(|block| async move {
             let id = block.id.clone();
-            (id, self.answer_one(tenant, (wanted, is_alone), block).await)
+            let answer = self.answer_one(tenant, (wanted, memory), (block, is_alone));
+            (id, answer.await)
         });
         // Scans go on while answers are merged: room that one of them was given does not lie idle.
         let (sender, mut answers) = mpsc::channel(at_once);
@@ -189,8 +192,8 @@ impl Worker {
     async fn answer_one(
         &self,
         tenant: &TenantId,
-        (wanted, is_alone): (&Arc<Wanted>, bool),
-        meta: BlockMeta,
+        (wanted, memory): (&Arc<Wanted>, &Arc<Memory>),
+        (meta, is_alone): (BlockMeta, bool),
     ) -> Result<(Scanned, Cost), Warning> {
         let key = match is_alone {
             true => None,
@@ -204,7 +207,7 @@ impl Worker {
             };
             return Ok((Arc::unwrap_or_clone(kept), cost));
         }
-        let (scanned, cost) = self.scan_one(tenant, wanted, meta).await?;
+        let (scanned, cost) = self.scan_one(tenant, (wanted, memory), meta).await?;
         self.metrics.blocks_scanned.inc();
         self.metrics.rows_scanned.inc_by(scanned.stats.rows);
         let Some(key) = key else {
@@ -218,7 +221,7 @@ impl Worker {
     async fn scan_one(
         &self,
         tenant: &TenantId,
-        wanted: &Arc<Wanted>,
+        (wanted, memory): (&Arc<Wanted>, &Arc<Memory>),
         meta: BlockMeta,
     ) -> Result<(Scanned, Cost), Warning> {
         let name = meta.id;
@@ -244,8 +247,7 @@ impl Worker {
             tenant: tenant.clone(),
             slots: self.slots.clone(),
             cx: self.cx.clone(),
-            // Scans of one query go on at a time.
-            bytes_max: self.query_bytes_max / self.block_scans_max.max(1),
+            memory: memory.part(),
         };
         let scan = move || async move {
             let (query, ask) = &*wanted;
@@ -272,7 +274,7 @@ struct OfTenant {
     tenant: TenantId,
     slots: Slots,
     cx: Context,
-    bytes_max: usize,
+    memory: Part,
 }
 
 impl Budget for OfTenant {
@@ -281,7 +283,11 @@ impl Budget for OfTenant {
     }
 
     fn bytes_max(&self) -> usize {
-        self.bytes_max
+        self.memory.share()
+    }
+
+    fn is_over(&self, bytes: usize) -> bool {
+        self.memory.is_over(bytes)
     }
 
     fn run(&self, work: Work) -> Work {

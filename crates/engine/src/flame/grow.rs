@@ -2,7 +2,7 @@
 //!
 //! Of a large trie few calls are shown. So the graph grows from its root, always below the largest
 //! call that nobody looked below yet, and what is cut off is not built. What comes out is what
-//! building the whole and trimming it gives.
+//! building the whole and trimming it gives, but for the order of equal calls of one name.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -304,13 +304,16 @@ impl<'a> Growth<'a> {
             let location = source.twigs[place.node as usize].location;
             &source.steps[source.met[location as usize].0 as usize + place.step as usize]
         };
-        self.buds[start as usize..].sort_unstable_by(|a, b| {
-            b.weight().cmp(&a.weight()).then_with(|| {
-                let (one, other) = (step(a).node(NONE), step(b).node(NONE));
-                let by_name = name(symbols, &[], &one).cmp(&name(symbols, &[], &other));
-                by_name.then((one.address, a.key).cmp(&(other.address, b.key)))
-            })
-        });
+        let buds = &mut self.buds[start as usize..];
+        buds.sort_unstable_by_key(|bud| Reverse(bud.weight()));
+        for equal in buds.chunk_by_mut(|a, b| a.weight() == b.weight()) {
+            if equal.len() > 1 {
+                equal.sort_by_cached_key(|bud| {
+                    let node = step(bud).node(NONE);
+                    (name(symbols, &[], &node), node.address, bud.key)
+                });
+            }
+        }
     }
 
     /// The nodes; below each what it has, and last what was cut off.

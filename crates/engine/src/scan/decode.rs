@@ -17,9 +17,15 @@ pub trait Budget: Sync {
     /// How many cores nobody uses now.
     fn free_cores(&self) -> usize;
 
-    /// About how much memory its sums may take, more than one per stack of the block.
+    /// About how much memory its sums may take if there is too little, more than one per stack of
+    /// the block.
     fn bytes_max(&self) -> usize {
         usize::MAX
+    }
+
+    /// Told how much they take; says whether that is too much.
+    fn is_over(&self, bytes: usize) -> bool {
+        bytes > self.bytes_max()
     }
 
     /// Does the work when there is a core for it, by itself once this was polled; ends it early if

@@ -42,7 +42,16 @@ pub(super) fn steps(
     }
     let mut of_groups = Vec::with_capacity(found.groups.len());
     for group in &found.groups {
+        let is_folded = !group.0.is_empty();
         let group = OfGroup::read(group)?;
+        if is_folded && group.time.is_none() {
+            // A difference to what is not there would be the counter itself.
+            return Err(Error::Invalid(
+                "there are more profiles with stacks of their own than one query has memory for \
+                 (query_bytes_max): choose a shorter range, or select fewer"
+                    .to_owned(),
+            ));
+        }
         of_groups.push(counted(&all, &group));
     }
     let mut groups = Groups::new(grown, by);
@@ -133,27 +142,22 @@ impl<'a> Groups<'a> {
             let kept = kept.filter(|(name, _)| names.iter().any(|of| of == name));
             Labels::from_pairs(kept).expect("a part of valid labels is valid")
         };
-        match self.by {
-            GroupBy::Times {
-                step,
-                labels: names,
-            }
-            | GroupBy::Profiles {
-                step,
-                labels: names,
-            } => {
-                let is_apart = *step == 0 && matches!(self.by, GroupBy::Profiles { .. });
-                OfGroup {
-                    time: Some(step_start(time, *step)),
-                    series: is_apart.then(|| series_of(labels, self.grown)),
-                    labels: part(names),
-                }
-            }
-            GroupBy::Labels(names) => OfGroup {
-                labels: part(names),
-                ..OfGroup::default()
-            },
-            GroupBy::Nothing | GroupBy::SampleLabels => OfGroup::default(),
+        let (GroupBy::Times {
+            step,
+            labels: names,
+        }
+        | GroupBy::Profiles {
+            step,
+            labels: names,
+        }) = self.by
+        else {
+            return OfGroup::default();
+        };
+        let is_apart = *step == 0 && matches!(self.by, GroupBy::Profiles { .. });
+        OfGroup {
+            time: Some(step_start(time, *step)),
+            series: is_apart.then(|| series_of(labels, self.grown)),
+            labels: part(names),
         }
     }
 }

@@ -132,15 +132,19 @@ fn count_profiles(sums: &mut Series, all: &Series) {
     }
 }
 
-/// Every group has a time; the rest of it are the labels of a series.
+/// The time of each group, and the rest of it: the labels of a series. What was folded for lack of
+/// memory is of no time, and left out.
 fn sums(partial: &Partial) -> Result<Series, Error> {
     let groups = partial.groups.iter().map(OfGroup::read);
     let groups = groups.collect::<Result<Vec<_>, _>>()?;
     let mut series = Series::default();
     for value in &partial.values {
         let of = &groups[value.group as usize];
+        let Some(time) = of.time else {
+            continue;
+        };
         let points = series.0.entry(of.labels.clone()).or_default();
-        let point = points.entry(of.time.unwrap_or_default()).or_default();
+        let point = points.entry(time).or_default();
         point.value = point.value.wrapping_add(value.value);
     }
     Ok(series)
