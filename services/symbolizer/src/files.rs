@@ -161,7 +161,7 @@ impl Files {
             executable: self.answer(executable).await?,
         };
         if code == Code::Machine {
-            self.join(&known, &mut build).await?;
+            self.join(&known, &mut build).await;
         }
         Ok(build)
     }

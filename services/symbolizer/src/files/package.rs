@@ -7,9 +7,10 @@ use crate::error::Error;
 
 impl Files {
     /// Puts what a package and its program say together in the place of what the program says alone.
-    pub(super) async fn join(&self, known: &Known, build: &mut Build) -> Result<(), Error> {
+    /// If that fails, the program's own names are an answer still, and later questions try again.
+    pub(super) async fn join(&self, known: &Known, build: &mut Build) {
         let Ok(package) = &known.package else {
-            return Ok(());
+            return;
         };
         let programs = [
             (&known.debuginfo, &mut build.debuginfo),
@@ -17,17 +18,21 @@ impl Files {
         ];
         for (program, answer) in programs {
             let Ok(program) = program else { continue };
-            match self.joined(package, program).await? {
-                Err(Absence::NotSplit) => {}
+            match self.joined(package, program).await {
+                Ok(Err(Absence::NotSplit)) => {}
                 // Names of symbols are what remains, and the list of files says why.
-                Err(_) => break,
-                joined => {
+                Ok(Err(_)) => return,
+                Ok(joined) => {
                     *answer = joined;
-                    break;
+                    return;
+                }
+                Err(error) => {
+                    let (error, build_id) = (error.chain(), &package.place.build_id);
+                    tracing::warn!(error, %build_id, "a package is not joined with its program yet");
+                    return;
                 }
             }
         }
-        Ok(())
     }
 
     /// Whether a package is of use for what there is of its build. It may be if there is nothing.

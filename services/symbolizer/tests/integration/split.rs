@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tonic::Code;
 
 use crate::keeping::list;
-use crate::server::{Known, Server, Upload, native};
+use crate::server::{Known, Server, Upload, config, native};
 
 /// What was made of one source, with debug information in the program or split off.
 struct Made {
@@ -187,6 +187,35 @@ async fn a_package_of_another_build_is_refused_and_changes_nothing() {
     stored.expect("a debug file that has units may come");
     let named = names(&server, "d", &build_id, &[crate::IN_MIX]).await;
     assert_eq!(crate::chain(&named[0])[0].0, "mix");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_package_that_can_t_be_read_takes_no_names_away() {
+    let server = Server::start().await;
+    let made = Made::new("-gdwarf-5");
+    let (build_id, addresses) = (made.build_id("split"), made.addresses());
+    let send = async |name, tenant| {
+        let file = made.read(name);
+        let stored = server.upload(upload(tenant, &build_id, &file)).await;
+        stored.expect("stored");
+    };
+    send("split", "alone").await;
+    let alone = names(&server, "alone", &build_id, &addresses).await;
+    send("split.dwp", "both").await;
+    send("split", "both").await;
+    let folder = server.stop().await;
+
+    let mut broken = config(&folder);
+    broken.conversion.program = Some("/bin/true".into());
+    let server = Server::start_with(broken, folder).await;
+    assert!(names(&server, "both", &build_id, &addresses).await == alone);
+    let folder = server.stop().await;
+
+    let server = Server::start_with(config(&folder), folder).await;
+    let joined = names(&server, "both", &build_id, &addresses).await;
+    assert!(joined != alone);
+    assert!(joined.iter().any(|known| known.frames.len() > 1));
     server.stop().await;
 }
 
