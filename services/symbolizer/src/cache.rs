@@ -21,18 +21,46 @@ const ENTRY_BYTES: usize = 512;
 pub(crate) struct Slot {
     pub(crate) place: Place,
     pub(crate) upload: UploadId,
+    /// The program with which a package is read, since other content is made of it with another.
+    pub(crate) program: Option<Box<Slot>>,
 }
 
 impl Slot {
+    pub(crate) fn new(place: Place, upload: UploadId) -> Self {
+        Self {
+            place,
+            upload,
+            program: None,
+        }
+    }
+
+    /// A package together with its program.
+    pub(crate) fn with(&self, program: &Self) -> Self {
+        Self {
+            program: Some(Box::new(program.clone())),
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn file(&self) -> DebuginfoName {
         self.place.file(self.upload)
     }
 
     pub(crate) fn symbols(&self) -> DebuginfoName {
-        DebuginfoName::Symbols {
-            kind: self.place.kind,
-            upload: self.upload,
-            version: cairn_symbols::VERSION,
+        let (kind, upload) = (self.place.kind, self.upload);
+        let version = cairn_symbols::VERSION;
+        match &self.program {
+            None => DebuginfoName::Symbols {
+                kind,
+                upload,
+                version,
+            },
+            Some(program) => DebuginfoName::Joined {
+                kind,
+                upload,
+                version,
+                program: program.upload,
+            },
         }
     }
 }
@@ -138,14 +166,12 @@ mod tests {
     use super::*;
 
     fn slot(name: &str) -> Slot {
-        Slot {
-            place: Place {
-                tenant: TenantId::anonymous(),
-                build_id: BuildId::parse(name).expect("valid"),
-                kind: FileKind::Executable,
-            },
-            upload: UploadId(1),
-        }
+        let place = Place {
+            tenant: TenantId::anonymous(),
+            build_id: BuildId::parse(name).expect("valid"),
+            kind: FileKind::Executable,
+        };
+        Slot::new(place, UploadId(1))
     }
 
     #[test]

@@ -267,13 +267,8 @@ impl Files {
         }
     }
 
-    /// The symbol file of an upload.
+    /// The symbol file of an upload; of a package, with the program that its units were split off.
     pub(crate) async fn file(&self, slot: Slot) -> Result<Answer, Error> {
-        self.file_of(slot, None).await
-    }
-
-    /// The same of a package, with the program that its units were split off.
-    async fn file_of(&self, slot: Slot, program: Option<&Slot>) -> Result<Answer, Error> {
         if let Some(answer) = self.cached(&slot) {
             return Ok(answer);
         }
@@ -282,7 +277,7 @@ impl Files {
         if let Some(answer) = self.cached(&slot) {
             return Ok(answer);
         }
-        let (answer, from) = self.load(&slot, program).await?;
+        let (answer, from) = self.load(&slot).await?;
         self.metrics.loads.get_or_create(&LoadLabel { from }).inc();
         // That is about the program.
         if !matches!(answer, Err(Absence::NotSplit)) {
@@ -310,7 +305,7 @@ impl Files {
         turn.expect("it is never closed")
     }
 
-    async fn load(&self, slot: &Slot, program: Option<&Slot>) -> Result<(Answer, Source), Error> {
+    async fn load(&self, slot: &Slot) -> Result<(Answer, Source), Error> {
         let symbols = slot.symbols();
         let key = slot.place.key(&symbols);
         {
@@ -319,7 +314,7 @@ impl Files {
                 return Ok((Ok(file), from));
             }
         }
-        self.made(slot, program).await
+        self.made(slot).await
     }
 
     /// Runs what takes long on a core of its own.
@@ -368,10 +363,7 @@ fn readable(place: Place, record: Option<Record>) -> Result<Slot, Absence> {
     let file = record.and_then(|record| record.file);
     let file = file.ok_or(Absence::NoFile)?;
     match file.refusal {
-        None => Ok(Slot {
-            place,
-            upload: file.upload,
-        }),
+        None => Ok(Slot::new(place, file.upload)),
         Some(refusal) => Err(Absence::Refused(refusal.reason.into())),
     }
 }

@@ -42,7 +42,7 @@ impl Files {
             let place = place(build_id, kind);
             let (_, record) = self.records().read(&place).await?;
             let upload = record.and_then(|record| Some(record.readable()?.upload));
-            slot = upload.map(|upload| Slot { place, upload });
+            slot = upload.map(|upload| Slot::new(place, upload));
             if slot.is_some() {
                 break;
             }

@@ -28,6 +28,14 @@ pub enum DebuginfoName {
         upload: UploadId,
         version: u32,
     },
+    /// `{kind}/{upload}.joined.{version}.{program}`: what conversion made of a package together with
+    /// the program of this upload.
+    Joined {
+        kind: FileKind,
+        upload: UploadId,
+        version: u32,
+        program: UploadId,
+    },
     /// `{kind}/{upload}.texts.{version}`: the source files of an archive, each to be read alone.
     Texts {
         kind: FileKind,
@@ -50,6 +58,7 @@ impl DebuginfoName {
             | Self::Incoming { kind, .. }
             | Self::Fetched { kind, .. }
             | Self::Symbols { kind, .. }
+            | Self::Joined { kind, .. }
             | Self::Texts { kind, .. }
             | Self::Also { kind, .. } => Some(*kind),
             Self::Used { .. } => None,
@@ -70,6 +79,12 @@ impl fmt::Display for DebuginfoName {
             Self::Symbols {
                 upload, version, ..
             } => write!(f, "{upload}.symbols.{version}"),
+            Self::Joined {
+                upload,
+                version,
+                program,
+                ..
+            } => write!(f, "{upload}.joined.{version}.{program}"),
             Self::Texts {
                 upload, version, ..
             } => write!(f, "{upload}.texts.{version}"),
@@ -104,7 +119,8 @@ fn read(text: &str) -> Option<DebuginfoName> {
         _ => {}
     }
     let upload = first.parse().ok()?;
-    let (what, version) = rest.split_once('.').unwrap_or((rest, "0"));
+    let (what, rest) = rest.split_once('.').unwrap_or((rest, "0"));
+    let (version, program) = rest.split_once('.').unwrap_or((rest, ""));
     let version = version.parse().ok()?;
     match what {
         "file" => Some(DebuginfoName::File { kind, upload }),
@@ -114,6 +130,12 @@ fn read(text: &str) -> Option<DebuginfoName> {
             kind,
             upload,
             version,
+        }),
+        "joined" => Some(DebuginfoName::Joined {
+            kind,
+            upload,
+            version,
+            program: program.parse().ok()?,
         }),
         "texts" => Some(DebuginfoName::Texts {
             kind,
@@ -186,6 +208,15 @@ mod tests {
         let id = "00000000000000000000000000000abc";
         let names = [
             (
+                DebuginfoName::Joined {
+                    kind: FileKind::Package,
+                    upload,
+                    version: 3,
+                    program: UploadId(0xdef),
+                },
+                format!("package/{id}.joined.3.00000000000000000000000000000def"),
+            ),
+            (
                 DebuginfoName::State {
                     kind: KIND,
                     number: 7,
@@ -236,18 +267,22 @@ mod tests {
             ),
         ];
         for (name, spelled) in names {
-            let key = Key::Debuginfo {
-                tenant: &tenant,
-                build_id: &build_id,
-                name: &name,
-            };
-            let spelled = format!("debuginfo/team-a.b_c/go_2fa_2dB_5f1/{spelled}");
-            assert_eq!(key.to_string(), spelled);
-            assert_eq!(key.path().as_ref(), spelled);
-            assert_eq!(key.tenant(), Some(&tenant));
-            let found = debuginfo_of_path(&tenant, &key.path());
-            assert_eq!(found, Some((build_id.clone(), name)));
+            check_spelling(&tenant, &build_id, name, &spelled);
         }
+    }
+
+    fn check_spelling(tenant: &TenantId, build_id: &BuildId, name: DebuginfoName, spelled: &str) {
+        let key = Key::Debuginfo {
+            tenant,
+            build_id,
+            name: &name,
+        };
+        let spelled = format!("debuginfo/team-a.b_c/go_2fa_2dB_5f1/{spelled}");
+        assert_eq!(key.to_string(), spelled);
+        assert_eq!(key.path().as_ref(), spelled);
+        assert_eq!(key.tenant(), Some(tenant));
+        let found = debuginfo_of_path(tenant, &key.path());
+        assert_eq!(found, Some((build_id.clone(), name)));
     }
 
     #[test]
@@ -261,6 +296,8 @@ mod tests {
             "debuginfo/anonymous/ab/debuginfo/abc.file",
             "debuginfo/anonymous/ab/debuginfo/00000000000000000000000000000abc.file.0",
             "debuginfo/anonymous/ab/debuginfo/00000000000000000000000000000abc.symbols",
+            "debuginfo/anonymous/ab/debuginfo/00000000000000000000000000000abc.symbols.3.1",
+            "debuginfo/anonymous/ab/debuginfo/00000000000000000000000000000abc.joined.3",
             "debuginfo/anonymous/ab/debuginfo/00000000000000000000000000000abc.other",
             "debuginfo/anonymous/ab/other/state.0000000001",
             "debuginfo/anonymous/ab/debuginfo/deep/state.0000000001",

@@ -25,13 +25,9 @@ const TRIES_MAX: u32 = 3;
 impl Files {
     /// The symbol file of an upload, made of its stored bytes and kept; of a package with those of
     /// its program.
-    pub(super) async fn made(
-        &self,
-        slot: &Slot,
-        program: Option<&Slot>,
-    ) -> Result<(Answer, Source), Error> {
+    pub(super) async fn made(&self, slot: &Slot) -> Result<(Answer, Source), Error> {
         let _turn = self.turn_to_convert().await;
-        let Some((file, bytes)) = self.both(slot, program).await? else {
+        let Some((file, bytes)) = self.both(slot).await? else {
             // It was deleted or refused since the record was read.
             self.forget(&slot.place.tenant, &slot.place.build_id);
             return Ok((Err(Absence::NoFile), Source::Nowhere));
@@ -49,12 +45,8 @@ impl Files {
     }
 
     /// The bytes of an upload, behind those of its program if it has one.
-    async fn both(
-        &self,
-        slot: &Slot,
-        program: Option<&Slot>,
-    ) -> Result<Option<(TempPath, u64)>, Error> {
-        let Some(program) = program else {
+    async fn both(&self, slot: &Slot) -> Result<Option<(TempPath, u64)>, Error> {
+        let Some(program) = &slot.program else {
             return self.stored(slot).await;
         };
         let (Some((file, bytes)), Some((package, _))) =
@@ -168,10 +160,7 @@ impl Files {
         symbols: &Path,
     ) -> Result<(), Error> {
         self.open(symbols).await?;
-        let slot = Slot {
-            place: place.clone(),
-            upload: UploadId(self.cx.random().u128()),
-        };
+        let slot = Slot::new(place.clone(), UploadId(self.cx.random().u128()));
         let stored = Stored {
             upload: slot.upload,
             finished_unix_ms: self.cx.clock().now() / 1_000_000,

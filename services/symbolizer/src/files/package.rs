@@ -52,7 +52,7 @@ impl Files {
         if self.unsplit.lock().contains_key(program) {
             return Ok(Err(Absence::NotSplit));
         }
-        let joined = self.file_of(package.clone(), Some(program)).await?;
+        let joined = self.file(package.with(program)).await?;
         if matches!(joined, Err(Absence::NotSplit)) {
             let mut unsplit = self.unsplit.lock();
             bound(&mut unsplit);

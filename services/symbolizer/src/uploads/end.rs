@@ -225,7 +225,7 @@ impl Uploads {
         let (place, files) = (place.clone(), Arc::clone(&self.files));
         let (done, waits) = tokio::sync::oneshot::channel();
         self.cx.spawn("convert", async move {
-            let slot = Slot { place, upload };
+            let slot = Slot::new(place, upload);
             let made = match slot.place.kind {
                 FileKind::Package => files.check_package(&slot).await,
                 FileKind::Sources => files.texts(&slot).await.map(|made| made.map(|_| ())),

@@ -172,6 +172,7 @@ pub(super) fn upload_of(name: &DebuginfoName) -> Option<UploadId> {
         | DebuginfoName::Incoming { upload, .. }
         | DebuginfoName::Fetched { upload, .. }
         | DebuginfoName::Symbols { upload, .. }
+        | DebuginfoName::Joined { upload, .. }
         | DebuginfoName::Texts { upload, .. } => Some(*upload),
         DebuginfoName::State { .. } | DebuginfoName::Also { .. } | DebuginfoName::Used { .. } => {
             None

@@ -42,6 +42,8 @@ pub(super) fn leftovers<'a>(
 ) -> Vec<&'a DebuginfoObject> {
     let known = known(entries);
     let built: HashSet<_> = known.keys().map(|(build_id, _)| *build_id).collect();
+    let readable = known.values().filter_map(|record| record.readable());
+    let there: HashSet<_> = readable.map(|file| file.upload).collect();
     let states = states(objects);
     let used = last_used(objects);
     let is_left = |object: &&DebuginfoObject| {
@@ -76,7 +78,10 @@ pub(super) fn leftovers<'a>(
             }
             // Whoever needs one makes it anew, and not of this version.
             DebuginfoName::Symbols { version, .. } if *version < cairn_symbols::VERSION => true,
+            DebuginfoName::Joined { version, .. } if *version < cairn_symbols::VERSION => true,
             DebuginfoName::Texts { version, .. } if *version < sources::VERSION => true,
+            // Its program may have been replaced, or be kept under another name of the build.
+            DebuginfoName::Joined { program, .. } if !there.contains(program) => true,
             name => match (upload_of(name), name.kind()) {
                 (Some(upload), Some(kind)) => {
                     let record = record(&object.build_id, kind);

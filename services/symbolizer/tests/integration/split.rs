@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cairn_model::BuildId;
-use cairn_wire::cairn::symbols::v1::{Addressing, FileState, FileType};
+use cairn_model::{BuildId, TenantId};
+use cairn_store::{DebuginfoName, Store};
+use cairn_wire::cairn::symbols::v1::upload_request::Part;
+use cairn_wire::cairn::symbols::v1::{Addressing, FileInfo, FileState, FileType};
 use tempfile::TempDir;
 use tonic::Code;
 
@@ -217,6 +219,40 @@ async fn a_package_that_can_t_be_read_takes_no_names_away() {
     assert!(joined != alone);
     assert!(joined.iter().any(|known| known.frames.len() > 1));
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_package_is_joined_anew_with_a_program_that_replaced_another() {
+    let server = Server::start().await;
+    let made = Made::new("-gdwarf-5");
+    let (build_id, addresses) = (made.build_id("split"), made.addresses());
+    std::fs::write(made.path("note"), "another").expect("written");
+    made.run(Command::new("objcopy").args(["--add-section", "note=note", "split", "again"]));
+    let send = async |name, force| {
+        let info = FileInfo {
+            tenant: "a".to_owned(),
+            build_id: build_id.clone(),
+            force,
+            ..FileInfo::default()
+        };
+        let parts = vec![Part::Info(info), Part::Chunk(made.read(name).into())];
+        server.send(parts).await.expect("stored");
+    };
+    send("split.dwp", false).await;
+    send("split", false).await;
+    let first = names(&server, "a", &build_id, &addresses).await;
+    send("again", true).await;
+    assert!(names(&server, "a", &build_id, &addresses).await == first);
+    let folder = server.stop().await;
+
+    let store = Store::open(&config(&folder).store, 1)
+        .await
+        .expect("opened");
+    let tenant = TenantId::parse("a").expect("valid");
+    let objects = store.list_debuginfo(&tenant, None).await.expect("listed");
+    let names: Vec<_> = objects.into_iter().map(|object| object.name).collect();
+    let is_joined = |name: &&DebuginfoName| matches!(name, DebuginfoName::Joined { .. });
+    assert_eq!(names.iter().filter(is_joined).count(), 2, "{names:?}");
 }
 
 /// A single part that was split off.

@@ -105,6 +105,15 @@ fn symbols(upload: u128, version: u32) -> DebuginfoName {
     }
 }
 
+fn joined(upload: u128, program: u128, version: u32) -> DebuginfoName {
+    DebuginfoName::Joined {
+        kind: KIND,
+        upload: UploadId(upload),
+        version,
+        program: UploadId(program),
+    }
+}
+
 #[test]
 fn what_nothing_leads_to_goes_when_it_is_old() {
     let replacing = Record {
@@ -154,6 +163,15 @@ fn what_nothing_leads_to_goes_when_it_is_old() {
         (
             object("dd", symbols(5, cairn_symbols::VERSION - 1), 0),
             false,
+        ),
+        // The program is another build's, as names go: it is found by what its file says.
+        (object("dd", joined(5, 2, cairn_symbols::VERSION), 2), false),
+        (object("dd", joined(5, 1, cairn_symbols::VERSION), 2), true),
+        (object("dd", joined(5, 1, cairn_symbols::VERSION), 0), false),
+        (object("dd", joined(9, 2, cairn_symbols::VERSION), 2), true),
+        (
+            object("dd", joined(5, 2, cairn_symbols::VERSION - 1), 2),
+            true,
         ),
         (object("ab", state(2), 2), true),
         (object("ac", used(960), 40), true),
