@@ -13,6 +13,12 @@ pub(crate) fn judge(place: &Place, upload: &Upload, bytes: &[u8]) -> Result<Vec<
     let mut also = match place.kind {
         FileKind::Executable | FileKind::Debuginfo => {
             let identity = identity(bytes)?;
+            // The doors of agents have no word for it.
+            if identity.kind == FileKind::Package {
+                let text = "this is a package of split debug information: upload it with `cairn \
+                            debuginfo upload --build-id`, and the build id of its program";
+                return Err(text.to_owned());
+            }
             let claimed = Some(&place.build_id);
             // Of what was left out of the file, its hash can't be told any more.
             if !(upload.is_hash && identity.hash.is_none()) {

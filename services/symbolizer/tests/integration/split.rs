@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tonic::Code;
 
 use crate::keeping::list;
+use crate::parca::{Agent, Said};
 use crate::server::{Known, Server, Upload, config, native};
 
 /// What was made of one source, with debug information in the program or split off.
@@ -253,6 +254,19 @@ async fn a_package_is_joined_anew_with_a_program_that_replaced_another() {
     let names: Vec<_> = objects.into_iter().map(|object| object.name).collect();
     let is_joined = |name: &&DebuginfoName| matches!(name, DebuginfoName::Joined { .. });
     assert_eq!(names.iter().filter(is_joined).count(), 2, "{names:?}");
+}
+
+#[tokio::test]
+async fn an_agent_is_told_how_a_package_is_uploaded() {
+    let server = Server::start().await;
+    let made = Made::new("-gdwarf-5");
+    let (build_id, package) = (made.build_id("split"), made.read("split.dwp"));
+    let agent = Agent::of(&server).await;
+    let refused = agent.upload(&Said::of(&build_id, &package), &package).await;
+    let refused = refused.expect_err("it is announced as a debug file");
+    let text = "upload it with `cairn debuginfo upload --build-id`";
+    assert!(refused.message().contains(text), "{refused:?}");
+    server.stop().await;
 }
 
 /// A single part that was split off.
