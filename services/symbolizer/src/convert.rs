@@ -126,7 +126,7 @@ impl Converter {
                     let error = anyhow::anyhow!("{program} does not act as a worker");
                     return Err(Error::Convert(error));
                 }
-                Ok(output)
+                Ok(self.own(output).await?)
             }
             Verdict::Refused(reason) => Err(Error::Refused(reason)),
             Verdict::Failed(text) => Err(Error::Convert(anyhow::Error::msg(text))),
@@ -134,6 +134,20 @@ impl Converter {
                 self.metrics.conversion_crashes.inc();
                 tracing::warn!(%status, words, "a worker ended by force");
                 Err(Error::Refused(reason))
+            }
+        }
+    }
+
+    /// What a worker wrote, in a file that only this process writes. A worker that may not be locked
+    /// in can leave others behind that write to its output, and its word that it is locked in
+    /// counts for nothing.
+    async fn own(&self, output: TempPath) -> std::io::Result<TempPath> {
+        match self.sandbox {
+            Sandbox::Required => Ok(output),
+            Sandbox::Preferred => {
+                let own = self.scratch_file()?;
+                tokio::fs::copy(&output, &own).await?;
+                Ok(own)
             }
         }
     }
@@ -258,7 +272,30 @@ async fn end_of(mut child: Child) -> std::io::Result<(ExitStatus, String)> {
 
 #[cfg(test)]
 mod tests {
+    use prometheus_client::registry::Registry;
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_a_worker_without_locks_can_write_to_is_copied() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (sandbox, is_copied) in [(Sandbox::Required, false), (Sandbox::Preferred, true)] {
+            let config = ConversionConfig {
+                scratch: Some(folder.path().to_owned()),
+                sandbox,
+                ..ConversionConfig::default()
+            };
+            let metrics = Metrics::register(&mut Registry::default());
+            let converter = Converter::new(&config, metrics).expect("a folder");
+            let output = converter.scratch_file().expect("made");
+            std::fs::write(&output, "made").expect("written");
+            let before = output.to_path_buf();
+            let own = converter.own(output).await.expect("copied");
+            assert_eq!(*own != *before, is_copied);
+            assert_eq!(before.exists(), !is_copied);
+            assert_eq!(std::fs::read(&own).expect("read"), b"made");
+        }
+    }
 
     #[test]
     fn what_killed_processes_left_goes_once_it_is_old() {

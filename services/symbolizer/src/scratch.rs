@@ -35,11 +35,10 @@ pub(crate) fn map(path: &Path) -> std::io::Result<Mapped> {
     if file.metadata()?.len() == 0 {
         return Ok(Mapped(None));
     }
-    #[expect(
-        unsafe_code,
-        reason = "a scratch file is this process' own: a worker can only read what it is given"
-    )]
-    // SAFETY: nobody writes to the file while it is mapped.
+    #[expect(unsafe_code, reason = "the libraries at hand have no safe call for it")]
+    // SAFETY: nobody writes to the file while it is mapped. This process is done with it, and a
+    // worker that wrote it has ended: locked in, it left nobody behind who could go on, and of what
+    // one wrote that may not have been locked in, this is a copy.
     let map = unsafe { Mmap::map(&file)? };
     Ok(Mapped(Some(map)))
 }
