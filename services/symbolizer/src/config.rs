@@ -99,8 +99,9 @@ pub struct QuotaConfig {
 pub struct ConversionConfig {
     /// The program that is the worker when it is started as one. This program if absent.
     pub program: Option<PathBuf>,
-    /// Where files lie while they are worked on, two for each that is read at a time besides those that
-    /// arrive. The system's folder if absent.
+    /// Where files lie while they are worked on: one more than are read at a time, and what is made
+    /// of them, besides those that arrive. With a package of split units its program lies there,
+    /// and for a while the package twice. The system's folder if absent.
     pub scratch: Option<PathBuf>,
     /// Workers at a time; more files wait.
     pub concurrent_max: usize,

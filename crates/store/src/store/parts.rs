@@ -28,9 +28,9 @@ pub enum FileError {
 impl Store {
     /// Stores what a file holds. What fits into one part is stored like [`Store::create_once`].
     ///
-    /// No store has create-only for what comes in parts: a larger file replaces what is there. So
-    /// whoever calls this has seen to it that only these bytes ever come under this key. Readers see
-    /// the whole object or none.
+    /// S3 knows create-only for what comes in parts, but the client at hand has no way to ask for
+    /// it: a larger file replaces what is there. So whoever calls this has seen to it that only
+    /// these bytes ever come under this key. Readers see the whole object or none.
     pub async fn create_from(&self, key: Key<'_>, path: &Path) -> Result<(), FileError> {
         let mut file = File::open(path).await?;
         let bytes = file.metadata().await?.len();
@@ -41,22 +41,19 @@ impl Store {
         let failed = |error| Error::new(key, error);
         let upload = self.objects.put_multipart(&key.path()).await;
         let mut upload = upload.map_err(failed)?;
-        let sent = send(&mut *upload, &mut file, bytes).await;
-        match sent {
-            Ok(()) => Ok(()),
-            // The reply may be lost, and the object there.
-            Err(Sent::Completed(error)) => match self.size(key).await {
-                Ok(stored) if stored == bytes => Ok(()),
-                _ => Err(failed(error).into()),
-            },
-            Err(other) => {
-                // What is left of it goes by the store's own rules.
-                let _ = upload.abort().await;
-                Err(match other {
-                    Sent::File(error) => FileError::File(error),
-                    Sent::Part(error) | Sent::Completed(error) => failed(error).into(),
-                })
-            }
+        let sent = send(&mut *upload, &mut file, bytes, failed).await;
+        if let Err(error) = sent {
+            // What is left of it goes by the store's own rules.
+            let _ = upload.abort().await;
+            return Err(error);
+        }
+        let Err(error) = upload.complete().await else {
+            return Ok(());
+        };
+        // The reply may be lost, and the object there. So it is not aborted either.
+        match self.size(key).await {
+            Ok(stored) if stored == bytes => Ok(()),
+            _ => Err(failed(error).into()),
         }
     }
 
@@ -77,23 +74,22 @@ impl Store {
     }
 }
 
-/// At which step storing in parts failed.
-enum Sent {
-    File(std::io::Error),
-    Part(object_store::Error),
-    Completed(object_store::Error),
-}
-
-async fn send(upload: &mut dyn MultipartUpload, file: &mut File, bytes: u64) -> Result<(), Sent> {
+/// Sends all parts of an object, which is there only once the upload is completed.
+async fn send(
+    upload: &mut dyn MultipartUpload,
+    file: &mut File,
+    bytes: u64,
+    failed: impl Fn(object_store::Error) -> Error,
+) -> Result<(), FileError> {
     // All of one size but the last, which some stores want.
     let part_bytes = PART_BYTES.max(bytes.div_ceil(PARTS_MAX));
     let mut left = bytes;
     while left > 0 {
-        let part = read(file, left.min(part_bytes)).await.map_err(Sent::File)?;
+        let part = read(file, left.min(part_bytes)).await?;
         left -= part.len() as u64;
-        upload.put_part(part.into()).await.map_err(Sent::Part)?;
+        upload.put_part(part.into()).await.map_err(&failed)?;
     }
-    upload.complete().await.map(drop).map_err(Sent::Completed)
+    Ok(())
 }
 
 /// Reads exactly so many bytes; a file that is shorter by now is an error.
