@@ -117,3 +117,13 @@ fn a_large_rust_binary_agrees_as_far_as_is_explained() {
     let tally = tally(&std::env::current_exe().unwrap(), 16);
     assert_explained(&tally, &Kind::EXPLAINED);
 }
+
+/// Such as the image of a kernel, which is large: every `CAIRN_AGREEMENT_STEP`th address.
+#[test]
+#[ignore = "needs CAIRN_AGREEMENT_ELF, a file"]
+fn another_file_agrees_as_far_as_is_explained() {
+    let file = std::env::var_os("CAIRN_AGREEMENT_ELF").expect("the path of a file");
+    let step = std::env::var("CAIRN_AGREEMENT_STEP").expect("a number");
+    let tally = tally(file.as_ref(), step.parse().expect("a number"));
+    assert_explained(&tally, &Kind::EXPLAINED);
+}
