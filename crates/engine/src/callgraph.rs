@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use cairn_model::NONE;
 use hashbrown::HashMap;
 
-use crate::flame::{Flame, Kind, Node};
+use crate::flame::{Flame, Kind, Node, weight};
 
 pub use dot::dot;
 
@@ -68,24 +68,16 @@ pub fn callgraph(flame: &Flame, calls_max: usize) -> Callgraph {
         edges: edges(flame, &of_node),
         max_error: left_out
             .iter()
-            .map(|at| weight(&calls[*at]))
+            .map(|at| weight_of(&calls[*at]))
             .max()
             .unwrap_or(0),
     }
 }
 
 /// What a function has on the side where it has more.
-fn weight(call: &Call) -> u64 {
-    let Call {
-        cumulative,
-        base_cumulative,
-        flat,
-        base_flat,
-        ..
-    } = *call;
-    let sides = [cumulative, base_cumulative, flat, base_flat];
-    let sides = sides.map(i64::unsigned_abs);
-    sides.into_iter().max().unwrap_or(0)
+fn weight_of(call: &Call) -> u64 {
+    let cumulative = weight([call.cumulative, call.base_cumulative]);
+    cumulative.max(weight([call.flat, call.base_flat]))
 }
 
 /// All functions in the order in which they appear, and which of them each node stands for.

@@ -17,9 +17,9 @@ use cairn_trie::{Group, Partial, Symbols};
 pub use chart::{NoChart, Pace, SAMPLES_MAX as CHART_SAMPLES_MAX};
 pub use trim::Trim;
 
-pub(crate) use self::build::function_name;
 use self::build::{Builder, Side};
-use self::grow::{Growth, Source};
+pub(crate) use self::build::{function_name, weight};
+use self::grow::Growth;
 use crate::generated::shown_binary;
 
 /// What keeps two calls of one name under one parent apart. Calls without a name are always told
@@ -122,24 +122,20 @@ impl Flame {
     /// Like [`Flame::build`] and then [`Flame::trim`], mostly without building what is cut off.
     pub fn trimmed(partial: &Partial, key_by: KeyBy, trim: &Trim) -> Self {
         let is_grouped = partial.values.iter().any(|value| value.group != 0);
-        let is_whole = is_grouped || trim.keeps(partial.trie.len());
-        let source = (!is_whole).then(|| Source::new(partial, Side::Value));
-        match source.flatten() {
+        let sources = [(partial, Side::Value)];
+        let growth = (!is_grouped).then(|| Growth::of(&sources, key_by, trim));
+        match growth.flatten() {
             None => Self::build(partial, key_by).trim(trim),
-            Some(source) => Growth::new(vec![source], key_by).trimmed(partial.groups.clone(), trim),
+            Some(growth) => growth.trimmed(partial.groups.clone(), trim),
         }
     }
 
     /// Like [`Flame::compare`] and then [`Flame::trim`], mostly without building what is cut off.
     pub fn compare_trimmed(base: &Partial, compare: &Partial, key_by: KeyBy, trim: &Trim) -> Self {
         let sources = [(compare, Side::Value), (base, Side::Base)];
-        let sources = sources.into_iter();
-        let sources = sources.map(|(partial, side)| Source::new(partial, side));
-        let is_whole = trim.keeps(base.trie.len() + compare.trie.len());
-        let sources = (!is_whole).then(|| sources.collect::<Option<Vec<_>>>());
-        match sources.flatten() {
+        match Growth::of(&sources, key_by, trim) {
             None => Self::compare(base, compare, key_by).trim(trim),
-            Some(sources) => Growth::new(sources, key_by).trimmed(vec![Group::default()], trim),
+            Some(growth) => growth.trimmed(vec![Group::default()], trim),
         }
     }
 

@@ -220,7 +220,7 @@ pub(crate) fn function_name(symbols: &Symbols, function: u32) -> &str {
 }
 
 /// How much a node shows that has so much on both sides.
-pub(super) fn weight([value, base]: [i64; 2]) -> u64 {
+pub(crate) fn weight([value, base]: [i64; 2]) -> u64 {
     value.unsigned_abs().max(base.unsigned_abs())
 }
 

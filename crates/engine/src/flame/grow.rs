@@ -18,7 +18,7 @@ use super::trim::{TRIMMED, Trim, survives};
 use super::{Flame, KeyBy, Node, name};
 
 /// A partial, its values rolled up and its calls found on demand.
-pub(super) struct Source<'a> {
+struct Source<'a> {
     symbols: &'a Symbols,
     side: usize,
     twigs: Vec<Twig>,
@@ -44,7 +44,7 @@ struct Twig {
 impl<'a> Source<'a> {
     /// `None` where a call may have less than one below it: nothing is known of those without
     /// looking at them.
-    pub(super) fn new(partial: &'a Partial, side: Side) -> Option<Self> {
+    fn new(partial: &'a Partial, side: Side) -> Option<Self> {
         let mut values = partial.values.iter().map(|value| value.value);
         values.try_fold(0i64, |sum, value| {
             (value >= 0).then(|| sum.checked_add(value))?
@@ -138,7 +138,18 @@ pub(super) struct Growth<'a> {
 }
 
 impl<'a> Growth<'a> {
-    pub(super) fn new(sources: Vec<Source<'a>>, key_by: KeyBy) -> Self {
+    /// `None` where the whole must be built, or nothing of it is cut off.
+    pub(super) fn of(sources: &[(&'a Partial, Side)], key_by: KeyBy, trim: &Trim) -> Option<Self> {
+        let nodes = sources.iter().map(|(partial, _)| partial.trie.len()).sum();
+        if trim.keeps(nodes) {
+            return None;
+        }
+        let sources = sources.iter();
+        let sources = sources.map(|(partial, side)| Source::new(partial, *side));
+        Some(Self::new(sources.collect::<Option<_>>()?, key_by))
+    }
+
+    fn new(sources: Vec<Source<'a>>, key_by: KeyBy) -> Self {
         let mut growth = Self {
             sources,
             keys: Keys::new(key_by),

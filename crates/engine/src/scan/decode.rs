@@ -130,7 +130,8 @@ pub(super) async fn visit(
     Ok(())
 }
 
-/// Leaves the core to others who want it: not after each run, so that scans of many blocks do not take turns all the time.
+/// Leaves the core to others who want it: not after each run, so that scans of many blocks do not
+/// take turns all the time.
 #[derive(Default)]
 struct Pause {
     runs: usize,

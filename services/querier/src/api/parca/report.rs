@@ -175,11 +175,7 @@ impl Shape {
             let chart = chart.map_err(|error| Error::Invalid(error.to_string()))?;
             return Ok(chart.trim(trim));
         }
-        let is_flame_graph = !matches!(
-            self.report,
-            ReportType::Top | ReportType::TableArrow | ReportType::Callgraph
-        );
-        Ok(match (base, self.inverted && is_flame_graph) {
+        Ok(match (base, self.inverted && self.is_flame_graph()) {
             (None, false) => Flame::trimmed(compare, key_by, trim),
             (None, true) => Flame::inverted(compare, key_by).trim(trim),
             (Some(base), false) => Flame::compare_trimmed(base, compare, key_by, trim),
@@ -223,10 +219,17 @@ impl Shape {
         Ok((report, None))
     }
 
+    fn is_flame_graph(&self) -> bool {
+        !matches!(
+            self.report,
+            ReportType::Top | ReportType::TableArrow | ReportType::Callgraph
+        )
+    }
+
     /// Only flame graphs are trimmed.
     fn trim(&self) -> Trim {
         let (fraction, nodes_max) = match self.report {
-            ReportType::Top | ReportType::TableArrow | ReportType::Callgraph => (0.0, usize::MAX),
+            _ if !self.is_flame_graph() => (0.0, usize::MAX),
             ReportType::FlamegraphArrow | ReportType::Flamechart => (self.trim, usize::MAX),
             _ => (self.trim, NESTED_NODES_MAX),
         };
