@@ -1,16 +1,13 @@
 //! What counters have grown by in the first half of the range, and in the second.
 
 use cairn_engine::GroupBy;
-use cairn_wire::querier::v1::{
-    DiffRequest, DiffResponse, ProfileFormat, SelectMergeStacktracesRequest,
-};
 
 use super::case::Asked;
 use super::growth::{Grown, steps};
 use super::parca::Parca;
-use super::pyroscope::{NANOS_PER_MILLI, Pyroscope};
+use super::pyroscope::Pyroscope;
 use super::stacks::stacks;
-use super::{Place, parca_diff, read};
+use super::{Place, parca_diff};
 use crate::model::Row;
 
 pub(crate) async fn check(place: &Place<'_>, asked: &Asked, rows: &[&Row]) {
@@ -52,30 +49,13 @@ async fn of_parca(place: &Place<'_>, asked: &Asked, rows: &[&Row]) {
 }
 
 async fn of_pyroscope(place: &Place<'_>, asked: &Asked, rows: &[&Row]) {
-    let (start, end) = asked.millis();
-    let middle = start + (end - start) / 2;
-    let is_before = |row: &&Row| row.time < (middle + 1) * NANOS_PER_MILLI;
-    let (before, after): (Vec<&Row>, Vec<&Row>) = rows.iter().copied().partition(is_before);
+    let (before, after) = Pyroscope::halves(asked, rows);
     let (before, after) = (grown(&before), grown(&after));
     let place = &place.shrinking(before.has_shrunk || after.has_shrunk);
     let pyroscope = Pyroscope::of(place, asked, rows);
-    let whole = pyroscope.request(ProfileFormat::Unspecified);
-    let request = DiffRequest {
-        left: Some(SelectMergeStacktracesRequest {
-            end: middle,
-            ..whole.clone()
-        }),
-        right: Some(SelectMergeStacktracesRequest {
-            start: middle + 1,
-            ..whole
-        }),
-    };
-    let found: DiffResponse = pyroscope.client.ask("Diff", request).await;
-    let found = found.flamegraph.unwrap();
     let said = pyroscope.said("Diff of growth");
-    for (grown, ticks, at) in [(before, found.left_ticks, 0), (after, found.right_ticks, 3)] {
+    for (grown, (ticks, found)) in [before, after].into_iter().zip(pyroscope.compared().await) {
         assert_eq!(ticks, grown.total(), "{said}");
-        let found = read::levels(&found.names, &found.levels, (7, at));
         assert_eq!(found, grown.paths(), "{said}");
     }
 }

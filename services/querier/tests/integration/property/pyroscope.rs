@@ -12,7 +12,7 @@ use cairn_wire::types::v1::{GoPgo, Location, StackTraceSelector};
 use futures::future::{BoxFuture, join_all};
 
 use super::case::Asked;
-use super::expected::{self, Bars};
+use super::expected::{self, Bars, Paths};
 use super::stacks::{Stack, below, innermost, stacks, total};
 use super::{Place, client::Client, parca, read, trimmed};
 use super::{pyroscope_exemplars, pyroscope_heatmap, pyroscope_names, pyroscope_series};
@@ -264,15 +264,21 @@ impl<'a> Pyroscope<'a> {
         trimmed::check(&found, &whole, (nodes_max, " 0 other/::0"), &said);
     }
 
-    /// The first half of the range, then the second.
-    async fn diff(&self, rows: &[&Row]) {
-        let (start, end) = self.asked.millis();
-        let middle = start + (end - start) / 2;
-        let is_before = |row: &&Row| row.time < (middle + 1) * NANOS_PER_MILLI;
-        let (left, right): (Vec<&Row>, Vec<&Row>) = rows.iter().copied().partition(is_before);
-        if !self.asked.stays_itself(&left) || !self.asked.stays_itself(&right) {
-            return;
-        }
+    /// The last millisecond of the first half of the range.
+    fn middle(asked: &Asked) -> i64 {
+        let (start, end) = asked.millis();
+        start + (end - start) / 2
+    }
+
+    /// Rows of the first half of the range, and of the second.
+    pub(super) fn halves<'r>(asked: &Asked, rows: &[&'r Row]) -> (Vec<&'r Row>, Vec<&'r Row>) {
+        let end = (Self::middle(asked) + 1) * NANOS_PER_MILLI;
+        rows.iter().copied().partition(|row| row.time < end)
+    }
+
+    /// What is said of the first half of the range, and of the second: the sum, and all calls.
+    pub(super) async fn compared(&self) -> [(i64, Paths); 2] {
+        let middle = Self::middle(self.asked);
         let whole = self.request(ProfileFormat::Unspecified);
         let request = DiffRequest {
             left: Some(SelectMergeStacktracesRequest {
@@ -286,11 +292,21 @@ impl<'a> Pyroscope<'a> {
         };
         let found: DiffResponse = self.client.ask("Diff", request).await;
         let found = found.flamegraph.unwrap();
+        [(found.left_ticks, 0), (found.right_ticks, 3)].map(|(ticks, at)| {
+            let paths = read::levels(&found.names, &found.levels, (7, at));
+            (ticks, paths)
+        })
+    }
+
+    async fn diff(&self, rows: &[&Row]) {
+        let (left, right) = Self::halves(self.asked, rows);
+        if !self.asked.stays_itself(&left) || !self.asked.stays_itself(&right) {
+            return;
+        }
         let said = self.said("Diff");
-        for (rows, ticks, at) in [(left, found.left_ticks, 0), (right, found.right_ticks, 3)] {
+        for (rows, (ticks, found)) in [left, right].into_iter().zip(self.compared().await) {
             let stacks = stacks(&rows);
             assert_eq!(ticks, total(&stacks), "{said}");
-            let found = read::levels(&found.names, &found.levels, (7, at));
             assert_eq!(found, expected::paths(&stacks), "{said}");
         }
     }
