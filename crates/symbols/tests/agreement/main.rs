@@ -118,12 +118,17 @@ fn a_large_rust_binary_agrees_as_far_as_is_explained() {
     assert_explained(&tally, &Kind::EXPLAINED);
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test's own knob")]
+fn step() -> usize {
+    let step = std::env::var("CAIRN_AGREEMENT_STEP").expect("a number");
+    step.parse().expect("a number")
+}
+
 /// Such as the image of a kernel, which is large: every `CAIRN_AGREEMENT_STEP`th address.
 #[test]
 #[ignore = "needs CAIRN_AGREEMENT_ELF, a file"]
 fn another_file_agrees_as_far_as_is_explained() {
     let file = std::env::var_os("CAIRN_AGREEMENT_ELF").expect("the path of a file");
-    let step = std::env::var("CAIRN_AGREEMENT_STEP").expect("a number");
-    let tally = tally(file.as_ref(), step.parse().expect("a number"));
+    let tally = tally(file.as_ref(), step());
     assert_explained(&tally, &Kind::EXPLAINED);
 }
