@@ -56,8 +56,8 @@ pub(crate) struct Files {
     conversions: Semaphore,
     /// How often reading a file took too long.
     late: parking_lot::Mutex<HashMap<Slot, u32>>,
-    /// Source maps that no texts can be made of, and why.
-    textless: parking_lot::Mutex<HashMap<Slot, Arc<str>>>,
+    /// Source maps that no texts can be made of, packages that can't be read with a program, and why.
+    unmade: parking_lot::Mutex<HashMap<Slot, Arc<str>>>,
     /// Programs no units of which were split off.
     unsplit: parking_lot::Mutex<HashMap<Slot, ()>>,
     metrics: Metrics,
@@ -116,7 +116,7 @@ impl Files {
             // One is at hand when another ends.
             conversions: Semaphore::new(config.conversion.concurrent_max.max(1) + 1),
             late: parking_lot::Mutex::default(),
-            textless: parking_lot::Mutex::default(),
+            unmade: parking_lot::Mutex::default(),
             unsplit: parking_lot::Mutex::default(),
             metrics,
             cx,
@@ -326,7 +326,7 @@ impl Files {
     }
 
     /// Keeps why a file is of no use, and then not the file.
-    async fn refuse(&self, slot: &Slot, reason: &str) -> Result<(), Error> {
+    pub(crate) async fn refuse(&self, slot: &Slot, reason: &str) -> Result<(), Error> {
         let refusal = Refusal {
             reason: reason.to_owned(),
             by_version: cairn_symbols::VERSION,

@@ -95,16 +95,16 @@ impl Files {
         }
     }
 
-    /// What a worker makes of an upload. One of no use is known as such from then on.
+    /// What a worker makes of an upload. One of no use is known as such from then on, unless it is of
+    /// use for something else.
     pub(crate) async fn converted(
         &self,
         slot: &Slot,
         file: (&Path, u64),
         product: Product,
     ) -> Result<Result<TempPath, Absence>, Error> {
-        if product == Product::Texts
-            && let Some(reason) = self.textless.lock().get(slot)
-        {
+        let is_kept = slot.program.is_some() || product == Product::Texts;
+        if is_kept && let Some(reason) = self.unmade.lock().get(slot) {
             return Ok(Err(Absence::Refused(Arc::clone(reason))));
         }
         let (converter, clock) = (&self.converter, self.cx.clock());
@@ -119,20 +119,31 @@ impl Files {
             }
             Err(error) => return Err(error),
         };
-        // A source map whose texts are of no use still names frames.
         match (slot.place.kind, product) {
-            (FileKind::SourceMap, Product::Texts) => {
-                let mut textless = self.textless.lock();
-                bound(&mut textless);
-                textless.insert(slot.clone(), reason.as_str().into());
-            }
+            // A source map whose texts are of no use still names frames.
+            (FileKind::SourceMap, Product::Texts) => self.note_unmade(slot, &reason),
             // The program is none of the package's.
             (FileKind::Package, _) if reason == cairn_symbols::Error::NotSplit.to_string() => {
                 return Ok(Err(Absence::NotSplit));
             }
+            // Another program may fit, and the package was taken in: it stays.
+            (FileKind::Package, _) => {
+                let (tenant, build_id) = (&slot.place.tenant, &slot.place.build_id);
+                tracing::warn!(
+                    %tenant, %build_id, reason,
+                    "a package can't be read with this program, which names its addresses alone"
+                );
+                self.note_unmade(slot, &reason);
+            }
             _ => self.refuse(slot, &reason).await?,
         }
         Ok(Err(Absence::Refused(reason.into())))
+    }
+
+    fn note_unmade(&self, slot: &Slot, reason: &str) {
+        let mut unmade = self.unmade.lock();
+        bound(&mut unmade);
+        unmade.insert(slot.clone(), reason.into());
     }
 
     /// How often reading this file took too long, with this time.

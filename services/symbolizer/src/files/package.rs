@@ -7,7 +7,8 @@ use crate::error::Error;
 
 impl Files {
     /// Puts what a package and its program say together in the place of what the program says alone.
-    /// If that fails, the program's own names are an answer still, and later questions try again.
+    /// If that fails, the program's own names are an answer still. Of errors later questions try
+    /// again; what does not fit is said in the log.
     pub(super) async fn join(&self, known: &Known, build: &mut Build) {
         let Ok(package) = &known.package else {
             return;
@@ -19,9 +20,8 @@ impl Files {
         for (program, answer) in programs {
             let Ok(program) = program else { continue };
             match self.joined(package, program).await {
-                Ok(Err(Absence::NotSplit)) => {}
-                // Names of symbols are what remains, and the list of files says why.
-                Ok(Err(_)) => return,
+                // The other file may be the one that fits.
+                Ok(Err(_)) => {}
                 Ok(joined) => {
                     *answer = joined;
                     return;
@@ -35,17 +35,20 @@ impl Files {
         }
     }
 
-    /// Whether a package is of use for what there is of its build. It may be if there is nothing.
+    /// Whether a package that is being taken in is of use for what there is of its build. It may be
+    /// if there is nothing.
     pub(crate) async fn check_package(&self, package: &Slot) -> Result<Result<(), Absence>, Error> {
         let place = &package.place;
         let known = self.known(&place.tenant, &place.build_id).await?;
+        let mut checked = Ok(());
         for program in [&known.debuginfo, &known.executable].into_iter().flatten() {
             match self.joined(package, program).await? {
                 Err(Absence::NotSplit) => {}
-                joined => return Ok(joined.map(|_| ())),
+                Err(absence) => checked = Err(absence),
+                Ok(_) => return Ok(Ok(())),
             }
         }
-        Ok(Ok(()))
+        Ok(checked)
     }
 
     async fn joined(&self, package: &Slot, program: &Slot) -> Result<Answer, Error> {

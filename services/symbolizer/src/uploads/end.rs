@@ -51,7 +51,9 @@ impl Uploads {
     async fn end_of(&self, place: &Place, id: &str, patience: Duration) -> Result<Stored, Error> {
         check(place)?;
         let (_, record) = self.files.records().read(place).await?;
-        let stored = match Record::ending(record.as_ref(), id).map_err(not_ending)? {
+        let ending = Record::ending(record.as_ref(), id).map_err(not_ending)?;
+        let is_taken = matches!(ending, End::Before(_));
+        let stored = match ending {
             End::Before(stored) => stored,
             End::Now(upload) => {
                 let replaces = record.is_some_and(|record| record.readable().is_some());
@@ -61,7 +63,16 @@ impl Uploads {
         if let Some(refusal) = stored.refusal {
             return Err(Error::Refused(refusal.reason));
         }
+        // Another program may have come since a package was taken in, which changes nothing.
+        let is_package = place.kind == FileKind::Package;
+        if is_package && is_taken {
+            return Ok(stored);
+        }
         if let Made::Refused(reason) = self.convert(place, stored.upload, patience).await? {
+            if is_package {
+                let slot = Slot::new(place.clone(), stored.upload);
+                self.files.refuse(&slot, &reason).await?;
+            }
             return Err(Error::Refused(reason));
         }
         Ok(stored)

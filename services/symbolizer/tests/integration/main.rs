@@ -110,7 +110,7 @@ async fn tenants_neither_see_nor_change_each_others_files() {
     server.stop().await;
 }
 
-fn set_build_id(elf: &mut [u8], from: &str, to: &BuildId) {
+pub(crate) fn set_build_id(elf: &mut [u8], from: &str, to: &BuildId) {
     let bytes = |hex: &str| -> Vec<u8> {
         let pairs = hex.as_bytes().chunks(2);
         pairs

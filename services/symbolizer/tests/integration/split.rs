@@ -141,7 +141,7 @@ async fn a_package_names_what_was_split_off_its_program_whichever_came_first() {
 }
 
 #[tokio::test]
-async fn a_package_of_another_build_is_refused_and_changes_nothing() {
+async fn a_package_of_another_build_changes_nothing() {
     let server = Server::start().await;
     let (made, other) = (Made::new("-gdwarf-5"), Made::new("-gdwarf-4"));
     let split = made.build_id("split");
@@ -165,13 +165,8 @@ async fn a_package_of_another_build_is_refused_and_changes_nothing() {
     let stored = server.upload(upload("b", &split, &program)).await;
     stored.expect("stored");
     assert!(names(&server, "b", &split, &addresses).await == before);
-    let listed = list(&server, "b").await;
-    let refused = listed
-        .iter()
-        .find(|file| file.r#type() == FileType::Package)
-        .expect("listed");
-    assert_eq!(refused.state(), FileState::Refused);
-    assert!(refused.reason.contains(text), "{refused:?}");
+    // It was taken in, so it stays: a program that fits may come.
+    assert_eq!(state_of_package(&server, "b").await, FileState::Uploaded);
 
     // It can't be told of which build a package is, nor what parts belong together.
     let nameless = server.upload(Upload::of("c", &package)).await;
@@ -254,6 +249,52 @@ async fn a_package_is_joined_anew_with_a_program_that_replaced_another() {
     let names: Vec<_> = objects.into_iter().map(|object| object.name).collect();
     let is_joined = |name: &&DebuginfoName| matches!(name, DebuginfoName::Joined { .. });
     assert_eq!(names.iter().filter(is_joined).count(), 2, "{names:?}");
+}
+
+#[tokio::test]
+async fn a_package_that_was_taken_in_stays_whatever_program_comes() {
+    let mut server = Server::start().await;
+    let (made, other) = (Made::new("-gdwarf-5"), Made::new("-gdwarf-4"));
+    let (build_id, addresses) = (made.build_id("split"), made.addresses());
+    let mut another = other.read("split");
+    let id = BuildId::parse(&build_id).expect("valid");
+    crate::set_build_id(&mut another, &other.build_id("split"), &id);
+    let send = async |server: &Server, tenant: &str, file: &[u8]| {
+        let info = FileInfo {
+            tenant: tenant.to_owned(),
+            build_id: build_id.clone(),
+            force: true,
+            ..FileInfo::default()
+        };
+        let chunk = Part::Chunk(file.to_vec().into());
+        let sent = server.send(vec![Part::Info(info), chunk]);
+        sent.await.expect("stored");
+    };
+    send(&server, "alone", &another).await;
+    let alone = names(&server, "alone", &build_id, &addresses).await;
+    send(&server, "a", &made.read("split.dwp")).await;
+    send(&server, "a", &made.read("split")).await;
+    let joined = names(&server, "a", &build_id, &addresses).await;
+    assert!(joined != alone);
+
+    send(&server, "a", &another).await;
+    assert!(names(&server, "a", &build_id, &addresses).await == alone);
+    let folder = server.stop().await;
+    server = Server::start_with(config(&folder), folder).await;
+    assert!(names(&server, "a", &build_id, &addresses).await == alone);
+    assert_eq!(state_of_package(&server, "a").await, FileState::Uploaded);
+
+    send(&server, "a", &made.read("split")).await;
+    assert!(names(&server, "a", &build_id, &addresses).await == joined);
+    server.stop().await;
+}
+
+async fn state_of_package(server: &Server, tenant: &str) -> FileState {
+    let listed = list(server, tenant).await;
+    let mut packages = listed
+        .iter()
+        .filter(|file| file.r#type() == FileType::Package);
+    packages.next().expect("listed").state()
 }
 
 #[tokio::test]
