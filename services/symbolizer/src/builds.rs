@@ -13,7 +13,7 @@ use cairn_symbols::{Identity, Link};
 use tempfile::TempPath;
 use tokio::sync::Semaphore;
 
-use crate::cache::Absence;
+use crate::absence::{Absence, foremost};
 use crate::error::Error;
 use crate::files::{Build, Code, Files};
 use crate::flights::Flights;
@@ -77,14 +77,18 @@ impl Builds {
         }
         match self.files.has_room(tenant).await {
             Ok(true) => {}
-            Ok(false) => return Build::none(Absence::NoRoom),
+            Ok(false) => {
+                build.upstream.push(Absence::NoRoom);
+                return build;
+            }
             Err(error) => {
                 let chain = error.chain();
                 tracing::warn!(%tenant, chain, "what was fetched can't be counted");
-                return Build::none(Absence::Unread);
+                build.upstream.push(Absence::Unread);
+                return build;
             }
         }
-        let mut absence = Absence::Nowhere;
+        let mut upstream = Vec::new();
         for artifact in [Artifact::Debuginfo, Artifact::Executable] {
             match self.fetch(tenant, build_id, artifact).await {
                 Ok(true) => {
@@ -95,14 +99,11 @@ impl Builds {
                         break;
                     }
                 }
-                Ok(false) => {}
-                Err(why) => absence = why,
+                Ok(false) => upstream.push(Absence::Nowhere),
+                Err(why) => upstream.push(why),
             }
         }
-        if build.is_wanted() {
-            build.debuginfo = Err(absence);
-        }
-        build
+        Build { upstream, ..build }
     }
 
     /// The file that others of a package share debug information with, if this one does and the
@@ -227,7 +228,15 @@ impl Build {
         Self {
             debuginfo: Err(absence),
             executable: Err(Absence::NoFile),
+            upstream: Vec::new(),
         }
+    }
+
+    /// Why there is no file, and whether that may pass.
+    pub(crate) fn why(&self) -> (String, bool) {
+        let own = [&self.debuginfo, &self.executable].into_iter();
+        let own = own.filter_map(|answer| answer.as_ref().err());
+        foremost(own.chain(&self.upstream))
     }
 
     /// Whether others may have what the tenant did not upload.

@@ -10,6 +10,7 @@ use cairn_store::DebuginfoName;
 use cairn_symbols::SymbolFile;
 use parking_lot::Mutex;
 
+use crate::absence::Absence;
 use crate::records::Place;
 
 /// What one entry takes besides the symbol file itself, so that absences are bounded too.
@@ -67,52 +68,6 @@ impl Slot {
 
 /// A symbol file, or why there is none.
 pub(crate) type Answer = Result<Arc<SymbolFile>, Absence>;
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Absence {
-    #[error("no file of this build id was uploaded")]
-    NoFile,
-    #[error("no source map of this debug id was uploaded")]
-    NoMap,
-    #[error("the uploaded file was refused: {0}")]
-    Refused(Arc<str>),
-    #[error("the uploaded file has no units that were split off")]
-    NotSplit,
-    #[error("no file of this build id was uploaded, and no debuginfod server has one")]
-    Nowhere,
-    #[error(
-        "no file of this build id was uploaded, and what a debuginfod server has is of no use: {0}"
-    )]
-    Bad(Arc<str>),
-    #[error(
-        "no file of this build id was uploaded, and debuginfod servers could not be asked: {0}"
-    )]
-    Unasked(Arc<str>),
-    #[error(
-        "no file of this build id was uploaded, and what was fetched from debuginfod servers takes \
-         all the room that upstream.kept_bytes_max gives it"
-    )]
-    NoRoom,
-    #[error("the file of this build id is still being fetched or read: ask again")]
-    Unfinished,
-    #[error("the file of this build id can't be read at present: ask again")]
-    Unread,
-}
-
-impl Absence {
-    /// Whether a later question may have another answer though nobody uploads anything.
-    pub(crate) fn is_passing(&self) -> bool {
-        match self {
-            Self::NoFile
-            | Self::NoMap
-            | Self::Refused(_)
-            | Self::NotSplit
-            | Self::Nowhere
-            | Self::Bad(_) => false,
-            Self::Unasked(_) | Self::NoRoom | Self::Unfinished | Self::Unread => true,
-        }
-    }
-}
 
 pub(crate) struct Cache {
     bytes_max: u64,

@@ -13,8 +13,9 @@ use cairn_model::{BuildId, FileKind, TenantId};
 use cairn_store::Store;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::absence::Absence;
 use crate::believed::Believed;
-use crate::cache::{Absence, Answer, Cache, Slot};
+use crate::cache::{Answer, Cache, Slot};
 use crate::config::Config;
 use crate::convert::Converter;
 use crate::disk::Disk;
@@ -78,6 +79,8 @@ pub(crate) enum Code {
 pub(crate) struct Build {
     pub(crate) debuginfo: Answer,
     pub(crate) executable: Answer,
+    /// Why debuginfod servers gave neither, as far as they were to be asked.
+    pub(crate) upstream: Vec<Absence>,
 }
 
 /// What was uploaded of one build.
@@ -159,6 +162,7 @@ impl Files {
         let mut build = Build {
             debuginfo: self.answer(debuginfo).await?,
             executable: self.answer(executable).await?,
+            upstream: Vec::new(),
         };
         if code == Code::Machine {
             self.join(&known, &mut build).await;

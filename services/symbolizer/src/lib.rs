@@ -1,5 +1,6 @@
 #![doc = include_str!("../docs/architecture.md")]
 
+mod absence;
 mod believed;
 mod builds;
 mod cache;

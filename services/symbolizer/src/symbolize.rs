@@ -7,7 +7,6 @@ use cairn_model::{Addressing, Ask};
 use cairn_symbols::{Frames, Miss};
 use cairn_wire::cairn::symbols::v1::{BinarySymbols, Frame, Function, SymbolizeResponse, Symbols};
 
-use crate::cache::Absence;
 use crate::files::Build;
 
 /// Addresses of one binary, or positions of one script, and what can name them.
@@ -220,9 +219,7 @@ fn frames(build: &Build, ask: Ask, address: u64) -> Result<(usize, Frames<'_>), 
         }
     }
     found.map_err(|miss| match (&build.debuginfo, &build.executable) {
-        (Err(Absence::NoFile), Err(absence)) | (Err(absence), Err(_)) => {
-            (absence.to_string(), absence.is_passing())
-        }
+        (Err(_), Err(_)) => build.why(),
         (Ok(debuginfo), Err(_)) if virtual_address.is_err() && !debuginfo.has_segments() => {
             let text =
                 "the debug file does not say where code lies in the executable: upload that too";

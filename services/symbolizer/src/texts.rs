@@ -4,7 +4,8 @@ use bytes::Bytes;
 use cairn_model::{BuildId, FileKind, TenantId};
 use cairn_store::DebuginfoName;
 
-use crate::cache::{Absence, Slot};
+use crate::absence::Absence;
+use crate::cache::Slot;
 use crate::error::Error;
 use crate::files::Files;
 use crate::records::Place;

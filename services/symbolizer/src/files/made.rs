@@ -11,7 +11,8 @@ use futures::TryStreamExt as _;
 use tempfile::TempPath;
 
 use super::{Files, bound};
-use crate::cache::{Absence, Answer, Slot};
+use crate::absence::Absence;
+use crate::cache::{Answer, Slot};
 use crate::error::Error;
 use crate::metrics::Source;
 use crate::record::{Record, Stored};

@@ -2,7 +2,8 @@
 //! it is its own, so it becomes a symbol file together with its program, whichever came first.
 
 use super::{Build, Files, Known, bound};
-use crate::cache::{Absence, Answer, Slot};
+use crate::absence::Absence;
+use crate::cache::{Answer, Slot};
 use crate::error::Error;
 
 impl Files {

@@ -8,7 +8,8 @@ use cairn_store::DebuginfoName;
 use futures::TryStreamExt as _;
 
 use super::{Claim, Received, Uploads, check, judge, receive};
-use crate::cache::{Absence, Slot};
+use crate::absence::Absence;
+use crate::cache::Slot;
 use crate::error::Error;
 use crate::metrics::{Outcome, UploadLabel};
 use crate::record::{End, Halt, Record, Refusal, Stored, Upload};

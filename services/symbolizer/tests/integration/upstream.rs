@@ -275,7 +275,7 @@ async fn what_is_fetched_has_room_of_its_own() {
     fake.say("debuginfo", Answer::File(elf));
     let server = server(&[fake.url()], |config| {
         config.upstream.kept_bytes_max = ByteSize::b(1);
-        config.upload.quota.bytes_max = ByteSize::b(other.len() as u64);
+        config.upload.quota.bytes_max = ByteSize::b(other.len() as u64 + 100);
     })
     .await;
     assert_eq!(name(&server, "a").await, "mix");
@@ -289,6 +289,18 @@ async fn what_is_fetched_has_room_of_its_own() {
     assert_eq!(fake.asked().len(), asked);
     assert_eq!(name(&server, "a").await, "mix");
     assert_eq!(name(&server, "b").await, "mix");
+
+    // What is wrong with the tenant's own file helps more to know.
+    let damaged = Upload {
+        tenant: "a",
+        build_id: "abcd",
+        elf: b"not a program",
+    };
+    let refused = server.upload(damaged).await.expect_err("refused");
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    let reason = server.reason("a", "abcd", 1).await;
+    let text = "the uploaded file was refused: the file is not an ELF file";
+    assert!(reason.starts_with(text), "{reason}");
     server.stop().await;
 }
 
