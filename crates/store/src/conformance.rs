@@ -96,7 +96,14 @@ async fn debuginfo_contract(store: &Store) {
         let kind = FileKind::Debuginfo;
         let upload = UploadId(7);
         let state = DebuginfoName::State { kind, number: 1 };
-        for name in [DebuginfoName::File { kind, upload }, state] {
+        for name in [
+            DebuginfoName::File {
+                kind,
+                upload,
+                content: None,
+            },
+            state,
+        ] {
             let key = Key::Debuginfo {
                 tenant: &tenant,
                 build_id,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cairn_chassis::Lru;
-use cairn_model::UploadId;
+use cairn_model::{ContentHash, UploadId};
 use cairn_store::DebuginfoName;
 use cairn_symbols::SymbolFile;
 use parking_lot::Mutex;
@@ -22,15 +22,17 @@ const ENTRY_BYTES: usize = 512;
 pub(crate) struct Slot {
     pub(crate) place: Place,
     pub(crate) upload: UploadId,
+    pub(crate) content: Option<ContentHash>,
     /// The program with which a package is read, since other content is made of it with another.
     pub(crate) program: Option<Box<Slot>>,
 }
 
 impl Slot {
-    pub(crate) fn new(place: Place, upload: UploadId) -> Self {
+    pub(crate) fn new(place: Place, upload: UploadId, content: Option<ContentHash>) -> Self {
         Self {
             place,
             upload,
+            content,
             program: None,
         }
     }
@@ -44,7 +46,7 @@ impl Slot {
     }
 
     pub(crate) fn file(&self) -> DebuginfoName {
-        self.place.file(self.upload)
+        self.place.file(self.upload, self.content)
     }
 
     pub(crate) fn symbols(&self) -> DebuginfoName {
@@ -126,7 +128,7 @@ mod tests {
             build_id: BuildId::parse(name).expect("valid"),
             kind: FileKind::Executable,
         };
-        Slot::new(place, UploadId(1))
+        Slot::new(place, UploadId(1), None)
     }
 
     #[test]

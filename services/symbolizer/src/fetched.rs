@@ -24,7 +24,7 @@ pub(crate) fn files(
 ) -> impl Iterator<Item = (FileKind, UploadId, &DebuginfoObject)> {
     let marked = marked(objects);
     objects.iter().filter_map(move |object| match object.name {
-        DebuginfoName::File { kind, upload } if marked.contains(&(kind, upload)) => {
+        DebuginfoName::File { kind, upload, .. } if marked.contains(&(kind, upload)) => {
             Some((kind, upload, object))
         }
         _ => None,

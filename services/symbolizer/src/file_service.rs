@@ -117,9 +117,10 @@ impl FileKeeper {
     }
 
     async fn keep(&self, place: &Place, received: &Received, force: bool) -> Result<(), Error> {
-        let (reason, record) = self.0.wants(place, &received.sha256, force).await?;
+        let hash = received.content.to_string();
+        let (reason, record) = self.0.wants(place, &hash, force).await?;
         let file = record.and_then(|record| record.file);
-        let is_same = |file: &crate::record::Stored| file.hash == received.sha256;
+        let is_same = |file: &crate::record::Stored| file.hash == hash;
         match (reason, file.filter(is_same)) {
             // A client that lost the answer sends the file again.
             (Reason::There, Some(_)) => return Ok(()),
@@ -134,7 +135,7 @@ impl FileKeeper {
         let force = force || reason == Reason::UpstreamInUse;
         let announced = Announced {
             bytes: received.bytes,
-            hash: received.sha256.clone(),
+            hash: hash.clone(),
             force,
             ..Announced::default()
         };

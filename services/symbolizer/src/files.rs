@@ -367,7 +367,7 @@ fn readable(place: Place, record: Option<Record>) -> Result<Slot, Absence> {
     let file = record.and_then(|record| record.file);
     let file = file.ok_or(Absence::NoFile)?;
     match file.refusal {
-        None => Ok(Slot::new(place, file.upload)),
+        None => Ok(Slot::new(place, file.upload, file.content)),
         Some(refusal) => Err(Absence::Refused(refusal.reason.into())),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cairn_model::{BuildId, UploadId};
+use cairn_model::{BuildId, ContentHash, UploadId};
 use serde::{Deserialize, Serialize};
 
 mod reason;
@@ -47,17 +47,20 @@ pub(crate) struct Upload {
     /// Whether the client has a URL to which it puts the bytes itself.
     #[serde(default)]
     pub(crate) is_signed: bool,
-    /// SHA-256, in hex, of the only bytes that may be stored with it; empty until any came.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(crate) came: String,
+    /// The bytes that came first and are stored whole; no others belong to it from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) came: Option<ContentHash>,
 }
 
 /// A file that came whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Stored {
-    /// Its bytes lie under this name.
+    /// Its bytes lie under this name
     pub(crate) upload: UploadId,
+    /// and this one; none if nobody uploaded them, or to an earlier build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) content: Option<ContentHash>,
     pub(crate) finished_unix_ms: i64,
     pub(crate) bytes: u64,
     pub(crate) hash: String,
@@ -161,23 +164,23 @@ impl Record {
         }
     }
 
-    /// What it leads to that bytes with this SHA-256 came with an upload. Of all that come, one
-    /// content may be stored, which makes it safe to store that as often as it comes.
-    pub(crate) fn came(this: Option<&Self>, id: UploadId, sha256: &str) -> Came {
+    /// What it leads to that these bytes are stored whole for an upload. Of all that come, it has
+    /// those that were first.
+    pub(crate) fn came(this: Option<&Self>, id: UploadId, content: ContentHash) -> Came {
         let Some(record) = this else {
             return Came::Late;
         };
         match &record.upload {
-            Some(upload) if upload.id == id => match upload.came.as_str() {
-                "" => Came::First(Box::new(Self {
+            Some(upload) if upload.id == id => match upload.came {
+                None => Came::First(Box::new(Self {
                     upload: Some(Upload {
-                        came: sha256.to_owned(),
+                        came: Some(content),
                         ..upload.clone()
                     }),
                     ..record.clone()
                 })),
-                same if same == sha256 => Came::Again,
-                _ => Came::Other,
+                Some(same) if same == content => Came::Again,
+                Some(_) => Came::Other,
             },
             _ => Came::Late,
         }
@@ -276,10 +279,18 @@ impl Record {
         self.upload.is_some() || self.readable().is_some()
     }
 
-    /// Whether the bytes of this upload belong to somebody.
+    /// Whether what was made of this upload belongs to somebody.
     pub(crate) fn needs(&self, id: UploadId) -> bool {
         self.upload.as_ref().is_some_and(|upload| upload.id == id)
             || self.readable().is_some_and(|file| file.upload == id)
+    }
+
+    /// Whether these bytes of this upload belong to somebody, or may yet.
+    pub(crate) fn needs_bytes(&self, id: UploadId, content: Option<ContentHash>) -> bool {
+        let comes = self.upload.as_ref().filter(|upload| upload.id == id);
+        let is_there = self.readable().filter(|file| file.upload == id);
+        comes.is_some_and(|upload| upload.came.is_none() || upload.came == content)
+            || is_there.is_some_and(|file| file.content == content)
     }
 }
 

@@ -3,7 +3,7 @@
 //! it wrote and decide anew. Nothing is ever replaced.
 
 use bytes::Bytes;
-use cairn_model::{BuildId, FileKind, TenantId, UploadId};
+use cairn_model::{BuildId, ContentHash, FileKind, TenantId, UploadId};
 use cairn_store::{DebuginfoName, DebuginfoObject, Key, Store};
 
 use crate::error::Error;
@@ -76,10 +76,11 @@ impl Place {
         }
     }
 
-    pub(crate) fn file(&self, upload: UploadId) -> DebuginfoName {
+    pub(crate) fn file(&self, upload: UploadId, content: Option<ContentHash>) -> DebuginfoName {
         DebuginfoName::File {
             kind: self.kind,
             upload,
+            content,
         }
     }
 }
@@ -280,7 +281,7 @@ mod tests {
             also: Vec::new(),
             is_hash: false,
             is_signed: false,
-            came: String::new(),
+            came: None,
         };
         let decide = |record: Option<&Record>| {
             Ok(match record.and_then(|record| record.upload.as_ref()) {

@@ -42,8 +42,8 @@ impl Files {
         for (build_id, kind) in builds.flat_map(|id| kinds.map(|kind| (id, kind))) {
             let place = place(build_id, kind);
             let (_, record) = self.records().read(&place).await?;
-            let upload = record.and_then(|record| Some(record.readable()?.upload));
-            slot = upload.map(|upload| Slot::new(place, upload));
+            let file = record.as_ref().and_then(|record| record.readable());
+            slot = file.map(|file| Slot::new(place, file.upload, file.content));
             if slot.is_some() {
                 break;
             }

@@ -5,8 +5,8 @@
 //!
 //! 1. the record that it is announced; a crash after it leaves an upload that is stale some time
 //!    later;
-//! 2. the record of what its bytes are, so that what comes twice is the same or refused, and its
-//!    bytes, under its own name, which nobody reads yet;
+//! 2. its bytes, under its own name and their hash, so that what comes twice is the same object or
+//!    another, and then the record which of them came first;
 //! 3. the other build ids that the file states: they lead to a record without a file until
 //! 4. the record that the file is there (or refused, and then its bytes are deleted);
 //! 5. its symbol file, which whoever misses it makes from the bytes.
@@ -29,6 +29,8 @@ mod judge;
 mod quota;
 mod receive;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use inventory::Entry;
 pub(crate) use judge::{debug_id, identity, named};
@@ -190,7 +192,7 @@ impl Uploads {
             also: announced.also.clone(),
             is_hash: announced.is_hash,
             is_signed: url.is_some(),
-            came: String::new(),
+            came: None,
         };
         let decide = |record: Option<&Record>| {
             let reason = Record::wants(record, false, &self.ask(hash, force));
@@ -315,11 +317,12 @@ impl Uploads {
         self.put(place, upload, received).await
     }
 
-    /// A large file comes into the store in parts, and would replace what is there. So the record
-    /// says first which bytes they are. A client that lost the answer sends them again.
+    /// A large file comes into the store in parts, and replaces what is there. So its name says which
+    /// bytes they are: a client that lost the answer sends them again, and one that was cut off may
+    /// send others.
     async fn put(&self, place: &Place, upload: UploadId, received: &Received) -> Result<(), Error> {
-        let decide = |record: Option<&Record>| match Record::came(record, upload, &received.sha256)
-        {
+        let content = received.content;
+        let decide = |record: Option<&Record>| match Record::came(record, upload, content) {
             Came::First(next) => Ok(Change::Write(next, ())),
             Came::Again => Ok(Change::Keep(())),
             Came::Other => {
@@ -329,12 +332,15 @@ impl Uploads {
             Came::Late => Err(Error::NotNow("the upload ended before its file was stored")),
         };
         let records = self.files.records();
-        records.change(place, decide).await?;
-        let name = place.file(upload);
+        // What is not taken is not stored either.
+        let (_, record) = records.read(place).await?;
+        decide(record.as_ref())?;
+        let name = place.file(upload, Some(content));
         let stored = records
             .store()
             .create_from(place.key(&name), &received.path);
-        Ok(stored.await?)
+        stored.await?;
+        records.change(place, decide).await
     }
 
     fn ask<'a>(&self, hash: &'a str, force: bool) -> Ask<'a> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cairn_model::{BuildId, FileKind, TenantId, UploadId};
+use cairn_model::{BuildId, ContentHash, FileKind, TenantId, UploadId};
 use object_store::path::Path;
 
 use super::{DEBUGINFO, Key};
@@ -13,8 +13,13 @@ pub enum DebuginfoName {
     /// `{kind}/state.{number}`: how far uploads of this kind got. The one with the highest number
     /// holds; each is created by whoever read the one before. Numbers have ten digits.
     State { kind: FileKind, number: u32 },
-    /// `{kind}/{upload}.file`: what came with an upload, byte for byte.
-    File { kind: FileKind, upload: UploadId },
+    /// `{kind}/{upload}.file.{content}`: what came with an upload, byte for byte. Files that nobody
+    /// uploaded have no content in their name.
+    File {
+        kind: FileKind,
+        upload: UploadId,
+        content: Option<ContentHash>,
+    },
     /// `{kind}/{upload}.incoming`: what a client puts there itself, by a signed URL. It may change as
     /// long as the URL is valid, so it is never read as the file.
     Incoming { kind: FileKind, upload: UploadId },
@@ -73,7 +78,16 @@ impl fmt::Display for DebuginfoName {
         }
         match self {
             Self::State { number, .. } => write!(f, "state.{number:010}"),
-            Self::File { upload, .. } => write!(f, "{upload}.file"),
+            Self::File {
+                upload,
+                content: None,
+                ..
+            } => write!(f, "{upload}.file"),
+            Self::File {
+                upload,
+                content: Some(content),
+                ..
+            } => write!(f, "{upload}.file.{content}"),
             Self::Incoming { upload, .. } => write!(f, "{upload}.incoming"),
             Self::Fetched { upload, .. } => write!(f, "{upload}.fetched"),
             Self::Symbols {
@@ -119,11 +133,22 @@ fn read(text: &str) -> Option<DebuginfoName> {
         _ => {}
     }
     let upload = first.parse().ok()?;
+    if let Some(content) = rest.strip_prefix("file.") {
+        return Some(DebuginfoName::File {
+            kind,
+            upload,
+            content: Some(content.parse().ok()?),
+        });
+    }
     let (what, rest) = rest.split_once('.').unwrap_or((rest, "0"));
     let (version, program) = rest.split_once('.').unwrap_or((rest, ""));
     let version = version.parse().ok()?;
     match what {
-        "file" => Some(DebuginfoName::File { kind, upload }),
+        "file" => Some(DebuginfoName::File {
+            kind,
+            upload,
+            content: None,
+        }),
         "incoming" => Some(DebuginfoName::Incoming { kind, upload }),
         "fetched" => Some(DebuginfoName::Fetched { kind, upload }),
         "symbols" => Some(DebuginfoName::Symbols {
@@ -224,13 +249,6 @@ mod tests {
                 "debuginfo/state.0000000007".to_owned(),
             ),
             (
-                DebuginfoName::File {
-                    kind: FileKind::Sources,
-                    upload,
-                },
-                format!("sources/{id}.file"),
-            ),
-            (
                 DebuginfoName::Incoming { kind: KIND, upload },
                 format!("debuginfo/{id}.incoming"),
             ),
@@ -271,6 +289,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn names_of_bytes_say_which_they_are_where_that_is_known() {
+        let tenant = TenantId::parse("team-a.b_c").expect("valid");
+        let build_id = BuildId::parse("go/a-B_1").expect("valid");
+        let spelled = "sources/00000000000000000000000000000abc.file".to_owned();
+        let hash = "ab".repeat(32);
+        for (content, spelled) in [
+            (None, spelled.clone()),
+            (Some(ContentHash([0xab; 32])), format!("{spelled}.{hash}")),
+        ] {
+            let name = DebuginfoName::File {
+                kind: FileKind::Sources,
+                upload: UploadId(0xabc),
+                content,
+            };
+            check_spelling(&tenant, &build_id, name, &spelled);
+        }
+    }
+
     fn check_spelling(tenant: &TenantId, build_id: &BuildId, name: DebuginfoName, spelled: &str) {
         let key = Key::Debuginfo {
             tenant,
@@ -295,6 +332,7 @@ mod tests {
             "debuginfo/anonymous/ab/debuginfo/state.9999999999",
             "debuginfo/anonymous/ab/debuginfo/abc.file",
             "debuginfo/anonymous/ab/debuginfo/00000000000000000000000000000abc.file.0",
+            "debuginfo/anonymous/ab/debuginfo/00000000000000000000000000000abc.file.",
             "debuginfo/anonymous/ab/debuginfo/00000000000000000000000000000abc.symbols",
             "debuginfo/anonymous/ab/debuginfo/00000000000000000000000000000abc.symbols.3.1",
             "debuginfo/anonymous/ab/debuginfo/00000000000000000000000000000abc.joined.3",

@@ -172,9 +172,10 @@ impl Files {
         symbols: &Path,
     ) -> Result<(), Error> {
         self.open(symbols).await?;
-        let slot = Slot::new(place.clone(), UploadId(self.cx.random().u128()));
+        let slot = Slot::new(place.clone(), UploadId(self.cx.random().u128()), None);
         let stored = Stored {
             upload: slot.upload,
+            content: slot.content,
             finished_unix_ms: self.cx.clock().now() / 1_000_000,
             bytes,
             hash: String::new(),

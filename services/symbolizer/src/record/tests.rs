@@ -14,13 +14,14 @@ fn upload(id: u128, started_unix_ms: i64) -> Upload {
         also: Vec::new(),
         is_hash: false,
         is_signed: false,
-        came: String::new(),
+        came: None,
     }
 }
 
 fn stored(id: u128, refused: bool) -> Stored {
     Stored {
         upload: UploadId(id),
+        content: None,
         finished_unix_ms: 0,
         bytes: 1,
         hash: format!("hash {id}"),
@@ -43,14 +44,15 @@ fn ask(hash: &str, force: bool, now_unix_ms: i64) -> Ask<'_> {
 
 #[test]
 fn one_content_may_be_stored_with_an_upload() {
+    let hash = |byte| ContentHash([byte; 32]);
     let begun = Record::begin(None, upload(1, 0));
-    let Came::First(came) = Record::came(Some(&begun), UploadId(1), "aa") else {
+    let Came::First(came) = Record::came(Some(&begun), UploadId(1), hash(0xaa)) else {
         panic!("nothing came before");
     };
     let came = *came;
-    let at = |record, id, sha256| Record::came(record, UploadId(id), sha256);
-    assert_eq!(at(Some(&came), 1, "aa"), Came::Again);
-    assert_eq!(at(Some(&came), 1, "bb"), Came::Other);
+    let at = |record, id, byte| Record::came(record, UploadId(id), hash(byte));
+    assert_eq!(at(Some(&came), 1, 0xaa), Came::Again);
+    assert_eq!(at(Some(&came), 1, 0xbb), Came::Other);
     let ended = came.end(stored(1, false)).expect("it is under way");
     let given_up = came.give_up(UploadId(1));
     for (record, id) in [
@@ -59,11 +61,11 @@ fn one_content_may_be_stored_with_an_upload() {
         (Some(&ended), 1),
         (given_up.as_ref(), 1),
     ] {
-        assert_eq!(at(record, id, "aa"), Came::Late);
+        assert_eq!(at(record, id, 0xaa), Came::Late);
     }
     // The next upload begins anew.
     let next = Record::begin(Some(&came), upload(2, 0));
-    assert!(matches!(at(Some(&next), 2, "bb"), Came::First(_)));
+    assert!(matches!(at(Some(&next), 2, 0xbb), Came::First(_)));
 }
 
 /// The whole table, with the first words of each answer as clients see them.
@@ -209,6 +211,7 @@ fn only_the_announced_upload_goes_on() {
 fn records_read_back() {
     let mut begun = upload(1, 5);
     begun.also = vec![BuildId::parse("go/x-1").expect("valid")];
+    begun.came = Some(ContentHash([1; 32]));
     let there = Record::begin(None, begun).end(stored(1, true));
     let replacing = Record::begin(there.as_ref(), upload(2, 7));
     for record in [Record::default(), replacing] {

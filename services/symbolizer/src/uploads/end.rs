@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_model::{BuildId, Code, FileKind, UploadId};
+use cairn_model::{BuildId, Code, ContentHash, FileKind, UploadId};
 use cairn_store::DebuginfoName;
 use futures::TryStreamExt as _;
 
@@ -15,6 +15,8 @@ use crate::metrics::{Outcome, UploadLabel};
 use crate::record::{End, Halt, Record, Refusal, Stored, Upload};
 use crate::records::{Change, Place};
 use crate::scratch;
+
+const NOTHING_CAME: &str = "no file came with this upload";
 
 /// What came of reading a file for the first time.
 enum Made {
@@ -69,9 +71,9 @@ impl Uploads {
         if is_package && is_taken {
             return Ok(stored);
         }
-        if let Made::Refused(reason) = self.convert(place, stored.upload, patience).await? {
+        let slot = Slot::new(place.clone(), stored.upload, stored.content);
+        if let Made::Refused(reason) = self.convert(&slot, patience).await? {
             if is_package {
-                let slot = Slot::new(place.clone(), stored.upload);
                 self.files.refuse(&slot, &reason).await?;
             }
             return Err(Error::Refused(reason));
@@ -85,11 +87,17 @@ impl Uploads {
         upload: Upload,
         replaces: bool,
     ) -> Result<Stored, Error> {
-        let (records, name) = (self.files.records(), place.file(upload.id));
-        let (bytes, mut also) = self.verdict(place, &upload).await?;
+        let records = self.files.records();
+        let came = match upload.is_signed {
+            true => self.take_incoming(place, &upload).await?,
+            false => upload.came,
+        };
+        let content = came.ok_or(Error::NotNow(NOTHING_CAME))?;
+        let slot = Slot::new(place.clone(), upload.id, Some(content));
+        let (bytes, mut also) = self.verdict(&slot, &upload).await?;
         // A file that is of use is not lost to one that may be of none.
         if replaces && also.is_ok() {
-            match self.convert(place, upload.id, Duration::MAX).await? {
+            match self.convert(&slot, Duration::MAX).await? {
                 Made::Good => {}
                 Made::Refused(reason) => also = Err(reason),
                 Made::Unknown => return Err(Error::Unproven),
@@ -104,6 +112,7 @@ impl Uploads {
         }
         let stored = Stored {
             upload: upload.id,
+            content: slot.content,
             finished_unix_ms: self.now_unix_ms(),
             bytes,
             hash: upload.hash,
@@ -126,7 +135,7 @@ impl Uploads {
         };
         let stored = records.change(place, decide).await?;
         if stored.refusal.is_some() {
-            records.store().delete(place.key(&name)).await?;
+            records.store().delete(place.key(&slot.file())).await?;
         }
         for build_id in also.iter().chain([&place.build_id]) {
             self.files.changed(&place.tenant, build_id);
@@ -138,19 +147,16 @@ impl Uploads {
     /// use.
     async fn verdict(
         &self,
-        place: &Place,
+        slot: &Slot,
         upload: &Upload,
     ) -> Result<(u64, Result<Vec<BuildId>, String>), Error> {
         let _turn = self.turn(&self.held).await?;
-        let store = self.files.records().store();
-        if upload.is_signed {
-            self.take_incoming(place, upload).await?;
-        }
-        let name = place.file(upload.id);
+        let (place, name) = (&slot.place, slot.file());
         let stored = match self.stored(place, &name, upload).await {
             Ok(stored) => stored,
             Err(Error::Mismatch(text)) => {
                 self.give_up(place, upload.id).await?;
+                let store = self.files.records().store();
                 store.delete(place.key(&name)).await?;
                 return Err(Error::Invalid(text));
             }
@@ -164,20 +170,24 @@ impl Uploads {
         self.cx.compute(judged).await
     }
 
-    /// Keeps what a client has put itself, under a name that it can't put to.
-    async fn take_incoming(&self, place: &Place, upload: &Upload) -> Result<(), Error> {
+    /// Keeps what a client has put itself, under a name that it can't put to, and tells which bytes
+    /// they are; none if there are none.
+    async fn take_incoming(
+        &self,
+        place: &Place,
+        upload: &Upload,
+    ) -> Result<Option<ContentHash>, Error> {
+        let _turn = self.turn(&self.held).await?;
         let store = self.files.records().store();
-        let (incoming, name) = (place.incoming(upload.id), place.file(upload.id));
+        let incoming = place.incoming(upload.id);
         // Something was taken before: that holds.
-        match store.size(place.key(&name)).await {
-            Ok(_) => return Ok(store.delete(place.key(&incoming)).await?),
-            Err(cairn_store::Error::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
+        if upload.came.is_some() {
+            store.delete(place.key(&incoming)).await?;
+            return Ok(upload.came);
         }
         let received = match self.stored(place, &incoming, upload).await {
             Ok(received) => received,
-            // It was sent here all the same; or there is nothing at all.
-            Err(Error::NotNow(_)) => return Ok(()),
+            Err(Error::NotNow(_)) => return Ok(None),
             Err(Error::Mismatch(text)) => {
                 self.give_up(place, upload.id).await?;
                 store.delete(place.key(&incoming)).await?;
@@ -186,7 +196,8 @@ impl Uploads {
             Err(error) => return Err(error),
         };
         self.put(place, upload.id, &received).await?;
-        Ok(store.delete(place.key(&incoming)).await?)
+        store.delete(place.key(&incoming)).await?;
+        Ok(Some(received.content))
     }
 
     /// The bytes of an upload on the scratch disk, if they are what was announced.
@@ -200,7 +211,7 @@ impl Uploads {
         let size = match store.size(place.key(name)).await {
             Ok(size) => size,
             Err(cairn_store::Error::NotFound { .. }) => {
-                return Err(Error::NotNow("no file came with this upload"));
+                return Err(Error::NotNow(NOTHING_CAME));
             }
             Err(error) => return Err(error.into()),
         };
@@ -228,16 +239,10 @@ impl Uploads {
     }
 
     /// Has the symbol file made, which goes on when nobody waits any more.
-    async fn convert(
-        &self,
-        place: &Place,
-        upload: UploadId,
-        patience: Duration,
-    ) -> Result<Made, Error> {
-        let (place, files) = (place.clone(), Arc::clone(&self.files));
+    async fn convert(&self, slot: &Slot, patience: Duration) -> Result<Made, Error> {
+        let (slot, files) = (slot.clone(), Arc::clone(&self.files));
         let (done, waits) = tokio::sync::oneshot::channel();
         self.cx.spawn("convert", async move {
-            let slot = Slot::new(place, upload);
             let made = match slot.place.kind {
                 FileKind::Package => files.check_package(&slot).await,
                 FileKind::Sources => files.texts(&slot).await.map(|made| made.map(|_| ())),

@@ -149,7 +149,11 @@ impl Uploads {
         for object in objects {
             let is_of_this = object.name.kind() == Some(place.kind);
             let upload = upload_of(&object.name).filter(|_| is_of_this);
-            if upload.is_some_and(|upload| !record.needs(upload)) {
+            let is_needed = |upload| match object.name {
+                DebuginfoName::File { content, .. } => record.needs_bytes(upload, content),
+                _ => record.needs(upload),
+            };
+            if upload.is_some_and(|upload| !is_needed(upload)) {
                 if matches!(object.name, DebuginfoName::File { .. }) {
                     bytes += object.bytes;
                 }

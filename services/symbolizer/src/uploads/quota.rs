@@ -22,7 +22,7 @@ impl Kept {
         let fetched = fetched::marked(objects);
         for object in objects {
             let counts = match object.name {
-                DebuginfoName::File { kind, upload } => !fetched.contains(&(kind, upload)),
+                DebuginfoName::File { kind, upload, .. } => !fetched.contains(&(kind, upload)),
                 // What clients put themselves counts from then on, whatever becomes of it.
                 DebuginfoName::Incoming { .. } => true,
                 _ => false,

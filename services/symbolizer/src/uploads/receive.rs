@@ -1,6 +1,7 @@
 //! Bytes from a client into a scratch file: bounded, counted, hashed.
 
 use bytes::Bytes;
+use cairn_model::ContentHash;
 use futures::Stream;
 use sha2::{Digest, Sha256};
 use tempfile::TempPath;
@@ -24,8 +25,7 @@ pub(crate) struct Claim {
 pub(crate) struct Received {
     pub(crate) path: TempPath,
     pub(crate) bytes: u64,
-    /// SHA-256 of all of it, in hex.
-    pub(crate) sha256: String,
+    pub(crate) content: ContentHash,
 }
 
 /// A hash of all bytes that a claim can be compared with. `parca-debuginfo` claims XXH64, our own
@@ -58,7 +58,7 @@ impl Hasher {
     fn check(self, claimed: &str) -> Result<(), Error> {
         let found = match self {
             Self::Xxh64(hasher) => format!("{:016x}", std::hash::Hasher::finish(&hasher)),
-            Self::Sha256(hasher) => hex(&hasher.finalize()),
+            Self::Sha256(hasher) => ContentHash(hasher.finalize().into()).to_string(),
             Self::Unknown => return Ok(()),
         };
         match found.eq_ignore_ascii_case(claimed) {
@@ -68,10 +68,6 @@ impl Hasher {
             ))),
         }
     }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Claim {
@@ -125,7 +121,7 @@ where
     Ok(Received {
         path,
         bytes,
-        sha256: hex(&sha256.finalize()),
+        content: ContentHash(sha256.finalize().into()),
     })
 }
 
@@ -158,7 +154,8 @@ mod tests {
                 hash: right.to_owned(),
             };
             let file = received(claim).await.expect("right or not to be told");
-            assert_eq!((file.bytes, file.sha256.as_str()), (5, sha256));
+            let content = file.content.to_string();
+            assert_eq!((file.bytes, content.as_str()), (5, sha256));
             assert_eq!(std::fs::read(&file.path).expect("there"), b"hello");
         }
         for wrong in ["26c7827d889f6da4", &"0".repeat(64)] {

@@ -85,7 +85,10 @@ pub(super) fn leftovers<'a>(
             name => match (upload_of(name), name.kind()) {
                 (Some(upload), Some(kind)) => {
                     let record = record(&object.build_id, kind);
-                    let is_needed = record.is_some_and(|record| record.needs(upload));
+                    let is_needed = record.is_some_and(|record| match name {
+                        DebuginfoName::File { content, .. } => record.needs_bytes(upload, *content),
+                        _ => record.needs(upload),
+                    });
                     let is_taken = matches!(name, DebuginfoName::Incoming { .. })
                         && record.is_some_and(|record| record.upload.is_none());
                     !is_needed || is_taken

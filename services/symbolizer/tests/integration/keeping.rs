@@ -35,6 +35,44 @@ fn states(files: &[StoredFile]) -> Vec<(&str, FileType, FileState)> {
         .collect()
 }
 
+/// As builds before this one stored it: neither the record nor the name says which bytes they are.
+#[tokio::test]
+async fn files_of_earlier_builds_are_read() {
+    let server = Server::start().await;
+    let elf = native("work_pie");
+    server.upload(Upload::of("a", &elf)).await.expect("stored");
+    let folder = server.stop().await;
+    let path = folder.path().join("store/debuginfo/a").join(WORK_PIE);
+    let mut renamed = 0;
+    for entry in std::fs::read_dir(path.join("executable")).expect("listed") {
+        let path = entry.expect("listed").path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let (first, rest) = name
+            .and_then(|name| name.split_once('.'))
+            .expect("two parts");
+        if first == "state" {
+            let record = std::fs::read(&path).expect("read");
+            let mut record: serde_json::Value = serde_json::from_slice(&record).expect("JSON");
+            if let Some(file) = record.get_mut("file").and_then(|file| file.as_object_mut()) {
+                file.remove("content").expect("it says which bytes");
+                renamed += 1;
+            }
+            std::fs::write(&path, record.to_string()).expect("written");
+        } else if rest.starts_with("file.") {
+            let earlier = path.with_file_name(format!("{first}.file"));
+            std::fs::rename(&path, earlier).expect("renamed");
+            renamed += 1;
+        } else if rest.starts_with("symbols.") {
+            std::fs::remove_file(&path).expect("removed");
+        }
+    }
+    assert_eq!(renamed, 2);
+    let server = Server::start_with(config(&folder), folder).await;
+    let named = server.symbolize("a", WORK_PIE, Addressing::Virtual, &[IN_MIX]);
+    assert_eq!(chain(&named.await[0])[0].0, "mix");
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn files_are_listed_with_their_states_and_deleted_by_any_name() {
     let server = Server::start().await;

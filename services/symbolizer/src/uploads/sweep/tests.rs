@@ -1,15 +1,12 @@
 use std::sync::Arc;
 
 use cairn_chassis::{Options, Process};
+use cairn_model::ContentHash;
 use cairn_store::Store;
 
+use super::super::tests::uploads;
 use super::*;
-use crate::config::Config;
-use crate::convert::Converter;
-use crate::files::Files;
-use crate::metrics::Metrics;
 use crate::record::{Refusal, Stored, Upload};
-use crate::upstream::Upstream;
 
 const NOW: i64 = 1_000 * DAY.as_millis() as i64;
 const KIND: FileKind = FileKind::Debuginfo;
@@ -46,6 +43,7 @@ fn stored(upload: u128, days: i64, is_refused: bool) -> Record {
     Record {
         file: Some(Stored {
             upload: UploadId(upload),
+            content: None,
             finished_unix_ms: days_ago(days),
             bytes: 1,
             hash: String::new(),
@@ -68,7 +66,7 @@ fn upload(id: u128) -> Option<Upload> {
         also: Vec::new(),
         is_hash: false,
         is_signed: false,
-        came: String::new(),
+        came: None,
     })
 }
 
@@ -77,9 +75,14 @@ fn state(number: u32) -> DebuginfoName {
 }
 
 fn file(upload: u128) -> DebuginfoName {
+    bytes(upload, None)
+}
+
+fn bytes(upload: u128, content: Option<u8>) -> DebuginfoName {
     DebuginfoName::File {
         kind: KIND,
         upload: UploadId(upload),
+        content: content.map(|byte| ContentHash([byte; 32])),
     }
 }
 
@@ -189,6 +192,43 @@ fn what_nothing_leads_to_goes_when_it_is_old() {
 }
 
 #[test]
+fn of_the_bytes_of_an_upload_those_that_its_record_names_stay() {
+    let content = |byte| ContentHash([byte; 32]);
+    let coming = |came: Option<u8>| Record {
+        upload: upload(6).map(|upload| Upload {
+            came: came.map(content),
+            ..upload
+        }),
+        ..Record::default()
+    };
+    let there = |byte| {
+        let mut record = stored(6, 100, false);
+        record.file.as_mut().expect("a file").content = Some(content(byte));
+        record
+    };
+    let entries = [
+        entry("a4", coming(None)),
+        entry("a5", coming(Some(1))),
+        entry("a6", there(1)),
+    ];
+    let objects = [
+        (object("a4", bytes(6, Some(1)), 2), false),
+        (object("a4", bytes(6, Some(2)), 2), false),
+        (object("a4", bytes(7, Some(1)), 2), true),
+        (object("a5", bytes(6, Some(1)), 2), false),
+        (object("a5", bytes(6, Some(2)), 2), true),
+        (object("a5", bytes(6, Some(2)), 0), false),
+        (object("a6", bytes(6, Some(1)), 2), false),
+        (object("a6", bytes(6, Some(2)), 2), true),
+    ];
+    let all: Vec<_> = objects.iter().map(|(object, _)| object.clone()).collect();
+    let left = leftovers(&all, &entries, NOW);
+    for (object, is_left) in &objects {
+        assert_eq!(left.contains(&object), *is_left, "{object:?}");
+    }
+}
+
+#[test]
 fn a_file_is_unused_when_neither_uploaded_nor_asked_for_lately() {
     let entries = [
         entry("aa", stored(1, 31, false)),
@@ -275,23 +315,6 @@ fn an_upload_that_does_not_end_in_a_day_or_while_it_may_is_abandoned() {
         let found = abandoned(&record, stale_after, NOW);
         assert_eq!(found, expected, "{record:?}");
     }
-}
-
-async fn uploads(store: Store, process: &Process) -> Uploads {
-    let cx = process.context("symbolizer");
-    let config = Config::default();
-    let metrics = cx.metrics(Metrics::register);
-    let converter = Converter::new(&config.conversion, metrics.clone()).expect("prepared");
-    let files = Files::new(
-        (store, None),
-        converter,
-        &config,
-        metrics.clone(),
-        cx.clone(),
-    );
-    let upstream = Upstream::new(&config.upstream, metrics.clone(), cx.clock());
-    let upstream = Arc::new(upstream.expect("prepared"));
-    Uploads::new((Arc::new(files), upstream), config.upload, metrics, cx)
 }
 
 /// A build that comes again while a sweep decides keeps its names.
