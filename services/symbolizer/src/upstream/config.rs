@@ -19,6 +19,8 @@ pub struct UpstreamConfig {
     /// How long one file may take.
     #[serde(with = "humantime_serde")]
     pub time_max: Duration,
+    /// A server that sends less than this is given up; none is with 0.
+    pub bytes_per_second_min: ByteSize,
     /// Files at a time.
     pub concurrent_max: usize,
     /// How long it is remembered that no server has a file.
@@ -55,6 +57,7 @@ impl Default for UpstreamConfig {
             bytes_max: ByteSize::gib(1),
             kept_bytes_max: ByteSize::gib(20),
             time_max: Duration::from_secs(5 * 60),
+            bytes_per_second_min: ByteSize::kib(16),
             concurrent_max: 4,
             absence_ttl: Duration::from_secs(10 * 60),
             failures_max: 3,

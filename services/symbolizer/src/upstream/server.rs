@@ -19,6 +19,8 @@ use super::{Fault, Want};
 /// How long connecting may take, and how long a server may be silent.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How long what comes is counted before it is judged, so that a short pause is none.
+const WINDOW: Duration = Duration::from_secs(10);
 /// Redirects of one request, all to the same place.
 const REDIRECTS_MAX: usize = 3;
 
@@ -26,6 +28,9 @@ pub(super) struct Server {
     base: Url,
     client: Client,
     token: Option<(HeaderName, PathBuf)>,
+    window: Duration,
+    /// What must come in each.
+    window_bytes_min: u64,
     breaker: Mutex<Breaker>,
 }
 
@@ -53,8 +58,12 @@ impl Server {
         if !server.private_addresses {
             client = client.dns_resolver(Arc::new(PublicOnly));
         }
+        let window = WINDOW.min(config.time_max / 4);
+        let rate = config.bytes_per_second_min.as_u64() as f64;
         Ok(Self {
             base,
+            window,
+            window_bytes_min: (rate * window.as_secs_f64()) as u64,
             client: client.build()?,
             token: server.token_file.clone().map(|file| (header, file)),
             breaker: Mutex::new(Breaker::new(config.failures_max, config.pause)),
@@ -120,8 +129,22 @@ impl Server {
         }
         let scratch = |error: std::io::Error| Fault::Ours(format!("write a scratch file: {error}"));
         let mut file = tokio::fs::File::create(into).await.map_err(scratch)?;
-        let mut bytes = 0;
-        while let Some(chunk) = answer.chunk().await.map_err(told)? {
+        let (mut bytes, mut before) = (0, 0);
+        let mut window = Box::pin(tokio::time::sleep(self.window));
+        loop {
+            let chunk = tokio::select! {
+                biased;
+                chunk = answer.chunk() => chunk.map_err(told)?,
+                () = &mut window => {
+                    if bytes - before < self.window_bytes_min {
+                        return Err(self.too_slow(bytes - before));
+                    }
+                    before = bytes;
+                    window = Box::pin(tokio::time::sleep(self.window));
+                    continue;
+                }
+            };
+            let Some(chunk) = chunk else { break };
             bytes += chunk.len() as u64;
             if bytes > bytes_max {
                 return too_large();
@@ -130,6 +153,13 @@ impl Server {
         }
         file.flush().await.map_err(scratch)?;
         Ok(true)
+    }
+
+    fn too_slow(&self, bytes: u64) -> Fault {
+        let (window, min) = (self.window, self.window_bytes_min);
+        Fault::Server(format!(
+            "it sent {bytes} bytes in {window:?}, and upstream.bytes_per_second_min wants {min}"
+        ))
     }
 
     async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Fault> {

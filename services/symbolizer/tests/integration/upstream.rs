@@ -191,6 +191,28 @@ async fn a_server_that_hangs_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_server_that_trickles_is_given_up_and_a_slow_one_is_not() {
+    let fake = Fake::start().await;
+    let elf = native("work_pie");
+    let server = server(&[fake.url()], |config| {
+        config.upstream.time_max = Duration::from_secs(40);
+        config.upstream.bytes_per_second_min = ByteSize::b(100);
+        config.upstream.concurrent_max = 1;
+    })
+    .await;
+    let seconds = Duration::from_secs;
+    fake.say("debuginfo", Answer::Pieces(elf.clone(), 1, seconds(1)));
+    let told = name(&server, "a").await;
+    assert!(told.contains("could not be asked"), "{told}");
+    assert!(told.contains("bytes_per_second_min wants 1000"), "{told}");
+    // Longer than what is judged at a time.
+    let piece = elf.len().div_ceil(12);
+    fake.say("debuginfo", Answer::Pieces(elf, piece, seconds(1)));
+    assert_eq!(name(&server, "a").await, "mix");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn garbage_is_of_no_use_and_not_fetched_again_until_that_is_forgotten() {
     let another = native("cpp_pie");
     let crafted = [&native("work_pie")[..0x300], &[0xff; 5000]].concat();

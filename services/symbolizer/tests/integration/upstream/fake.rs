@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,6 +18,8 @@ pub(crate) enum Answer {
     GetOnly(Vec<u8>),
     /// Nothing until [`Fake::speak`], and then the file.
     Silence(Vec<u8>),
+    /// The file, so many bytes at a time with a pause after each.
+    Pieces(Vec<u8>, usize, Duration),
     Status(u16),
     Redirect(String),
 }
@@ -105,12 +108,17 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
             parts.max_by_key(|(part, _)| (path.starts_with(&format!("/{part}")), part.len()));
         best.map(|(_, answer)| answer.clone())
     };
+    let (mut piece, mut pause) = (usize::MAX, Duration::ZERO);
     let (status, more, body) = match answer {
         None => (404, String::new(), Vec::new()),
         Some(Answer::Status(status)) => (status, String::new(), Vec::new()),
         Some(Answer::Redirect(to)) => (302, format!("location: {to}\r\n"), Vec::new()),
         Some(Answer::GetOnly(_)) if !is_get => (400, String::new(), Vec::new()),
         Some(Answer::File(body) | Answer::GetOnly(body)) => (200, String::new(), body),
+        Some(Answer::Pieces(body, bytes, time)) => {
+            (piece, pause) = (bytes, time);
+            (200, String::new(), body)
+        }
         Some(Answer::Silence(body)) => {
             let mut speaks = shared.speaks.subscribe();
             if speaks.wait_for(|speaks| *speaks).await.is_err() {
@@ -125,6 +133,11 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
     );
     // Who asked may have gone.
     let _ = stream.write_all(head.as_bytes()).await;
-    let _ = stream.write_all(&body).await;
+    for piece in body.chunks(piece) {
+        if stream.write_all(piece).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+    }
     let _ = stream.shutdown().await;
 }
