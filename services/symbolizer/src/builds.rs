@@ -208,10 +208,10 @@ impl Builds {
         let bytes = tokio::fs::metadata(path).await?.len();
         // Both are kept: who reads it again needs both.
         if let Some(alt) = self.shared(path).await? {
-            converter.append((path, bytes), &alt).await?;
+            converter.append((path, &mut vec![bytes]), &alt).await?;
         }
         let symbols = converter
-            .convert((path, bytes), Product::Symbols, &clock)
+            .convert((path, &[bytes]), Product::Symbols, &clock)
             .await?;
         let place = Place {
             tenant: tenant.clone(),

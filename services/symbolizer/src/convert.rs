@@ -78,27 +78,31 @@ impl Converter {
         Ok(file.into_temp_path())
     }
 
-    /// Puts behind an ELF file of so many bytes the one that has the rest of its debug information,
-    /// so that both are converted together.
+    /// Puts behind an ELF file, and what is behind it already, another one that has more of its debug
+    /// information, so that all are converted together. The lengths are of all but the last.
     pub(crate) async fn append(
         &self,
-        (elf, bytes): (&Path, u64),
+        (elf, lengths): (&Path, &mut Vec<u64>),
         other: &Path,
     ) -> std::io::Result<()> {
         let mut file = tokio::fs::File::options().write(true).open(elf).await?;
-        file.set_len(bytes).await?;
-        let aligned = bytes.next_multiple_of(worker::ALIGNMENT);
-        file.seek(SeekFrom::Start(aligned)).await?;
+        let bytes = file.metadata().await?.len();
+        let aligned = |bytes: u64| bytes.next_multiple_of(worker::ALIGNMENT);
+        let last = lengths
+            .iter()
+            .fold(0, |start, bytes| aligned(start + bytes));
+        lengths.extend(bytes.checked_sub(last).filter(|bytes| *bytes > 0));
+        file.seek(SeekFrom::Start(aligned(bytes))).await?;
         let mut other = tokio::fs::File::open(other).await?;
         tokio::io::copy(&mut other, &mut file).await?;
         file.flush().await
     }
 
-    /// A file of what is made of a file of so many bytes; another may be appended to it.
+    /// A file of what is made of a file with these lengths of what is in it, but for the last.
     /// [`Error::Refused`] means that the file is at fault, [`Error::Late`] that it may be.
     pub(crate) async fn convert(
         &self,
-        file: (&Path, u64),
+        file: (&Path, &[u64]),
         product: Product,
         clock: &Clock,
     ) -> Result<TempPath, Error> {
@@ -155,14 +159,14 @@ impl Converter {
     /// The worker needs no path: its files are its standard input and output.
     fn start(
         &self,
-        (file, bytes): (&Path, u64),
+        (file, lengths): (&Path, &[u64]),
         product: Product,
         output: &Path,
     ) -> anyhow::Result<Child> {
         let input = File::open(file).context("open a file to convert")?;
         let output = File::options().write(true).open(output);
         let output = output.context("open a file for symbols")?;
-        let arguments = worker::arguments(&self.bounds, self.sandbox, product, bytes);
+        let arguments = worker::arguments(&self.bounds, self.sandbox, product, lengths);
         Command::new(&self.program)
             .args(arguments)
             .env_clear()
@@ -294,6 +298,35 @@ mod tests {
             assert_eq!(*own != *before, is_copied);
             assert_eq!(before.exists(), !is_copied);
             assert_eq!(std::fs::read(&own).expect("read"), b"made");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_put_behind_a_file_comes_apart_again() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = ConversionConfig {
+            scratch: Some(folder.path().to_owned()),
+            ..ConversionConfig::default()
+        };
+        let metrics = Metrics::register(&mut Registry::default());
+        let converter = Converter::new(&config, metrics).expect("a folder");
+        for bytes in [[3, 5, 7], [4096, 4096, 1], [5000, 9000, 4096]] {
+            let files = [1, 2, 3].map(|byte| vec![byte; bytes[usize::from(byte) - 1]]);
+            let paths = files.each_ref().map(|file| {
+                let path = converter.scratch_file().expect("made");
+                std::fs::write(&path, file).expect("written");
+                path
+            });
+            let mut lengths = vec![bytes[0] as u64];
+            for more in &paths[1..] {
+                let appended = converter.append((&paths[0], &mut lengths), more).await;
+                appended.expect("written");
+            }
+            let all = std::fs::read(&paths[0]).expect("read");
+            let apart = worker::split(&all, &lengths).expect("all are there");
+            assert_eq!(apart, files, "{bytes:?}");
+            let alone = worker::split(&all, &[u64::MAX]);
+            assert_eq!(alone, None);
         }
     }
 

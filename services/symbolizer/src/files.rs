@@ -215,14 +215,24 @@ impl Files {
             let (place, record) = self.records.find(&folder, &place).await?;
             Ok::<_, Error>(readable(place, record))
         };
+        let debuginfo = slot(FileKind::Debuginfo).await?;
+        let executable = slot(FileKind::Executable).await?;
+        let package = match slot(FileKind::Package).await? {
+            Err(absence) => {
+                let programs = [&debuginfo, &executable].into_iter().flatten();
+                let by_name = self.package_of(build_id, programs).await?;
+                by_name.ok_or(absence)
+            }
+            there => there,
+        };
         let known = Known {
-            debuginfo: slot(FileKind::Debuginfo).await?,
-            executable: slot(FileKind::Executable).await?,
+            debuginfo,
+            executable,
             source_map: match slot(FileKind::SourceMap).await? {
                 Err(Absence::NoFile) => Err(Absence::NoMap),
                 slot => slot,
             },
-            package: slot(FileKind::Package).await?,
+            package,
         };
         drop(reading);
         let all = [&known.debuginfo, &known.executable, &known.source_map];

@@ -110,6 +110,11 @@ impl Folder {
 }
 
 impl Folder {
+    /// Whether anything is known of a file of this kind.
+    pub(crate) fn has(&self, kind: FileKind) -> bool {
+        self.newest(kind) > 0
+    }
+
     /// The same, whatever kind of file says so.
     pub(crate) fn also_any(&self) -> impl Iterator<Item = &BuildId> {
         FileKind::ALL.into_iter().flat_map(|kind| self.also(kind))

@@ -90,7 +90,7 @@ impl Files {
             return Ok(Err(Absence::NoFile));
         };
         match self
-            .converted(slot, (&archive, bytes), Product::Texts)
+            .converted(slot, (&archive, &[bytes]), Product::Texts)
             .await?
         {
             Ok(made) => {

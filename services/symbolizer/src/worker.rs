@@ -1,5 +1,5 @@
-//! The worker process: one file in, or two that belong together, one symbol file or file of texts out. What it
-//! reads is hostile, so it may crash, and whoever made the file may come to command it. It gets
+//! The worker process: one file in, or several that belong together, one
+//! symbol file or file of texts out. What it reads is hostile, so it may crash, and whoever made the file may come to command it. It gets
 //! input and output as open descriptors, and before it looks at the first byte it gives up
 //! everything else.
 
@@ -39,8 +39,8 @@ pub enum Product {
 #[derive(Clone, Copy, Debug)]
 pub struct Task<'a> {
     pub file: &'a [u8],
-    /// What it shares with others, or what was split off it.
-    pub beside: Option<&'a [u8]>,
+    /// What it shares with others, and what was split off it.
+    pub beside: &'a [&'a [u8]],
     pub product: Product,
     /// Bytes of memory.
     pub memory_max: u64,
@@ -49,7 +49,7 @@ pub struct Task<'a> {
 /// Makes of a file what is asked for, or says what is wrong with it.
 pub type Conversion = fn(&Task<'_>) -> Result<Vec<u8>, String>;
 
-/// Where in the input the second file may begin: readers want their tables aligned.
+/// Where in the input further files may begin: readers want their tables aligned.
 pub(crate) const ALIGNMENT: u64 = 4096;
 
 /// Acts as a worker if this process was started as one. Every program that runs the symbolizer
@@ -80,8 +80,9 @@ pub(crate) fn arguments(
     bounds: &Bounds,
     sandbox: Sandbox,
     product: Product,
-    file_bytes: u64,
+    lengths: &[u64],
 ) -> [String; 7] {
+    let lengths: Vec<String> = lengths.iter().map(u64::to_string).collect();
     let word = match sandbox {
         Sandbox::Required => "required",
         Sandbox::Preferred => "preferred",
@@ -97,19 +98,19 @@ pub(crate) fn arguments(
         bounds.output_max.to_string(),
         word.to_owned(),
         product.to_owned(),
-        file_bytes.to_string(),
+        lengths.join(","),
     ]
 }
 
-/// The last is how long the first file is.
-fn told(arguments: &[OsString]) -> Option<(Bounds, Sandbox, Product, u64)> {
+/// The last is how long the files are, all but the last.
+fn told(arguments: &[OsString]) -> Option<(Bounds, Sandbox, Product, Vec<u64>)> {
     let [
         memory_max,
         seconds_max,
         output_max,
         sandbox,
         product,
-        file_bytes,
+        lengths,
     ] = arguments
     else {
         return None;
@@ -130,18 +131,26 @@ fn told(arguments: &[OsString]) -> Option<(Bounds, Sandbox, Product, u64)> {
         "texts" => Product::Texts,
         _ => return None,
     };
-    Some((bounds, sandbox, product, number(file_bytes)?))
+    let lengths = lengths.to_str()?.split(',').map(str::parse);
+    Some((
+        bounds,
+        sandbox,
+        product,
+        lengths.collect::<Result<_, _>>().ok()?,
+    ))
 }
 
 /// A remark for the log if it worked.
 fn work(arguments: &[OsString], conversion: Conversion) -> Result<String, (u8, String)> {
     let failed = |text: String| (EXIT_FAILED, text);
-    let (bounds, sandbox, product, file_bytes) = told(arguments)
+    let (bounds, sandbox, product, lengths) = told(arguments)
         .ok_or_else(|| failed("a worker is told its bounds, sandbox and input".to_owned()))?;
     let input = map_input().map_err(|error| failed(format!("map the input: {error}")))?;
     let input = input.as_deref().unwrap_or_default();
-    let (file, beside) = split(input, file_bytes)
-        .ok_or_else(|| failed("the input is shorter than the file in it".to_owned()))?;
+    let files = split(input, &lengths);
+    let files = files.as_deref().and_then(<[_]>::split_first);
+    let (file, beside) =
+        files.ok_or_else(|| failed("the input is shorter than the files in it".to_owned()))?;
     let lacks = sandbox::enter(&bounds, input.len() as u64).map_err(failed)?;
     let remark = match sandbox {
         Sandbox::Required if !lacks.is_empty() => return Err(failed(sandbox::refusal(&lacks))),
@@ -159,12 +168,17 @@ fn work(arguments: &[OsString], conversion: Conversion) -> Result<String, (u8, S
     Ok(remark)
 }
 
-/// The first file, and the second if there is one.
-fn split(input: &[u8], file_bytes: u64) -> Option<(&[u8], Option<&[u8]>)> {
-    let at = |bytes: u64| usize::try_from(bytes).ok();
-    let file = input.get(..at(file_bytes)?)?;
-    let alt = input.get(at(file_bytes.next_multiple_of(ALIGNMENT))?..);
-    Some((file, alt.filter(|alt| !alt.is_empty())))
+/// The files with these lengths, and another if something is left.
+pub(crate) fn split<'a>(input: &'a [u8], lengths: &[u64]) -> Option<Vec<&'a [u8]>> {
+    let (mut files, mut start) = (Vec::new(), 0_usize);
+    for bytes in lengths {
+        let end = start.checked_add(usize::try_from(*bytes).ok()?)?;
+        files.push(input.get(start..end)?);
+        start = end.checked_next_multiple_of(usize::try_from(ALIGNMENT).ok()?)?;
+    }
+    let rest = input.get(start..).unwrap_or_default();
+    files.extend((!rest.is_empty()).then_some(rest));
+    Some(files)
 }
 
 fn convert(task: &Task<'_>) -> Result<Vec<u8>, String> {
@@ -185,17 +199,13 @@ fn convert(task: &Task<'_>) -> Result<Vec<u8>, String> {
         }
         Product::Symbols if is_map => cairn_symbols::convert_source_map(file, &limits),
         Product::Symbols => {
-            let kind = beside.and_then(|file| Some(Identity::read(file).ok()?.kind));
-            let companions = match kind {
-                Some(FileKind::Package) => Companions {
-                    package: beside,
-                    alt: None,
-                },
-                _ => Companions {
-                    package: None,
-                    alt: beside,
-                },
-            };
+            let mut companions = Companions::default();
+            for &other in beside {
+                match Identity::read(other).map(|identity| identity.kind) {
+                    Ok(FileKind::Package) => companions.package = Some(other),
+                    _ => companions.alt = Some(other),
+                }
+            }
             cairn_symbols::convert(file, &companions, &limits)
         }
     };

@@ -28,13 +28,13 @@ impl Files {
     /// its program.
     pub(super) async fn made(&self, slot: &Slot) -> Result<(Answer, Source), Error> {
         let _turn = self.turn_to_convert().await;
-        let Some((file, bytes)) = self.both(slot).await? else {
+        let Some((file, lengths)) = self.both(slot).await? else {
             // It was deleted or refused since the record was read.
             self.forget(&slot.place.tenant, &slot.place.build_id);
             return Ok((Err(Absence::NoFile), Source::Nowhere));
         };
         let symbols = match self
-            .converted(slot, (&file, bytes), Product::Symbols)
+            .converted(slot, (&file, &lengths), Product::Symbols)
             .await?
         {
             Ok(symbols) => symbols,
@@ -45,18 +45,22 @@ impl Files {
         Ok((Ok(file), Source::Conversion))
     }
 
-    /// The bytes of an upload, behind those of its program if it has one.
-    async fn both(&self, slot: &Slot) -> Result<Option<(TempPath, u64)>, Error> {
+    /// The bytes of an upload, behind those of its program and what that shares with others if it
+    /// has one, and the lengths of all but the last.
+    async fn both(&self, slot: &Slot) -> Result<Option<(TempPath, Vec<u64>)>, Error> {
         let Some(program) = &slot.program else {
-            return self.stored(slot).await;
+            let stored = self.stored(slot).await?;
+            return Ok(stored.map(|(file, bytes)| (file, vec![bytes])));
         };
         let (Some((file, bytes)), Some((package, _))) =
             (self.stored(program).await?, self.stored(slot).await?)
         else {
             return Ok(None);
         };
-        self.converter.append((&file, bytes), &package).await?;
-        Ok(Some((file, bytes)))
+        let mut lengths = vec![bytes];
+        let parts = (&*file, &mut lengths);
+        self.converter.append(parts, &package).await?;
+        Ok(Some((file, lengths)))
     }
 
     /// The bytes of an upload on the scratch disk, and how many are the file itself: what it shares
@@ -101,7 +105,7 @@ impl Files {
     pub(crate) async fn converted(
         &self,
         slot: &Slot,
-        file: (&Path, u64),
+        file: (&Path, &[u64]),
         product: Product,
     ) -> Result<Result<TempPath, Absence>, Error> {
         let is_kept = slot.program.is_some() || product == Product::Texts;

@@ -1,12 +1,41 @@
 //! Packages of units that were split off a program. A package has no code and says of no build that
 //! it is its own, so it becomes a symbol file together with its program, whichever came first.
 
-use super::{Build, Files, Known, bound};
+use cairn_model::{BuildId, FileKind};
+
+use super::{Build, Files, Known, bound, readable};
 use crate::absence::Absence;
 use crate::cache::{Answer, Slot};
 use crate::error::Error;
+use crate::records::Place;
 
 impl Files {
+    /// The package of programs that have other names than the one that was asked for, as it is known
+    /// under theirs.
+    pub(super) async fn package_of<'a>(
+        &self,
+        asked: &BuildId,
+        programs: impl Iterator<Item = &'a Slot>,
+    ) -> Result<Option<Slot>, Error> {
+        let mut seen = vec![asked];
+        for program in programs {
+            if seen.contains(&&program.place.build_id) {
+                continue;
+            }
+            seen.push(&program.place.build_id);
+            let place = Place {
+                kind: FileKind::Package,
+                ..program.place.clone()
+            };
+            let folder = self.records.folder(&place.tenant, &place.build_id).await?;
+            let (place, record) = self.records.find(&folder, &place).await?;
+            if let Ok(package) = readable(place, record) {
+                return Ok(Some(package));
+            }
+        }
+        Ok(None)
+    }
+
     /// Puts what a package and its program say together in the place of what the program says alone.
     /// If that fails, the program's own names are an answer still. Of errors later questions try
     /// again; what does not fit is said in the log.

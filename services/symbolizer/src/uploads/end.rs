@@ -1,5 +1,6 @@
 //! The end of an upload: what came is checked, and readers get it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,12 +104,16 @@ impl Uploads {
                 Made::Unknown => return Err(Error::Unproven),
             }
         }
-        let (also, refusal) = match also {
+        let (mut also, refusal) = match also {
             Ok(also) => (also, None),
             Err(reason) => (Vec::new(), Some(reason)),
         };
+        if refusal.is_none() {
+            also.extend(self.also_of_program(place).await?);
+        }
         for other in &also {
             records.also(place, other).await?;
+            self.also_of_package(place, other).await?;
         }
         let stored = Stored {
             upload: upload.id,
@@ -141,6 +146,36 @@ impl Uploads {
             self.files.changed(&place.tenant, build_id);
         }
         Ok(stored)
+    }
+
+    /// The build ids under which there are programs that have the one of this package, too. A program
+    /// that comes meanwhile sees the package, which was announced before.
+    async fn also_of_program(&self, package: &Place) -> Result<Vec<BuildId>, Error> {
+        if package.kind != FileKind::Package {
+            return Ok(Vec::new());
+        }
+        let records = self.files.records();
+        let folder = records.folder(&package.tenant, &package.build_id).await?;
+        let also: BTreeSet<&BuildId> = folder.also_any().collect();
+        Ok(also.into_iter().cloned().collect())
+    }
+
+    /// Notes that the package under another name of this program is its own.
+    async fn also_of_package(&self, program: &Place, other: &BuildId) -> Result<(), Error> {
+        if !program.kind.is_elf() {
+            return Ok(());
+        }
+        let records = self.files.records();
+        let folder = records.folder(&program.tenant, other).await?;
+        if !folder.has(FileKind::Package) {
+            return Ok(());
+        }
+        let package = Place {
+            tenant: program.tenant.clone(),
+            build_id: other.clone(),
+            kind: FileKind::Package,
+        };
+        records.also(&package, &program.build_id).await
     }
 
     /// How many bytes came with an upload, and the other build ids of the file or why it is of no

@@ -289,6 +289,42 @@ async fn a_package_that_was_taken_in_stays_whatever_program_comes() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_package_is_found_by_every_name_of_its_program() {
+    let server = Server::start().await;
+    let made = Made::new("-gdwarf-5");
+    let addresses = made.addresses();
+    let (program, package) = (made.read("split"), made.read("split.dwp"));
+    let identity = cairn_symbols::Identity::read(&program).expect("an ELF file");
+    let all: Vec<String> = identity.build_ids().map(BuildId::to_string).collect();
+    assert!(all.len() > 1);
+    let mut expected = None;
+    for (at, of_package) in all.iter().enumerate() {
+        for is_first in [true, false] {
+            let tenant = format!("t{at}{is_first}");
+            let mut files = [(&all[0], &program), (of_package, &package)];
+            if is_first {
+                files.reverse();
+            }
+            for (build_id, file) in files {
+                let stored = server.upload(upload(&tenant, build_id, file)).await;
+                stored.expect("stored");
+            }
+            for build_id in &all {
+                let named = names(&server, &tenant, build_id, &addresses).await;
+                assert!(named.iter().any(|known| known.frames.len() > 1));
+                match &expected {
+                    None => expected = Some(named),
+                    Some(expected) => {
+                        assert!(named == *expected, "{of_package} {is_first} {build_id}");
+                    }
+                }
+            }
+        }
+    }
+    server.stop().await;
+}
+
 async fn state_of_package(server: &Server, tenant: &str) -> FileState {
     let listed = list(server, tenant).await;
     let mut packages = listed
