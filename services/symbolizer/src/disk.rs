@@ -11,7 +11,6 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use cairn_chassis::Lru;
 use memmap2::{Mmap, MmapOptions};
 use parking_lot::Mutex;
@@ -120,7 +119,7 @@ impl Disk {
 
     /// Keeps what is in the store under a key, and gives it back mapped. None if it is too large, or
     /// others that are being written take all the room.
-    pub(crate) fn write(&self, key: &str, bytes: &Bytes, now: i64) -> io::Result<Option<Mmap>> {
+    pub(crate) fn write(&self, key: &str, bytes: &[u8], now: i64) -> io::Result<Option<Mmap>> {
         let name = name(key);
         let room = taken(bytes.len() as u64 + CHECKSUM_BYTES);
         if bytes.is_empty() || room > self.bytes_max {
@@ -233,8 +232,8 @@ mod tests {
 
     const KEYS: [&str; 3] = ["debuginfo/t/aa", "debuginfo/t/bb", "debuginfo/u/aa"];
 
-    fn bytes(byte: u8) -> Bytes {
-        vec![byte; 5000].into()
+    fn bytes(byte: u8) -> Vec<u8> {
+        vec![byte; 5000]
     }
 
     /// With its checksum.

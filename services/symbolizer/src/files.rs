@@ -26,7 +26,7 @@ use crate::records::{Change, Place, Records};
 use crate::symbol_files::SymbolFiles;
 use crate::turns::{Turn, Turns};
 
-/// Symbol files that are read from the store at a time; each is in memory whole.
+/// Symbol files that are read from the store at a time, each a part after another.
 const LOADS_MAX: usize = 16;
 /// Builds of which it is remembered what was uploaded; some hundred bytes each.
 const KNOWN_MAX: usize = 10_000;
@@ -324,7 +324,7 @@ impl Files {
         let key = slot.place.key(&symbols);
         {
             let _turn = self.loads.acquire().await.expect("it is never closed");
-            if let Some((file, from)) = self.symbols.get(key).await? {
+            if let Some((file, from)) = self.symbols.get(key, &self.converter).await? {
                 return Ok((Ok(file), from));
             }
         }

@@ -1,16 +1,20 @@
 //! Symbol files that were made: on the disk, if there is room for them, or else in the store.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use cairn_chassis::Context;
 use cairn_store::{Key, Store};
 use cairn_symbols::SymbolFile;
+use futures::TryStreamExt as _;
 use memmap2::Mmap;
+use tempfile::TempPath;
 
+use crate::convert::Converter;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::metrics::{Metrics, Source};
+use crate::scratch;
 
 pub(crate) struct SymbolFiles {
     store: Store,
@@ -19,17 +23,18 @@ pub(crate) struct SymbolFiles {
     cx: Context,
 }
 
-/// The bytes of a symbol file.
+/// Where the bytes of a symbol file are mapped from.
 enum Raw {
-    Mapped(Mmap),
-    Held(Bytes),
+    Disk(Mmap),
+    /// The file is removed, and its bytes stay as long as they are mapped.
+    Scratch(scratch::Mapped),
 }
 
 impl AsRef<[u8]> for Raw {
     fn as_ref(&self) -> &[u8] {
         match self {
-            Self::Mapped(map) => map,
-            Self::Held(bytes) => bytes,
+            Self::Disk(map) => map,
+            Self::Scratch(map) => map,
         }
     }
 }
@@ -52,16 +57,18 @@ impl SymbolFiles {
     pub(crate) async fn get(
         &self,
         key: Key<'_>,
+        converter: &Converter,
     ) -> Result<Option<(Arc<SymbolFile>, Source)>, Error> {
         if let Some(file) = self.on_disk(&key).await {
             return Ok(Some((file, Source::Disk)));
         }
-        let bytes = match self.store.get(key).await {
-            Ok(bytes) => bytes,
-            Err(cairn_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        match self.keep(&key, bytes).await {
+        let path = converter.scratch_file()?;
+        match self.copy(key, &path).await {
+            Ok(()) => {}
+            Err(Error::Store(cairn_store::Error::NotFound { .. })) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        match self.keep(&key, path).await? {
             Ok(file) => Ok(Some((file, Source::Store))),
             Err(error) => {
                 tracing::warn!(%key, %error, "a symbol file is made again");
@@ -86,26 +93,34 @@ impl SymbolFiles {
         self.cx.compute(read).await
     }
 
-    /// Opens what the store has, from the disk from now on.
-    async fn keep(&self, key: &Key<'_>, bytes: Bytes) -> Opened {
+    /// Copies what the store has, in parts.
+    async fn copy(&self, key: Key<'_>, path: &Path) -> Result<(), Error> {
+        let bytes = self.store.size(key).await?;
+        let parts = std::pin::pin!(self.store.parts(key, bytes).map_err(Error::from));
+        scratch::write(parts, path, |_| Ok(())).await
+    }
+
+    /// Opens what the store has, from the disk from now on if there is one for it.
+    async fn keep(&self, key: &Key<'_>, path: TempPath) -> std::io::Result<Opened> {
         let (disk, key, now) = (self.disk.clone(), key.to_string(), self.cx.clock().now());
         let keep = move || {
+            let scratch = scratch::map(&path)?;
             let Some(disk) = disk else {
-                return open(Raw::Held(bytes));
+                return Ok(open(Raw::Scratch(scratch)));
             };
-            let raw = match disk.write(&key, &bytes, now) {
-                Ok(Some(map)) => Raw::Mapped(map),
-                Ok(None) => Raw::Held(bytes),
+            let raw = match disk.write(&key, &scratch, now) {
+                Ok(Some(map)) => Raw::Disk(map),
+                Ok(None) => Raw::Scratch(scratch),
                 Err(error) => {
                     tracing::warn!(key, %error, "a symbol file can't be kept on disk");
-                    Raw::Held(bytes)
+                    Raw::Scratch(scratch)
                 }
             };
             let opened = open(raw);
             if opened.is_err() {
                 disk.remove(&key);
             }
-            opened
+            Ok(opened)
         };
         let opened = self.cx.compute(keep).await;
         self.note_size();

@@ -49,9 +49,23 @@ async fn a_large_file_goes_to_the_store_and_back_a_part_at_a_time() {
         name: &name,
     };
     store.delete(symbols).await.expect("deleted");
+    let server = Server::start_with(config.clone(), folder).await;
+    let answer = server.symbolize("a", WORK_PIE, Addressing::Virtual, &[IN_MIX]);
+    assert_eq!(chain(&answer.await[0])[0].0, "mix");
+    let folder = server.stop().await;
+    assert_eq!(objects.largest_request(), PART_BYTES);
+
+    // So is a symbol file, also a damaged one.
+    store.delete(symbols).await.expect("deleted");
+    let damaged = folder.path().join("damaged");
+    std::fs::write(&damaged, vec![0; 3 * PART_BYTES as usize]).expect("written");
+    let stored = store.create_from(symbols, &damaged).await;
+    stored.expect("stored");
     let server = Server::start_with(config, folder).await;
     let answer = server.symbolize("a", WORK_PIE, Addressing::Virtual, &[IN_MIX]);
     assert_eq!(chain(&answer.await[0])[0].0, "mix");
     server.stop().await;
+    let size = store.size(symbols).await.expect("made again");
+    assert!(size < PART_BYTES);
     assert_eq!(objects.largest_request(), PART_BYTES);
 }
