@@ -6,6 +6,7 @@ mod keeping;
 mod large;
 mod parca;
 mod pyroscope;
+mod reads;
 mod server;
 mod signed;
 mod soak;
@@ -14,6 +15,7 @@ mod sources;
 mod split;
 mod sweep;
 mod upstream;
+mod workers;
 
 use std::collections::HashMap;
 

@@ -67,6 +67,34 @@ fn at_begin() -> (String, String, i64, String) {
 }
 
 #[tokio::test]
+async fn debug_ids_may_have_any_length_that_can_be_kept() {
+    let server = Server::start().await;
+    let map = String::from_utf8(read("esbuild.cjs.map")).expect("text");
+    let stating = |id: &str| map.replacen('{', &format!("{{\"debugId\":\"{id}\","), 1);
+    // A hash of code, a GUID with an age, and hashes of every size.
+    for digits in [1, 8, 32, 33, 40, 41, 64, 128, 240] {
+        let id = "7c".repeat(120)[..digits].to_owned();
+        let stored = upload(&server, "", stating(&id).as_bytes()).await;
+        assert_eq!(stored.expect("stored").build_id, id);
+        let answer = server.symbolize("anonymous", &id, Addressing::Position, &[BEGIN]);
+        let known = answer.await.remove(0);
+        assert!(!known.frames.is_empty(), "{digits}: {known:?}");
+    }
+    for (digits, told) in [
+        (241, "too long"),
+        (256, "too long"),
+        (257, "too long for one"),
+    ] {
+        let id = &"7c".repeat(130)[..digits];
+        let refused = upload(&server, "", stating(id).as_bytes()).await;
+        let refused = refused.expect_err("too long");
+        assert_eq!(refused.code(), Code::InvalidArgument, "{digits}");
+        assert!(refused.message().contains(told), "{digits}: {refused:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_bundle_that_an_agent_uploads_names_positions() {
     let server = Server::start().await;
     let reason = |known: (String, String, i64, String)| known.3;

@@ -122,7 +122,13 @@ async fn archives_that_are_none_or_never_end_are_refused_with_the_reason() {
         nameless.message().contains("say which build"),
         "{nameless:?}"
     );
-    upload("dd", &sources).await.expect("stored");
+    // A name may begin as a source map does.
+    let curly = archive(&[("{app}/a.c", b"text")]);
+    let curly = zstd::decode_all(&curly[..]).expect("in memory");
+    assert!(cairn_symbols::is_source_map(&curly));
+    upload("dd", &curly).await.expect("stored");
+    let found = source(&server, ("a", "dd"), "/{app}/a.c").await;
+    assert_eq!(found.expect("it is there").text, "text");
     let request = ListRequest {
         tenant: "a".to_owned(),
     };
