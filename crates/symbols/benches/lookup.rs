@@ -1,10 +1,10 @@
-//! Addresses looked up per second in an open symbol file: random, sorted, and opening it.
+//! Addresses looked up per second in an open symbol file: random, sorted, one by one, and opening it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use cairn_model::Addressing;
-use cairn_symbols::{Companions, Limits, SymbolFile};
+use cairn_symbols::{Companions, Frames, Limits, Miss, SymbolFile};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 
@@ -52,12 +52,17 @@ fn addresses(elf: &[u8]) -> Vec<u64> {
 
 fn walk(file: &SymbolFile, addresses: &[u64]) -> usize {
     let mut seen = 0;
-    file.lookup_all(Addressing::Virtual, addresses, |_, frames| {
-        for frame in frames.into_iter().flatten() {
-            seen += frame.function().len() + frame.file().len() + frame.line as usize;
-        }
+    file.lookup_all(Addressing::Virtual, addresses, |_, found| {
+        seen += read(found);
     });
     seen
+}
+
+fn read(found: Result<Frames<'_>, Miss>) -> usize {
+    let frames = found.into_iter().flatten();
+    let read =
+        frames.map(|frame| frame.function().len() + frame.file().len() + frame.line as usize);
+    read.sum()
 }
 
 #[divan::bench]
@@ -83,6 +88,23 @@ fn random_numbers(bencher: Bencher<'_, '_>) {
             seen += frames.map(|frame| frame.line as usize).sum::<usize>();
         });
         seen
+    };
+    bencher
+        .counter(ItemsCount::new(ADDRESSES))
+        .bench(|| walk(black_box(&addresses)));
+}
+
+/// As [`random`], each address alone.
+#[divan::bench]
+fn one_by_one(bencher: Bencher<'_, '_>) {
+    let elf = elf();
+    let file = SymbolFile::open(convert(&elf));
+    let (file, addresses) = (file.expect("opens"), addresses(&elf));
+    let walk = |addresses: &[u64]| {
+        let found = addresses
+            .iter()
+            .map(|&at| file.lookup(Addressing::Virtual, at));
+        found.map(read).sum::<usize>()
     };
     bencher
         .counter(ItemsCount::new(ADDRESSES))

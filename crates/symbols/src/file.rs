@@ -15,6 +15,9 @@ pub struct SymbolFile {
     head: Head,
 }
 
+/// How many addresses are put in order at a time.
+const SORTED_MAX: usize = 1 << 20;
+
 /// One call at an address.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
@@ -105,16 +108,32 @@ impl SymbolFile {
         self.frames(location).map_err(|_| Miss::NoPosition)
     }
 
-    /// Looks up many addresses, in the order given, and hands each answer to `answer` with its
-    /// position. Sorted addresses are found several times faster than others.
+    /// Looks up many addresses, in any order, and hands each answer to `answer` with the position of
+    /// its address. They are looked up in the order in which the file has them, several times faster
+    /// than one by one in no order: what lies together is read together.
     pub fn lookup_all<'a>(
         &'a self,
         addressing: Addressing,
         addresses: &[u64],
         mut answer: impl FnMut(usize, Result<Frames<'a>, Miss>),
     ) {
-        for (at, &address) in addresses.iter().enumerate() {
-            answer(at, self.lookup(addressing, address));
+        for (part, addresses) in addresses.chunks(SORTED_MAX).enumerate() {
+            let first = part * SORTED_MAX;
+            // Distance in the high half, position in the low one.
+            let mut order: Vec<u64> = Vec::with_capacity(addresses.len());
+            for (at, &address) in addresses.iter().enumerate() {
+                let address = self.virtual_address(addressing, address);
+                match address.map(|address| self.distance(address)) {
+                    Err(miss) => answer(first + at, Err(miss)),
+                    Ok(None) => answer(first + at, Err(Miss::NoFunction)),
+                    Ok(Some(distance)) => order.push(u64::from(distance) << 32 | at as u64),
+                }
+            }
+            order.sort_unstable();
+            for entry in order {
+                let location = self.location_behind((entry >> 32) as u32);
+                answer(first + entry as u32 as usize, self.frames(location));
+            }
         }
     }
 
@@ -160,15 +179,23 @@ impl SymbolFile {
     }
 
     fn location_at(&self, address: u64) -> Option<u32> {
-        let delta = u32::try_from(address.checked_sub(self.head.base)?).ok()?;
+        self.location_behind(self.distance(address)?)
+    }
+
+    /// From the start of the first range, if the file says anything of what lies so far.
+    fn distance(&self, address: u64) -> Option<u32> {
+        u32::try_from(address.checked_sub(self.head.base)?).ok()
+    }
+
+    fn location_behind(&self, distance: u32) -> Option<u32> {
         let directory = self.table::<4>(&self.head.directory);
-        let bucket = (delta >> self.head.shift) as usize;
+        let bucket = (distance >> self.head.shift) as usize;
         // Behind the last entry there is nothing but what the last range says.
         let bucket = bucket.min(directory.len().checked_sub(2)?);
         let (first, last) = (word(&directory[bucket], 0), word(&directory[bucket + 1], 0));
         let ranges = self.table::<8>(&self.head.ranges);
         let some = ranges.get(first as usize..last as usize)?;
-        let behind = some.partition_point(|row| word(row, 0) <= delta);
+        let behind = some.partition_point(|row| word(row, 0) <= distance);
         let row = ranges.get((first as usize + behind).checked_sub(1)?)?;
         Some(word(row, 4))
     }

@@ -2,11 +2,17 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::LazyLock;
 
 use cairn_model::{Addressing, FileKind};
 use cairn_symbols::{Companions, Identity, Limits, Miss, SymbolFile, convert};
 use cairn_testkit::corpus;
 use object::{Object, ObjectSegment, ObjectSymbol};
+use proptest::prelude::*;
+
+/// Code at fixed addresses, and code that may lie anywhere.
+static FIXED: LazyLock<SymbolFile> = LazyLock::new(|| open(&read("cpp_nopie")));
+static MOVABLE: LazyLock<SymbolFile> = LazyLock::new(|| open(&read("cpp_pie")));
 
 const WITH_DWARF: [&str; 5] = ["work_pie", "work_nopie", "work_fp", "cpp_pie", "cpp_nopie"];
 const STRIPPED: [&str; 2] = ["work_stripped", "cpp_stripped"];
@@ -120,19 +126,46 @@ fn file_offsets_and_virtual_addresses_name_the_same() {
     }
 }
 
-#[test]
-fn many_addresses_are_answered_as_one_by_one() {
-    let elf = read("cpp_nopie");
-    let file = open(&elf);
-    let mut asked: Vec<u64> = (0x400_000..0x404_000).chain([0, u64::MAX]).collect();
-    for round in 0..2 {
-        file.lookup_all(Addressing::Virtual, &asked, |at, found| {
-            let one = file.lookup(Addressing::Virtual, asked[at]);
-            assert_eq!(found.map(|f| f.id()), one.map(|f| f.id()), "round {round}");
-        });
-        // The second round is in no order.
-        asked.sort_by_key(|address| address.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+/// What is said of each address together with others, in the order asked.
+fn together(file: &SymbolFile, addressing: Addressing, asked: &[u64]) -> Vec<Result<u32, Miss>> {
+    let mut answers = vec![None; asked.len()];
+    file.lookup_all(addressing, asked, |at, found| {
+        let before = answers[at].replace(found.map(|frames| frames.id()));
+        assert_eq!(before, None, "address {at} is answered twice");
+    });
+    let answers = answers.into_iter();
+    answers.map(|id| id.expect("each is answered")).collect()
+}
+
+fn one_by_one(file: &SymbolFile, addressing: Addressing, asked: &[u64]) -> Vec<Result<u32, Miss>> {
+    let each = asked.iter().map(|&at| file.lookup(addressing, at));
+    each.map(|found| found.map(|frames| frames.id())).collect()
+}
+
+proptest! {
+    /// In any order, several times, before the code, in it and behind it.
+    #[test]
+    fn many_addresses_are_answered_as_one_by_one(
+        asked in proptest::collection::vec(
+            prop_oneof![0..0x6000u64, 0x400_000..0x404_000u64, any::<u64>()],
+            0..300,
+        ),
+        addressing in prop_oneof![Just(Addressing::Virtual), Just(Addressing::FileOffset)],
+    ) {
+        for file in [&*FIXED, &*MOVABLE] {
+            let found = together(file, addressing, &asked);
+            prop_assert_eq!(found, one_by_one(file, addressing, &asked));
+        }
     }
+}
+
+#[test]
+fn millions_of_addresses_are_answered_as_one_by_one() {
+    let scattered = (0..(1u64 << 20) + 100).map(|at| 0x3ff_000 + at * 7_919 % 0x6000);
+    let asked: Vec<u64> = scattered.collect();
+    let found = together(&FIXED, Addressing::Virtual, &asked);
+    assert_eq!(found, one_by_one(&FIXED, Addressing::Virtual, &asked));
+    assert!(found.iter().any(|id| id != &found[0]), "some have names");
 }
 
 #[test]
