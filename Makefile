@@ -45,7 +45,7 @@ fix: ## Format and apply what clippy can fix by itself.
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	cd web && npm run --silent fix
 
-bench: ## Measure the engine, the block, ingest, queries; the figures are in docs/performance.md.
+bench: ## Measure the engine, the block, ingest, queries, names; the figures are in docs/performance.md.
 	$(CARGO) bench --workspace --benches
 
 web: ## Build the web page into web/dist, if anything changed since the last time.
