@@ -67,11 +67,15 @@ impl Absence {
 }
 
 /// What to say where several sources have nothing, each for its reason: the one that helps most, and
-/// whether any may pass.
+/// whether any may pass. What may is told, too, so that nobody waits without knowing for what.
 pub(crate) fn foremost<'a>(all: impl Iterator<Item = &'a Absence> + Clone) -> (String, bool) {
     let first = all.clone().min_by_key(|absence| absence.rank());
     let first = first.unwrap_or(&Absence::NoFile);
-    (first.to_string(), all.into_iter().any(Absence::is_passing))
+    let passing = all.filter(|absence| absence.is_passing());
+    match passing.min_by_key(|absence| absence.rank()) {
+        Some(passing) if !first.is_passing() => (format!("{first}; and {passing}"), true),
+        passing => (first.to_string(), passing.is_some()),
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +104,13 @@ mod tests {
             for later in &all[at..] {
                 for both in [[first, later], [later, first]] {
                     let (told, is_passing) = foremost(both.into_iter());
-                    assert_eq!(told, first.to_string(), "{both:?}");
+                    let is_both = later.is_passing() && !first.is_passing();
+                    let also = if is_both {
+                        format!("; and {later}")
+                    } else {
+                        String::new()
+                    };
+                    assert_eq!(told, format!("{first}{also}"), "{both:?}");
                     let passes = first.is_passing() || later.is_passing();
                     assert_eq!(is_passing, passes, "{both:?}");
                 }

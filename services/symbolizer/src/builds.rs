@@ -84,7 +84,8 @@ impl Builds {
             Err(error) => {
                 let chain = error.chain();
                 tracing::warn!(%tenant, chain, "what was fetched can't be counted");
-                build.upstream.push(Absence::Unread);
+                let text = "what was fetched can't be counted at present";
+                build.upstream.push(Absence::Unasked(text.into()));
                 return build;
             }
         }
@@ -187,7 +188,7 @@ impl Builds {
             error => {
                 let chain = error.chain();
                 tracing::warn!(%tenant, %build_id, chain, "a fetched file can't be kept");
-                Absence::Unread
+                Absence::Unasked("what they have can't be kept at present".into())
             }
         })
     }

@@ -101,8 +101,8 @@ pub struct ConversionConfig {
     pub program: Option<PathBuf>,
     /// Where files lie while they are worked on: one more than are read at a time, and what is made
     /// of them, besides those that arrive. With a package of split units its program lies there,
-    /// and for a while the package twice. Symbol files that are in use lie there, too, unless there
-    /// is a disk for them. The system's folder if absent.
+    /// and for a while the package twice. Symbol files that are in use lie there, too; with a disk for
+    /// them, those that were just made or have no room there. The system's folder if absent.
     pub scratch: Option<PathBuf>,
     /// Workers at a time; more files wait.
     pub concurrent_max: usize,

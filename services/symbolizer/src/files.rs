@@ -303,7 +303,10 @@ impl Files {
     }
 
     fn cached(&self, slot: &Slot) -> Option<Answer> {
-        let answer = self.cache.get(slot, self.cx.clock().instant())?;
+        let cached = self.cache.get(slot, self.cx.clock().instant());
+        // No symbol file was made of it, so there is nothing to read either.
+        let unmade = || slot.program.is_some().then(|| self.unmade(slot)).flatten();
+        let answer = cached.or_else(|| unmade().map(Err))?;
         let from = Source::Memory;
         self.metrics.loads.get_or_create(&LoadLabel { from }).inc();
         Some(answer)

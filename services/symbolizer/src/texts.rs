@@ -85,6 +85,9 @@ impl Files {
             Err(error) => return Err(error.into()),
         }
         let _turn = self.turn(slot).await;
+        if let Some(absence) = self.unmade(slot) {
+            return Ok(Err(absence));
+        }
         let _turn_to_convert = self.turn_to_convert().await;
         let Some((archive, bytes)) = self.stored(slot).await? else {
             return Ok(Err(Absence::NoFile));

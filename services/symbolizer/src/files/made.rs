@@ -108,10 +108,6 @@ impl Files {
         file: (&Path, &[u64]),
         product: Product,
     ) -> Result<Result<TempPath, Absence>, Error> {
-        let is_kept = slot.program.is_some() || product == Product::Texts;
-        if is_kept && let Some(reason) = self.unmade.lock().get(slot) {
-            return Ok(Err(Absence::Refused(Arc::clone(reason))));
-        }
         let (converter, clock) = (&self.converter, self.cx.clock());
         let reason = match converter.convert(file, product, &clock).await {
             Ok(made) => {
@@ -143,6 +139,13 @@ impl Files {
             _ => self.refuse(slot, &reason).await?,
         }
         Ok(Err(Absence::Refused(reason.into())))
+    }
+
+    /// Why nothing can be made of a file that stays though it is of no use for this.
+    pub(crate) fn unmade(&self, slot: &Slot) -> Option<Absence> {
+        let unmade = self.unmade.lock();
+        let reason = unmade.get(slot)?;
+        Some(Absence::Refused(Arc::clone(reason)))
     }
 
     fn note_unmade(&self, slot: &Slot, reason: &str) {

@@ -69,6 +69,8 @@ impl Files {
     /// if there is nothing.
     pub(crate) async fn check_package(&self, package: &Slot) -> Result<Result<(), Absence>, Error> {
         let place = &package.place;
+        // Another replica may have taken the program that is meant.
+        self.forget(&place.tenant, &place.build_id);
         let known = self.known(&place.tenant, &place.build_id).await?;
         let mut checked = Ok(());
         for program in [&known.debuginfo, &known.executable].into_iter().flatten() {

@@ -56,7 +56,6 @@ impl Uploads {
         check(place)?;
         let (_, record) = self.files.records().read(place).await?;
         let ending = Record::ending(record.as_ref(), id).map_err(not_ending)?;
-        let is_taken = matches!(ending, End::Before(_));
         let stored = match ending {
             End::Before(stored) => stored,
             End::Now(upload) => {
@@ -67,19 +66,15 @@ impl Uploads {
         if let Some(refusal) = stored.refusal {
             return Err(Error::Refused(refusal.reason));
         }
-        // Another program may have come since a package was taken in, which changes nothing.
-        let is_package = place.kind == FileKind::Package;
-        if is_package && is_taken {
+        // It was tried before it was taken in. Another program may have come since, and it stays.
+        if place.kind == FileKind::Package {
             return Ok(stored);
         }
         let slot = Slot::new(place.clone(), stored.upload, stored.content);
-        if let Made::Refused(reason) = self.convert(&slot, patience).await? {
-            if is_package {
-                self.files.refuse(&slot, &reason).await?;
-            }
-            return Err(Error::Refused(reason));
+        match self.convert(&slot, patience).await? {
+            Made::Refused(reason) => Err(Error::Refused(reason)),
+            Made::Good | Made::Unknown => Ok(stored),
         }
-        Ok(stored)
     }
 
     async fn check_and_end(
@@ -96,8 +91,10 @@ impl Uploads {
         let content = came.ok_or(Error::NotNow(NOTHING_CAME))?;
         let slot = Slot::new(place.clone(), upload.id, Some(content));
         let (bytes, mut also) = self.verdict(&slot, &upload).await?;
-        // A file that is of use is not lost to one that may be of none.
-        if replaces && also.is_ok() {
+        // A file that is of use is not lost to one that may be of none, and a package stays once it
+        // was taken in.
+        let is_package = place.kind == FileKind::Package;
+        if (replaces || is_package) && also.is_ok() {
             match self.convert(&slot, Duration::MAX).await? {
                 Made::Good => {}
                 Made::Refused(reason) => also = Err(reason),
