@@ -135,12 +135,26 @@ impl Server {
         format!("http://{}", self.process.address())
     }
 
+    /// How many symbol files came from there.
+    pub(crate) async fn loads(&self, from: &str) -> u64 {
+        let url = format!("http://{}/metrics", self.process.admin_address());
+        let get = move || crate::http::send("GET", &url, "", b"").text();
+        let metrics = tokio::task::spawn_blocking(get).await.expect("it answers");
+        let name = format!("cairn_symbolizer_loads_total{{from=\"{from}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        line.map_or(0, |count| count.parse().expect("a number"))
+    }
+
     /// Another replica over the same store. It forgets soon what it knows of files, as do both.
     pub(crate) async fn beside(one: &Self) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut config = config(&folder);
-        config.store = cairn_store::Config::folder(one.folder.path().join("store"));
+        config.store = one.store();
         Self::start_with(config, folder).await
+    }
+
+    pub(crate) fn store(&self) -> cairn_store::Config {
+        cairn_store::Config::folder(self.folder.path().join("store"))
     }
 
     /// Stops it; the folder with what it stored stays.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use cairn_model::{BuildId, TenantId};
 use cairn_store::{DebuginfoName, Store};
@@ -260,15 +261,7 @@ async fn a_package_that_was_taken_in_stays_whatever_program_comes() {
     let id = BuildId::parse(&build_id).expect("valid");
     crate::set_build_id(&mut another, &other.build_id("split"), &id);
     let send = async |server: &Server, tenant: &str, file: &[u8]| {
-        let info = FileInfo {
-            tenant: tenant.to_owned(),
-            build_id: build_id.clone(),
-            force: true,
-            ..FileInfo::default()
-        };
-        let chunk = Part::Chunk(file.to_vec().into());
-        let sent = server.send(vec![Part::Info(info), chunk]);
-        sent.await.expect("stored");
+        send(server, (tenant, &build_id), file).await;
     };
     send(&server, "alone", &another).await;
     let alone = names(&server, "alone", &build_id, &addresses).await;
@@ -280,13 +273,58 @@ async fn a_package_that_was_taken_in_stays_whatever_program_comes() {
     send(&server, "a", &another).await;
     assert!(names(&server, "a", &build_id, &addresses).await == alone);
     let folder = server.stop().await;
-    server = Server::start_with(config(&folder), folder).await;
-    assert!(names(&server, "a", &build_id, &addresses).await == alone);
+    let mut config = config(&folder);
+    config.absence_ttl = Duration::ZERO;
+    server = Server::start_with(config, folder).await;
+    let mut conversions = Vec::new();
+    for _ in 0..2 {
+        assert!(names(&server, "a", &build_id, &addresses).await == alone);
+        conversions.push(server.loads("Conversion").await);
+    }
+    assert_eq!(conversions, [1, 1], "files are not read again in vain");
     assert_eq!(state_of_package(&server, "a").await, FileState::Uploaded);
 
     send(&server, "a", &made.read("split")).await;
     assert!(names(&server, "a", &build_id, &addresses).await == joined);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_package_is_tried_with_the_program_that_another_replica_took() {
+    let server = Server::start().await;
+    let (made, other) = (Made::new("-gdwarf-5"), Made::new("-gdwarf-4"));
+    let build_id = made.build_id("split");
+    let mut another = other.read("split");
+    let id = BuildId::parse(&build_id).expect("valid");
+    crate::set_build_id(&mut another, &other.build_id("split"), &id);
+    let stored = server.upload(upload("a", &build_id, &another)).await;
+    stored.expect("stored");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut replica = config(&folder);
+    replica.store = server.store();
+    replica.absence_ttl = Duration::from_secs(3600);
+    let replica = Server::start_with(replica, folder).await;
+    names(&replica, "a", &build_id, &made.addresses()).await;
+
+    send(&server, ("a", &build_id), &made.read("split")).await;
+    send(&replica, ("a", &build_id), &made.read("split.dwp")).await;
+    let named = names(&replica, "a", &build_id, &made.addresses()).await;
+    assert!(named.iter().any(|known| known.frames.len() > 1));
+    replica.stop().await;
+    server.stop().await;
+}
+
+/// Uploads it whatever is there.
+async fn send(server: &Server, (tenant, build_id): (&str, &str), file: &[u8]) {
+    let info = FileInfo {
+        tenant: tenant.to_owned(),
+        build_id: build_id.to_owned(),
+        force: true,
+        ..FileInfo::default()
+    };
+    let chunk = Part::Chunk(file.to_vec().into());
+    let sent = server.send(vec![Part::Info(info), chunk]);
+    sent.await.expect("stored");
 }
 
 #[tokio::test]
