@@ -17,6 +17,8 @@ use tokio::sync::oneshot;
 #[derive(Clone, Debug)]
 pub struct Turns {
     room: u64,
+    /// What a tenant may have of it.
+    share_max: u64,
     /// Beyond `room`, for tenants that have none of it.
     spare: u64,
     state: Arc<Mutex<State>>,
@@ -71,15 +73,26 @@ pub struct Turn {
 
 impl Turns {
     pub fn new(room: u64) -> Self {
-        Self::with_spare(room, 0)
+        Self::shared(room, room)
+    }
+
+    /// Room of which one tenant has at most so much: others find some at once, however long it is
+    /// kept.
+    pub fn shared(room: u64, share_max: u64) -> Self {
+        Self::of(room, share_max, 0)
     }
 
     /// Room, and as much beyond it as `spare` says for tenants that have nothing while others hold
     /// all of it: for what can be divided, as the time of cores can, so that nobody waits for the
     /// end of a long piece of somebody else's work.
     pub fn with_spare(room: u64, spare: u64) -> Self {
+        Self::of(room, room, spare)
+    }
+
+    fn of(room: u64, share_max: u64, spare: u64) -> Self {
         Self {
             room,
+            share_max,
             spare,
             state: Arc::new(Mutex::new(State {
                 taken: 0,
@@ -89,14 +102,14 @@ impl Turns {
         }
     }
 
-    /// Asks for `room`, at most all there is, which counts as `cost` of the tenant's share.
+    /// Asks for `room`, at most all that a tenant may have, which counts as `cost` of the tenant's share.
     pub fn wait(&self, tenant: Option<&TenantId>, room: u64, cost: u64) -> Waiting {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.state.lock();
         let now = state.now;
         let queue = state.tenants.entry(tenant.cloned()).or_default();
         queue.start = queue.start.max(now);
-        let room = room.min(self.room);
+        let room = room.min(self.share_max);
         queue.waiting.push_back(Asked { room, cost, sender });
         state.admit(self);
         drop(state);
@@ -178,6 +191,12 @@ impl Queue {
         while self.waiting.pop_front_if(is_gone).is_some() {}
         (!self.waiting.is_empty()).then_some(self)
     }
+
+    /// Whether its next would not be more than its share.
+    fn may(&self, share_max: u64) -> bool {
+        let next = self.waiting.front();
+        next.is_some_and(|next| self.taken + next.room <= share_max)
+    }
 }
 
 impl State {
@@ -214,7 +233,7 @@ impl State {
         // Whoever is next waits for enough room, so that small ones do not starve large ones.
         let room = turns.room.saturating_sub(self.taken);
         let all = (turns.room + turns.spare).saturating_sub(self.taken);
-        self.first(room, |_| true)
+        self.first(room, |queue| queue.may(turns.share_max))
             .or_else(|| self.first(all, |queue| queue.taken == 0))
     }
 
@@ -302,6 +321,25 @@ mod tests {
         drop(busy);
         assert!(a.now_or_never().is_some());
         drop(b);
+    }
+
+    #[tokio::test]
+    async fn one_tenant_leaves_some_to_others() {
+        let turns = Turns::shared(4, 3);
+        let (a, b) = (tenant("a"), tenant("b"));
+        let mut large = turns.wait(Some(&a), 4, 1);
+        let of_a = (&mut large).now_or_never().expect("as much as it may have");
+        let mut more_of_a = turns.wait(Some(&a), 1, 1);
+        assert!((&mut more_of_a).now_or_never().is_none());
+        let of_b = turns.wait(Some(&b), 1, 1).now_or_never();
+        let of_b = of_b.expect("what it left, though it came later");
+        let mut more_of_b = turns.wait(Some(&b), 1, 1);
+        assert!((&mut more_of_b).now_or_never().is_none());
+        drop(of_a);
+        let all = (more_of_a.now_or_never(), more_of_b.now_or_never());
+        assert!(matches!(all, (Some(_), Some(_))));
+        drop((of_b, all));
+        assert_eq!(turns.free(), 4);
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
 //! How much is scanned at a time, in bytes of blocks; tenants take turns.
 //!
 //! No scan counts as so much that few go on at a time, nor as so little that there are more than
-//! threads for them. Those who help scans have a thread each too, and are as many as cores.
+//! threads for them. One tenant leaves a part to others, which may come before its scans end. Those
+//! who help scans have a thread each too, and are as many as cores.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use cairn_chassis::{Turn, Turns};
 use cairn_model::TenantId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Scans that may go on at a time, whatever their blocks weigh.
+/// Scans of a tenant that may go on at a time, whatever their blocks weigh.
 const SCANS_MIN: u64 = 8;
 /// Scans that may go on at a time, however little their blocks weigh: each takes a thread.
 const SCANS_MAX: u64 = 128;
@@ -18,6 +19,7 @@ const SCANS_MAX: u64 = 128;
 #[derive(Clone, Debug)]
 pub(crate) struct Slots {
     bytes_max: u64,
+    share_max: u64,
     turns: Turns,
     helpers: Arc<Semaphore>,
 }
@@ -26,9 +28,11 @@ impl Slots {
     pub(crate) fn new(bytes_max: u64) -> Self {
         let bytes_max = bytes_max.max(SCANS_MAX);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let share_max = bytes_max / 4 * 3;
         Self {
             bytes_max,
-            turns: Turns::new(bytes_max),
+            share_max,
+            turns: Turns::shared(bytes_max, share_max),
             helpers: Arc::new(Semaphore::new(cores)),
         }
     }
@@ -45,7 +49,7 @@ impl Slots {
 
     /// Waits for a turn.
     pub(crate) async fn acquire(&self, tenant: &TenantId, bytes: u64) -> Turn {
-        let bytes = bytes.clamp(self.bytes_max / SCANS_MAX, self.bytes_max / SCANS_MIN);
+        let bytes = bytes.clamp(self.bytes_max / SCANS_MAX, self.share_max / SCANS_MIN);
         self.turns.wait(Some(tenant), bytes, bytes).await
     }
 }
@@ -57,16 +61,21 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn neither_large_nor_small_scans_take_more_than_their_part() {
-        let slots = Slots::new(8 * 1024);
-        let tenant = TenantId::parse("a").expect("valid");
+    /// Takes all that a tenant may have at once, for scans of so many bytes.
+    fn all(slots: &Slots, tenant: &TenantId, bytes: u64) -> Vec<Turn> {
         // So many turns at once are more than a task usually gets.
-        let at_once = |bytes| unconstrained(slots.acquire(&tenant, bytes)).now_or_never();
-        for (bytes, scans) in [(u64::MAX, SCANS_MIN), (0, SCANS_MAX)] {
-            let turns: Option<Vec<Turn>> = (0..scans).map(|_| at_once(bytes)).collect();
-            assert!(turns.is_some());
-            assert!(at_once(1).is_none());
+        let turn = || unconstrained(slots.acquire(tenant, bytes)).now_or_never();
+        std::iter::from_fn(turn).collect()
+    }
+
+    #[test]
+    fn neither_large_nor_small_scans_take_more_than_their_part_and_some_is_left_to_others() {
+        let slots = Slots::new(8 * 1024);
+        let [a, b] = ["a", "b"].map(|name| TenantId::parse(name).expect("valid"));
+        for (bytes, of_one) in [(u64::MAX, SCANS_MIN), (0, SCANS_MAX / 4 * 3)] {
+            let of_a = all(&slots, &a, bytes);
+            assert_eq!(of_a.len() as u64, of_one);
+            assert_eq!(all(&slots, &b, 0).len() as u64, SCANS_MAX / 4);
         }
     }
 }
