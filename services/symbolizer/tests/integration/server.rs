@@ -135,14 +135,8 @@ impl Server {
         format!("http://{}", self.process.address())
     }
 
-    /// How many symbol files came from there.
-    pub(crate) async fn loads(&self, from: &str) -> u64 {
-        let url = format!("http://{}/metrics", self.process.admin_address());
-        let get = move || crate::http::send("GET", &url, "", b"").text();
-        let metrics = tokio::task::spawn_blocking(get).await.expect("it answers");
-        let name = format!("cairn_symbolizer_loads_total{{from=\"{from}\"}} ");
-        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
-        line.map_or(0, |count| count.parse().expect("a number"))
+    pub(crate) fn admin(&self) -> String {
+        format!("http://{}", self.process.admin_address())
     }
 
     /// Another replica over the same store. It forgets soon what it knows of files, as do both.

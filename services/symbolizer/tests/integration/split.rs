@@ -279,7 +279,7 @@ async fn a_package_that_was_taken_in_stays_whatever_program_comes() {
     let mut conversions = Vec::new();
     for _ in 0..2 {
         assert!(names(&server, "a", &build_id, &addresses).await == alone);
-        conversions.push(server.loads("Conversion").await);
+        conversions.push(loads(&server, "Conversion").await);
     }
     assert_eq!(conversions, [1, 1], "files are not read again in vain");
     assert_eq!(state_of_package(&server, "a").await, FileState::Uploaded);
@@ -312,6 +312,16 @@ async fn a_package_is_tried_with_the_program_that_another_replica_took() {
     assert!(named.iter().any(|known| known.frames.len() > 1));
     replica.stop().await;
     server.stop().await;
+}
+
+/// How many symbol files came from there.
+async fn loads(server: &Server, from: &str) -> u64 {
+    let url = format!("{}/metrics", server.admin());
+    let get = move || crate::http::send("GET", &url, "", b"").text();
+    let metrics = tokio::task::spawn_blocking(get).await.expect("it answers");
+    let name = format!("cairn_symbolizer_loads_total{{from=\"{from}\"}} ");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+    line.map_or(0, |count| count.parse().expect("a number"))
 }
 
 /// Uploads it whatever is there.
