@@ -118,7 +118,9 @@ impl FileKeeper {
 
     async fn keep(&self, place: &Place, received: &Received, force: bool) -> Result<(), Error> {
         let hash = received.content.to_string();
-        let (reason, record) = self.0.wants(place, &hash, force).await?;
+        let (reason, found, record) = self.0.wants(place, &hash, force).await?;
+        // What replaces a file takes its place, by whatever name of the build it comes.
+        let place = &found;
         let file = record.and_then(|record| record.file);
         let is_same = |file: &crate::record::Stored| file.hash == hash;
         match (reason, file.filter(is_same)) {

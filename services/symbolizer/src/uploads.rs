@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_chassis::Context;
-use cairn_model::{BuildId, TenantId, UploadId};
+use cairn_model::{BuildId, FileKind, TenantId, UploadId};
 use futures::Stream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -135,17 +135,27 @@ impl Uploads {
         place: &Place,
         hash: &str,
         force: bool,
-    ) -> Result<(Reason, Option<Record>), Error> {
+    ) -> Result<(Reason, Place, Option<Record>), Error> {
         check(place)?;
         let records = self.files.records();
         let folder = records.folder(&place.tenant, &place.build_id).await?;
-        let (found, record) = records.find(&folder, place).await?;
+        let (mut found, mut record) = records.find(&folder, place).await?;
+        let is_there = record
+            .as_ref()
+            .is_some_and(|record| record.readable().is_some());
+        if place.kind == FileKind::Package
+            && !is_there
+            && let Some(package) = self.files.place_of_package(place).await?
+        {
+            (_, record) = records.read(&package).await?;
+            found = package;
+        }
         let reason = Record::wants(record.as_ref(), false, &self.ask(hash, force));
         // Who hears that it is there does not send it again: it must stay.
         if matches!(reason, Reason::There | Reason::UpstreamInUse) {
             self.files.note_use(&found).await;
         }
-        Ok((reason, record))
+        Ok((reason, found, record))
     }
 
     /// The same for agents, who need not send what a debuginfod server has, however much they insist.
@@ -155,7 +165,7 @@ impl Uploads {
         announced: &Announced,
     ) -> Result<Reason, Error> {
         let (hash, force) = (&announced.hash, announced.force);
-        let (reason, record) = self.wants(place, hash, force).await?;
+        let (reason, _, record) = self.wants(place, hash, force).await?;
         let file = record.as_ref().and_then(Record::readable);
         match reason {
             Reason::New if announced.is_gnu && self.is_upstream(place).await => {
@@ -171,7 +181,7 @@ impl Uploads {
     /// Announces an upload that is wanted.
     pub(crate) async fn begin(&self, place: &Place, announced: Announced) -> Result<Begun, Error> {
         let (hash, force) = (announced.hash.as_str(), announced.force);
-        let (reason, _) = self.wants(place, hash, force).await?;
+        let (reason, ..) = self.wants(place, hash, force).await?;
         unless_unwanted(reason)?;
         self.check_size(announced.bytes)?;
         let more = Kept {

@@ -10,6 +10,22 @@ use crate::error::Error;
 use crate::records::Place;
 
 impl Files {
+    /// Where the package of a build is, if it is known under another name of its program.
+    pub(crate) async fn place_of_package(&self, asked: &Place) -> Result<Option<Place>, Error> {
+        let folder = self.records.folder(&asked.tenant, &asked.build_id).await?;
+        let mut programs = Vec::new();
+        for kind in [FileKind::Debuginfo, FileKind::Executable] {
+            let place = Place {
+                kind,
+                ..asked.clone()
+            };
+            let (place, record) = self.records.find(&folder, &place).await?;
+            programs.extend(readable(place, record));
+        }
+        let package = self.package_of(&asked.build_id, programs.iter()).await?;
+        Ok(package.map(|package| package.place))
+    }
+
     /// The package of programs that have other names than the one that was asked for, as it is known
     /// under theirs.
     pub(super) async fn package_of<'a>(

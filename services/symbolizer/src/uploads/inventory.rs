@@ -75,23 +75,32 @@ impl Uploads {
     ) -> Result<Deleted, Error> {
         let mut deleted = Deleted::default();
         let records = self.files.records();
-        let folder = records.folder(tenant, build_id).await?;
-        for kind in FileKind::ALL {
-            let place = Place {
-                tenant: tenant.clone(),
-                build_id: build_id.clone(),
-                kind,
-            };
-            let (place, record) = records.find(&folder, &place).await?;
-            if record.is_none() {
-                continue;
+        // A file that is found by one name may lie under another, under which there may be more.
+        let mut names = vec![build_id.clone()];
+        let mut at = 0;
+        while let Some(name) = names.get(at).cloned() {
+            at += 1;
+            let folder = records.folder(tenant, &name).await?;
+            for kind in FileKind::ALL {
+                let place = Place {
+                    tenant: tenant.clone(),
+                    build_id: name.clone(),
+                    kind,
+                };
+                let (place, record) = records.find(&folder, &place).await?;
+                if record.is_none() {
+                    continue;
+                }
+                if let Some(gone) = self.delete_place(&place).await? {
+                    deleted.files += gone.files;
+                    deleted.bytes += gone.bytes;
+                }
+                if !names.contains(&place.build_id) {
+                    names.push(place.build_id);
+                }
             }
-            if let Some(gone) = self.delete_place(&place).await? {
-                deleted.files += gone.files;
-                deleted.bytes += gone.bytes;
-            }
+            self.files.changed(tenant, &name);
         }
-        self.files.changed(tenant, build_id);
         self.recount(tenant);
         match deleted.files {
             0 => Err(Error::Missing(format!(

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::config::Config;
 use crate::convert::Converter;
+use crate::record::Stored;
 
 pub(super) async fn uploads(store: Store, process: &Process) -> Uploads {
     let cx = process.context("symbolizer");
@@ -122,5 +123,50 @@ async fn after_a_crash_other_bytes_may_come_with_an_upload() {
         }
     }
     assert!(others > 5, "{others}");
+    process.stop().await.expect("it stops in order");
+}
+
+/// A package, or sources, may lie under a name that the one which was said does not lead to.
+#[tokio::test]
+async fn what_is_deleted_of_a_build_is_all_that_any_of_its_names_leads_to() {
+    let process = Process::bind(Options::for_tests(), &["symbolizer"]).await;
+    let process = process.expect("free ports");
+    let uploads = uploads(Store::memory(), &process).await;
+    let records = uploads.files.records();
+    let id = |text: &str| BuildId::parse(text).expect("valid");
+    let place = |build_id, kind| Place {
+        tenant: TenantId::anonymous(),
+        build_id: id(build_id),
+        kind,
+    };
+    let program = place("aa", FileKind::Executable);
+    let package = place("bb", FileKind::Package);
+    let other = place("dd", FileKind::Executable);
+    for place in [&program, &package, &other, &place("aa", FileKind::Sources)] {
+        let stored = |_: Option<&Record>| {
+            let file = Stored {
+                upload: UploadId(1),
+                content: None,
+                finished_unix_ms: 0,
+                bytes: 1,
+                hash: String::new(),
+                is_fetched: false,
+                refusal: None,
+            };
+            let record = Record {
+                file: Some(file),
+                ..Record::default()
+            };
+            Ok(Change::Write(Box::new(record), ()))
+        };
+        records.change(place, stored).await.expect("stored");
+    }
+    for (place, also) in [(&program, "bb"), (&program, "cc"), (&package, "aa")] {
+        records.also(place, &id(also)).await.expect("noted");
+    }
+    let deleted = uploads.delete(&program.tenant, &id("cc")).await;
+    assert_eq!(deleted.expect("there are some").files, 3);
+    let (_, record) = records.read(&other).await.expect("read");
+    assert!(record.is_some_and(|record| record.readable().is_some()));
     process.stop().await.expect("it stops in order");
 }

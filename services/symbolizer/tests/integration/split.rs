@@ -368,6 +368,18 @@ async fn a_package_is_found_by_every_name_of_its_program() {
                     }
                 }
             }
+            // One that is to replace it does so, by whatever name it comes.
+            let other = [&package[..], &[0]].concat();
+            for build_id in &all {
+                send(&server, (&tenant, build_id), &other).await;
+            }
+            let listed = list(&server, &tenant).await;
+            let packages = listed.iter();
+            let packages = packages.filter(|file| file.r#type() == FileType::Package);
+            assert_eq!(
+                packages.map(|file| file.bytes).collect::<Vec<_>>(),
+                [other.len() as u64]
+            );
         }
     }
     server.stop().await;
