@@ -3,6 +3,9 @@
 //! No I/O, no clock, no async. A type with an invariant has private fields and one constructor,
 //! so whoever holds a value need not check it again.
 
+#[macro_use]
+mod serde_text;
+
 mod block_id;
 mod build_id;
 mod builder;

@@ -343,7 +343,7 @@ impl Files {
     }
 
     /// Keeps why a file is of no use, and then not the file.
-    pub(crate) async fn refuse(&self, slot: &Slot, reason: &str) -> Result<(), Error> {
+    async fn refuse(&self, slot: &Slot, reason: &str) -> Result<(), Error> {
         let refusal = Refusal {
             reason: reason.to_owned(),
             by_version: cairn_symbols::VERSION,

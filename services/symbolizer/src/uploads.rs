@@ -145,7 +145,7 @@ impl Uploads {
             .is_some_and(|record| record.readable().is_some());
         if place.kind == FileKind::Package
             && !is_there
-            && let Some(package) = self.files.place_of_package(place).await?
+            && let Some(package) = self.files.place_of_package(&folder, place).await?
         {
             (_, record) = records.read(&package).await?;
             found = package;

@@ -7,19 +7,22 @@ use super::{Build, Files, Known, bound, readable};
 use crate::absence::Absence;
 use crate::cache::{Answer, Slot};
 use crate::error::Error;
-use crate::records::Place;
+use crate::records::{Folder, Place};
 
 impl Files {
     /// Where the package of a build is, if it is known under another name of its program.
-    pub(crate) async fn place_of_package(&self, asked: &Place) -> Result<Option<Place>, Error> {
-        let folder = self.records.folder(&asked.tenant, &asked.build_id).await?;
+    pub(crate) async fn place_of_package(
+        &self,
+        folder: &Folder,
+        asked: &Place,
+    ) -> Result<Option<Place>, Error> {
         let mut programs = Vec::new();
         for kind in [FileKind::Debuginfo, FileKind::Executable] {
             let place = Place {
                 kind,
                 ..asked.clone()
             };
-            let (place, record) = self.records.find(&folder, &place).await?;
+            let (place, record) = self.records.find(folder, &place).await?;
             programs.extend(readable(place, record));
         }
         let package = self.package_of(&asked.build_id, programs.iter()).await?;

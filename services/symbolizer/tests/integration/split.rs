@@ -57,6 +57,14 @@ impl Made {
         identity.gnu.expect("it has one").to_string()
     }
 
+    /// The split program, which says that it is of this build.
+    fn program_as(&self, build_id: &str) -> Vec<u8> {
+        let mut program = self.read("split");
+        let id = BuildId::parse(build_id).expect("valid");
+        crate::set_build_id(&mut program, &self.build_id("split"), &id);
+        program
+    }
+
     /// Addresses in functions of the program's own.
     fn addresses(&self) -> Vec<u64> {
         let output = Command::new("nm")
@@ -257,9 +265,7 @@ async fn a_package_that_was_taken_in_stays_whatever_program_comes() {
     let mut server = Server::start().await;
     let (made, other) = (Made::new("-gdwarf-5"), Made::new("-gdwarf-4"));
     let (build_id, addresses) = (made.build_id("split"), made.addresses());
-    let mut another = other.read("split");
-    let id = BuildId::parse(&build_id).expect("valid");
-    crate::set_build_id(&mut another, &other.build_id("split"), &id);
+    let another = other.program_as(&build_id);
     let send = async |server: &Server, tenant: &str, file: &[u8]| {
         send(server, (tenant, &build_id), file).await;
     };
@@ -294,9 +300,7 @@ async fn a_package_is_tried_with_the_program_that_another_replica_took() {
     let server = Server::start().await;
     let (made, other) = (Made::new("-gdwarf-5"), Made::new("-gdwarf-4"));
     let build_id = made.build_id("split");
-    let mut another = other.read("split");
-    let id = BuildId::parse(&build_id).expect("valid");
-    crate::set_build_id(&mut another, &other.build_id("split"), &id);
+    let another = other.program_as(&build_id);
     let stored = server.upload(upload("a", &build_id, &another)).await;
     stored.expect("stored");
     let folder = tempfile::tempdir().expect("a temporary folder");
