@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
+use cairn_block::Reads;
 use cairn_chassis::Context;
 use cairn_engine::{Flame, GroupBy, KeyBy, Trim};
 use cairn_model::{Selector, TenantId, TimeRange};
 use cairn_store::Store;
 
-use crate::answers::Answers;
-use crate::blocks::Blocks;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::querier::{Near, Querier, Rows};
-use crate::slots::Slots;
+use crate::querier::{Querier, Rows};
+use crate::worker::Worker;
 
-/// A querier without APIs and without blocks of its own: its config names workers and a catalog.
+/// A querier without APIs: its config names a catalog.
 #[derive(Debug)]
 pub struct Queries(Querier);
 
@@ -22,19 +21,9 @@ impl Queries {
     pub async fn open(config: Config, cx: Context) -> anyhow::Result<Self> {
         let store = Store::open(&config.store, cx.random().u128()).await?;
         let metrics = cx.metrics(Metrics::register);
-        let answers = Answers::new(config.limits.answers_bytes_max);
-        let limits = &config.limits;
-        let near = Near {
-            blocks: Arc::new(Blocks::new(
-                store.clone(),
-                Arc::new(store.clone()),
-                limits.open_blocks_max,
-                limits.open_block_bytes_max,
-            )),
-            slots: Slots::new(limits.scan_bytes_max),
-        };
-        let shared = (answers, metrics, near);
-        Ok(Self(Querier::new(config, store, cx, shared)))
+        let reads = (store.clone(), Arc::new(store.clone()) as Arc<dyn Reads>);
+        let worker = Worker::new(&config, reads, &cx, metrics);
+        Ok(Self(Querier::new(config, store, cx, worker)))
     }
 
     /// The total of a flame graph as the page shows it, of which nothing is missing.

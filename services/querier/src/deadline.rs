@@ -46,10 +46,17 @@ impl Deadline {
         &self,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
+        // A large future is in here once.
+        let result = self.cut(std::pin::pin!(work)).await;
+        result.unwrap_or_else(|| Err(Error::Timeout(self.limit)))
+    }
+
+    /// None if the work is not done in time.
+    pub(crate) async fn cut<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
-            result = work => result,
-            () = self.clock.sleep(self.left()) => Err(Error::Timeout(self.limit)),
+            result = work => Some(result),
+            () = self.clock.sleep(self.left()) => None,
         }
     }
 }

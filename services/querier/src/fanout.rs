@@ -12,6 +12,8 @@ use self::part::Part;
 use self::repeats::Held;
 use self::sums::{Settled, Sums};
 
+use std::sync::Arc;
+
 use cairn_catalog::BlockMeta;
 use cairn_chassis::Context;
 use cairn_engine::exchange::{self, BLOCK_SCAN, Cost, TAIL_SCAN};
@@ -25,16 +27,15 @@ use cairn_wire::cairn::query::v1::{
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use crate::answers::Answers;
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::Warning;
 use crate::explain::Explain;
 use crate::logs::Logs;
-use crate::metrics::Metrics;
 use crate::peers::Failure;
 use crate::plan::{Doubtful, Plan, Position, Share, Tail, assign};
 use crate::scan::{Answered, Peers};
+use crate::worker::{Wanted, Worker};
 
 /// Who asks what, for whom, until when.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +47,8 @@ pub(crate) struct Fanout<'a> {
     pub(crate) query: &'a Query,
     pub(crate) deadline: &'a Deadline,
     pub(crate) explain: &'a Explain,
-    pub(crate) answers: &'a Answers,
-    pub(crate) metrics: &'a Metrics,
+    /// This process'.
+    pub(crate) worker: &'a Worker,
 }
 
 /// What came of a plan.
@@ -103,12 +104,12 @@ impl Fanout<'_> {
         let logs = logs.into_iter().map(Part::Log);
         let mut parts: Vec<Part> = blocks.chain(tails).chain(logs).collect();
         let mut progress = Progress::default();
-        let about = (self.tenant, self.query, self.answers);
+        let about = (self.tenant, self.query, &self.worker.answers);
         let mut settled = Settled::among(&parts, &doubtful, about);
         if let Some(kept) = &settled.kept {
             parts.retain(|part| !part.is_settled(&doubtful));
             progress.read += kept.stats.blocks;
-            self.metrics.answers_kept.inc();
+            self.worker.metrics.answers_kept.inc();
             self.explain.add(settled.step(kept));
         }
         let parts = Part::grouped(parts, &doubtful, self.limits.fan_in_max);
@@ -133,7 +134,7 @@ impl Fanout<'_> {
         if !progress.warnings.is_empty() || sums.is_cut() {
             settled.forget();
         }
-        let (question, answers) = (self.query.question.clone(), self.answers.clone());
+        let (question, answers) = (self.query.question.clone(), self.worker.answers.clone());
         let finish = move || sums.finish(&question, settled, &answers);
         let (scanned, is_cut) = self.compute(finish).await?;
         progress.warnings.extend(is_cut.then(Warning::too_many));
@@ -225,8 +226,7 @@ impl Fanout<'_> {
                 let blocks = blocks.iter().cloned().map(Into::into).collect();
                 let source = Source::Blocks(Blocks { blocks });
                 let deadline = self.deadline.within(self.deadline.tenths(9));
-                self.ask_peer(address, (BLOCK_SCAN, source, ask), &deadline)
-                    .await
+                self.ask_worker(address, (source, ask), &deadline).await
             }
             Part::Shares(shares) => {
                 let share = |(worker, blocks): &Share| WireShare {
@@ -238,7 +238,7 @@ impl Fanout<'_> {
                 });
                 // So that there is time to ask the others of its group if the first is silent.
                 let deadline = self.deadline.within(self.deadline.tenths(7));
-                self.ask_peer(&shares[0].0, (BLOCK_SCAN, source, ask), &deadline)
+                self.ask_worker(&shares[0].0, (source, ask), &deadline)
                     .await
             }
             Part::Tail(tail) => self.ask_tail(tail, ask).await,
@@ -269,6 +269,30 @@ impl Fanout<'_> {
         };
         self.ask_peer(&tail.address, (TAIL_SCAN, source, ask), &deadline)
             .await
+    }
+
+    /// A process that asks itself needs no network for that.
+    async fn ask_worker(
+        &self,
+        address: &str,
+        (source, ask): (Source, &Ask),
+        deadline: &Deadline,
+    ) -> Result<Answered, Failure> {
+        if !self.worker.is_at(address) {
+            let asked = self.ask_peer(address, (BLOCK_SCAN, source, ask), deadline);
+            return asked.await;
+        }
+        let wanted = Arc::new(Wanted {
+            query: self.query.clone(),
+            ask: ask.clone(),
+            // See `Settled`: those that are not are asked for more than the question.
+            keeps_sum: matches!(source, Source::Blocks(_)) && *ask == Ask::NOTHING,
+        });
+        let sum = (self.worker).sum(self.tenant, &wanted, (source, deadline.clone()));
+        match deadline.cut(sum).await {
+            Some(sum) => sum.map_err(|status| Failure::of(address, &status)),
+            None => Err(Failure::late(address)),
+        }
     }
 
     async fn ask_peer(

@@ -53,32 +53,11 @@ pub async fn run(config: Config, cx: Context) -> anyhow::Result<()> {
     let store = Store::open(&config.store, cx.random().u128()).await;
     let store = store.context("open the object store")?;
     let metrics = cx.metrics(metrics::Metrics::register);
-    let limits = &config.limits;
-    let message_bytes_max = limits.message_bytes_max;
-    let answers = answers::Answers::new(limits.answers_bytes_max);
+    let message_bytes_max = config.limits.message_bytes_max;
     let reads = reads(&config, &store, (&cx, &metrics))?;
-    let near = querier::Near {
-        blocks: Arc::new(blocks::Blocks::new(
-            store.clone(),
-            reads,
-            limits.open_blocks_max,
-            limits.open_block_bytes_max,
-        )),
-        slots: slots::Slots::new(limits.scan_bytes_max),
-    };
-    let worker = worker::Worker {
-        blocks: Arc::clone(&near.blocks),
-        answers: answers.clone(),
-        slots: near.slots.clone(),
-        block_scans_max: limits.block_scans_max,
-        query_bytes_max: limits.query_bytes_max,
-        relay: relay::Relay::new(&cx, &config),
-        cx: cx.clone(),
-        metrics: metrics.clone(),
-    };
+    let worker = worker::Worker::new(&config, (store.clone(), reads), &cx, metrics);
     let page = config.ui.enabled;
-    let shared = (answers, metrics, near);
-    let querier = querier::Querier::new(config, store, cx.clone(), shared);
+    let querier = querier::Querier::new(config, store, cx.clone(), worker.clone());
     let mut routes = Routes::new()
         .grpc(worker.serve(message_bytes_max))
         .grpc(api::parca::Api::serve(querier.clone()))

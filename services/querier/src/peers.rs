@@ -23,6 +23,14 @@ impl Failure {
             },
         }
     }
+
+    pub(crate) fn late(address: &str) -> Self {
+        Self {
+            code: Code::Timeout,
+            address: address.to_owned(),
+            text: "it did not answer in time".to_owned(),
+        }
+    }
 }
 
 impl From<InvalidAddress> for Failure {

@@ -18,7 +18,6 @@ use futures::future::try_join_all;
 
 use crate::admission::{Admission, cost};
 use crate::answers::Answers;
-use crate::blocks::Blocks;
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{Error, Warning, chain};
@@ -29,8 +28,8 @@ use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::notes::Notes;
 use crate::plan::plan;
-use crate::slots::Slots;
 use crate::symbolize::symbolize;
+use crate::worker::Worker;
 
 /// Answers questions. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -40,9 +39,8 @@ pub(crate) struct Querier(Arc<Inner>);
 struct Inner {
     cx: Context,
     config: Config,
-    metrics: Metrics,
-    answers: Answers,
-    near: Near,
+    /// This process', whose open blocks, turns and kept answers serve here as well.
+    worker: Worker,
     admission: Admission,
     workers: Vec<String>,
     catalog: Client,
@@ -50,13 +48,6 @@ struct Inner {
     catalog_address: String,
     logs: Logs,
     symbolizer: String,
-}
-
-/// What this process has open of blocks, and its turns to read them: the same as its worker's.
-#[derive(Clone, Debug)]
-pub(crate) struct Near {
-    pub(crate) blocks: Arc<Blocks>,
-    pub(crate) slots: Slots,
 }
 
 /// One request: who asks, and until when.
@@ -97,13 +88,7 @@ pub(crate) struct Stacks {
 // === impl Querier ===
 
 impl Querier {
-    pub(crate) fn new(
-        config: Config,
-        store: Store,
-        cx: Context,
-        shared: (Answers, Metrics, Near),
-    ) -> Self {
-        let (answers, metrics, near) = shared;
+    pub(crate) fn new(config: Config, store: Store, cx: Context, worker: Worker) -> Self {
         let own = cx.own_address();
         let catalogs = config.catalog.or(own.clone());
         Self(Arc::new(Inner {
@@ -125,9 +110,7 @@ impl Querier {
             cx,
             admission: Admission::new(&config.limits),
             config,
-            metrics,
-            answers,
-            near,
+            worker,
         }))
     }
 
@@ -140,15 +123,15 @@ impl Querier {
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
-        &self.0.metrics
+        &self.0.worker.metrics
     }
 
     pub(crate) fn answers(&self) -> &Answers {
-        &self.0.answers
+        &self.0.worker.answers
     }
 
-    pub(crate) fn near(&self) -> &Near {
-        &self.0.near
+    pub(crate) fn worker(&self) -> &Worker {
+        &self.0.worker
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -268,8 +251,7 @@ impl Session {
             query,
             deadline: &self.deadline,
             explain: &self.explain,
-            answers: &inner.answers,
-            metrics: &inner.metrics,
+            worker: &inner.worker,
         };
         let mut outcome = Box::pin(fanout.run(plan, &inner.workers)).await?;
         self.late.note(&outcome.warnings);

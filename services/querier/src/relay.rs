@@ -24,19 +24,28 @@ use crate::worker::{Wanted, Worker};
 #[derive(Clone, Debug)]
 pub(crate) struct Relay {
     workers: Vec<String>,
+    /// How the process reaches itself.
+    own: String,
     peers: Peers,
 }
 
 impl Relay {
     pub(crate) fn new(cx: &Context, config: &Config) -> Self {
+        let own = cx.own_address();
         Self {
-            workers: config.workers_or(&cx.own_address()),
+            workers: config.workers_or(&own),
+            own,
             peers: Peers::new(cx, &config.limits),
         }
     }
 }
 
 impl Worker {
+    /// Whether it is the one that is reached there.
+    pub(crate) fn is_at(&self, address: &str) -> bool {
+        self.relay.own == address
+    }
+
     /// The sum of what several workers answer.
     pub(crate) async fn relay(
         &self,
@@ -45,7 +54,7 @@ impl Worker {
         (shares, deadline): (Vec<Share>, Deadline),
     ) -> Result<Answered, Status> {
         let mut sum = (Cost::default(), Vec::new());
-        let mut merge = Merge::within(&wanted.0.question, self.query_bytes_max);
+        let mut merge = Merge::within(&wanted.query.question, self.query_bytes_max);
         let asks = shares.into_iter().map(|share| {
             let deadline = deadline.clone();
             async move { self.share(tenant, wanted, (share, deadline)).await }
@@ -72,17 +81,19 @@ impl Worker {
             let text = format!("{worker} is none of the workers that this one knows");
             return Err(cairn_wire::status(Code::Invalid, &text));
         }
-        let asked = deadline.within(deadline.tenths(8));
-        let source = Source::Blocks(Blocks {
-            blocks: blocks.clone(),
-        });
-        let ticket = exchange::encode(tenant, &wanted.0, source, &wanted.1);
-        let peers = &self.relay.peers;
-        let asked = peers.ask(tenant, &worker, (BLOCK_SCAN, &ticket), &asked);
-        match asked.await {
-            Ok(answered) => return Ok(answered),
-            Err(failure) => {
-                tracing::warn!(worker, error = %failure, "scanning the blocks of another worker");
+        if !self.is_at(&worker) {
+            let asked = deadline.within(deadline.tenths(8));
+            let source = Source::Blocks(Blocks {
+                blocks: blocks.clone(),
+            });
+            let ticket = exchange::encode(tenant, &wanted.query, source, &wanted.ask);
+            let peers = &self.relay.peers;
+            let asked = peers.ask(tenant, &worker, (BLOCK_SCAN, &ticket), &asked);
+            match asked.await {
+                Ok(answered) => return Ok(answered),
+                Err(failure) => {
+                    tracing::warn!(worker, error = %failure, "scanning the blocks of another worker");
+                }
             }
         }
         self.scan(tenant, wanted, (blocks, deadline)).await

@@ -68,13 +68,9 @@ impl Peers {
             message_bytes_max: self.message_bytes_max,
             answer_bytes_max: self.answer_bytes_max,
         };
-        let clock = self.cx.clock();
-        tokio::select! {
-            answered = peer.scan((&self.cx, tenant), ticket, deadline) => answered,
-            () = clock.sleep(deadline.left()) => {
-                Err(peer.failure(Code::Timeout, "it did not answer in time"))
-            }
-        }
+        let answered = deadline.cut(peer.scan((&self.cx, tenant), ticket, deadline));
+        let answered = answered.await;
+        answered.unwrap_or_else(|| Err(Failure::late(address)))
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_block::Block;
+use cairn_block::{Block, Reads};
 use cairn_chassis::{Context, Turn};
 use cairn_engine::exchange::{Asked, BlockFlight, Cost, Partial, blocks};
 use cairn_engine::repeats::{Ask, SourceId};
@@ -15,9 +15,10 @@ use cairn_engine::{
     Budget, Merge, Query, Scanned, Source as ScanSource, Work, first_read, scan_block,
 };
 use cairn_model::{BlockId, Code, TenantId};
+use cairn_store::Store;
 use cairn_wire::cairn::catalog::v1::BlockMeta;
-use cairn_wire::cairn::query::v1::ScanWarning;
 use cairn_wire::cairn::query::v1::scan_ticket::Source;
+use cairn_wire::cairn::query::v1::{Blocks as Named, ScanWarning, Shares};
 use futures::{FutureExt, StreamExt};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::mpsc;
@@ -25,20 +26,22 @@ use tonic::Status;
 
 use crate::answers::{Answers, Key};
 use crate::blocks::Blocks;
+use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{Warning, chain};
 use crate::memory::{Memory, Part};
 use crate::metrics::Metrics;
 use crate::relay::Relay;
+use crate::scan::Answered;
 use crate::slots::Slots;
 
-/// Scans blocks for queriers, this process included.
+/// Scans blocks for queriers; for that of its own process without a network in between.
 #[derive(Clone, Debug)]
 pub(crate) struct Worker {
     pub(crate) blocks: Arc<Blocks>,
     pub(crate) answers: Answers,
     pub(crate) slots: Slots,
-    pub(crate) block_scans_max: usize,
+    block_scans_max: usize,
     pub(crate) query_bytes_max: usize,
     pub(crate) relay: Relay,
     pub(crate) cx: Context,
@@ -46,12 +49,38 @@ pub(crate) struct Worker {
 }
 
 /// What is wanted of every block.
-pub(crate) type Wanted = (Query, Ask);
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) query: Query,
+    pub(crate) ask: Ask,
+    /// Whoever wants it keeps the sum, so one block that is all of it is not kept apart.
+    pub(crate) keeps_sum: bool,
+}
 
 /// Whoever does not say how long they wait gets an answer after this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Worker {
+    pub(crate) fn new(
+        config: &Config,
+        (store, reads): (Store, Arc<dyn Reads>),
+        cx: &Context,
+        metrics: Metrics,
+    ) -> Self {
+        let limits = &config.limits;
+        let open = (limits.open_blocks_max, limits.open_block_bytes_max);
+        Self {
+            blocks: Arc::new(Blocks::new(store, reads, open.0, open.1)),
+            answers: Answers::new(limits.answers_bytes_max),
+            slots: Slots::new(limits.scan_bytes_max),
+            block_scans_max: limits.block_scans_max,
+            query_bytes_max: limits.query_bytes_max,
+            relay: Relay::new(cx, config),
+            cx: cx.clone(),
+            metrics,
+        }
+    }
+
     /// As a gRPC service under the name that queriers call.
     pub(crate) fn serve(self, message_bytes_max: usize) -> BlockFlight {
         let scan = move |asked: Asked, left: Option<Duration>| {
@@ -64,32 +93,49 @@ impl Worker {
 
     async fn answer(&self, asked: Asked, deadline: Deadline) -> Result<Partial, Status> {
         let tenant = &asked.tenant;
-        let wanted = Arc::new((asked.query, asked.repeats));
-        let blocks = match asked.source {
-            Source::Blocks(blocks) => blocks,
-            Source::Shares(shares) => {
-                let sum = self.relay(tenant, &wanted, (shares.shares, deadline));
-                let (scanned, cost, warnings) = sum.await?;
-                return Ok(self.encoded(tenant, scanned, (cost, warnings)).await);
+        let key = match &asked.source {
+            Source::Blocks(blocks) => {
+                let question = (&asked.query, &asked.repeats);
+                Key::of(tenant, question, blocks.blocks.clone())
             }
-            Source::Tail(_) => {
-                let text = "a querier holds no tail";
-                return Err(cairn_wire::status(Code::Invalid, text));
-            }
+            Source::Shares(_) | Source::Tail(_) => None,
         };
-        let key = Key::of(tenant, (&wanted.0, &wanted.1), blocks.blocks.clone());
         if let Some(kept) = key.as_ref().and_then(|key| self.answers.encoded(key)) {
             self.metrics.answers_kept.inc();
             return Ok(kept.again());
         }
-        let scanned = self.scan(tenant, &wanted, (blocks.blocks, deadline));
-        let (scanned, cost, warnings) = scanned.await?;
+        let wanted = Arc::new(Wanted {
+            query: asked.query,
+            ask: asked.repeats,
+            keeps_sum: key.is_some(),
+        });
+        let sum = self.sum(tenant, &wanted, (asked.source, deadline));
+        let (scanned, cost, warnings) = sum.await?;
         let is_whole = warnings.is_empty();
         let partial = self.encoded(tenant, scanned, (cost, warnings)).await;
         if let Some(key) = key.filter(|_| is_whole) {
             self.answers.keep_encoded(key, &partial);
         }
         Ok(partial)
+    }
+
+    /// What the blocks of a ticket add up to, those of other workers included.
+    pub(crate) async fn sum(
+        &self,
+        tenant: &TenantId,
+        wanted: &Arc<Wanted>,
+        (source, deadline): (Source, Deadline),
+    ) -> Result<Answered, Status> {
+        match source {
+            Source::Blocks(Named { blocks }) => self.scan(tenant, wanted, (blocks, deadline)).await,
+            Source::Shares(Shares { shares }) => {
+                self.relay(tenant, wanted, (shares, deadline)).await
+            }
+            Source::Tail(_) => {
+                let text = "a querier holds no tail";
+                Err(cairn_wire::status(Code::Invalid, text))
+            }
+        }
     }
 
     async fn encoded(
@@ -110,17 +156,17 @@ impl Worker {
         tenant: &TenantId,
         wanted: &Arc<Wanted>,
         (blocks, deadline): (Vec<BlockMeta>, Deadline),
-    ) -> Result<(Scanned, Cost, Vec<Warning>), Status> {
+    ) -> Result<Answered, Status> {
         let mut cost = Cost::default();
-        let mut merge = Merge::within(&wanted.0.question, self.query_bytes_max);
+        let mut merge = Merge::within(&wanted.query.question, self.query_bytes_max);
         let mut warnings = Vec::new();
         let mut missing: BTreeSet<String> = blocks.iter().map(|block| block.id.clone()).collect();
-        let is_alone = blocks.len() == 1;
+        let is_all = wanted.keeps_sum && blocks.len() == 1;
         let at_once = self.block_scans_max.max(1);
         let memory = &Memory::new(self.query_bytes_max, at_once.min(blocks.len()));
         let scans = futures::stream::iter(blocks).map(|block| async move {
             let id = block.id.clone();
-            let answer = self.answer_one(tenant, (wanted, memory), (block, is_alone));
+            let answer = self.answer_one(tenant, (wanted, memory), (block, is_all));
             (id, answer.await)
         });
         // Scans go on while answers are merged: room that one of them was given does not lie idle.
@@ -188,16 +234,15 @@ impl Worker {
             .map_err(|error| cairn_wire::status(error.code(), &error.to_string()))
     }
 
-    /// Of a block that is alone in its ticket, the whole answer is kept.
     async fn answer_one(
         &self,
         tenant: &TenantId,
         (wanted, memory): (&Arc<Wanted>, &Arc<Memory>),
-        (meta, is_alone): (BlockMeta, bool),
+        (meta, is_all): (BlockMeta, bool),
     ) -> Result<(Scanned, Cost), Warning> {
-        let key = match is_alone {
+        let key = match is_all {
             true => None,
-            false => Key::of_part(tenant, (&wanted.0, &wanted.1), &meta),
+            false => Key::of_part(tenant, (&wanted.query, &wanted.ask), &meta),
         };
         if let Some(kept) = key.as_ref().and_then(|key| self.answers.scanned(key)) {
             self.metrics.answers_kept.inc();
@@ -232,7 +277,7 @@ impl Worker {
         let slot = self.slots.acquire(tenant, meta.bytes).await;
         let running = Running::of(&self.metrics);
         let size = (meta.bytes > 0).then_some(meta.bytes);
-        let first = first_read(&wanted.0);
+        let first = first_read(&wanted.query);
         let opened = self.blocks.open(tenant, id, size, first).await;
         let (block, before) = opened.map_err(failed)?;
         let used = InUse {
@@ -250,12 +295,11 @@ impl Worker {
             memory: memory.part(),
         };
         let scan = move || async move {
-            let (query, ask) = &*wanted;
             let source = ScanSource {
                 id: SourceId::block(&id),
-                ask,
+                ask: &wanted.ask,
             };
-            let scanned = scan_block(&used.block, query, source, &cores).await;
+            let scanned = scan_block(&used.block, &wanted.query, source, &cores).await;
             if let Err(error) = &scanned {
                 used.blocks.forget((&used.key, &used.block), error);
             }

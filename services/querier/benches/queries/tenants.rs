@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use cairn_chassis::{Options, Process};
 use cairn_model::TenantId;
 use cairn_querier::bench::Queries;
 
@@ -23,12 +24,9 @@ pub(crate) async fn print() {
     let mut stand = Stand::start().await;
     stand.add(&window.blocks).await;
     stand.add(&month.blocks).await;
-    let process = stand.querier().await;
-    let config = cairn_querier::Config {
-        workers: vec![format!("http://{}", process.address())],
-        ..stand.config()
-    };
-    let queries = Queries::open(config, process.context("bench")).await;
+    let process = Process::bind(Options::for_tests(), &["bench"]).await;
+    let process = process.unwrap();
+    let queries = Queries::open(stand.config(), process.context("bench")).await;
     let queries = Arc::new(queries.unwrap());
     // What both have read is kept.
     ask(&queries, &small, &window, 0).await;

@@ -124,11 +124,11 @@ async fn divided<'a>(
         warnings.push(Warning::new("", Code::Exhausted, text));
     }
     let mut missing: BTreeSet<BlockId> = blocks.iter().map(|(id, _)| *id).collect();
-    let (near, tenant) = (session.querier.near(), &session.tenant);
+    let (worker, tenant) = (session.querier.worker(), &session.tenant);
     let opened = blocks.into_iter().map(|(id, bytes)| async move {
         // Only its end is read: the least that a scan counts as.
-        let _turn = near.slots.acquire(tenant, 0).await;
-        let opened = near
+        let _turn = worker.slots.acquire(tenant, 0).await;
+        let opened = worker
             .blocks
             .open(tenant, id, (bytes > 0).then_some(bytes), First::Contents)
             .await;
