@@ -13,6 +13,7 @@ use std::time::Instant;
 use cairn_model::TenantId;
 use futures::FutureExt;
 use tokio::runtime::Handle;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -78,12 +79,12 @@ impl Compute {
             });
             match done.await {
                 Ok(result) => result,
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
+                Err(error) => ended(error).await,
             }
         };
         match AbortOnDropHandle::new(tokio::spawn(queued)).await {
             Ok(result) => result,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => ended(error).await,
         }
     }
 
@@ -112,8 +113,16 @@ impl Compute {
         match done.await {
             Ok(Some(result)) => result,
             Ok(None) => std::future::pending().await,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => ended(error).await,
         }
+    }
+}
+
+/// Panics as the work did; if it was not done since the process ends, so does whoever waits.
+async fn ended<R>(error: JoinError) -> R {
+    match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -81,6 +81,13 @@ impl Warning {
         Self::new("", Code::Exhausted, text)
     }
 
+    /// Says it, unless it is said already.
+    pub(crate) fn say(self, warnings: &mut Vec<Self>) {
+        if !warnings.contains(&self) {
+            warnings.push(self);
+        }
+    }
+
     pub(crate) fn is(&self, code: Code) -> bool {
         self.code == word(code)
     }

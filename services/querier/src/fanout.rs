@@ -12,8 +12,6 @@ use self::part::Part;
 use self::repeats::Held;
 use self::sums::{Settled, Sums};
 
-use std::sync::Arc;
-
 use cairn_catalog::BlockMeta;
 use cairn_chassis::Context;
 use cairn_engine::exchange::{self, BLOCK_SCAN, Cost, TAIL_SCAN};
@@ -121,7 +119,7 @@ impl Fanout<'_> {
         }
         let held = std::mem::take(&mut progress.held);
         for scanned in self.once(held, &mut progress).await {
-            sums = self.add(sums, scanned, false).await?;
+            sums = sums.add((self.cx, self.tenant), (scanned, false)).await?;
         }
         for block in std::mem::take(&mut progress.orphans) {
             let text = format!(
@@ -131,13 +129,15 @@ impl Fanout<'_> {
             let warning = Warning::new(block.id, Code::Unavailable, text);
             progress.warnings.push(warning);
         }
-        if !progress.warnings.is_empty() || sums.is_cut() {
+        if !progress.warnings.is_empty() {
             settled.forget();
         }
         let (question, answers) = (self.query.question.clone(), self.worker.answers.clone());
         let finish = move || sums.finish(&question, settled, &answers);
-        let (scanned, is_cut) = self.compute(finish).await?;
-        progress.warnings.extend(is_cut.then(Warning::too_many));
+        let scanned = self.cx.compute_for(self.tenant, finish).await?;
+        if scanned.stats.is_cut {
+            Warning::too_many().say(&mut progress.warnings);
+        }
         Ok(Outcome {
             scanned,
             warnings: progress.warnings,
@@ -184,30 +184,15 @@ impl Fanout<'_> {
                         });
                     } else {
                         let is_settled = part.is_settled(doubtful);
-                        sums = self.add(sums, scanned, is_settled).await?;
+                        sums = sums
+                            .add((self.cx, self.tenant), (scanned, is_settled))
+                            .await?;
                     }
                 }
                 Err(failure) => progress.failed(part, failure),
             }
         }
         Ok(sums)
-    }
-
-    async fn add(
-        &self,
-        mut sums: Sums,
-        scanned: Scanned,
-        is_settled: bool,
-    ) -> Result<Sums, WrongAnswer> {
-        let added = self.compute(move || {
-            sums.add(scanned, is_settled)?;
-            Ok(sums)
-        });
-        added.await
-    }
-
-    async fn compute<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> R {
-        self.cx.compute_for(self.tenant, work).await
     }
 
     async fn ask(&self, part: Part, ask: &Ask) -> (Part, Result<(Scanned, Vec<Warning>), Failure>) {
@@ -278,21 +263,19 @@ impl Fanout<'_> {
         (source, ask): (Source, &Ask),
         deadline: &Deadline,
     ) -> Result<Answered, Failure> {
-        if !self.worker.is_at(address) {
+        if address != self.worker.address() {
             let asked = self.ask_peer(address, (BLOCK_SCAN, source, ask), deadline);
             return asked.await;
         }
-        let wanted = Arc::new(Wanted {
+        let wanted = Wanted {
             query: self.query.clone(),
             ask: ask.clone(),
             // See `Settled`: those that are not are asked for more than the question.
             keeps_sum: matches!(source, Source::Blocks(_)) && *ask == Ask::NOTHING,
-        });
-        let sum = (self.worker).sum(self.tenant, &wanted, (source, deadline.clone()));
-        match deadline.cut(sum).await {
-            Some(sum) => sum.map_err(|status| Failure::of(address, &status)),
-            None => Err(Failure::late(address)),
-        }
+        };
+        self.worker
+            .ask(self.tenant, wanted, (source, deadline))
+            .await
     }
 
     async fn ask_peer(

@@ -18,6 +18,7 @@ mod late;
 mod logs;
 mod memory;
 mod metrics;
+mod near;
 mod notes;
 mod peers;
 mod plan;
@@ -32,6 +33,7 @@ mod shares;
 mod singles;
 mod slots;
 mod sources;
+mod sum;
 mod symbolize;
 #[cfg(test)]
 mod testing;

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use cairn_chassis::Context;
-use cairn_engine::Merge;
 use cairn_engine::exchange::{self, BLOCK_SCAN, Cost};
 use cairn_model::{Code, TenantId};
 use cairn_wire::cairn::query::v1::scan_ticket::Source;
@@ -18,7 +17,8 @@ use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::Warning;
 use crate::scan::{Answered, Peers};
-use crate::worker::{Wanted, Worker};
+use crate::sum::Sum;
+use crate::worker::{Wanted, Worker, wrong};
 
 /// The workers that there are: nobody else is asked, whatever a ticket says.
 #[derive(Clone, Debug)]
@@ -41,9 +41,9 @@ impl Relay {
 }
 
 impl Worker {
-    /// Whether it is the one that is reached there.
-    pub(crate) fn is_at(&self, address: &str) -> bool {
-        self.relay.own == address
+    /// How its process reaches itself.
+    pub(crate) fn address(&self) -> &str {
+        &self.relay.own
     }
 
     /// The sum of what several workers answer.
@@ -53,22 +53,26 @@ impl Worker {
         wanted: &Arc<Wanted>,
         (shares, deadline): (Vec<Share>, Deadline),
     ) -> Result<Answered, Status> {
-        let mut sum = (Cost::default(), Vec::new());
-        let mut merge = Merge::within(&wanted.query.question, self.query_bytes_max);
+        let (mut cost, mut warnings) = (Cost::default(), Vec::new());
+        let mut sum = Sum::within(&wanted.query.question, self.query_bytes_max);
         let asks = shares.into_iter().map(|share| {
             let deadline = deadline.clone();
             async move { self.share(tenant, wanted, (share, deadline)).await }
         });
         let mut asks: FuturesUnordered<_> = asks.collect();
         while let Some(answered) = asks.next().await {
-            let (scanned, cost, warnings) = answered?;
-            merge = self.add(tenant, merge, scanned).await?;
-            sum.0.add(cost);
-            sum.1.extend(warnings);
+            let (scanned, of, missing) = answered?;
+            let added = sum.add((&self.cx, tenant), scanned);
+            sum = added.await.map_err(wrong)?;
+            cost.add(of);
+            warnings.extend(missing);
         }
-        sum.1.extend(merge.is_cut().then(Warning::too_many));
-        let scanned = self.cx.compute_for(tenant, move || merge.finish()).await;
-        Ok((scanned, sum.0, sum.1))
+        let finish = move || sum.finish();
+        let scanned = self.cx.compute_for(tenant, finish).await.map_err(wrong)?;
+        if scanned.stats.is_cut {
+            Warning::too_many().say(&mut warnings);
+        }
+        Ok((scanned, cost, warnings))
     }
 
     async fn share(
@@ -81,7 +85,7 @@ impl Worker {
             let text = format!("{worker} is none of the workers that this one knows");
             return Err(cairn_wire::status(Code::Invalid, &text));
         }
-        if !self.is_at(&worker) {
+        if worker != self.address() {
             let asked = deadline.within(deadline.tenths(8));
             let source = Source::Blocks(Blocks {
                 blocks: blocks.clone(),
@@ -96,6 +100,7 @@ impl Worker {
                 }
             }
         }
-        self.scan(tenant, wanted, (blocks, deadline)).await
+        let sum = self.scan(tenant, wanted, (blocks, deadline));
+        sum.await.map_err(wrong)
     }
 }

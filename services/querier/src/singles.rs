@@ -237,8 +237,9 @@ fn profiles_of<'a>(
     names: &'a [BTreeSet<&str>],
     whole: &'a Series,
 ) -> impl Iterator<Item = Labels> + 'a {
+    let has_all = |names: &&BTreeSet<&str>| names.iter().all(|name| all.get(name).is_some());
     let of = |names: &'a BTreeSet<&str>| part(all, |name| names.contains(name));
-    let labels = names.iter().map(of);
+    let labels = names.iter().filter(has_all).map(of);
     labels.filter(|labels| whole.0.contains_key(labels))
 }
 
@@ -331,5 +332,21 @@ mod tests {
             row(&b, 10, "2", 2),
         ];
         assert_eq!(found(&["pod"]), by_pod);
+    }
+
+    #[test]
+    fn a_profile_is_not_taken_for_one_with_less_labels_since_others_have_more() {
+        let whole = series(&[
+            (&[], &[(10, 1)]),
+            (&[("job", "a")], &[(10, 2)]),
+            (&[("pod", "1"), ("zone", "x")], &[(10, 3)]),
+        ]);
+        let singles = told(&whole, &[], &whole).expect("few");
+        let found = singles.into_iter().map(|of| (of.labels, of.value));
+        let expected = whole
+            .0
+            .iter()
+            .map(|(labels, of)| (labels.clone(), of[&10].value));
+        assert!(found.eq(expected));
     }
 }

@@ -12,7 +12,7 @@ use cairn_chassis::{Context, Turn};
 use cairn_engine::exchange::{Asked, BlockFlight, Cost, Partial, blocks};
 use cairn_engine::repeats::{Ask, SourceId};
 use cairn_engine::{
-    Budget, Merge, Query, Scanned, Source as ScanSource, Work, first_read, scan_block,
+    Budget, Query, Scanned, Source as ScanSource, Work, WrongAnswer, first_read, scan_block,
 };
 use cairn_model::{BlockId, Code, TenantId};
 use cairn_store::Store;
@@ -34,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::relay::Relay;
 use crate::scan::Answered;
 use crate::slots::Slots;
+use crate::sum::Sum;
 
 /// Scans blocks for queriers; for that of its own process without a network in between.
 #[derive(Clone, Debug)]
@@ -127,7 +128,10 @@ impl Worker {
         (source, deadline): (Source, Deadline),
     ) -> Result<Answered, Status> {
         match source {
-            Source::Blocks(Named { blocks }) => self.scan(tenant, wanted, (blocks, deadline)).await,
+            Source::Blocks(Named { blocks }) => {
+                let sum = self.scan(tenant, wanted, (blocks, deadline));
+                sum.await.map_err(wrong)
+            }
             Source::Shares(Shares { shares }) => {
                 self.relay(tenant, wanted, (shares, deadline)).await
             }
@@ -156,9 +160,9 @@ impl Worker {
         tenant: &TenantId,
         wanted: &Arc<Wanted>,
         (blocks, deadline): (Vec<BlockMeta>, Deadline),
-    ) -> Result<Answered, Status> {
+    ) -> Result<Answered, WrongAnswer> {
         let mut cost = Cost::default();
-        let mut merge = Merge::within(&wanted.query.question, self.query_bytes_max);
+        let mut sum = Sum::within(&wanted.query.question, self.query_bytes_max);
         let mut warnings = Vec::new();
         let mut missing: BTreeSet<String> = blocks.iter().map(|block| block.id.clone()).collect();
         let is_all = wanted.keeps_sum && blocks.len() == 1;
@@ -195,7 +199,7 @@ impl Worker {
                 match scanned {
                     Ok((scanned, of)) => {
                         cost.add(of);
-                        merge = self.add(tenant, merge, scanned).await?;
+                        sum = sum.add((&self.cx, tenant), scanned).await?;
                     }
                     Err(warning) => {
                         self.metrics.blocks_failed.inc();
@@ -204,12 +208,12 @@ impl Worker {
                     }
                 }
             }
-            Ok::<_, Status>(merge)
+            Ok::<_, WrongAnswer>(sum)
         };
-        let ((), merge) = futures::try_join!(scanning, merging)?;
+        let ((), sum) = futures::try_join!(scanning, merging)?;
         warnings.extend(missing.iter().map(|id| self.late(tenant, id)));
-        warnings.extend(merge.is_cut().then(Warning::too_many));
-        let scanned = self.cx.compute_for(tenant, move || merge.finish()).await;
+        let scanned = self.cx.compute_for(tenant, move || sum.finish()).await?;
+        warnings.extend(scanned.stats.is_cut.then(Warning::too_many));
         Ok((scanned, cost, warnings))
     }
 
@@ -217,21 +221,6 @@ impl Worker {
         self.metrics.blocks_failed.inc();
         tracing::warn!(%tenant, block, "a block was not read in time");
         Warning::new(block, Code::Timeout, "it could not be read in time")
-    }
-
-    pub(crate) async fn add(
-        &self,
-        tenant: &TenantId,
-        mut merge: Merge,
-        scanned: Scanned,
-    ) -> Result<Merge, Status> {
-        let added = self.cx.compute_for(tenant, move || {
-            merge.add(scanned)?;
-            Ok::<_, cairn_engine::WrongAnswer>(merge)
-        });
-        added
-            .await
-            .map_err(|error| cairn_wire::status(error.code(), &error.to_string()))
     }
 
     async fn answer_one(
@@ -311,6 +300,10 @@ impl Worker {
         };
         self.cx.compute_async(tenant, scan).await.map_err(failed)
     }
+}
+
+pub(crate) fn wrong(error: WrongAnswer) -> Status {
+    cairn_wire::status(error.code(), &error.to_string())
 }
 
 /// Cores that a tenant may use, in turn with others, and its query's part of memory.

@@ -183,9 +183,6 @@ impl Progress {
             "profiles that were sent again may count twice: {}",
             reason.to_string()
         );
-        let warning = Warning::new("", Code::Unavailable, text);
-        if !self.warnings.contains(&warning) {
-            self.warnings.push(warning);
-        }
+        Warning::new("", Code::Unavailable, text).say(&mut self.warnings);
     }
 }

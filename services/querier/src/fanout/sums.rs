@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use cairn_chassis::Context;
 use cairn_engine::exchange::Cost;
 use cairn_engine::{Merge, Query, Question, Scanned, WrongAnswer};
 use cairn_model::TenantId;
@@ -12,13 +13,14 @@ use super::Part;
 use crate::answers::{Answers, Key};
 use crate::explain::{Read, Step};
 use crate::plan::Doubtful;
+use crate::sum::Sum;
 
 /// Answers that are added up as they come.
 #[derive(Debug)]
 pub(super) struct Sums {
     /// Of blocks that share nothing with other sources.
-    settled: Merge,
-    rest: Merge,
+    settled: Sum,
+    rest: Sum,
     bytes_max: usize,
 }
 
@@ -34,55 +36,52 @@ pub(super) struct Settled {
 impl Sums {
     pub(super) fn new(question: &Question, bytes_max: usize) -> Self {
         Self {
-            settled: Merge::within(question, bytes_max),
-            rest: Merge::within(question, bytes_max),
+            settled: Sum::within(question, bytes_max),
+            rest: Sum::within(question, bytes_max),
             bytes_max,
         }
     }
 
-    pub(super) fn add(&mut self, scanned: Scanned, is_settled: bool) -> Result<(), WrongAnswer> {
+    pub(super) async fn add(
+        mut self,
+        of: (&Context, &TenantId),
+        (scanned, is_settled): (Scanned, bool),
+    ) -> Result<Self, WrongAnswer> {
         match is_settled {
-            true => self.settled.add(scanned),
-            false => self.rest.add(scanned),
+            true => self.settled = self.settled.add(of, scanned).await?,
+            false => self.rest = self.rest.add(of, scanned).await?,
         }
+        Ok(self)
     }
 
-    /// Whether series were left out.
-    pub(super) fn is_cut(&self) -> bool {
-        self.settled.is_cut() || self.rest.is_cut()
-    }
-
-    /// The sum of all, and whether series were left out of it; of what is settled if that is to be
-    /// kept.
+    /// The sum of all. That of what is settled is kept if nothing was left out of it.
     pub(super) fn finish(
         self,
         question: &Question,
         settled: Settled,
         answers: &Answers,
-    ) -> Result<(Scanned, bool), WrongAnswer> {
-        let is_cut = self.is_cut();
+    ) -> Result<Scanned, WrongAnswer> {
         let Settled { kept, key, .. } = settled;
         let sum = match kept {
             Some(kept) => Arc::unwrap_or_clone(kept),
             None => {
-                let sum = self.settled.finish();
-                if let Some(key) = key {
+                let sum = self.settled.finish()?;
+                if let Some(key) = key.filter(|_| !sum.stats.is_cut) {
                     answers.keep_scanned(key, &Arc::new(sum.clone()));
                 }
                 sum
             }
         };
-        let rest = self.rest.finish();
+        let rest = self.rest.finish()?;
         if rest.stats.profiles == 0 {
             let mut sum = sum;
             sum.stats.add(&rest.stats);
-            return Ok((sum, is_cut));
+            return Ok(sum);
         }
         let mut all = Merge::within(question, self.bytes_max);
         all.add(sum)?;
         all.add(rest)?;
-        let is_cut = is_cut || all.is_cut();
-        Ok((all.finish(), is_cut))
+        Ok(all.finish())
     }
 }
 

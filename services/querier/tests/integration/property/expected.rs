@@ -139,12 +139,17 @@ pub(crate) fn edges(stacks: &[Stack<'_>], shown: &BTreeSet<String>) -> Edges {
 
 /// What a download holds: stacks and what `by` keeps apart.
 pub(crate) fn samples(stacks: &[Stack<'_>], by: &GroupBy) -> Sums {
+    without_empty(as_sent(stacks, by))
+}
+
+/// The same before empty labels are taken for absent ones.
+pub(crate) fn as_sent(stacks: &[Stack<'_>], by: &GroupBy) -> Sums {
     let mut out = Sums::new();
     for stack in stacks {
         let sum = out.entry((stack.texts(), stack.row.group(by))).or_default();
         *sum += stack.value();
     }
-    without_empty(out)
+    out
 }
 
 /// Values per stack, innermost place first.

@@ -148,7 +148,8 @@ async fn tables(parca: &Parca<'_>, sides: &Sides<'_>, middle: i64) {
 /// Both sides in one file, the base marked and below zero.
 async fn download(parca: &Parca<'_>, sides: &Sides<'_>, middle: i64) {
     let found = ask(parca, middle, ReportType::Pprof).await;
-    let sums = |stacks: &[Stack<'_>]| expected::samples(stacks, &GroupBy::SampleLabels);
+    // Each sum is scaled and rounded apart.
+    let sums = |stacks: &[Stack<'_>]| expected::as_sent(stacks, &GroupBy::SampleLabels);
     let mut expected = Sums::new();
     for ((stack, Group(mut pairs)), value) in sums(&sides.base) {
         let mark = ("pprof::base".into(), GroupValue::Str("true".into()));
@@ -159,7 +160,7 @@ async fn download(parca: &Parca<'_>, sides: &Sides<'_>, middle: i64) {
     for (key, value) in sums(&sides.compare) {
         expected.insert(key, scaled(value, sides.of_compare));
     }
-    expected.retain(|_, value| *value != 0);
+    let expected = expected::without_empty(expected);
     let said = parca.said("PPROF of a comparison");
     assert_eq!(read::samples(found), expected, "{said}");
 }
