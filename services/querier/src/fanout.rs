@@ -47,6 +47,8 @@ pub(crate) struct Fanout<'a> {
     pub(crate) explain: &'a Explain,
     /// This process'.
     pub(crate) worker: &'a Worker,
+    /// Whether what is settled is one block, so that the sum that is kept is its answer.
+    pub(crate) keeps_sum: bool,
 }
 
 /// What came of a plan.
@@ -112,7 +114,11 @@ impl Fanout<'_> {
         }
         let parts = Part::grouped(parts, &doubtful, self.limits.fan_in_max);
         let mut sums = Sums::new(&self.query.question, self.limits.query_bytes_max);
-        sums = self.round(parts, sums, (&mut progress, &doubtful)).await?;
+        let asker = Self {
+            keeps_sum: settled.is_one_block(),
+            ..*self
+        };
+        sums = asker.round(parts, sums, (&mut progress, &doubtful)).await?;
         let again = progress.again(workers, &doubtful);
         if !again.is_empty() {
             sums = self.round(again, sums, (&mut progress, &doubtful)).await?;
@@ -270,12 +276,10 @@ impl Fanout<'_> {
         let wanted = Wanted {
             query: self.query.clone(),
             ask: ask.clone(),
-            // See `Settled`: those that are not are asked for more than the question.
-            keeps_sum: matches!(source, Source::Blocks(_)) && *ask == Ask::NOTHING,
+            keeps_sum: self.keeps_sum && *ask == Ask::NOTHING,
         };
-        self.worker
-            .ask(self.tenant, wanted, (source, deadline))
-            .await
+        let asked = (self.worker).ask_here(self.tenant, wanted, (source, deadline));
+        asked.await
     }
 
     async fn ask_peer(

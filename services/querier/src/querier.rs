@@ -252,6 +252,7 @@ impl Session {
             deadline: &self.deadline,
             explain: &self.explain,
             worker: &inner.worker,
+            keeps_sum: false,
         };
         let mut outcome = Box::pin(fanout.run(plan, &inner.workers)).await?;
         self.late.note(&outcome.warnings);

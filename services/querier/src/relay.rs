@@ -16,6 +16,7 @@ use tonic::Status;
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::Warning;
+use crate::peers::Failure;
 use crate::scan::{Answered, Peers};
 use crate::sum::Sum;
 use crate::worker::{Wanted, Worker, wrong};
@@ -100,7 +101,13 @@ impl Worker {
                 }
             }
         }
-        let sum = self.scan(tenant, wanted, (blocks, deadline));
-        sum.await.map_err(wrong)
+        let (own, tenant, wanted) = (self.clone(), tenant.clone(), Arc::clone(wanted));
+        let until = deadline.clone();
+        let scan = async move {
+            let scanned = own.scan(&tenant, &wanted, (blocks, until));
+            scanned.await.map_err(wrong)
+        };
+        let failed = |failure: Failure| cairn_wire::status(failure.code, &failure.text);
+        self.apart(scan, &deadline).await.map_err(failed)
     }
 }

@@ -1,7 +1,5 @@
 //! The asking side of a scan: one ticket to one peer, its answer put together and checked.
 
-use std::sync::Arc;
-
 use arrow_flight::error::FlightError;
 use arrow_flight::{FlightData, Ticket};
 use bytes::Bytes;
@@ -11,9 +9,7 @@ use cairn_engine::codec::DecodeLimits;
 use cairn_engine::exchange::{self, Cost, InvalidAnswer};
 use cairn_model::{Code, TenantId};
 use cairn_wire::cairn::query::v1::{ScanTicket, ScanTrailer, ScanWarning};
-use futures::TryStreamExt;
 use http::uri::PathAndQuery;
-use parking_lot::Mutex;
 use prost::Message;
 use tonic::transport::Channel;
 
@@ -85,24 +81,13 @@ impl Peer {
             .do_get(ticket, deadline)
             .await
             .map_err(|status| Failure::of(&self.address, &status))?;
-        let trailer = Arc::new(Mutex::new(None::<Bytes>));
-        let seen = Arc::clone(&trailer);
-        let messages = messages
-            .map_err(|status| FlightError::Tonic(Box::new(status)))
-            .try_filter_map(move |data: FlightData| {
-                if !data.app_metadata.is_empty() {
-                    *seen.lock() = Some(data.app_metadata.clone());
-                }
-                // The trailer may stand alone, in a message that holds no data.
-                futures::future::ready(Ok((!data.data_header.is_empty()).then_some(data)))
-            });
+        let (messages, trailer) = self.whole(messages).await?;
         let limits = DecodeLimits {
             bytes_max: self.answer_bytes_max,
         };
+        let messages = futures::stream::iter(messages.into_iter().map(Ok));
         let read = cx.compute_async(tenant, move || exchange::read(messages, limits));
-        let read = read.await;
-        let mut scanned = read.map_err(|error| self.failed(error))?;
-        let trailer = trailer.lock().take();
+        let mut scanned = read.await.map_err(|error| self.failed(error))?;
         let trailer =
             trailer.ok_or_else(|| self.failure(Code::Unavailable, "the answer was cut off"))?;
         let trailer = ScanTrailer::decode(trailer)
@@ -114,6 +99,33 @@ impl Peer {
             kept_blocks: trailer.kept_blocks,
         };
         Ok((scanned, cost, warnings(trailer)))
+    }
+
+    /// All messages that hold data, and the trailer, which may stand alone. Nothing is decoded before
+    /// the last has come: whoever is slow holds up no thread.
+    async fn whole(
+        &self,
+        mut messages: tonic::Streaming<FlightData>,
+    ) -> Result<(Vec<FlightData>, Option<Bytes>), Failure> {
+        let (mut all, mut bytes, mut trailer) = (Vec::new(), 0, None);
+        let failed = |status| Failure::of(&self.address, &status);
+        while let Some(data) = messages.message().await.map_err(failed)? {
+            if !data.app_metadata.is_empty() {
+                trailer = Some(data.app_metadata.clone());
+            }
+            bytes += data.data_header.len() + data.data_body.len();
+            if bytes > self.answer_bytes_max {
+                let text = format!(
+                    "its answer has more than answer_bytes_max={} bytes",
+                    self.answer_bytes_max
+                );
+                return Err(self.failure(Code::Exhausted, text));
+            }
+            if !data.data_header.is_empty() {
+                all.push(data);
+            }
+        }
+        Ok((all, trailer))
     }
 
     async fn do_get(

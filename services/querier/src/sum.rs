@@ -2,19 +2,19 @@
 //! tenants, and most answers are small.
 
 use cairn_chassis::Context;
-use cairn_engine::{Merge, Question, Scanned, WrongAnswer};
+use cairn_engine::{Answer, Merge, Question, Scanned, WrongAnswer};
 use cairn_model::TenantId;
 
 /// Answers that are merged in one step. Stacks are merged so many at a time anyway.
 const WAITING_MAX: usize = 8;
-const WAITING_BYTES_MAX: usize = 4 << 20;
+const WAITING_NODES_MAX: usize = 1 << 14;
+const WAITING_NAMES_MAX: usize = 1 << 10;
 
 /// What answers add up to.
 #[derive(Debug)]
 pub(crate) struct Sum {
     merge: Merge,
     waiting: Vec<Scanned>,
-    waiting_bytes: usize,
 }
 
 impl Sum {
@@ -23,7 +23,6 @@ impl Sum {
         Self {
             merge: Merge::within(question, bytes_max),
             waiting: Vec::new(),
-            waiting_bytes: 0,
         }
     }
 
@@ -32,9 +31,9 @@ impl Sum {
         (cx, tenant): (&Context, &TenantId),
         scanned: Scanned,
     ) -> Result<Self, WrongAnswer> {
-        self.waiting_bytes += scanned.bytes();
+        let may_wait = may_wait(&scanned.answer);
         self.waiting.push(scanned);
-        if self.waiting.len() < WAITING_MAX && self.waiting_bytes < WAITING_BYTES_MAX {
+        if may_wait && self.waiting.len() < WAITING_MAX {
             return Ok(self);
         }
         cx.compute_for(tenant, move || self.merged()).await
@@ -49,7 +48,16 @@ impl Sum {
         for scanned in std::mem::take(&mut self.waiting) {
             self.merge.add(scanned)?;
         }
-        self.waiting_bytes = 0;
         Ok(self)
+    }
+}
+
+/// Whether it is so small that it may wait for others. Of series that is not known at a glance.
+fn may_wait(answer: &Answer) -> bool {
+    match answer {
+        Answer::Stacks(partial) => partial.trie.len() <= WAITING_NODES_MAX,
+        Answer::Names(names) => names.len() <= WAITING_NAMES_MAX,
+        Answer::ProfileTypes(_) => true,
+        Answer::Series(_) => false,
     }
 }

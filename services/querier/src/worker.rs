@@ -54,7 +54,7 @@ pub(crate) struct Worker {
 pub(crate) struct Wanted {
     pub(crate) query: Query,
     pub(crate) ask: Ask,
-    /// Whoever wants it keeps the sum, so one block that is all of it is not kept apart.
+    /// The sum is kept, so one block that is all of it is not kept apart.
     pub(crate) keeps_sum: bool,
 }
 

@@ -108,6 +108,10 @@ impl Settled {
         }
     }
 
+    pub(super) fn is_one_block(&self) -> bool {
+        self.key.is_some() && self.blocks.len() == 1
+    }
+
     /// What is not whole is not kept.
     pub(super) fn forget(&mut self) {
         self.key = None;
