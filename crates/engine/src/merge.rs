@@ -72,10 +72,6 @@ impl Merge {
         }
     }
 
-    pub fn is_cut(&self) -> bool {
-        self.stats.is_cut
-    }
-
     pub fn add(&mut self, scanned: Scanned) -> Result<(), WrongAnswer> {
         let Scanned {
             answer,

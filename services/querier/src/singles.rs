@@ -75,9 +75,7 @@ impl Session {
         let found = self.series(&rows, 0, asked).await?;
         let value = told(&found.value, group_by, &whole.value)?;
         for warning in found.warnings {
-            if !whole.warnings.contains(&warning) {
-                whole.warnings.push(warning);
-            }
+            warning.say(&mut whole.warnings);
         }
         let warnings = whole.warnings;
         Ok(Reply { value, warnings })
