@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 use crate::channels::{self, InvalidAddress};
 use crate::config::ConfigError;
 use crate::process::Shared;
-use crate::{Clock, Random, Readiness, Routes, server};
+use crate::{Clock, Job, Random, Readiness, Routes, server};
 
 /// A service's handle on its process. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -101,33 +101,12 @@ impl Context {
     /// Runs CPU work of more than about half a millisecond off the network threads. A panic in it
     /// continues in the caller.
     pub async fn compute<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> R {
-        self.shared.compute.run(None, work).await
+        self.shared.compute.run(work).await
     }
 
-    /// The same for a tenant: whoever else wants a core has theirs in turn.
-    pub async fn compute_for<R: Send + 'static>(
-        &self,
-        tenant: &TenantId,
-        work: impl FnOnce() -> R + Send + 'static,
-    ) -> R {
-        self.shared.compute.run(Some(tenant), work).await
-    }
-
-    /// The same for work that waits for something in between, such as reads from the store.
-    pub async fn compute_async<F>(
-        &self,
-        tenant: &TenantId,
-        work: impl FnOnce() -> F + Send + 'static,
-    ) -> F::Output
-    where
-        F: Future<Output: Send + 'static> + Send,
-    {
-        self.shared.compute.run_async(Some(tenant), work).await
-    }
-
-    /// How many cores no such work has now.
-    pub fn free_cores(&self) -> usize {
-        self.shared.compute.free()
+    /// What a request of this tenant is about to compute.
+    pub fn job(&self, tenant: &TenantId) -> Job {
+        self.shared.compute.job(tenant)
     }
 
     /// A connection to the process at this address, `http://host:port` or `host:port`, made when

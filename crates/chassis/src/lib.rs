@@ -29,6 +29,7 @@ mod turns;
 pub use channels::InvalidAddress;
 pub use cli::{Flags, main};
 pub use clock::{Clock, FakeClock};
+pub use compute::Job;
 pub use context::{Connector, Context, TaskOutput};
 pub use healthcheck::run as healthcheck;
 pub use launch::{Common, Launch, run};

@@ -77,7 +77,7 @@ async fn run(shared: Arc<Shared>, mut recorder: Recorder, window: Duration, chan
             (recorder, profiles)
         };
         let profiles;
-        (recorder, profiles) = shared.compute.run(None, record).await;
+        (recorder, profiles) = shared.compute.run(record).await;
         if profiles.is_empty() {
             continue;
         }

@@ -127,6 +127,10 @@ impl Turns {
         queue.map_or(0, |queue| queue.waiting.iter().filter(is_here).count())
     }
 
+    pub fn room(&self) -> u64 {
+        self.room
+    }
+
     /// What nobody has.
     pub fn free(&self) -> u64 {
         self.room.saturating_sub(self.state.lock().taken)

@@ -54,7 +54,8 @@ impl TailFlight {
         let heads = self.tail.after(&tenant, after);
         let heads = heads.map_err(|error| status(&error))?;
         let id = SourceId::log(&self.writer, self.incarnation);
-        let scanned = self.cx.compute_for(&tenant, move || {
+        let job = self.cx.job(&tenant);
+        let scanned = job.compute(move || {
             let scanned = scan(&heads, after, &query, (id, &repeats))?;
             Ok(Partial::new(&scanned, Cost::default(), Vec::new()))
         });

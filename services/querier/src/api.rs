@@ -55,7 +55,7 @@ pub(crate) fn session(
     (headers, extensions): (&HeaderMap, &http::Extensions),
     timeout: Option<Duration>,
 ) -> Result<Session, Error> {
-    let mut session = querier.session(tenant(extensions), timeout);
+    let mut session = querier.session(&tenant(extensions), timeout);
     if let Some(names) = headers.get(DEMANGLE) {
         session.names = Some(names_of(names.to_str().unwrap_or_default())?);
     }

@@ -33,7 +33,7 @@ impl Queries {
         selector: &str,
         range: TimeRange,
     ) -> anyhow::Result<i64> {
-        let session = self.0.session(tenant.clone(), None);
+        let session = self.0.session(tenant, None);
         let (profile_type, matchers) = Selector::parse_typed(selector)?;
         let rows = session
             .resolve(Rows {

@@ -13,11 +13,11 @@ use self::repeats::Held;
 use self::sums::{Settled, Sums};
 
 use cairn_catalog::BlockMeta;
-use cairn_chassis::Context;
+use cairn_chassis::{Context, Job};
 use cairn_engine::exchange::{self, BLOCK_SCAN, Cost, TAIL_SCAN};
 use cairn_engine::repeats::Ask;
 use cairn_engine::{Query, Question, Scanned, WrongAnswer};
-use cairn_model::{Code, TenantId};
+use cairn_model::Code;
 use cairn_wire::cairn::query::v1::scan_ticket::Source;
 use cairn_wire::cairn::query::v1::{
     Blocks, Share as WireShare, Shares, Tail as WireTail, TailPosition,
@@ -41,7 +41,7 @@ pub(crate) struct Fanout<'a> {
     pub(crate) cx: &'a Context,
     pub(crate) limits: &'a Limits,
     pub(crate) logs: &'a Logs,
-    pub(crate) tenant: &'a TenantId,
+    pub(crate) job: &'a Job,
     pub(crate) query: &'a Query,
     pub(crate) deadline: &'a Deadline,
     pub(crate) explain: &'a Explain,
@@ -104,7 +104,7 @@ impl Fanout<'_> {
         let logs = logs.into_iter().map(Part::Log);
         let mut parts: Vec<Part> = blocks.chain(tails).chain(logs).collect();
         let mut progress = Progress::default();
-        let about = (self.tenant, self.query, &self.worker.answers);
+        let about = (self.job.tenant(), self.query, &self.worker.answers);
         let mut settled = Settled::among(&parts, &doubtful, about);
         if let Some(kept) = &settled.kept {
             parts.retain(|part| !part.is_settled(&doubtful));
@@ -125,7 +125,7 @@ impl Fanout<'_> {
         }
         let held = std::mem::take(&mut progress.held);
         for scanned in self.once(held, &mut progress).await {
-            sums = sums.add((self.cx, self.tenant), (scanned, false)).await?;
+            sums = sums.add(self.job, (scanned, false)).await?;
         }
         for block in std::mem::take(&mut progress.orphans) {
             let text = format!(
@@ -140,7 +140,7 @@ impl Fanout<'_> {
         }
         let (question, answers) = (self.query.question.clone(), self.worker.answers.clone());
         let finish = move || sums.finish(&question, settled, &answers);
-        let scanned = self.cx.compute_for(self.tenant, finish).await?;
+        let scanned = self.job.compute(finish).await?;
         if scanned.stats.is_cut {
             Warning::too_many().say(&mut progress.warnings);
         }
@@ -190,9 +190,7 @@ impl Fanout<'_> {
                         });
                     } else {
                         let is_settled = part.is_settled(doubtful);
-                        sums = sums
-                            .add((self.cx, self.tenant), (scanned, is_settled))
-                            .await?;
+                        sums = sums.add(self.job, (scanned, is_settled)).await?;
                     }
                 }
                 Err(failure) => progress.failed(part, failure),
@@ -234,7 +232,7 @@ impl Fanout<'_> {
             }
             Part::Tail(tail) => self.ask_tail(tail, ask).await,
             Part::Log(position) => {
-                let scanned = self.logs.scan(self.tenant, self.query, position, ask).await;
+                let scanned = self.logs.scan(self.job, self.query, position, ask).await;
                 scanned.map(|scanned| (scanned, Cost::default(), Vec::new()))
             }
         }
@@ -274,11 +272,12 @@ impl Fanout<'_> {
             return asked.await;
         }
         let wanted = Wanted {
+            job: self.job.clone(),
             query: self.query.clone(),
             ask: ask.clone(),
             keeps_sum: self.keeps_sum && *ask == Ask::NOTHING,
         };
-        let asked = (self.worker).ask_here(self.tenant, wanted, (source, deadline));
+        let asked = (self.worker).ask_here(wanted, (source, deadline));
         asked.await
     }
 
@@ -288,9 +287,9 @@ impl Fanout<'_> {
         (path, source, ask): (&'static str, Source, &Ask),
         deadline: &Deadline,
     ) -> Result<Answered, Failure> {
-        let ticket = exchange::encode(self.tenant, self.query, source, ask);
+        let ticket = exchange::encode(self.job.tenant(), self.query, source, ask);
         let peers = Peers::new(self.cx, self.limits);
-        let asked = peers.ask(self.tenant, address, (path, &ticket), deadline);
+        let asked = peers.ask(self.job, address, (path, &ticket), deadline);
         asked.await
     }
 }

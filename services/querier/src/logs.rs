@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use cairn_chassis::Context;
+use cairn_chassis::Job;
 use cairn_engine::repeats::{Ask, SourceId};
 use cairn_engine::{Merge, Query, Scanned, Source, WrongAnswer, scan_head};
-use cairn_model::{Code, TenantId};
+use cairn_model::Code;
 use cairn_store::Store;
 use cairn_wal::{Heads, LogReader, Segment};
 
@@ -22,7 +22,6 @@ const HEAD_BYTES_MAX: usize = 16 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Logs {
     pub(crate) store: Store,
-    pub(crate) cx: Context,
 }
 
 /// Rows of one log for one query, on their way into the answer.
@@ -36,7 +35,7 @@ impl Logs {
     /// The tenant's rows after a position.
     pub(crate) async fn scan(
         &self,
-        tenant: &TenantId,
+        job: &Job,
         query: &Query,
         position: &Position,
         ask: &Ask,
@@ -56,7 +55,7 @@ impl Logs {
         let reader = LogReader::new(self.store.clone(), writer.clone(), *incarnation);
         let listing = reader.segments(*after).await.map_err(unread)?;
         let mut scan = Scan {
-            heads: Heads::of(tenant.clone(), *after),
+            heads: Heads::of(job.tenant().clone(), *after),
             merge: Merge::new(&query.question),
             wanted: Arc::new((
                 query.clone(),
@@ -68,10 +67,10 @@ impl Logs {
         while let Some(segment) = segments.next().await {
             let segment = segment.map_err(unread)?;
             let taken = move || scan.take(&segment);
-            let taken = self.cx.compute_for(tenant, taken).await;
+            let taken = job.compute(taken).await;
             scan = taken.map_err(unread_or(&failed))?;
         }
-        let finished = self.cx.compute_for(tenant, move || scan.finish()).await;
+        let finished = job.compute(move || scan.finish()).await;
         finished.map_err(|error: WrongAnswer| failed(error.code(), error.to_string()))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cairn_model::{Code, TenantId};
+use cairn_model::Code;
 use cairn_wire::cairn::query::v1::scan_ticket::Source;
 use tokio::task::JoinSet;
 use tonic::Status;
@@ -17,14 +17,13 @@ impl Worker {
     /// What a querier of this process wants.
     pub(crate) async fn ask_here(
         &self,
-        tenant: &TenantId,
         wanted: Wanted,
         (source, deadline): (Source, &Deadline),
     ) -> Result<Answered, Failure> {
-        let (worker, tenant, until) = (self.clone(), tenant.clone(), deadline.clone());
+        let (worker, until) = (self.clone(), deadline.clone());
         let sum = async move {
             let wanted = Arc::new(wanted);
-            worker.sum(&tenant, &wanted, (source, until)).await
+            worker.sum(&wanted, (source, until)).await
         };
         self.apart(sum, deadline).await
     }

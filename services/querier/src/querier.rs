@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_catalog::{Client, RemoteParts, Snapshot};
-use cairn_chassis::{Context, Turn};
+use cairn_chassis::{Context, Job, Turn};
 use cairn_engine::{Answer, FOLDED, GroupBy, Point, Query, Question, Scanned, Series, Stats};
 use cairn_model::{Code, Labels, Matcher, ProfileType, TenantId, TimeRange};
 use cairn_store::Store;
@@ -54,7 +54,7 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) querier: Querier,
-    pub(crate) tenant: TenantId,
+    pub(crate) job: Job,
     pub(crate) deadline: Deadline,
     pub(crate) explain: Explain,
     /// How functions are named; if nothing is said as they are stored.
@@ -99,10 +99,7 @@ impl Querier {
                 connect: cx.connector(),
                 seed: cx.random().u64(),
             }),
-            logs: Logs {
-                store,
-                cx: cx.clone(),
-            },
+            logs: Logs { store },
             symbolizer: match config.symbolizer.as_str() {
                 "" => own,
                 address => address.to_owned(),
@@ -143,12 +140,12 @@ impl Querier {
     }
 
     /// A request that may take as long as it asks for, if that is less than the limit.
-    pub(crate) fn session(&self, tenant: TenantId, asked: Option<Duration>) -> Session {
+    pub(crate) fn session(&self, tenant: &TenantId, asked: Option<Duration>) -> Session {
         let limit = self.0.config.limits.query_timeout;
         let limit = asked.map_or(limit, |asked| asked.min(limit));
         Session {
             querier: self.clone(),
-            tenant,
+            job: self.0.cx.job(tenant),
             deadline: Deadline::after(&self.0.cx.clock(), limit),
             explain: Explain::default(),
             names: None,
@@ -161,12 +158,16 @@ impl Querier {
 // === impl Session ===
 
 impl Session {
+    pub(crate) fn tenant(&self) -> &TenantId {
+        self.job.tenant()
+    }
+
     /// CPU work, in turns with that of other tenants.
     pub(crate) async fn compute<R: Send + 'static>(
         &self,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> R {
-        self.querier.cx().compute_for(&self.tenant, work).await
+        self.job.compute(work).await
     }
 
     /// Asks everybody.
@@ -247,7 +248,7 @@ impl Session {
             cx: &inner.cx,
             limits: &inner.config.limits,
             logs: &inner.logs,
-            tenant: &self.tenant,
+            job: &self.job,
             query,
             deadline: &self.deadline,
             explain: &self.explain,
@@ -265,7 +266,7 @@ impl Session {
     async fn admitted(&self, cost: u64) -> Result<Turn, Error> {
         let clock = self.querier.cx().clock();
         let start = clock.instant();
-        let turn = self.querier.0.admission.enter(&self.tenant, cost).await?;
+        let turn = self.querier.0.admission.enter(self.tenant(), cost).await?;
         let step = Step {
             source: "admission",
             ..Step::default()
@@ -279,7 +280,7 @@ impl Session {
         let catalog = catalog.with_patience(self.deadline.left());
         let clock = self.querier.cx().clock();
         let start = clock.instant();
-        let snapshot = catalog.snapshot_within(&self.tenant, range).await;
+        let snapshot = catalog.snapshot_within(self.tenant(), range).await;
         let step = Step {
             source: "catalog",
             address: self.querier.0.catalog_address.clone(),

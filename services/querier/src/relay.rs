@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cairn_chassis::Context;
 use cairn_engine::exchange::{self, BLOCK_SCAN, Cost};
-use cairn_model::{Code, TenantId};
+use cairn_model::Code;
 use cairn_wire::cairn::query::v1::scan_ticket::Source;
 use cairn_wire::cairn::query::v1::{Blocks, Share};
 use futures::StreamExt;
@@ -50,7 +50,6 @@ impl Worker {
     /// The sum of what several workers answer.
     pub(crate) async fn relay(
         &self,
-        tenant: &TenantId,
         wanted: &Arc<Wanted>,
         (shares, deadline): (Vec<Share>, Deadline),
     ) -> Result<Answered, Status> {
@@ -58,18 +57,18 @@ impl Worker {
         let mut sum = Sum::within(&wanted.query.question, self.query_bytes_max);
         let asks = shares.into_iter().map(|share| {
             let deadline = deadline.clone();
-            async move { self.share(tenant, wanted, (share, deadline)).await }
+            async move { self.share(wanted, (share, deadline)).await }
         });
         let mut asks: FuturesUnordered<_> = asks.collect();
         while let Some(answered) = asks.next().await {
             let (scanned, of, missing) = answered?;
-            let added = sum.add((&self.cx, tenant), scanned);
+            let added = sum.add(&wanted.job, scanned);
             sum = added.await.map_err(wrong)?;
             cost.add(of);
             warnings.extend(missing);
         }
         let finish = move || sum.finish();
-        let scanned = self.cx.compute_for(tenant, finish).await.map_err(wrong)?;
+        let scanned = wanted.job.compute(finish).await.map_err(wrong)?;
         if scanned.stats.is_cut {
             Warning::too_many().say(&mut warnings);
         }
@@ -78,7 +77,6 @@ impl Worker {
 
     async fn share(
         &self,
-        tenant: &TenantId,
         wanted: &Arc<Wanted>,
         (Share { worker, blocks }, deadline): (Share, Deadline),
     ) -> Result<Answered, Status> {
@@ -91,9 +89,9 @@ impl Worker {
             let source = Source::Blocks(Blocks {
                 blocks: blocks.clone(),
             });
-            let ticket = exchange::encode(tenant, &wanted.query, source, &wanted.ask);
+            let ticket = exchange::encode(wanted.job.tenant(), &wanted.query, source, &wanted.ask);
             let peers = &self.relay.peers;
-            let asked = peers.ask(tenant, &worker, (BLOCK_SCAN, &ticket), &asked);
+            let asked = peers.ask(&wanted.job, &worker, (BLOCK_SCAN, &ticket), &asked);
             match asked.await {
                 Ok(answered) => return Ok(answered),
                 Err(failure) => {
@@ -101,10 +99,10 @@ impl Worker {
                 }
             }
         }
-        let (own, tenant, wanted) = (self.clone(), tenant.clone(), Arc::clone(wanted));
+        let (own, wanted) = (self.clone(), Arc::clone(wanted));
         let until = deadline.clone();
         let scan = async move {
-            let scanned = own.scan(&tenant, &wanted, (blocks, until));
+            let scanned = own.scan(&wanted, (blocks, until));
             scanned.await.map_err(wrong)
         };
         let failed = |failure: Failure| cairn_wire::status(failure.code, &failure.text);

@@ -40,7 +40,7 @@ impl Session {
     ) -> Result<T, Error> {
         let (answers, key) = (
             self.querier.answers().clone(),
-            Key::of_report(&self.tenant, &name),
+            Key::of_report(self.tenant(), &name),
         );
         let work = move || {
             if let Some(made) = answers.made(&key).filter(|made| *made.of == of)

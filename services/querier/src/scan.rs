@@ -3,11 +3,11 @@
 use arrow_flight::error::FlightError;
 use arrow_flight::{FlightData, Ticket};
 use bytes::Bytes;
-use cairn_chassis::Context;
+use cairn_chassis::{Context, Job};
 use cairn_engine::Scanned;
 use cairn_engine::codec::DecodeLimits;
 use cairn_engine::exchange::{self, Cost, InvalidAnswer};
-use cairn_model::{Code, TenantId};
+use cairn_model::Code;
 use cairn_wire::cairn::query::v1::{ScanTicket, ScanTrailer, ScanWarning};
 use http::uri::PathAndQuery;
 use prost::Message;
@@ -52,7 +52,7 @@ impl Peers {
     /// even notice that its time is up.
     pub(crate) async fn ask(
         &self,
-        tenant: &TenantId,
+        job: &Job,
         address: &str,
         (path, ticket): (&'static str, &ScanTicket),
         deadline: &Deadline,
@@ -64,7 +64,7 @@ impl Peers {
             message_bytes_max: self.message_bytes_max,
             answer_bytes_max: self.answer_bytes_max,
         };
-        let answered = deadline.cut(peer.scan((&self.cx, tenant), ticket, deadline));
+        let answered = deadline.cut(peer.scan(job, ticket, deadline));
         let answered = answered.await;
         answered.unwrap_or_else(|| Err(Failure::late(address)))
     }
@@ -73,7 +73,7 @@ impl Peers {
 impl Peer {
     async fn scan(
         &self,
-        (cx, tenant): (&Context, &TenantId),
+        job: &Job,
         ticket: &ScanTicket,
         deadline: &Deadline,
     ) -> Result<Answered, Failure> {
@@ -86,7 +86,7 @@ impl Peer {
             bytes_max: self.answer_bytes_max,
         };
         let messages = futures::stream::iter(messages.into_iter().map(Ok));
-        let read = cx.compute_async(tenant, move || exchange::read(messages, limits));
+        let read = job.compute_async(exchange::read(messages, limits));
         let mut scanned = read.await.map_err(|error| self.failed(error))?;
         let trailer =
             trailer.ok_or_else(|| self.failure(Code::Unavailable, "the answer was cut off"))?;

@@ -38,7 +38,7 @@ impl Session {
             nonce: cx.random().u128(),
         };
         let key = Key::Share {
-            tenant: &self.tenant,
+            tenant: self.tenant(),
             id,
         };
         let bytes = Bytes::from(shared.encode_to_vec());
@@ -61,7 +61,7 @@ impl Session {
             return Err(Error::NotFound(NO_SHARE));
         }
         let key = Key::Share {
-            tenant: &self.tenant,
+            tenant: self.tenant(),
             id,
         };
         let bytes = match self.querier.store().get(key).await {

@@ -17,7 +17,7 @@ impl Session {
         let address = self.querier.symbolizer();
         let channel = self.querier.cx().channel(address)?;
         let mut request = tonic::Request::new(SourceRequest {
-            tenant: self.tenant.to_string(),
+            tenant: self.tenant().to_string(),
             build_id: build_id.to_owned(),
             file: file.to_owned(),
         });

@@ -1,9 +1,8 @@
 //! Answers that are added up a few at a time: every step waits for a core, in turns with other
 //! tenants, and most answers are small.
 
-use cairn_chassis::Context;
+use cairn_chassis::Job;
 use cairn_engine::{Answer, Merge, Question, Scanned, WrongAnswer};
-use cairn_model::TenantId;
 
 /// Answers that are merged in one step. Stacks are merged so many at a time anyway.
 const WAITING_MAX: usize = 8;
@@ -26,17 +25,13 @@ impl Sum {
         }
     }
 
-    pub(crate) async fn add(
-        mut self,
-        (cx, tenant): (&Context, &TenantId),
-        scanned: Scanned,
-    ) -> Result<Self, WrongAnswer> {
+    pub(crate) async fn add(mut self, job: &Job, scanned: Scanned) -> Result<Self, WrongAnswer> {
         let may_wait = may_wait(&scanned.answer);
         self.waiting.push(scanned);
         if may_wait && self.waiting.len() < WAITING_MAX {
             return Ok(self);
         }
-        cx.compute_for(tenant, move || self.merged()).await
+        job.compute(move || self.merged()).await
     }
 
     /// The sum of all, which takes a while.

@@ -205,7 +205,7 @@ async fn ask(
     });
     let bytes_max = querier.config().limits.message_bytes_max;
     let mut request = tonic::Request::new(SymbolizeRequest {
-        tenant: session.tenant.to_string(),
+        tenant: session.tenant().to_string(),
         binaries: binaries.collect(),
         bytes_max: bytes_max as u64,
     });

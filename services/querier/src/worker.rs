@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_block::{Block, Reads};
-use cairn_chassis::{Context, Turn};
+use cairn_chassis::{Context, Job, Turn};
 use cairn_engine::exchange::{Asked, BlockFlight, Cost, Partial, blocks};
 use cairn_engine::repeats::{Ask, SourceId};
 use cairn_engine::{
@@ -49,9 +49,10 @@ pub(crate) struct Worker {
     pub(crate) metrics: Metrics,
 }
 
-/// What is wanted of every block.
+/// What is wanted of every block, and for whom.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
+    pub(crate) job: Job,
     pub(crate) query: Query,
     pub(crate) ask: Ask,
     /// The sum is kept, so one block that is all of it is not kept apart.
@@ -106,14 +107,15 @@ impl Worker {
             return Ok(kept.again());
         }
         let wanted = Arc::new(Wanted {
+            job: self.cx.job(tenant),
             query: asked.query,
             ask: asked.repeats,
             keeps_sum: key.is_some(),
         });
-        let sum = self.sum(tenant, &wanted, (asked.source, deadline));
+        let sum = self.sum(&wanted, (asked.source, deadline));
         let (scanned, cost, warnings) = sum.await?;
         let is_whole = warnings.is_empty();
-        let partial = self.encoded(tenant, scanned, (cost, warnings)).await;
+        let partial = encoded(&wanted.job, scanned, (cost, warnings)).await;
         if let Some(key) = key.filter(|_| is_whole) {
             self.answers.keep_encoded(key, &partial);
         }
@@ -123,18 +125,15 @@ impl Worker {
     /// What the blocks of a ticket add up to, those of other workers included.
     pub(crate) async fn sum(
         &self,
-        tenant: &TenantId,
         wanted: &Arc<Wanted>,
         (source, deadline): (Source, Deadline),
     ) -> Result<Answered, Status> {
         match source {
             Source::Blocks(Named { blocks }) => {
-                let sum = self.scan(tenant, wanted, (blocks, deadline));
+                let sum = self.scan(wanted, (blocks, deadline));
                 sum.await.map_err(wrong)
             }
-            Source::Shares(Shares { shares }) => {
-                self.relay(tenant, wanted, (shares, deadline)).await
-            }
+            Source::Shares(Shares { shares }) => self.relay(wanted, (shares, deadline)).await,
             Source::Tail(_) => {
                 let text = "a querier holds no tail";
                 Err(cairn_wire::status(Code::Invalid, text))
@@ -142,26 +141,14 @@ impl Worker {
         }
     }
 
-    async fn encoded(
-        &self,
-        tenant: &TenantId,
-        scanned: Scanned,
-        (cost, warnings): (Cost, Vec<Warning>),
-    ) -> Partial {
-        let warning = |Warning { block, code, text }| ScanWarning { block, code, text };
-        let warnings = warnings.into_iter().map(warning).collect();
-        let encode = move || Partial::new(&scanned, cost, warnings);
-        self.cx.compute_for(tenant, encode).await
-    }
-
     /// What is not read when time is nearly up is missing.
     pub(crate) async fn scan(
         &self,
-        tenant: &TenantId,
         wanted: &Arc<Wanted>,
         (blocks, deadline): (Vec<BlockMeta>, Deadline),
     ) -> Result<Answered, WrongAnswer> {
-        let mut cost = Cost::default();
+        let (job, mut cost) = (&wanted.job, Cost::default());
+        let tenant = job.tenant();
         let mut sum = Sum::within(&wanted.query.question, self.query_bytes_max);
         let mut warnings = Vec::new();
         let mut missing: BTreeSet<String> = blocks.iter().map(|block| block.id.clone()).collect();
@@ -170,7 +157,7 @@ impl Worker {
         let memory = &Memory::new(self.query_bytes_max, at_once.min(blocks.len()));
         let scans = futures::stream::iter(blocks).map(|block| async move {
             let id = block.id.clone();
-            let answer = self.answer_one(tenant, (wanted, memory), (block, is_all));
+            let answer = self.answer_one((wanted, memory), (block, is_all));
             (id, answer.await)
         });
         // Scans go on while answers are merged: room that one of them was given does not lie idle.
@@ -199,7 +186,7 @@ impl Worker {
                 match scanned {
                     Ok((scanned, of)) => {
                         cost.add(of);
-                        sum = sum.add((&self.cx, tenant), scanned).await?;
+                        sum = sum.add(&wanted.job, scanned).await?;
                     }
                     Err(warning) => {
                         self.metrics.blocks_failed.inc();
@@ -212,7 +199,7 @@ impl Worker {
         };
         let ((), sum) = futures::try_join!(scanning, merging)?;
         warnings.extend(missing.iter().map(|id| self.late(tenant, id)));
-        let scanned = self.cx.compute_for(tenant, move || sum.finish()).await?;
+        let scanned = job.compute(move || sum.finish()).await?;
         warnings.extend(scanned.stats.is_cut.then(Warning::too_many));
         Ok((scanned, cost, warnings))
     }
@@ -225,13 +212,12 @@ impl Worker {
 
     async fn answer_one(
         &self,
-        tenant: &TenantId,
         (wanted, memory): (&Arc<Wanted>, &Arc<Memory>),
         (meta, is_all): (BlockMeta, bool),
     ) -> Result<(Scanned, Cost), Warning> {
         let key = match is_all {
             true => None,
-            false => Key::of_part(tenant, (&wanted.query, &wanted.ask), &meta),
+            false => Key::of_part(wanted.job.tenant(), (&wanted.query, &wanted.ask), &meta),
         };
         if let Some(kept) = key.as_ref().and_then(|key| self.answers.scanned(key)) {
             self.metrics.answers_kept.inc();
@@ -241,7 +227,7 @@ impl Worker {
             };
             return Ok((Arc::unwrap_or_clone(kept), cost));
         }
-        let (scanned, cost) = self.scan_one(tenant, (wanted, memory), meta).await?;
+        let (scanned, cost) = self.scan_one((wanted, memory), meta).await?;
         self.metrics.blocks_scanned.inc();
         self.metrics.rows_scanned.inc_by(scanned.stats.rows);
         let Some(key) = key else {
@@ -254,10 +240,10 @@ impl Worker {
 
     async fn scan_one(
         &self,
-        tenant: &TenantId,
         (wanted, memory): (&Arc<Wanted>, &Arc<Memory>),
         meta: BlockMeta,
     ) -> Result<(Scanned, Cost), Warning> {
+        let tenant = wanted.job.tenant();
         let name = meta.id;
         let id: BlockId = name
             .parse()
@@ -277,13 +263,13 @@ impl Worker {
             _running: running,
         };
         let wanted = Arc::clone(wanted);
-        let cores = OfTenant {
-            tenant: tenant.clone(),
+        let cores = OfJob {
+            job: wanted.job.clone(),
             slots: self.slots.clone(),
-            cx: self.cx.clone(),
             memory: memory.part(),
         };
-        let scan = move || async move {
+        let job = wanted.job.clone();
+        let scan = async move {
             let source = ScanSource {
                 id: SourceId::block(&id),
                 ask: &wanted.ask,
@@ -298,25 +284,31 @@ impl Worker {
             };
             Ok((scanned?, cost))
         };
-        self.cx.compute_async(tenant, scan).await.map_err(failed)
+        job.compute_async(scan).await.map_err(failed)
     }
+}
+
+async fn encoded(job: &Job, scanned: Scanned, (cost, warnings): (Cost, Vec<Warning>)) -> Partial {
+    let warning = |Warning { block, code, text }| ScanWarning { block, code, text };
+    let warnings = warnings.into_iter().map(warning).collect();
+    job.compute(move || Partial::new(&scanned, cost, warnings))
+        .await
 }
 
 pub(crate) fn wrong(error: WrongAnswer) -> Status {
     cairn_wire::status(error.code(), &error.to_string())
 }
 
-/// Cores that a tenant may use, in turn with others, and its query's part of memory.
-struct OfTenant {
-    tenant: TenantId,
+/// Cores that a query may use, in turn with others, and its part of memory.
+struct OfJob {
+    job: Job,
     slots: Slots,
-    cx: Context,
     memory: Part,
 }
 
-impl Budget for OfTenant {
+impl Budget for OfJob {
     fn free_cores(&self) -> usize {
-        self.cx.free_cores().min(self.slots.helpers())
+        self.job.free_cores().min(self.slots.helpers())
     }
 
     fn bytes_max(&self) -> usize {
@@ -328,15 +320,15 @@ impl Budget for OfTenant {
     }
 
     fn run(&self, work: Work) -> Work {
-        let (cx, tenant) = (self.cx.clone(), self.tenant.clone());
+        let job = self.job.clone();
         let Some(room) = self.slots.help() else {
             return futures::future::ready(()).boxed();
         };
-        let work = move || async move {
+        let work = async move {
             let _room = room;
             work.await;
         };
-        async move { cx.compute_async(&tenant, work).await }.boxed()
+        async move { job.compute_async(work).await }.boxed()
     }
 }
 

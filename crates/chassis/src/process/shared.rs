@@ -83,7 +83,7 @@ impl Shared {
             random: options.random.clone(),
             compute: match options.net.simulation() {
                 None => Compute::new(options.clock.clone()),
-                Some(_) => Compute::inline(options.clock.clone()),
+                Some(_) => Compute::inline(),
             },
             net: options.net.clone(),
             channels: Channels::new(options.net.clone()),

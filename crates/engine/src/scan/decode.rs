@@ -53,7 +53,7 @@ const PIECE_ROWS: u64 = 256 << 10;
 const RUNS: usize = 8;
 /// Runs between two moments at which others may have the core: about a millisecond.
 const TURN_RUNS: usize = 4;
-/// Each has a thread.
+/// More gain nothing: their runs are added up by one.
 const HELPERS_MAX: usize = 7;
 
 /// Rows that lie together: the number of the first one, and their columns.
@@ -100,6 +100,7 @@ pub(super) async fn visit(
             Some(decoded) = runs.recv(), if helpers > 0 => {
                 let (first, run) = decoded?;
                 visit(first, &run)?;
+                pause.after_run().await;
                 continue;
             }
         };
@@ -113,6 +114,7 @@ pub(super) async fn visit(
                 while let Ok(decoded) = runs.try_recv() {
                     let (first, run) = decoded?;
                     visit(first, &run)?;
+                    pause.after_run().await;
                 }
                 pause.after_run().await;
             }
@@ -123,6 +125,7 @@ pub(super) async fn visit(
         while let Some(decoded) = runs.recv().await {
             let (first, run) = decoded?;
             visit(first, &run)?;
+            pause.after_run().await;
         }
         Ok(())
     };

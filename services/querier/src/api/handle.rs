@@ -33,7 +33,7 @@ pub(crate) async fn respond<F>(
 where
     F: Future<Output = Result<Response, Error>>,
 {
-    let mut session = querier.session(tenant(extensions), None);
+    let mut session = querier.session(&tenant(extensions), None);
     match params.get(&["demangle"]).map(names_of) {
         Some(Ok(names)) => session.names = Some(names),
         Some(Err(error)) => return failure(&error),

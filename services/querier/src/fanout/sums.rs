@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use cairn_chassis::Context;
+use cairn_chassis::Job;
 use cairn_engine::exchange::Cost;
 use cairn_engine::{Merge, Query, Question, Scanned, WrongAnswer};
 use cairn_model::TenantId;
@@ -44,12 +44,12 @@ impl Sums {
 
     pub(super) async fn add(
         mut self,
-        of: (&Context, &TenantId),
+        job: &Job,
         (scanned, is_settled): (Scanned, bool),
     ) -> Result<Self, WrongAnswer> {
         match is_settled {
-            true => self.settled = self.settled.add(of, scanned).await?,
-            false => self.rest = self.rest.add(of, scanned).await?,
+            true => self.settled = self.settled.add(job, scanned).await?,
+            false => self.rest = self.rest.add(job, scanned).await?,
         }
         Ok(self)
     }

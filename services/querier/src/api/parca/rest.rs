@@ -45,7 +45,7 @@ async fn share_profile(
         Ok(request) => request,
         Err(error) => return failure(&Error::Invalid(error.to_string())),
     };
-    let session = querier.session(tenant(&extensions), None);
+    let session = querier.session(&tenant(&extensions), None);
     let (deadline, notes) = (session.deadline.clone(), session.notes.clone());
     match deadline.bound(share::share_profile(session, request)).await {
         Ok(reply) => encode(&reply, &notes),
@@ -73,7 +73,7 @@ where
                 Ok(request) => request,
                 Err(error) => return failure(&Error::Invalid(error.to_string())),
             };
-            let session = querier.session(tenant(&extensions), None);
+            let session = querier.session(&tenant(&extensions), None);
             let (deadline, notes) = (session.deadline.clone(), session.notes.clone());
             match deadline.bound(call(session, request)).await {
                 Ok(reply) => encode(&reply, &notes),

@@ -124,7 +124,7 @@ async fn divided<'a>(
         warnings.push(Warning::new("", Code::Exhausted, text));
     }
     let mut missing: BTreeSet<BlockId> = blocks.iter().map(|(id, _)| *id).collect();
-    let (worker, tenant) = (session.querier.worker(), &session.tenant);
+    let (worker, tenant) = (session.querier.worker(), session.tenant());
     let opened = blocks.into_iter().map(|(id, bytes)| async move {
         // Only its end is read: the least that a scan counts as.
         let _turn = worker.slots.acquire(tenant, 0).await;
