@@ -12,14 +12,14 @@ const KEPT: Duration = Duration::from_secs(1);
 
 /// Of all that runs in this program: the system knows no parts of it. A runtime of its own, since
 /// threads that work in the background begin has their policy, and without a right there is no way
-/// back. What waits there is driven by a thread that has it not. None if there are no such threads.
+/// back. What waits there is driven by threads that have it not. None if there are no such threads.
 static THREADS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     let build = || {
         let probe = std::thread::Builder::new().spawn(step_back)?;
         probe.join().map_err(|_| io::ErrorKind::Other)??;
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(1).thread_name("background");
-        builder.thread_keep_alive(KEPT).enable_all().build()
+        builder.thread_name("background").thread_keep_alive(KEPT);
+        builder.enable_all().build()
     };
     build()
         .inspect_err(|error| tracing::warn!(%error, "long queries run like short ones"))

@@ -37,6 +37,8 @@ pub(super) struct Cores {
     seen: Mutex<Seen>,
     standings: Mutex<Standings>,
     clock: Clock,
+    /// Threads in front.
+    network: Handle,
 }
 
 /// Of the background.
@@ -62,20 +64,21 @@ pub(super) enum Kind {
 pub(super) struct Account {
     job: Option<(TenantId, u64)>,
     cores: Arc<Cores>,
-    /// Threads in front.
-    network: Handle,
 }
 
 /// A core that somebody waits for or has.
 #[derive(Debug)]
 struct Wish(Arc<Account>);
 
-/// A core that somebody has.
+/// A core that somebody has. Whoever gives it back takes locks, which nobody should hold who may not
+/// go on.
 #[derive(Debug)]
 pub(super) struct Core {
     turn: Turn,
     level: Level,
     since: Instant,
+    /// Not the time in which the system gave it to others. None before it was used.
+    had: Option<Duration>,
     wish: Wish,
 }
 
@@ -99,6 +102,7 @@ impl Cores {
             }),
             standings: Mutex::default(),
             clock,
+            network: Handle::current(),
         }
     }
 
@@ -115,10 +119,12 @@ impl Cores {
 
     /// Whether to wait in the background at all. What can't be interrupted there would stay for long.
     fn is_open(&self, kind: Kind) -> bool {
+        if background::threads().is_none() {
+            return false;
+        }
         let now = self.clock.instant();
         let seen = self.seen.lock();
-        let is_open = now >= seen.paused && (kind == Kind::Sliced || now < seen.proven);
-        is_open && background::threads().is_some()
+        now >= seen.paused && (kind == Kind::Sliced || now < seen.proven)
     }
 
     /// Pauses the background if nothing moves there.
@@ -160,7 +166,6 @@ impl Account {
         Self {
             job: tenant.map(begin),
             cores: Arc::clone(cores),
-            network: Handle::current(),
         }
     }
 
@@ -175,7 +180,7 @@ impl Account {
     }
 
     pub(super) fn network(&self) -> &Handle {
-        &self.network
+        &self.cores.network
     }
 
     /// Waits for a core.
@@ -246,6 +251,7 @@ impl Wish {
             turn,
             level,
             since: cores.clock.instant(),
+            had: None,
             wish: self,
         }
     }
@@ -259,47 +265,48 @@ impl Drop for Wish {
 
 impl Core {
     pub(super) fn threads(&self) -> &Handle {
-        let network = &self.wish.0.network;
+        let network = self.wish.0.network();
         match self.level {
             Level::Front => network,
             Level::Background => background::threads().unwrap_or(network),
         }
     }
 
-    /// On the thread that goes on with it.
-    pub(super) fn enter(&self) {
-        if self.level == Level::Background {
-            background::enter();
-        }
+    pub(super) fn is_behind(&self) -> bool {
+        self.level == Level::Background
     }
 
-    /// Does a slice of the work, on this thread. Counts what it has of the core, not the time in
-    /// which the system gives that to others.
-    pub(super) fn spend<R>(&self, slice: impl FnOnce() -> R) -> R {
-        let account = &self.wish.0;
+    /// Does a slice of the work, on this thread.
+    pub(super) fn spend<R>(&mut self, slice: impl FnOnce() -> R) -> R {
         let before = cpu_time();
         let result = slice();
-        let had = cpu_time().saturating_sub(before);
+        self.had = Some(cpu_time().saturating_sub(before));
+        result
+    }
+
+    /// One for the next slice on the same thread, if nobody else is to have one before.
+    pub(super) fn again(self) -> Option<Self> {
+        let (level, wish) = (self.level, Wish::of(&self.wish.0));
+        drop(self);
+        if wish.0.level(Kind::Sliced) != level {
+            return None;
+        }
+        let turn = wish.0.wait(level).now_or_never()?;
+        Some(wish.granted(turn, level))
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        let (account, Some(had)) = (&self.wish.0, self.had) else {
+            return;
+        };
         self.turn.charge(nanos(had.saturating_sub(AT_LEAST)));
         account.stand(|standings, job, _| standings.spend(job, had));
         if self.level == Level::Background {
             let whole = account.cores.clock.instant() - self.since;
             account.cores.took(had, whole);
         }
-        result
-    }
-
-    /// One for the next slice on the same thread, if nobody else is to have one before.
-    pub(super) fn again(self) -> Option<Self> {
-        let Self {
-            turn, level, wish, ..
-        } = self;
-        drop(turn);
-        if wish.0.level(Kind::Sliced) != level {
-            return None;
-        }
-        let turn = wish.0.wait(level).now_or_never()?;
-        Some(wish.granted(turn, level))
     }
 }
 
@@ -431,7 +438,7 @@ pub(super) mod tests {
         let long = stand.account("long", Duration::from_secs(10));
         let short = stand.account("short", Duration::ZERO);
         let slice = async |took: Duration| {
-            let core = long.core(Kind::Sliced).await;
+            let mut core = long.core(Kind::Sliced).await;
             core.spend(|| stand.clock.advance(took));
             short.stand(Standings::leave);
             core.level

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::background;
 use super::cores::{Account, Core, Kind};
 use super::ended;
 
@@ -40,11 +41,8 @@ impl Drop for Waiter {
     }
 }
 
-/// What came of a slice.
-enum Slice<F: Future> {
-    Done(F::Output),
-    Waits(F),
-}
+/// What came of a slice, and a core that is to be given back by whoever may go on.
+type Slice<F> = (Result<<F as Future>::Output, F>, Option<Core>);
 
 pub(super) async fn run<F>(account: Arc<Account>, kind: Kind, mut work: F) -> F::Output
 where
@@ -59,8 +57,8 @@ where
         let threads = core.threads().clone();
         let slice = threads.spawn_blocking(move || slice(work, core, &told));
         match AbortOnDropHandle::new(slice).await {
-            Ok(Slice::Done(output)) => return output,
-            Ok(Slice::Waits(rest)) => work = rest,
+            Ok((Ok(output), _)) => return output,
+            Ok((Err(rest), _)) => work = rest,
             Err(error) => return ended(error).await,
         }
         waiter.0.woken.notified().await;
@@ -71,19 +69,25 @@ where
 fn slice<F: Future + Unpin>(mut work: F, mut core: Core, told: &Arc<Told>) -> Slice<F> {
     let waker = Waker::from(Arc::clone(told));
     let mut cx = Context::from_waker(&waker);
-    core.enter();
+    if core.is_behind() {
+        background::enter();
+        return match core.spend(|| work.poll_unpin(&mut cx)) {
+            Poll::Ready(output) => (Ok(output), Some(core)),
+            Poll::Pending => (Err(work), Some(core)),
+        };
+    }
     loop {
         let polled = core.spend(|| work.poll_unpin(&mut cx));
         if let Poll::Ready(output) = polled {
-            return Slice::Done(output);
+            return (Ok(output), None);
         }
         let is_woken = told.woken.notified().now_or_never().is_some();
         if !is_woken || told.is_given_up.load(Ordering::Relaxed) {
-            return Slice::Waits(work);
+            return (Err(work), None);
         }
         let Some(next) = core.again() else {
             told.woken.notify_one();
-            return Slice::Waits(work);
+            return (Err(work), None);
         };
         core = next;
     }
