@@ -1,8 +1,9 @@
 //! Work that would hold up the network: decoding, merging, symbolizing. About as much at a time as
-//! there are cores; the rest waits for its turn, and tenants get the same share of the time. Tenants whose
-//! work has no core while others have all begin at once, a few of them: the system divides cores in
-//! smaller pieces than work can be. Work that waits in between, for a store, leaves its core to
-//! others meanwhile, and has no thread. Long work steps back behind short work as soon as that comes.
+//! there are cores; the rest waits for its turn, and tenants get the same share of the time. Tenants
+//! whose work has no core while others have all begin at once, a few of them: the system divides
+//! cores in smaller pieces than work can be. Work that waits in between, for a store, leaves its
+//! core to others meanwhile, and has no thread. Long work steps back behind short work as soon as
+//! that comes.
 
 mod background;
 mod cores;
