@@ -37,8 +37,6 @@ pub async fn read(
             Some(data) => {
                 if let DecodedPayload::RecordBatch(batch) = data.payload {
                     decoder.add(&batch)?;
-                    // Others may have the core.
-                    tokio::task::yield_now().await;
                 }
             }
         }
