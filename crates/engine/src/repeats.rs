@@ -3,7 +3,8 @@
 //!
 //! Three steps, of which the second and third are rarely needed. Sources tell in passing which series
 //! they hold over which times. Where two hold one series over the same time, they are asked in which
-//! deliveries it came. What was delivered twice is left out of all sources but one. Pure.
+//! deliveries it came. What was delivered twice is left out of all sources but one. All three look at
+//! the same profiles: what a log got after the first counts in none. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hash};
@@ -50,6 +51,8 @@ pub struct Ask {
     pub deliveries: BTreeSet<u64>,
     /// These are to be left out.
     pub without: BTreeSet<Delivery>,
+    /// So is what came after this log entry.
+    pub until: Option<Lsn>,
 }
 
 /// What sources tell about repeats.
@@ -59,6 +62,8 @@ pub struct Told {
     pub deliveries: Vec<Delivery>,
     /// There was more than [`TOLD_MAX`] to tell.
     pub is_cut_off: bool,
+    /// The last log entry with a profile that matches, if stretches were asked for.
+    pub last: Option<Lsn>,
 }
 
 /// Stretches, and deliveries, that one answer may tell of.
@@ -69,6 +74,7 @@ impl Ask {
         stretches: false,
         deliveries: BTreeSet::new(),
         without: BTreeSet::new(),
+        until: None,
     };
 }
 
@@ -88,6 +94,7 @@ impl Told {
         self.stretches.extend(other.stretches);
         self.deliveries.extend(other.deliveries);
         self.is_cut_off |= other.is_cut_off;
+        self.last = self.last.max(other.last);
         self.is_cut_off |= self.stretches.len() > TOLD_MAX || self.deliveries.len() > TOLD_MAX;
         self.stretches.truncate(TOLD_MAX);
         self.deliveries.truncate(TOLD_MAX);
@@ -146,6 +153,7 @@ pub(crate) struct Teller<'a> {
     series: HashMap<(u32, u32), u64>,
     stretches: BTreeMap<u64, TimeRange>,
     deliveries: Vec<Delivery>,
+    last: Option<Lsn>,
 }
 
 impl<'a> Teller<'a> {
@@ -157,15 +165,18 @@ impl<'a> Teller<'a> {
             series: HashMap::new(),
             stretches: BTreeMap::new(),
             deliveries: Vec::new(),
+            last: None,
         }
     }
 
     /// Whether the profile is to be left out.
     pub(crate) fn is_without(&mut self, row: &ProfileRow) -> bool {
-        !self.ask.without.is_empty() && {
-            let delivery = self.delivery(row);
-            self.ask.without.contains(&delivery)
-        }
+        let is_later = self.ask.until.is_some_and(|until| row.lsn > until);
+        is_later
+            || !self.ask.without.is_empty() && {
+                let delivery = self.delivery(row);
+                self.ask.without.contains(&delivery)
+            }
     }
 
     /// Notes a profile that matches.
@@ -175,6 +186,9 @@ impl<'a> Teller<'a> {
             deliveries,
             ..
         } = self.ask;
+        if *stretches {
+            self.last = self.last.max(Some(row.lsn));
+        }
         // Of batches without a hash repeats can't be told.
         if row.batch == 0 || !stretches && deliveries.is_empty() {
             return;
@@ -207,6 +221,7 @@ impl<'a> Teller<'a> {
             stretches: stretches.collect(),
             deliveries: self.deliveries,
             is_cut_off: false,
+            last: self.last,
         });
         told
     }

@@ -88,6 +88,11 @@ impl Warning {
         }
     }
 
+    /// Otherwise it is about something else.
+    pub(crate) fn names_a_block(&self) -> bool {
+        !self.block.is_empty()
+    }
+
     pub(crate) fn is(&self, code: Code) -> bool {
         self.code == word(code)
     }
@@ -96,7 +101,7 @@ impl Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { block, code, text } = self;
-        if !block.is_empty() {
+        if self.names_a_block() {
             write!(f, "block {block}: ")?;
         }
         write!(f, "{code}: {text}")

@@ -180,18 +180,13 @@ impl Fanout<'_> {
                         Part::Blocks(..) | Part::Shares(_) => scanned.stats.blocks,
                         Part::Tail(_) | Part::Log(_) => 1,
                     };
-                    let is_partial = !warnings.is_empty();
-                    progress.warnings.extend(warnings);
                     if part.is_in(doubtful) {
-                        progress.held.push(Held {
-                            part,
-                            scanned,
-                            is_partial,
-                        });
+                        progress.held.push(Held::new(part, scanned, &warnings));
                     } else {
                         let is_settled = part.is_settled(doubtful);
                         sums = sums.add(self.job, (scanned, is_settled)).await?;
                     }
+                    progress.warnings.extend(warnings);
                 }
                 Err(failure) => progress.failed(part, failure),
             }

@@ -77,6 +77,7 @@ impl Partial {
             stretches: Vec::new(),
             deliveries: Vec::new(),
             told_in_part: false,
+            last_lsn: 0,
             kept_blocks: cost.kept_blocks,
         };
         told::tell(&scanned.told, &mut trailer);

@@ -275,6 +275,7 @@ mod tests {
                 stretches: true,
                 deliveries: BTreeSet::from([3, u64::MAX]),
                 without: BTreeSet::from([delivery]),
+                until: Some(8),
             };
             let back = decode(encode(&tenant, &query, source.clone(), &repeats)).expect("valid");
             let asked = Asked {

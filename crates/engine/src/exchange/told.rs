@@ -15,6 +15,8 @@ pub(super) fn ask(ask: &Ask) -> wire::Repeats {
         tell_stretches: ask.stretches,
         tell_deliveries_of: ask.deliveries.iter().copied().collect(),
         without: ask.without.iter().map(delivery).collect(),
+        // Entries count from 1.
+        until_lsn: ask.until.unwrap_or(0),
     }
 }
 
@@ -24,6 +26,7 @@ pub(super) fn read_ask(repeats: wire::Repeats) -> Result<Ask, InvalidBatch> {
         stretches: repeats.tell_stretches,
         deliveries: repeats.tell_deliveries_of.into_iter().collect(),
         without: without.collect::<Result<_, _>>()?,
+        until: Some(repeats.until_lsn).filter(|until| *until > 0),
     })
 }
 
@@ -31,6 +34,7 @@ pub(super) fn tell(told: &Told, trailer: &mut wire::ScanTrailer) {
     trailer.stretches = told.stretches.iter().map(stretch).collect();
     trailer.deliveries = told.deliveries.iter().map(delivery).collect();
     trailer.told_in_part = told.is_cut_off;
+    trailer.last_lsn = told.last.unwrap_or(0);
 }
 
 /// What a trailer tells.
@@ -41,6 +45,7 @@ pub fn told(trailer: &wire::ScanTrailer) -> Result<Told, InvalidBatch> {
         stretches: stretches.collect(),
         deliveries: deliveries.collect::<Result<_, _>>()?,
         is_cut_off: trailer.told_in_part,
+        last: Some(trailer.last_lsn).filter(|last| *last > 0),
     })
 }
 

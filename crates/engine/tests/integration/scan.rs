@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cairn_engine::repeats::{Ask, SourceId};
 use cairn_engine::{
     Answer, GroupBy, Merge, Point, Query, Question, Scanned, Series, Source, VALUES_MAX, scan_head,
 };
@@ -230,6 +231,33 @@ proptest! {
         let later: Vec<Made> = all.iter().skip(after as usize).cloned().collect();
         let rows = rows(&later);
         prop_assert_eq!(sums(&partial), expected_sums(&rows.iter().collect::<Vec<_>>(), &GroupBy::Nothing));
+    }
+
+    #[test]
+    fn a_tail_that_has_grown_can_answer_as_before(
+        all in many(),
+        before in 0usize..8,
+        query in queries(group_by().prop_map(Question::Stacks)),
+    ) {
+        let answer = |all: &[Made], ask: &Ask| {
+            let source = Source { id: SourceId(1), ask };
+            let mut merge = Merge::new(&query.question);
+            for head in model::heads(all) {
+                merge.add(scan_head(&head, 0, &query, source)).expect("an answer to the question");
+            }
+            merge.finish()
+        };
+        let first = answer(&all[..before.min(all.len())], &Ask { stretches: true, ..Ask::NOTHING });
+        prop_assert_eq!(first.told.last.is_some(), first.stats.profiles > 0);
+        if let Some(last) = first.told.last {
+            let again = answer(&all, &Ask { until: Some(last), ..Ask::NOTHING });
+            let seen = |of: &Scanned| (of.stats.profiles, of.stats.range);
+            prop_assert_eq!(seen(&again), seen(&first));
+            let (Answer::Stacks(first), Answer::Stacks(again)) = (first.answer, again.answer) else {
+                panic!("not stacks")
+            };
+            prop_assert_eq!(sums(&again), sums(&first));
+        }
     }
 }
 

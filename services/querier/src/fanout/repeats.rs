@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cairn_block::Lsn;
 use cairn_engine::repeats::{Ask, Delivery, SourceId, repeated, shared};
 use cairn_engine::{Query, Question, Scanned};
 use cairn_model::Code;
@@ -18,13 +19,33 @@ use crate::plan::Position;
 /// Sources that are asked once more at a time: their first answers are held meanwhile.
 const ASKED_AGAIN: usize = 2;
 
-/// An answer that is held until it is known what in it is there twice.
+/// An answer that is held until it is known what in it is there twice. Whatever is asked about it
+/// afterwards is asked of nothing that is not in it.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) part: Part,
-    pub(super) scanned: Scanned,
-    /// Something is missing from it.
-    pub(super) is_partial: bool,
+    part: Part,
+    scanned: Scanned,
+    /// The last entry of a log that is in it.
+    until: Option<Lsn>,
+}
+
+impl Held {
+    pub(super) fn new(part: Part, scanned: Scanned, warnings: &[Warning]) -> Self {
+        Self {
+            part: part.without_missing(warnings),
+            until: scanned.told.last,
+            scanned,
+        }
+    }
+
+    fn asked(&self, ask: Ask) -> Ask {
+        let until = match self.part {
+            Part::Tail(_) | Part::Log(_) => self.until,
+            // They stay as they are, and hold the entries of several logs.
+            Part::Blocks(..) | Part::Shares(_) => None,
+        };
+        Ask { until, ..ask }
+    }
 }
 
 impl Fanout<'_> {
@@ -44,7 +65,7 @@ impl Fanout<'_> {
             true => BTreeMap::new(),
             false => self.without(&held, &shared, progress).await,
         };
-        let again = |held: &Held| !without.is_empty() && held.part.changes(&shared, &without);
+        let again = |held: &Held| held.part.has_any(&without);
         let (again, kept): (Vec<Held>, Vec<Held>) = held.into_iter().partition(again);
         let mut answers: Vec<Scanned> = kept.into_iter().map(|held| held.scanned).collect();
         let asked = again.into_iter().map(|held| self.less(held, &without));
@@ -76,12 +97,12 @@ impl Fanout<'_> {
             query: &query,
             ..*self
         };
-        let asked = held.iter().filter_map(|Held { part, .. }| {
-            let ask = Ask {
-                deliveries: part.of_sources(shared),
+        let asked = held.iter().filter_map(|held| {
+            let ask = held.asked(Ask {
+                deliveries: held.part.of_sources(shared),
                 ..Ask::NOTHING
-            };
-            let part = part.only(shared)?;
+            });
+            let part = held.part.only(shared)?;
             Some(async move { fanout.ask(part, &ask).await.1 })
         });
         let mut deliveries = Vec::new();
@@ -109,17 +130,17 @@ impl Fanout<'_> {
         held: Held,
         without: &BTreeMap<SourceId, BTreeSet<Delivery>>,
     ) -> (Scanned, Option<String>) {
-        let ask = Ask {
+        let ask = held.asked(Ask {
             without: held.part.of_sources(without),
             ..Ask::NOTHING
-        };
+        });
         let (_, result) = self.ask(held.part, &ask).await;
         match result {
-            // What is missing now and was not before is no repeat.
-            Ok((_, warnings)) if !warnings.is_empty() && !held.is_partial => {
-                (held.scanned, Some(warnings[0].to_string()))
-            }
-            Ok((scanned, _)) => (scanned, None),
+            Ok((scanned, warnings)) => match warnings.iter().find(|w| w.names_a_block()) {
+                // What is missing only now is no repeat.
+                Some(missing) => (held.scanned, Some(missing.to_string())),
+                None => (scanned, None),
+            },
             Err(failure) => (held.scanned, Some(failure.to_string())),
         }
     }
@@ -136,20 +157,19 @@ impl Part {
         }
     }
 
-    /// Whether its answer is another one if these are left out everywhere.
-    fn changes(
-        &self,
-        shared: &BTreeMap<SourceId, BTreeSet<u64>>,
-        without: &BTreeMap<SourceId, BTreeSet<Delivery>>,
-    ) -> bool {
-        let mut sources = self.sources().into_iter();
-        match self {
-            Self::Blocks(..) | Self::Shares(_) => {
-                sources.any(|source| without.contains_key(&source))
-            }
-            // What is left out elsewhere may have come here only after the first answer.
-            Self::Tail(_) | Self::Log(_) => sources.any(|source| shared.contains_key(&source)),
+    /// The same without blocks that are missing from its answer.
+    fn without_missing(mut self, warnings: &[Warning]) -> Self {
+        if let Self::Blocks(_, blocks) = &mut self {
+            let is_missing = |id: &str| warnings.iter().any(|warning| warning.block == id);
+            blocks.retain(|block| !is_missing(&block.id.to_string()));
         }
+        self
+    }
+
+    /// Whether something is known of one of its sources.
+    fn has_any<T>(&self, known: &BTreeMap<SourceId, T>) -> bool {
+        let mut sources = self.sources().into_iter();
+        sources.any(|source| known.contains_key(&source))
     }
 
     /// Everything that is known of its sources.
@@ -165,11 +185,7 @@ impl Part {
         if let Self::Blocks(_, blocks) = &mut part {
             blocks.retain(|block| known.contains_key(&SourceId::block(&block.id)));
         }
-        let sources = part.sources();
-        sources
-            .iter()
-            .any(|source| known.contains_key(source))
-            .then_some(part)
+        part.has_any(known).then_some(part)
     }
 }
 
@@ -184,5 +200,68 @@ impl Progress {
             reason.to_string()
         );
         Warning::new("", Code::Unavailable, text).say(&mut self.warnings);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_catalog::BlockMeta;
+    use cairn_engine::Answer;
+    use cairn_model::{BlockId, TenantId, TimeRange, WriterId};
+
+    use super::*;
+
+    fn block(id: u128) -> BlockMeta {
+        BlockMeta {
+            id: BlockId::new(1, id),
+            tenant: TenantId::anonymous(),
+            level: 0,
+            range: TimeRange { start: 0, end: 9 },
+            bytes: 1,
+            rows: 1,
+            profiles: 1,
+            created_unix_ms: 1,
+        }
+    }
+
+    fn scanned() -> Scanned {
+        let mut scanned = Scanned {
+            answer: Answer::Names(BTreeSet::new()),
+            stats: cairn_engine::Stats::default(),
+            told: cairn_engine::repeats::Told::default(),
+        };
+        scanned.told.last = Some(7);
+        scanned
+    }
+
+    #[test]
+    fn what_was_missing_at_first_is_not_asked_again() {
+        let (read, missing) = (block(1), block(2));
+        let part = Part::Blocks("http://w".to_owned(), vec![read.clone(), missing.clone()]);
+        let warnings = [
+            Warning::too_many(),
+            Warning::new(missing.id, Code::Unavailable, "slow down"),
+        ];
+        let held = Held::new(part, scanned(), &warnings);
+        assert_eq!(held.part.sources(), [SourceId::block(&read.id)]);
+        let everything = [&read, &missing].map(|block| (SourceId::block(&block.id), ()));
+        let only = held.part.only(&everything.into()).expect("one is left");
+        assert_eq!(only.sources(), [SourceId::block(&read.id)]);
+        assert_eq!(held.asked(Ask::NOTHING), Ask::NOTHING);
+    }
+
+    #[test]
+    fn what_a_log_got_after_its_first_answer_counts_in_none() {
+        let log = Part::Log(Position {
+            writer: WriterId::parse("i1").expect("valid"),
+            incarnation: 1,
+            after: 3,
+        });
+        let held = Held::new(log, scanned(), &[]);
+        let until = Ask {
+            until: Some(7),
+            ..Ask::NOTHING
+        };
+        assert_eq!(held.asked(Ask::NOTHING), until);
     }
 }
