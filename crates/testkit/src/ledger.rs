@@ -46,11 +46,16 @@ impl Ledger {
         self.0.len() as Attempt - 1
     }
 
+    /// What was acknowledged once stays so, whatever comes of sending it again.
+    ///
     /// # Panics
     ///
     /// If the attempt never began.
     pub fn set(&mut self, attempt: Attempt, outcome: Outcome) {
-        self.0[attempt as usize] = outcome;
+        let known = &mut self.0[attempt as usize];
+        if *known != Outcome::Acknowledged {
+            *known = outcome;
+        }
     }
 
     /// Attempts with this outcome.

@@ -34,6 +34,10 @@ mod writer;
 /// The failpoint that makes an ingester acknowledge what it has not stored, as a bug might.
 #[cfg(feature = "failpoints")]
 pub const ACKNOWLEDGE_EARLY: &str = "ingester-acknowledge-early";
+/// The failpoint that makes an ingester store whatever it is sent, as if all shards were its own: of
+/// a push that is sent again elsewhere nobody knows that it is there already.
+#[cfg(feature = "failpoints")]
+pub const TAKE_ANYTHING: &str = "ingester-take-anything";
 
 pub use config::{
     AdmissionConfig, CatalogConfig, Config, LogConfig, LogKind, OwnLimits, RouteConfig, TailConfig,

@@ -28,6 +28,13 @@ impl Run {
         figures.next().unwrap_or("it did not come to an end")
     }
 
+    /// Profiles that were stored twice, as far as merges found them.
+    pub(crate) fn stored_twice(&self) -> u64 {
+        let before = self.figures().split_once(" stored twice");
+        let number = before.and_then(|(before, _)| before.rsplit(' ').next());
+        number.and_then(|number| number.parse().ok()).unwrap_or(0)
+    }
+
     /// The number that stands for everything that happened.
     pub(crate) fn digest(&self) -> &str {
         let after = self.said.split_once("digest ").map(|(_, after)| after);

@@ -15,7 +15,7 @@ use cairn_store::faulty::{FaultyStore, Server};
 use tempfile::TempDir;
 
 use crate::network::Simulated;
-use crate::trace::note;
+use crate::trace::{self, note};
 
 pub(crate) static INGESTERS: [&str; 3] = ["ingester-1", "ingester-2", "ingester-3"];
 pub(crate) static QUERIERS: [&str; 2] = ["querier-1", "querier-2"];
@@ -34,6 +34,9 @@ const PORT: u16 = 7070;
 const PEER_PORT: u16 = 7072;
 /// The time of day at which every run begins.
 pub(crate) const EPOCH_SECONDS: u64 = 1_700_000_000;
+/// Blocks over the same time of this length are merged. Profiles say that they were taken in one that
+/// was over long before, so that merges go on during a run.
+const WINDOW: cairn_compactor::Window = cairn_compactor::Window(Duration::from_secs(15 * 60));
 /// How often a host tells whether it is ready.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -204,6 +207,8 @@ impl Cluster {
             deletion_delay: Duration::from_secs(40),
             request_timeout: Duration::from_secs(5),
             plan: cairn_compactor::PlanConfig {
+                // A window that is the largest takes single blocks too: in the end all are merged.
+                windows: vec![WINDOW],
                 settle: Duration::from_secs(1),
                 // So few that repeats mostly are in blocks that no merge takes together.
                 job_blocks_max: 3,
@@ -268,7 +273,7 @@ fn service_name(service: &str) -> &'static str {
 /// taken apart, it stands still.
 fn time_of_day() -> i64 {
     static LAST: AtomicI64 = AtomicI64::new(0);
-    if let Some(elapsed) = turmoil::sim_elapsed() {
+    if let Some(elapsed) = trace::elapsed() {
         LAST.store(elapsed.as_nanos() as i64, Ordering::Relaxed);
     }
     EPOCH_SECONDS as i64 * 1_000_000_000 + LAST.load(Ordering::Relaxed)

@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SERVICES: u64 = 16;
 /// How often a push without an answer is tried again, at most.
 const REPEATS_MAX: u64 = 6;
+/// One in so many acknowledgements is lost on the last piece of its way: the push is sent again.
+const UNSEEN: u64 = 16;
 /// Complete answers that every querier must give in the end.
 const FINAL_ANSWERS: usize = 3;
 
@@ -120,8 +122,8 @@ impl Load {
         *self.stage.borrow() == Stage::Pushing
     }
 
-    /// A new profile each time, or the last one again if nobody knows what became of it, as agents
-    /// do; to the next ingester after one that failed.
+    /// A new profile each time, or the last one again if its sender does not know what became of it,
+    /// as agents do; then to the next ingester.
     async fn push(&self, cx: &Context, client: usize) {
         let mut at = client;
         while self.pushing() {
@@ -131,7 +133,8 @@ impl Load {
                 let ingester = INGESTERS[at % INGESTERS.len()];
                 let outcome = self.push_to(cx, ingester, (&service, attempt)).await;
                 sleep(PAUSE).await;
-                if outcome == Outcome::Acknowledged {
+                let is_seen = cx.random().u64() % UNSEEN > 0;
+                if outcome == Outcome::Acknowledged && is_seen {
                     break;
                 }
                 at += 1;
@@ -190,7 +193,7 @@ impl Load {
         stored
     }
 
-    /// Until every profile is in a block, and the logs of all that died are recovered.
+    /// Until every profile is in a merged block, once, and the logs of all that died are recovered.
     async fn drain(&self, catalog: &Client, stored: usize) {
         let tenant = TenantId::anonymous();
         loop {
@@ -198,14 +201,17 @@ impl Load {
                 Ok(snapshot) => {
                     let in_blocks: u64 = snapshot.blocks.iter().map(|block| block.profiles).sum();
                     let sealed = snapshot.sealed.len();
-                    note(&format!(
-                        "{in_blocks} of {stored} in blocks, {sealed} logs to recover"
-                    ));
-                    if sealed == 0 && in_blocks == stored as u64 {
+                    let new = snapshot.blocks.iter().filter(|block| block.level == 0);
+                    let new = new.count();
+                    let left = format!(
+                        "{in_blocks} of {stored} are in blocks, {new} of them to merge, \
+                         {sealed} logs to recover"
+                    );
+                    note(&left);
+                    if sealed == 0 && new == 0 && in_blocks == stored as u64 {
                         return;
                     }
-                    self.seen.borrow_mut().incomplete =
-                        format!("{in_blocks} of {stored} are in blocks, {sealed} logs are sealed");
+                    self.seen.borrow_mut().incomplete = left;
                 }
                 Err(error) => self.seen.borrow_mut().incomplete = error.to_string(),
             }

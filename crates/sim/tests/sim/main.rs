@@ -27,6 +27,8 @@ const SEEDS: u64 = 150;
 const REPEATED: u64 = 3;
 /// Runs that a bug may survive.
 const SEEDS_WITH_BUG: u64 = 20;
+/// Runs in which ingesters store what is others'.
+const SEEDS_WITH_REPEATS: u64 = 20;
 /// Names a failpoint of the services to switch on.
 const BUG: &str = "CAIRN_SIM_BUG";
 
@@ -55,6 +57,21 @@ fn acknowledging_before_the_log_has_it_is_found() {
     let found = runs.find(|run| !run.is_well && run.said.contains("is lost"));
     let found = found.expect("the simulation finds the bug");
     println!("found after {} runs", found.seed + 1);
+}
+
+/// Without owners many a push is stored by two ingesters: answers count it once all the same, and
+/// merges leave one.
+#[test]
+fn what_two_ingesters_have_stored_counts_once() {
+    let without_owners = [(BUG, cairn_ingester::TAKE_ANYTHING)];
+    let mut twice = 0;
+    for seed in 0..SEEDS_WITH_REPEATS {
+        let run = children::one(seed, &without_owners);
+        println!("{}", run.figures());
+        assert!(run.is_well, "{}", run.said);
+        twice += run.stored_twice();
+    }
+    assert!(twice > 0, "no run stored anything twice");
 }
 
 #[test]

@@ -67,9 +67,11 @@ pub(crate) fn follow(plan: Plan, seed: u64) -> Verdict {
     violations.extend(seen.violations.iter().cloned());
     let (digest, traced) = trace::digest();
     let figures = format!(
-        "{} pushed, {} acknowledged, {} answers complete, {} partial, {} failed, {} s, {traced} events",
+        "{} pushed, {} acknowledged, {} stored twice, {} answers complete, {} partial, {} failed, {} s, \
+         {traced} events",
         run.load.attempts(),
         run.load.count(Outcome::Acknowledged),
+        trace::left_out(),
         seen.complete_answers,
         seen.partial_answers,
         seen.failed_questions,

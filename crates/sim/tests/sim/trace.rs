@@ -16,6 +16,7 @@ use tracing_subscriber::registry::LookupSpan;
 thread_local! {
     static DIGEST: RefCell<DefaultHasher> = RefCell::new(DefaultHasher::new());
     static EVENTS: Cell<u64> = const { Cell::new(0) };
+    static LEFT_OUT: Cell<u64> = const { Cell::new(0) };
     static CLOCK: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     static LOUDNESS: Cell<Loudness> = const { Cell::new(Loudness::Silent) };
 }
@@ -43,6 +44,13 @@ pub(crate) fn at(elapsed: Duration) {
     CLOCK.set(elapsed);
 }
 
+/// How long the simulation has gone on; `None` between two steps. While a host is stopped or started
+/// then, turmoil would add real time, which is never the same.
+pub(crate) fn elapsed() -> Option<Duration> {
+    let within_a_host = tokio::runtime::Handle::try_current();
+    within_a_host.ok().and_then(|_| turmoil::sim_elapsed())
+}
+
 /// Something that the simulation itself did or saw.
 pub(crate) fn note(text: &str) {
     record("sim", text, true);
@@ -53,8 +61,13 @@ pub(crate) fn digest() -> (u64, u64) {
     (DIGEST.with_borrow(|digest| digest.finish()), EVENTS.get())
 }
 
+/// How many profiles that were stored twice merges have left out so far.
+pub(crate) fn left_out() -> u64 {
+    LEFT_OUT.get()
+}
+
 fn record(who: &str, text: &str, shown: bool) {
-    let elapsed = turmoil::sim_elapsed().unwrap_or(CLOCK.get()).as_millis();
+    let elapsed = elapsed().unwrap_or(CLOCK.get()).as_millis();
     DIGEST.with_borrow_mut(|digest| (elapsed, who, text).hash(digest));
     EVENTS.set(EVENTS.get() + 1);
     let is_wanted = match LOUDNESS.get() {
@@ -96,6 +109,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
 struct Text(String);
 
 impl Visit for Text {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == "left_out" {
+            LEFT_OUT.set(LEFT_OUT.get() + value);
+        }
+        self.record_debug(field, &value);
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         if field.name() != "protocol" {
             // Writing to a string does not fail.
