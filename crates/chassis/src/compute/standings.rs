@@ -79,20 +79,16 @@ impl Standings {
             if !tenant.is_there(now) {
                 tenant.had = tenant.had.max(least.unwrap_or_default());
             }
-            for standing in [standing, &mut tenant.in_flight] {
-                standing.wants += 1;
-                standing.seen = Some(now);
-            }
+            standing.changes(now, |wants| wants + 1);
+            tenant.in_flight.changes(now, |wants| wants + 1);
         });
     }
 
     /// A job wants one core less.
     pub(super) fn leave(&mut self, of: (&TenantId, u64), now: Instant) {
         self.update(of, |tenant, standing| {
-            for standing in [standing, &mut tenant.in_flight] {
-                standing.wants = standing.wants.saturating_sub(1);
-                standing.seen = Some(now);
-            }
+            standing.changes(now, |wants| wants.saturating_sub(1));
+            tenant.in_flight.changes(now, |wants| wants.saturating_sub(1));
         });
     }
 
@@ -152,6 +148,12 @@ impl Tenant {
 }
 
 impl Standing {
+    /// It wants more cores, or fewer.
+    fn changes(&mut self, now: Instant, wants: impl Fn(usize) -> usize) {
+        self.wants = wants(self.wants);
+        self.seen = Some(now);
+    }
+
     /// Whether it wants a core, or did so a moment ago.
     fn is_there(&self, now: Instant) -> bool {
         self.wants > 0 || self.seen.is_some_and(|seen| now - seen < LATELY)
@@ -214,6 +216,22 @@ mod tests {
         fn steps_back(&self, (tenant, job): (&str, u64)) -> bool {
             let tenant = Self::tenant(tenant);
             self.standings.steps_back((&tenant, job), self.now)
+        }
+
+        /// How many milliseconds short jobs of this tenant, one after the other, have before the
+        /// long one of another goes first; that is looked for until they had five seconds.
+        fn had_by_short_ones(&mut self, tenant: &'static str, long: (&str, u64)) -> u32 {
+            let mut had = 0;
+            while had < 5_000 {
+                let short = self.job(tenant, 40);
+                let is_first = self.steps_back(long);
+                self.end(short);
+                if !is_first {
+                    break;
+                }
+                had += 40;
+            }
+            had
         }
     }
 
@@ -280,16 +298,7 @@ mod tests {
         let long = stand.job("long", 5_000);
         stand.asks(long);
         stand.now += LATELY;
-        let mut had = 0;
-        while had < 5_000 {
-            let short = stand.job("short", 40);
-            let is_first = stand.steps_back(long);
-            stand.end(short);
-            if !is_first {
-                break;
-            }
-            had += 40;
-        }
+        let had = stand.had_by_short_ones("short", long);
         assert!((1_000..1_200).contains(&had), "{had} ms");
     }
 
@@ -297,16 +306,7 @@ mod tests {
     fn short_jobs_without_end_go_first_until_their_tenant_had_much_more_than_others() {
         let mut stand = Stand::new();
         let long = stand.job("a", 100);
-        let mut had = 0;
-        loop {
-            let short = stand.job("b", 40);
-            let is_first = stand.steps_back(long);
-            stand.end(short);
-            if !is_first {
-                break;
-            }
-            had += 40;
-        }
+        let had = stand.had_by_short_ones("b", long);
         assert!((1_000..1_200).contains(&had), "{had} ms");
         // The other one catches up.
         stand.had(long, 200);
