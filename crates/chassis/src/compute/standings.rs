@@ -88,7 +88,9 @@ impl Standings {
     pub(super) fn leave(&mut self, of: (&TenantId, u64), now: Instant) {
         self.update(of, |tenant, standing| {
             standing.changes(now, |wants| wants.saturating_sub(1));
-            tenant.in_flight.changes(now, |wants| wants.saturating_sub(1));
+            tenant
+                .in_flight
+                .changes(now, |wants| wants.saturating_sub(1));
         });
     }
 

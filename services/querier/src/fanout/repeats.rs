@@ -46,7 +46,17 @@ impl Held {
         };
         Ask { until, ..ask }
     }
+
+    /// An ingester of an earlier build does not say where its answer ends: what others leave out may
+    /// have come to it since.
+    fn may_grow(&self, shared: &BTreeMap<SourceId, BTreeSet<u64>>) -> bool {
+        matches!(self.part, Part::Tail(_)) && self.until.is_none() && self.part.has_any(shared)
+    }
 }
+
+/// An answer without what others hold as well, and what else is missing from it; or the first one,
+/// and why it can't be told anew.
+type Again = Result<(Scanned, Vec<Warning>), (Scanned, String)>;
 
 impl Fanout<'_> {
     /// Answers of sources that may share profiles, so that none counts twice in their sum.
@@ -65,17 +75,25 @@ impl Fanout<'_> {
             true => BTreeMap::new(),
             false => self.without(&held, &shared, progress).await,
         };
-        let again = |held: &Held| held.part.has_any(&without);
+        let again = |held: &Held| {
+            held.part.has_any(&without) || !without.is_empty() && held.may_grow(&shared)
+        };
         let (again, kept): (Vec<Held>, Vec<Held>) = held.into_iter().partition(again);
         let mut answers: Vec<Scanned> = kept.into_iter().map(|held| held.scanned).collect();
         let asked = again.into_iter().map(|held| self.less(held, &without));
         let mut asked = futures::stream::iter(asked).buffered(ASKED_AGAIN);
-        while let Some((scanned, failed)) = asked.next().await {
-            answers.push(scanned);
-            match failed {
-                Some(reason) => progress.doubled(reason),
-                None => progress.repeated += 1,
-            }
+        while let Some(again) = asked.next().await {
+            answers.push(match again {
+                Ok((scanned, warnings)) => {
+                    progress.repeated += 1;
+                    progress.say(warnings);
+                    scanned
+                }
+                Err((first, reason)) => {
+                    progress.doubled(reason);
+                    first
+                }
+            });
         }
         answers
     }
@@ -123,13 +141,7 @@ impl Fanout<'_> {
         repeated(deliveries)
     }
 
-    /// The answer of a source without what others hold as well; or the one that it gave before, and
-    /// why it can't be told anew.
-    async fn less(
-        &self,
-        held: Held,
-        without: &BTreeMap<SourceId, BTreeSet<Delivery>>,
-    ) -> (Scanned, Option<String>) {
+    async fn less(&self, held: Held, without: &BTreeMap<SourceId, BTreeSet<Delivery>>) -> Again {
         let ask = held.asked(Ask {
             without: held.part.of_sources(without),
             ..Ask::NOTHING
@@ -138,10 +150,10 @@ impl Fanout<'_> {
         match result {
             Ok((scanned, warnings)) => match warnings.iter().find(|w| w.names_a_block()) {
                 // What is missing only now is no repeat.
-                Some(missing) => (held.scanned, Some(missing.to_string())),
-                None => (scanned, None),
+                Some(missing) => Err((held.scanned, missing.to_string())),
+                None => Ok((scanned, warnings)),
             },
-            Err(failure) => (held.scanned, Some(failure.to_string())),
+            Err(failure) => Err((held.scanned, failure.to_string())),
         }
     }
 }
@@ -199,7 +211,13 @@ impl Progress {
             "profiles that were sent again may count twice: {}",
             reason.to_string()
         );
-        Warning::new("", Code::Unavailable, text).say(&mut self.warnings);
+        self.say([Warning::new("", Code::Unavailable, text)]);
+    }
+
+    fn say(&mut self, warnings: impl IntoIterator<Item = Warning>) {
+        for warning in warnings {
+            warning.say(&mut self.warnings);
+        }
     }
 }
 
@@ -210,6 +228,7 @@ mod tests {
     use cairn_model::{BlockId, TenantId, TimeRange, WriterId};
 
     use super::*;
+    use crate::plan::Tail;
 
     fn block(id: u128) -> BlockMeta {
         BlockMeta {
@@ -250,13 +269,34 @@ mod tests {
         assert_eq!(held.asked(Ask::NOTHING), Ask::NOTHING);
     }
 
-    #[test]
-    fn what_a_log_got_after_its_first_answer_counts_in_none() {
-        let log = Part::Log(Position {
+    fn position() -> Position {
+        Position {
             writer: WriterId::parse("i1").expect("valid"),
             incarnation: 1,
             after: 3,
+        }
+    }
+
+    #[test]
+    fn a_tail_that_does_not_say_where_its_answer_ends_is_asked_again() {
+        let tail = Part::Tail(Tail {
+            address: "http://i1".to_owned(),
+            position: position(),
+            is_in_store: true,
         });
+        let mut of_an_earlier_build = scanned();
+        of_an_earlier_build.told.last = None;
+        let series = BTreeSet::from([1]);
+        let shared = BTreeMap::from([(of(&position()), series.clone())]);
+        let others = BTreeMap::from([(SourceId(1), series)]);
+        let held = Held::new(tail.clone(), of_an_earlier_build, &[]);
+        assert!(held.may_grow(&shared) && !held.may_grow(&others));
+        assert!(!Held::new(tail, scanned(), &[]).may_grow(&shared));
+    }
+
+    #[test]
+    fn what_a_log_got_after_its_first_answer_counts_in_none() {
+        let log = Part::Log(position());
         let held = Held::new(log, scanned(), &[]);
         let until = Ask {
             until: Some(7),
