@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SERVICES: u64 = 16;
 /// How often a push without an answer is tried again, at most.
 const REPEATS_MAX: u64 = 6;
-/// One in so many acknowledgements is lost on the last piece of its way: the push is sent again.
+/// One in so many acknowledgements is lost on the last piece of its way.
 const UNSEEN: u64 = 16;
 /// Complete answers that every querier must give in the end.
 const FINAL_ANSWERS: usize = 3;
@@ -114,6 +114,8 @@ impl Load {
         tokio::join!(self.push(&cx, client), self.ask(&cx, client));
         let stored = self.settle(&cx).await;
         self.drain(&cluster.catalog(&cx), stored).await;
+        // Of what was merged since.
+        self.settle(&cx).await;
         note(&format!("{} is done", CLIENTS[client]));
         Ok(())
     }
@@ -204,7 +206,7 @@ impl Load {
                     let new = snapshot.blocks.iter().filter(|block| block.level == 0);
                     let new = new.count();
                     let left = format!(
-                        "{in_blocks} of {stored} are in blocks, {new} of them to merge, \
+                        "{in_blocks} of {stored} profiles are in blocks, {new} blocks to merge, \
                          {sealed} logs to recover"
                     );
                     note(&left);

@@ -38,7 +38,7 @@ fn whatever_fails_nothing_acknowledged_is_lost_or_doubled() {
     let seeds = number("CAIRN_SIM_SEEDS").unwrap_or(SEEDS);
     let tell = |run: &Run| match run.is_well {
         true => println!("{}", run.figures()),
-        false => println!("\n{}\n=> make sim SEED={}", run.said, run.seed),
+        false => println!("\n{}\n=> {}make sim SEED={}", run.said, bug(), run.seed),
     };
     let failed = children::all(first..first.saturating_add(seeds), tell);
     let failed: Vec<u64> = failed.iter().map(|run| run.seed).collect();
@@ -68,7 +68,12 @@ fn what_two_ingesters_have_stored_counts_once() {
     for seed in 0..SEEDS_WITH_REPEATS {
         let run = children::one(seed, &without_owners);
         println!("{}", run.figures());
-        assert!(run.is_well, "{}", run.said);
+        let with = cairn_ingester::TAKE_ANYTHING;
+        assert!(
+            run.is_well,
+            "{}\n=> {BUG}={with} make sim SEED={seed}",
+            run.said
+        );
         twice += run.stored_twice();
     }
     assert!(twice > 0, "no run stored anything twice");
@@ -155,6 +160,11 @@ fn one_seed() {
         "seed {seed}: {:#?}",
         verdict.violations
     );
+}
+
+/// How to put in the one that is there.
+fn bug() -> String {
+    variable(BUG).map_or_else(String::new, |bug| format!("{BUG}={bug} "))
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -44,11 +44,11 @@ pub(crate) fn at(elapsed: Duration) {
     CLOCK.set(elapsed);
 }
 
-/// How long the simulation has gone on; `None` between two steps. While a host is stopped or started
-/// then, turmoil would add real time, which is never the same.
+/// How long the simulation has gone on, where a host's clock is there to ask: without one, as while
+/// hosts are started between two steps, turmoil would add real time, which is never the same.
 pub(crate) fn elapsed() -> Option<Duration> {
-    let within_a_host = tokio::runtime::Handle::try_current();
-    within_a_host.ok().and_then(|_| turmoil::sim_elapsed())
+    let host = tokio::runtime::Handle::try_current();
+    host.ok().and_then(|_| turmoil::sim_elapsed())
 }
 
 /// Something that the simulation itself did or saw.
