@@ -135,7 +135,7 @@ impl Load {
                 let ingester = INGESTERS[at % INGESTERS.len()];
                 let outcome = self.push_to(cx, ingester, (&service, attempt)).await;
                 sleep(PAUSE).await;
-                let is_seen = cx.random().u64() % UNSEEN > 0;
+                let is_seen = !cx.random().u64().is_multiple_of(UNSEEN);
                 if outcome == Outcome::Acknowledged && is_seen {
                     break;
                 }
