@@ -213,6 +213,25 @@ mod tests {
     use crate::repeats::{Delivery, Sent, SourceId};
     use cairn_wire::cairn::query::v1::Tail;
 
+    fn repeats() -> Ask {
+        let delivery = Delivery {
+            sent: Sent {
+                series: 4,
+                batch: u128::MAX - 7,
+                time: -1,
+                total: i64::MIN,
+            },
+            source: SourceId(u64::MAX),
+            lsn: 8,
+        };
+        Ask {
+            stretches: true,
+            deliveries: BTreeSet::from([3, u64::MAX]),
+            without: BTreeSet::from([delivery]),
+            until: Some(8),
+        }
+    }
+
     #[test]
     fn queries_survive_the_ticket() {
         let odd = "a b:c{:d:e f:g";
@@ -261,22 +280,7 @@ mod tests {
             };
             let tenant = TenantId::anonymous();
             let source = Source::Tail(Tail::default());
-            let delivery = Delivery {
-                sent: Sent {
-                    series: 4,
-                    batch: u128::MAX - 7,
-                    time: -1,
-                    total: i64::MIN,
-                },
-                source: SourceId(u64::MAX),
-                lsn: 8,
-            };
-            let repeats = Ask {
-                stretches: true,
-                deliveries: BTreeSet::from([3, u64::MAX]),
-                without: BTreeSet::from([delivery]),
-                until: Some(8),
-            };
+            let repeats = repeats();
             let back = decode(encode(&tenant, &query, source.clone(), &repeats)).expect("valid");
             let asked = Asked {
                 tenant,
