@@ -37,6 +37,11 @@ pub struct PlanConfig {
     /// How long after its end a window is left alone: until writers have flushed its profiles.
     #[serde(with = "humantime_serde")]
     pub settle: Duration,
+    /// How long a client may send again what was stored, until that is in a block as well: for so long
+    /// only the smallest windows take what is new. Queries compare the blocks that come of these with
+    /// what ingesters hold, and larger ones not.
+    #[serde(with = "humantime_serde")]
+    pub resent_within: Duration,
     /// Bytes of blocks that are merged at once. A merge holds them packed, and what becomes of them.
     pub job_bytes_max: ByteSize,
     /// Blocks that are merged at once.
@@ -106,6 +111,8 @@ impl Default for PlanConfig {
         Self {
             windows: vec![minutes(15), minutes(2 * 60), minutes(24 * 60)],
             settle: Duration::from_secs(3 * 60),
+            // Twice as long as ingesters remember what they stored.
+            resent_within: Duration::from_secs(30 * 60),
             job_bytes_max: ByteSize::mib(64),
             job_blocks_max: 512,
         }

@@ -1,6 +1,7 @@
 //! Which blocks to merge. Pure: it reads a list and the time, and changes nothing.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use cairn_catalog::BlockMeta;
 use cairn_model::{BlockId, TenantId, TimeRange};
@@ -43,7 +44,8 @@ impl Job {
 /// All merges that are due at `now` (nanoseconds since the epoch); no block is in two of them.
 ///
 /// The largest window that has closed takes its blocks first: after a pause nothing is merged
-/// twice. A block that reaches over the end of a window waits for a larger one; of the largest, it
+/// twice. Only the smallest windows take what a client may still send again, so the others close
+/// later. A block that reaches over the end of a window waits for a larger one; of the largest, it
 /// belongs to the one that it begins in. That one takes also a block that is alone and was never
 /// merged.
 pub fn plan(blocks: &[BlockMeta], now: i64, config: &PlanConfig) -> Vec<Job> {
@@ -52,9 +54,16 @@ pub fn plan(blocks: &[BlockMeta], now: i64, config: &PlanConfig) -> Vec<Job> {
     for (below, window) in config.windows.iter().enumerate().rev() {
         let level = below as u32 + 1;
         let is_largest = level as usize == config.windows.len();
+        let is_smallest = below == 0;
+        let settle = match is_smallest {
+            true => config.settle,
+            // What came in time was merged by the smallest windows within the first of these two.
+            false => (config.settle).saturating_add(config.resent_within.saturating_mul(2)),
+        };
         let mut windows: BTreeMap<(i64, &TenantId), Vec<&BlockMeta>> = BTreeMap::new();
         for block in blocks.iter().filter(|block| block.level < level) {
-            if let Some(start) = closed_window(block, now, (*window, is_largest), config)
+            if let Some(start) = closed_window(block, now, (*window, is_largest), settle)
+                && (is_smallest || is_old(block, now, config))
                 && !taken.contains(&block.id)
             {
                 windows
@@ -93,10 +102,10 @@ fn closed_window(
     block: &BlockMeta,
     now: i64,
     (window, is_largest): (Window, bool),
-    config: &PlanConfig,
+    settle: Duration,
 ) -> Option<i64> {
     let window = i64::try_from(window.0.as_nanos()).ok()?;
-    let settle = i64::try_from(config.settle.as_nanos()).ok()?;
+    let settle = i64::try_from(settle.as_nanos()).ok()?;
     let TimeRange { start, end } = block.range;
     let first = start.div_euclid(window);
     let is_whole = first == end.div_euclid(window);
@@ -104,6 +113,13 @@ fn closed_window(
     let first = first.checked_mul(window)?;
     let over = first.checked_add(window)?.max(end).checked_add(settle)?;
     (over <= now && (is_whole || reaches_over)).then_some(first)
+}
+
+/// Whether nobody sends again any more what is in the block.
+fn is_old(block: &BlockMeta, now: i64, config: &PlanConfig) -> bool {
+    let made = block.created_unix_ms.saturating_mul(1_000_000);
+    let age = u128::try_from(now.saturating_sub(made)).unwrap_or(0);
+    age >= config.resent_within.as_nanos()
 }
 
 /// Neighbours, as many as one merge may take.
@@ -131,7 +147,6 @@ mod tests {
     use super::*;
     use bytesize::ByteSize;
     use proptest::prelude::*;
-    use std::time::Duration;
 
     const MINUTE: i64 = 60_000_000_000;
 
@@ -187,8 +202,31 @@ mod tests {
             block(4, 2, (30, 40), 1),
             block(5, 0, (119, 121), 1),
         ];
-        assert_eq!(shown(&blocks, 122), []);
-        assert_eq!(shown(&blocks, 123), [(2, vec![1, 2, 3])]);
+        assert_eq!(shown(&blocks, 182), []);
+        assert_eq!(shown(&blocks, 183), [(2, vec![1, 2, 3])]);
+    }
+
+    #[test]
+    fn what_came_late_goes_into_small_windows_until_nobody_sends_it_again() {
+        let made = |at: i64, block: BlockMeta| BlockMeta {
+            created_unix_ms: at * MINUTE / 1_000_000,
+            ..block
+        };
+        let blocks = [
+            made(400, block(1, 0, (1, 2), 1)),
+            made(400, block(2, 0, (3, 4), 1)),
+            made(400, block(3, 0, (20, 21), 1)),
+            made(300, block(4, 1, (30, 40), 1)),
+            made(300, block(5, 1, (50, 60), 1)),
+        ];
+        assert_eq!(shown(&blocks, 401), [(1, vec![1, 2]), (2, vec![4, 5])]);
+        assert_eq!(shown(&blocks, 429), [(1, vec![1, 2]), (2, vec![4, 5])]);
+        assert_eq!(shown(&blocks, 430), [(2, vec![1, 2, 3, 4, 5])]);
+        let of_another_time = [i64::MIN, i64::MAX].map(|at| BlockMeta {
+            created_unix_ms: at,
+            ..block(6, 0, (1, 2), 1)
+        });
+        assert_eq!(shown(&of_another_time, 182), [(1, vec![6, 6])]);
     }
 
     #[test]
@@ -199,11 +237,11 @@ mod tests {
             block(2, 0, (DAY - 2, DAY + 2), 1),
             block(3, 1, (DAY - 15, DAY - 1), 1),
         ];
-        assert_eq!(shown(&blocks, DAY + 3), []);
-        assert_eq!(shown(&blocks, DAY + 4), [(3, vec![3, 1])]);
-        assert_eq!(shown(&blocks, DAY + 5), [(3, vec![3, 2, 1])]);
+        assert_eq!(shown(&blocks, DAY + 63), []);
+        assert_eq!(shown(&blocks, DAY + 64), [(3, vec![3, 1])]);
+        assert_eq!(shown(&blocks, DAY + 65), [(3, vec![3, 2, 1])]);
         let late = [block(1, 3, (0, DAY - 1), 1), block(2, 0, (5, 6), 1)];
-        assert_eq!(shown(&late, DAY + 3), [(3, vec![2])]);
+        assert_eq!(shown(&late, DAY + 63), [(3, vec![2])]);
         let never = [block(1, 0, (5, 6), 101), block(2, 0, (1, DAY + 2), 1)];
         assert_eq!(shown(&never, 9 * DAY), []);
     }

@@ -39,7 +39,7 @@ impl Late {
 
     /// Remembers the blocks that were waited for.
     pub(crate) fn note(&self, warnings: &[Warning]) {
-        let is_late = |warning: &&Warning| !warning.block.is_empty() && warning.is(Code::Timeout);
+        let is_late = |warning: &&Warning| warning.names_a_block() && warning.is(Code::Timeout);
         let late = warnings.iter().filter(is_late);
         let late = late.map(|warning| (warning.block.clone(), warning.clone()));
         self.0.lock().extend(late);

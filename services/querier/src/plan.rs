@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, Hasher};
-use std::time::Duration;
 
 use cairn_block::Lsn;
 use cairn_catalog::{BlockMeta, Log, Snapshot, Writer};
@@ -33,14 +32,9 @@ pub(crate) struct Doubtful {
     pub(crate) rest: bool,
 }
 
-/// Merging compares a block with all others, but with no tail: blocks up to this level are about as
-/// young as what a client may still send again.
+/// Merging compares a block with all others, but with no tail. What a client may still send again is
+/// in blocks up to this level (`compactor.plan.resent_within`).
 const DOUBTFUL_LEVEL_MAX: u32 = 1;
-/// What was taken so long before its block was made came late: its time does not say how long ago a
-/// client sent it.
-const LATE: Duration = Duration::from_secs(15 * 60);
-/// For so long a client may send it again, until that is in a block.
-const SENT_AGAIN_WITHIN: Duration = Duration::from_secs(30 * 60);
 
 /// Where the rows of one writer begin that are in no block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +54,8 @@ pub(crate) struct Tail {
     pub(crate) is_in_store: bool,
 }
 
-/// Every tail and log, and every block that may hold rows of the range; `now` in nanoseconds.
-pub(crate) fn plan(snapshot: Snapshot, range: TimeRange, workers: &[String], now: i64) -> Plan {
+/// Every tail and log, and every block that may hold rows of the range.
+pub(crate) fn plan(snapshot: Snapshot, range: TimeRange, workers: &[String]) -> Plan {
     let Snapshot {
         version: _,
         blocks,
@@ -77,7 +71,7 @@ pub(crate) fn plan(snapshot: Snapshot, range: TimeRange, workers: &[String], now
     let is_alone = logs.next() == Some(Log::Continued) && logs.next().is_none();
     let doubtful = match is_alone {
         true => Doubtful::default(),
-        false => Doubtful::among(&overlapping, writers.len() + sealed.len(), now),
+        false => Doubtful::among(&overlapping, writers.len() + sealed.len()),
     };
     let tail = |writer: Writer| Tail {
         address: writer.address.clone(),
@@ -97,41 +91,31 @@ impl Doubtful {
         blocks.iter().any(|block| self.blocks.contains(&block.id))
     }
 
-    /// Also a block whose profiles are old is doubtful where it meets one with young ones. One source
-    /// alone never is.
-    fn among(blocks: &[BlockMeta], logs: usize, now: i64) -> Self {
-        let mut young: Vec<&BlockMeta> = blocks.iter().filter(|b| is_young(b, now)).collect();
-        young.sort_by_key(|block| block.range.start);
+    /// Also a larger block is doubtful where it meets a small one. One source alone never is.
+    fn among(blocks: &[BlockMeta], logs: usize) -> Self {
+        let is_small = |block: &&BlockMeta| block.level <= DOUBTFUL_LEVEL_MAX;
+        let mut small: Vec<&BlockMeta> = blocks.iter().filter(is_small).collect();
+        small.sort_by_key(|block| block.range.start);
         let mut times: Vec<TimeRange> = Vec::new();
-        for block in young {
+        for block in small {
             match times.last_mut().filter(|last| last.overlaps(&block.range)) {
                 Some(last) => *last = last.union(&block.range),
                 None => times.push(block.range),
             }
         }
-        let meets_young = |block: &&BlockMeta| {
+        let meets_small = |block: &&BlockMeta| {
             let at = times.partition_point(|time| time.end < block.range.start);
             times
                 .get(at)
                 .is_some_and(|time| time.overlaps(&block.range))
         };
-        let doubtful = blocks.iter().filter(meets_young);
+        let doubtful = blocks.iter().filter(meets_small);
         let blocks: HashSet<BlockId> = doubtful.map(|block| block.id).collect();
         match blocks.len() + logs {
             0 | 1 => Self::default(),
             _ => Self { blocks, rest: true },
         }
     }
-}
-
-/// Whether a client may still send again what is in the block.
-fn is_young(block: &BlockMeta, now: i64) -> bool {
-    let made = block.created_unix_ms.saturating_mul(1_000_000);
-    let is_longer = |from: i64, to: i64, length: Duration| {
-        i128::from(to) - i128::from(from) > length.as_nanos().cast_signed()
-    };
-    let is_late = is_longer(block.range.end, made, LATE);
-    block.level <= DOUBTFUL_LEVEL_MAX || is_late && !is_longer(made, now, SENT_AGAIN_WITHIN)
 }
 
 impl Position {
@@ -240,7 +224,7 @@ mod tests {
             sealed: vec![writer("w3", 9, Log::OnePerIncarnation)],
         };
         let range = TimeRange { start: 10, end: 20 };
-        let plan = plan(snapshot, range, &workers(&["http://q1"]), 0);
+        let plan = plan(snapshot, range, &workers(&["http://q1"]));
         assert_eq!(ids(&plan.blocks), [block(2, 0, 0).id]);
         let position = |name: &str, after| Position {
             writer: WriterId::parse(name).expect("valid"),
@@ -266,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn old_blocks_are_doubtful_only_where_they_meet_young_ones() {
+    fn large_blocks_are_doubtful_only_where_they_meet_small_ones() {
         let of_level = |id, level, start, end| BlockMeta {
             level,
             ..block(id, start, end)
@@ -279,27 +263,11 @@ mod tests {
             of_level(5, 0, 190, 195),
             of_level(6, 1, 160, 189),
         ];
-        let doubtful = Doubtful::among(&blocks, 1, 0);
+        let doubtful = Doubtful::among(&blocks, 1);
         let expected = [2, 3, 4, 5, 6].map(|id| block(id, 0, 0).id);
         assert_eq!(doubtful.blocks, HashSet::from(expected));
         assert!(doubtful.rest);
-        assert_eq!(Doubtful::among(&blocks[..1], 1, 0), Doubtful::default());
-    }
-
-    #[test]
-    fn large_blocks_of_what_came_late_are_young_for_a_while() {
-        const HOUR: i64 = 3_600_000_000_000;
-        let made = |after: i64| BlockMeta {
-            level: 2,
-            created_unix_ms: (10 * HOUR + after) / 1_000_000,
-            ..block(1, 9 * HOUR, 10 * HOUR)
-        };
-        let (soon, late) = (made(HOUR / 10), made(3 * HOUR));
-        assert!(!is_young(&soon, 10 * HOUR), "its time says how old it is");
-        assert!(is_young(&late, 13 * HOUR));
-        assert!(is_young(&late, 12 * HOUR), "by a clock that is behind");
-        assert!(!is_young(&late, 14 * HOUR));
-        assert!(!is_young(&late, i64::MAX));
+        assert_eq!(Doubtful::among(&blocks[..1], 1), Doubtful::default());
     }
 
     #[test]
@@ -318,7 +286,7 @@ mod tests {
             writers: vec![writer],
             sealed: Vec::new(),
         };
-        let plan = plan(snapshot, TimeRange::ALL, &workers(&["http://q1"]), 0);
+        let plan = plan(snapshot, TimeRange::ALL, &workers(&["http://q1"]));
         assert_eq!(plan.doubtful, Doubtful::default());
     }
 

@@ -235,12 +235,7 @@ impl Session {
     async fn ask_once(&self, query: &Query) -> Result<Outcome, Error> {
         let inner = &*self.querier.0;
         let snapshot = self.snapshot(query.range).await?;
-        let mut plan = plan(
-            snapshot,
-            query.range,
-            &inner.workers,
-            self.querier.cx().clock().now(),
-        );
+        let mut plan = plan(snapshot, query.range, &inner.workers);
         let _turn = self.admitted(cost(&plan, query.range)).await?;
         for tail in &mut plan.tails {
             if tail.address.is_empty() {

@@ -95,3 +95,37 @@ fn read_delivery(delivery: &wire::Delivery) -> Result<Delivery, InvalidBatch> {
         lsn: delivery.lsn,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_survives_the_trailer() {
+        let source = SourceId(u64::MAX);
+        let whole = Told {
+            stretches: vec![Stretch {
+                source,
+                series: 4,
+                times: TimeRange { start: -5, end: 9 },
+            }],
+            deliveries: vec![Delivery {
+                sent: Sent {
+                    series: 4,
+                    batch: u128::MAX - 7,
+                    time: -1,
+                    total: i64::MIN,
+                },
+                source,
+                lsn: 8,
+            }],
+            is_cut_off: true,
+            last: Some(8),
+        };
+        for expected in [whole, Told::default()] {
+            let mut trailer = wire::ScanTrailer::default();
+            tell(&expected, &mut trailer);
+            assert_eq!(told(&trailer), Ok(expected));
+        }
+    }
+}

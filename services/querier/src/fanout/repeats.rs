@@ -47,9 +47,9 @@ impl Held {
         Ask { until, ..ask }
     }
 
-    /// An ingester of an earlier build does not say where its answer ends: what others leave out may
-    /// have come to it since.
-    fn may_grow(&self, shared: &BTreeMap<SourceId, BTreeSet<u64>>) -> bool {
+    /// An ingester of an earlier build does not say where its answer ends. What would be left out
+    /// elsewhere may have come to it since, so nothing is.
+    fn is_open_ended(&self, shared: &BTreeMap<SourceId, BTreeSet<u64>>) -> bool {
         matches!(self.part, Part::Tail(_)) && self.until.is_none() && self.part.has_any(shared)
     }
 }
@@ -75,9 +75,7 @@ impl Fanout<'_> {
             true => BTreeMap::new(),
             false => self.without(&held, &shared, progress).await,
         };
-        let again = |held: &Held| {
-            held.part.has_any(&without) || !without.is_empty() && held.may_grow(&shared)
-        };
+        let again = |held: &Held| held.part.has_any(&without);
         let (again, kept): (Vec<Held>, Vec<Held>) = held.into_iter().partition(again);
         let mut answers: Vec<Scanned> = kept.into_iter().map(|held| held.scanned).collect();
         let asked = again.into_iter().map(|held| self.less(held, &without));
@@ -115,7 +113,12 @@ impl Fanout<'_> {
             query: &query,
             ..*self
         };
-        let asked = held.iter().filter_map(|held| {
+        let (open_ended, held): (Vec<&Held>, Vec<&Held>) =
+            held.iter().partition(|held| held.is_open_ended(shared));
+        if !open_ended.is_empty() {
+            progress.doubled("an ingester of an earlier build does not say where its answer ends");
+        }
+        let asked = held.into_iter().filter_map(|held| {
             let ask = held.asked(Ask {
                 deliveries: held.part.of_sources(shared),
                 ..Ask::NOTHING
@@ -278,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tail_that_does_not_say_where_its_answer_ends_is_asked_again() {
+    fn a_tail_that_does_not_say_where_its_answer_ends_is_told_from_others() {
         let tail = Part::Tail(Tail {
             address: "http://i1".to_owned(),
             position: position(),
@@ -290,8 +293,8 @@ mod tests {
         let shared = BTreeMap::from([(of(&position()), series.clone())]);
         let others = BTreeMap::from([(SourceId(1), series)]);
         let held = Held::new(tail.clone(), of_an_earlier_build, &[]);
-        assert!(held.may_grow(&shared) && !held.may_grow(&others));
-        assert!(!Held::new(tail, scanned(), &[]).may_grow(&shared));
+        assert!(held.is_open_ended(&shared) && !held.is_open_ended(&others));
+        assert!(!Held::new(tail, scanned(), &[]).is_open_ended(&shared));
     }
 
     #[test]

@@ -79,6 +79,8 @@ async fn what_comes_again_after_its_window_was_merged_is_dropped() {
     let lsn = std::mem::take(&mut world.lsn);
     world.add(&tenant, 1, 7).await;
     world.lsn += lsn;
+    let resent_within = world.compactor.config.plan.resent_within;
+    world.clock.advance(resent_within);
     let live = settled(&mut world, &tenant).await;
     assert_eq!(answer(&world.catalog, &store, &tenant).await, once);
     assert!(live.iter().all(|block| block.level == 3), "{live:?}");
@@ -91,6 +93,7 @@ async fn what_comes_again_after_its_window_was_merged_is_dropped() {
     world.writer = WriterId::parse("x").expect("valid");
     world.lsn = 2;
     world.add(&tenant, 1, 7).await;
+    world.clock.advance(resent_within);
     let live = settled(&mut world, &tenant).await;
     let mut profiles: Vec<u64> = live.iter().map(|block| block.profiles).collect();
     profiles.sort_unstable();
