@@ -44,7 +44,11 @@ impl Run {
 
 /// One run per seed, as many at once as there are cores. Calls `ended` after each; returns those
 /// that failed.
-pub(crate) fn all(seeds: Range<u64>, ended: impl Fn(&Run) + Sync) -> Vec<Run> {
+pub(crate) fn all(
+    seeds: Range<u64>,
+    variables: &[(&str, &str)],
+    ended: impl Fn(&Run) + Sync,
+) -> Vec<Run> {
     let next = AtomicU64::new(seeds.start);
     let failed = Mutex::new(Vec::new());
     let work = || {
@@ -53,7 +57,7 @@ pub(crate) fn all(seeds: Range<u64>, ended: impl Fn(&Run) + Sync) -> Vec<Run> {
             if seed >= seeds.end {
                 return;
             }
-            let run = one(seed, &[]);
+            let run = one(seed, variables);
             ended(&run);
             if !run.is_well {
                 failed.lock().expect("nobody panics holding it").push(run);

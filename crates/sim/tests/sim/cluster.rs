@@ -34,12 +34,9 @@ const PORT: u16 = 7070;
 const PEER_PORT: u16 = 7072;
 /// The time of day at which every run begins.
 pub(crate) const EPOCH_SECONDS: u64 = 1_700_000_000;
-/// Blocks of one such window are merged. Profiles say that they were taken in one of the largest that
-/// was over before, which takes single blocks too: merges go on during a run, and take everything.
-const WINDOWS: [cairn_compactor::Window; 2] = [
-    cairn_compactor::Window(Duration::from_secs(15 * 60)),
-    cairn_compactor::Window(Duration::from_secs(2 * 60 * 60)),
-];
+/// Blocks over the same time of this length are merged. Profiles say that they were taken in one that
+/// was over long before, so that merges go on during a run.
+const WINDOW: cairn_compactor::Window = cairn_compactor::Window(Duration::from_secs(15 * 60));
 /// How often a host tells whether it is ready.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -210,7 +207,8 @@ impl Cluster {
             deletion_delay: Duration::from_secs(40),
             request_timeout: Duration::from_secs(5),
             plan: cairn_compactor::PlanConfig {
-                windows: WINDOWS.to_vec(),
+                // A window that is the largest takes single blocks too: in the end all are merged.
+                windows: vec![WINDOW],
                 settle: Duration::from_secs(1),
                 // So few that repeats mostly are in blocks that no merge takes together.
                 job_blocks_max: 3,

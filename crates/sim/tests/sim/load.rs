@@ -114,8 +114,11 @@ impl Load {
         tokio::join!(self.push(&cx, client), self.ask(&cx, client));
         let stored = self.settle(&cx).await;
         self.drain(&cluster.catalog(&cx), stored).await;
-        // Of what was merged since.
-        self.settle(&cx).await;
+        let merged = self.settle(&cx).await;
+        if merged != stored {
+            let wrong = format!("{stored} profiles were stored, {merged} after all was merged");
+            self.seen.borrow_mut().violations.push(wrong);
+        }
         note(&format!("{} is done", CLIENTS[client]));
         Ok(())
     }

@@ -14,6 +14,7 @@ mod run;
 mod trace;
 
 use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cairn_store::faulty::Link;
@@ -36,11 +37,7 @@ const BUG: &str = "CAIRN_SIM_BUG";
 fn whatever_fails_nothing_acknowledged_is_lost_or_doubled() {
     let first = number("CAIRN_SIM_FIRST").unwrap_or(0);
     let seeds = number("CAIRN_SIM_SEEDS").unwrap_or(SEEDS);
-    let tell = |run: &Run| match run.is_well {
-        true => println!("{}", run.figures()),
-        false => println!("\n{}\n=> {}make sim SEED={}", run.said, bug(), run.seed),
-    };
-    let failed = children::all(first..first.saturating_add(seeds), tell);
+    let failed = children::all(first..first.saturating_add(seeds), &[], tell);
     let failed: Vec<u64> = failed.iter().map(|run| run.seed).collect();
     assert!(
         failed.is_empty(),
@@ -64,18 +61,18 @@ fn acknowledging_before_the_log_has_it_is_found() {
 #[test]
 fn what_two_ingesters_have_stored_counts_once() {
     let without_owners = [(BUG, cairn_ingester::TAKE_ANYTHING)];
-    let mut twice = 0;
-    for seed in 0..SEEDS_WITH_REPEATS {
-        let run = children::one(seed, &without_owners);
-        println!("{}", run.figures());
-        let with = cairn_ingester::TAKE_ANYTHING;
-        assert!(
-            run.is_well,
-            "{}\n=> {BUG}={with} make sim SEED={seed}",
-            run.said
-        );
-        twice += run.stored_twice();
-    }
+    let twice = AtomicU64::new(0);
+    let count = |run: &Run| {
+        tell(run);
+        twice.fetch_add(run.stored_twice(), Ordering::Relaxed);
+    };
+    let failed = children::all(0..SEEDS_WITH_REPEATS, &without_owners, count);
+    let failed: Vec<u64> = failed.iter().map(|run| run.seed).collect();
+    assert!(
+        failed.is_empty(),
+        "failed: {failed:?}, with {without_owners:?}"
+    );
+    let twice = twice.into_inner();
     assert!(twice > 0, "no run stored anything twice");
 }
 
@@ -162,9 +159,14 @@ fn one_seed() {
     );
 }
 
-/// How to put in the one that is there.
-fn bug() -> String {
-    variable(BUG).map_or_else(String::new, |bug| format!("{BUG}={bug} "))
+/// What became of a run, and how to repeat it.
+#[expect(clippy::print_stdout, reason = "a test's output")]
+fn tell(run: &Run) {
+    let bug = variable(BUG).map_or_else(String::new, |bug| format!("{BUG}={bug} "));
+    match run.is_well {
+        true => println!("{}", run.figures()),
+        false => println!("\n{}\n=> {bug}make sim SEED={}", run.said, run.seed),
+    }
 }
 
 fn number(name: &str) -> Option<u64> {
