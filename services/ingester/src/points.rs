@@ -16,3 +16,10 @@ pub(crate) fn pass(_point: &'static str) {
     #[cfg(feature = "failpoints")]
     fail::fail_point!(_point);
 }
+
+/// Whether a test has put this bug in.
+#[cfg(feature = "failpoints")]
+pub(crate) fn has_bug(bug: &'static str) -> bool {
+    fail::fail_point!(bug, |_| true);
+    false
+}

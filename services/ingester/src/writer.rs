@@ -393,11 +393,7 @@ mod points {
 
     /// Answers that everything is stored before the log has it.
     pub(super) fn acknowledge_early(group: &mut [Queued]) {
-        fn is_on() -> bool {
-            fail::fail_point!(crate::ACKNOWLEDGE_EARLY, |_| true);
-            false
-        }
-        if is_on() {
+        if crate::points::has_bug(crate::ACKNOWLEDGE_EARLY) {
             for queued in group {
                 let answer = std::mem::replace(&mut queued.answer, oneshot::channel().0);
                 drop(answer.send(Ok(queued.stored)));

@@ -38,7 +38,6 @@ fn whatever_fails_nothing_acknowledged_is_lost_or_doubled() {
     let first = number("CAIRN_SIM_FIRST").unwrap_or(0);
     let seeds = number("CAIRN_SIM_SEEDS").unwrap_or(SEEDS);
     let failed = children::all(first..first.saturating_add(seeds), &[], tell);
-    let failed: Vec<u64> = failed.iter().map(|run| run.seed).collect();
     assert!(
         failed.is_empty(),
         "{} of {seeds} runs failed: {failed:?}",
@@ -67,7 +66,6 @@ fn what_two_ingesters_have_stored_counts_once() {
         twice.fetch_add(run.stored_twice(), Ordering::Relaxed);
     };
     let failed = children::all(0..SEEDS_WITH_REPEATS, &without_owners, count);
-    let failed: Vec<u64> = failed.iter().map(|run| run.seed).collect();
     assert!(
         failed.is_empty(),
         "failed: {failed:?}, with {without_owners:?}"

@@ -81,7 +81,7 @@ impl Gate {
         let taking = Arc::clone(&self.taking).try_read_owned().ok()?;
         let is_all_ours = self.is_all_ours.load(Ordering::Acquire);
         #[cfg(feature = "failpoints")]
-        let is_all_ours = is_all_ours || points::takes_anything();
+        let is_all_ours = is_all_ours || crate::points::has_bug(crate::TAKE_ANYTHING);
         is_all_ours.then_some(taking)
     }
 
@@ -131,14 +131,5 @@ impl Gate {
         Ok(!standings
             .clone()
             .any(|standing| standing == Standing::Pending))
-    }
-}
-
-/// A bug that a test puts in.
-#[cfg(feature = "failpoints")]
-mod points {
-    pub(super) fn takes_anything() -> bool {
-        fail::fail_point!(crate::TAKE_ANYTHING, |_| true);
-        false
     }
 }
